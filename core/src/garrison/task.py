@@ -1,0 +1,97 @@
+"""What the user pushed: the task, its id, and the context variable that holds the attempt at it."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextvars import ContextVar
+from itertools import count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from garrison.attempt import Attempt
+
+PRIORITIES = {"HIGH": 0, "NORMAL": 1, "LOW": 2}
+"""Priority names and the numbers that stores keep; a lower number is served first."""
+
+attempt_now: ContextVar[Attempt] = ContextVar("garrison_attempt")
+"""The attempt that this thread or coroutine is in; unset outside of a task."""
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ids: tuple[int, str, Any] = (0, "", None)
+
+
+def _digits(number: int, length: int) -> str:
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(5 * (length - 1), -5, -5))
+
+
+def new_id() -> str:
+    """A new task id, such as `01jd3k7q9zx4w8yc2m-1f`.
+
+    The start of this process in seconds and 55 random bits, in base 32, then a counter: two processes collide with
+    a chance of 2**-55 if they start in the same second, and a uuid4 would cost twenty times as much. A fork, also
+    one that Python did not see, starts a prefix of its own.
+    """
+    global _ids
+    pid, prefix, counter = _ids
+    if pid != os.getpid():
+        prefix = _digits(int(time.time()), 7) + _digits(int.from_bytes(os.urandom(7), "big"), 11)
+        counter = count()
+        _ids = (os.getpid(), prefix, counter)
+    return f"{prefix}-{next(counter):x}"
+
+
+class Task:
+    """One task. `kwargs` are its arguments; the rest is garrison's record of it.
+
+    `date` is the time of the push (seconds since the epoch), `run_count` the number of runs that failed before this
+    one, `delivery_count` how often a run of this delivery ended its worker, `expires` the time (seconds since the
+    epoch) after which it is not run any more, `headers` are strings that tasks pushed from this one inherit, like
+    `trace_id`. `extra` holds fields that a newer release wrote, kept when the task is written again.
+    """
+
+    __slots__ = (
+        "id", "queue", "name", "kwargs", "date", "run_count", "trace_id", "headers", "expires", "delivery_count", "extra"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: str,
+        queue: str,
+        name: str,
+        kwargs: dict[str, Any],
+        date: float,
+        run_count: int = 0,
+        trace_id: str | None = None,
+        headers: dict[str, str] | None = None,
+        expires: float | None = None,
+        delivery_count: int = 0,
+        extra: tuple[Any, ...] = (),
+    ) -> None:
+        self.id = id
+        self.queue = queue
+        self.name = name
+        self.kwargs = kwargs
+        self.date = date
+        self.run_count = run_count
+        self.trace_id = trace_id
+        self.headers = headers
+        self.expires = expires
+        self.delivery_count = delivery_count
+        self.extra = extra
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name or self.queue} {self.id}>"
+
+
+def current() -> Attempt:
+    """The attempt that is running here: `.task`, `.remaining()`, `.progress(done, total, note)`.
+
+    Raises `RuntimeError` outside of a task.
+    """
+    try:
+        return attempt_now.get()
+    except LookupError:
+        raise RuntimeError("garrison.current() was called outside of a task") from None
