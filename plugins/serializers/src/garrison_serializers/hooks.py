@@ -1,0 +1,17 @@
+"""What this distribution offers; nothing is imported until it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from garrison.hooks import Offer, hookimpl
+
+
+@hookimpl
+def garrison_serializers() -> Mapping[str, Offer]:
+    home = "garrison_serializers"
+    return {
+        "msgpack": Offer(f"{home}.msgpack:MsgpackSerializer", summary="small and fast; plain data"),
+        "json": Offer(f"{home}.json:JsonSerializer", summary="readable; plain data"),
+        "pickle": Offer(f"{home}.pickle:PickleSerializer", summary="any object; signed, by name"),
+    }
