@@ -1,0 +1,23 @@
+"""What this package offers: the connectors "local" and "memory"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from garrison.hooks import Offer, hookimpl
+
+
+@hookimpl
+def garrison_connectors() -> Mapping[str, Offer]:
+    return {
+        "local": Offer(
+            "garrison_local.local:LocalConnector",
+            schemes=("sqlite",),
+            summary="an SQLite file, shared by the processes of one machine",
+        ),
+        "memory": Offer(
+            "garrison_local.memory:MemoryConnector",
+            schemes=("memory",),
+            summary="the memory of one process, for tests",
+        ),
+    }

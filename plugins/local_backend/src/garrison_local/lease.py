@@ -1,0 +1,536 @@
+"""The lease: join, renew, exchange, release. The rules R1 to R18 are those of `docs/guarantees.md`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+
+from garrison.contracts import (
+    Again,
+    Back,
+    Dead,
+    Delivery,
+    Done,
+    Park,
+    Settlement,
+    Span,
+    Taken,
+    Terms,
+)
+from garrison.errors import Fenced
+from garrison_local import lanes, spans
+from garrison_local.base import Base, queue_topic
+from garrison_local.database import boot
+from garrison_local.schema import ENDED, LIVING, PLACE_BITS, TAKEN, TOMBSTONE
+from garrison_local.spans import Held
+
+TAKEN_BACK = 1000
+"""Most deliveries that one exchange takes back from overdue consumers."""
+
+PROMOTED = 1000
+"""Most due tasks that one exchange makes ready."""
+
+HEAD = """
+SELECT c.no, c.state, c.turn, c.base, c.held, c.lost, c.settled, c.lease, q.stamp, q.board, q.paused,
+    (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
+    (SELECT min(due) FROM delayed WHERE queue = q.no)
+FROM consumers c JOIN queues q ON q.no = c.queue WHERE c.queue = ? AND c.name = ?"""
+
+FROM_HEAD = """
+SELECT id - ?, payload, count, note, coalesce(? - parked, 0.0) FROM tasks WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"""
+
+FROM_FRONT = """
+SELECT f.id, payload, count, note, coalesce(? - parked, 0.0) FROM front f JOIN tasks t ON t.id = f.id
+WHERE f.id >= ? AND f.id < ? ORDER BY f.id LIMIT ?"""
+
+
+class Leases(Base):
+    """Who holds which task."""
+
+    def join(self, queue: str, consumer: str, terms: Terms) -> None:
+        self._write(self._join, queue, consumer, terms)
+
+    def _join(self, db: sqlite3.Connection, queue: str, consumer: str, terms: Terms) -> None:
+        number, now = self._queue(db, queue), boot()
+        db.execute("DELETE FROM consumers WHERE state = ? AND until < ?", (ENDED, time.time()))
+        found = db.execute(
+            "SELECT state FROM consumers WHERE queue = ? AND name = ?", (number, consumer)
+        ).fetchone()
+        if found is not None:
+            if found[0] != LIVING:
+                raise Fenced(
+                    f"consumer {consumer} of {queue!r} was closed or taken for dead; join under a new name"
+                )
+            return
+        # The gap is closed before the newcomer is in: its own deadline is not to move by it.
+        self._close_gap(db, number, now, terms.lease)
+        db.execute(
+            "INSERT INTO consumers (queue, name, state, deadline, lease, terms) VALUES (?, ?, ?, ?, ?, ?)",
+            (number, consumer, LIVING, now + terms.lease, terms.lease, json.dumps(terms._asdict())),
+        )
+
+    def _close_gap(self, db: sqlite3.Connection, queue: int, now: float, lease: float) -> None:
+        """R8: if nobody touched the queue for longer than a renewal takes, the store was away, and not the workers."""
+        [(stamp,)] = db.execute("SELECT stamp FROM queues WHERE no = ?", (queue,)).fetchall()
+        gap = now - stamp
+        if gap > lease / 3:
+            db.execute(
+                "UPDATE consumers SET deadline = deadline + ? WHERE queue = ? AND state = ?",
+                (gap, queue, LIVING),
+            )
+        if gap > lease / 100:
+            db.execute("UPDATE queues SET stamp = ? WHERE no = ?", (now, queue))
+
+    def renew(
+        self, consumers: Sequence[tuple[str, str]], seconds: float
+    ) -> Sequence[tuple[str, str]]:
+        return self._write(self._renew, consumers, seconds)
+
+    def _renew(
+        self, db: sqlite3.Connection, consumers: Sequence[tuple[str, str]], seconds: float
+    ) -> list[tuple[str, str]]:
+        now, lost = boot(), []
+        for queue, consumer in consumers:
+            number = self._queue(db, queue)
+            found = db.execute(
+                "SELECT no, lease FROM consumers WHERE queue = ? AND name = ? AND state = ?",
+                (number, consumer, LIVING),
+            ).fetchone()
+            if found is None:
+                lost.append((queue, consumer))
+                continue
+            self._close_gap(db, number, now, found[1])
+            db.execute(
+                "UPDATE consumers SET deadline = max(deadline, ?) WHERE no = ?",
+                (now + seconds, found[0]),
+            )
+        return lost
+
+    def exchange(
+        self,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool = False,
+    ) -> Taken:
+        taken = self._write(
+            self._exchange,
+            queue,
+            consumer,
+            turn,
+            base,
+            settlements,
+            limit,
+            max_bytes,
+            holds_nothing,
+        )
+        if taken.deliveries:
+            self._waiting.pop(queue, None)
+        elif limit > 0:
+            self._waiting[queue] = None if taken.next_due is None else boot() + taken.next_due
+        return taken
+
+    def _exchange(
+        self,
+        db: sqlite3.Connection,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool,
+    ) -> Taken:
+        number = self._queue(db, queue)
+        head = db.execute(HEAD, (number, consumer)).fetchone()
+        if head is None or head[1] != LIVING:
+            raise Fenced(
+                f"consumer {consumer} of {queue!r} is unknown here, closed, or was taken for dead"
+            )
+        (
+            me,
+            _,
+            last,
+            last_base,
+            held_text,
+            lost_text,
+            settled_text,
+            lease,
+            stamp,
+            board,
+            paused,
+            deadline,
+            due,
+        ) = head
+        held = spans.parse(held_text)
+        if turn == last and turn > 0:
+            return self._again(db, number, me, queue, held, last_base, lost_text, limit, board)
+        if turn != last + 1:
+            raise Fenced(
+                f"consumer {consumer} of {queue!r} sent turn {turn}; expected {last} again or {last + 1}"
+            )
+
+        now, wall = boot(), time.time()
+        returned = changed = False
+        if now - stamp > lease / 100:
+            if now - stamp > lease / 3:
+                changed = True
+                deadline = None if deadline is None else deadline + (now - stamp)
+            self._close_gap(db, number, now, lease)
+
+        lost: list[int] = []
+        if settlements:
+            settled = spans.parse(settled_text)
+            for settlement in settlements:
+                if type(settlement) is Done:
+                    first, end = settlement
+                    inside, held = spans.cut(held, first, end)
+                    lanes.delete(db, inside)
+                    if spans.size(inside) != end - first + 1:
+                        absent = spans.missing(inside, first, end)
+                        lost += (
+                            [r for r in absent if not spans.cut(settled, r, r)[0]]
+                            if settled
+                            else absent
+                        )
+                    if settled:
+                        settled = spans.cut(settled, first, end)[1]
+                else:
+                    held, missed, front = self._settle(
+                        db, number, queue, me, held, settlement, wall
+                    )
+                    lost += missed
+                    returned, changed = returned or front, True
+            settled_text = spans.write(settled)
+        if holds_nothing and held:
+            lanes.give_back(db, held)
+            held, returned = [], True
+        if deadline is not None and deadline < now:
+            returned = self._take_back(db, number, me, now, wall) or returned
+            changed = True
+        if due is not None and due <= wall:
+            returned = lanes.promote(db, number, wall, PROMOTED) > 0 or returned
+            changed = True
+
+        deliveries: list[Delivery] = []
+        if limit > 0 and not paused:
+            if held and base <= held[-1][0] + held[-1][2] - 1:
+                raise ValueError(
+                    f"base is {base}; expected more than {held[-1][0] + held[-1][2] - 1}, which is held"
+                )
+            deliveries = self._lease(db, number, held, base, limit, max_bytes, wall)
+
+        db.execute(
+            "UPDATE consumers SET turn = ?, base = ?, held = ?, lost = ?, settled = ? WHERE no = ?",
+            (turn, base, spans.write(held), json.dumps(lost) if lost else "", settled_text, me),
+        )
+        if returned and _something_ready(db, number):
+            self._call(db, queue_topic(queue))
+        if len(deliveries) >= limit > 0:
+            return Taken(lost, deliveries, None, board)
+        if changed:
+            deadline, due = self._ahead(db, number, me)
+        if not deliveries and limit > 0:
+            self._register(db, queue_topic(queue), due)
+        return Taken(lost, deliveries, _until(deadline, now, due, wall), board)
+
+    def _again(
+        self,
+        db: sqlite3.Connection,
+        queue: int,
+        me: int,
+        name: str,
+        held: list[Held],
+        base: int,
+        lost: str,
+        limit: int,
+        board: int,
+    ) -> Taken:
+        """R4: the answer of the last turn; its batch is what is held from its base on."""
+        now, wall = boot(), time.time()
+        batch, _ = spans.cut(held, base, 2**63)
+        deliveries = [
+            Delivery(*row)
+            for receipt, id, length in batch
+            for row in db.execute(FROM_HEAD, (id - receipt, wall, id, id + length, length))
+        ]
+        deadline, due = self._ahead(db, queue, me)
+        wait = _until(deadline, now, due, wall)
+        if not deliveries and limit > 0:
+            self._register(db, queue_topic(name), due)
+            if _something_ready(db, queue):
+                wait = 0.0  # the call for it may have gone to a connector that is no more
+        return Taken(json.loads(lost) if lost else [], deliveries, wait, board)
+
+    def _ahead(
+        self, db: sqlite3.Connection, queue: int, me: int
+    ) -> tuple[float | None, float | None]:
+        """The earliest deadline of another consumer and the earliest due time."""
+        [(deadline, due)] = db.execute(
+            """SELECT (SELECT min(deadline) FROM consumers WHERE queue = ? AND state < 2 AND no <> ?),
+                      (SELECT min(due) FROM delayed WHERE queue = ?)""",
+            (queue, me, queue),
+        ).fetchall()
+        return deadline, due
+
+    def _lease(
+        self,
+        db: sqlite3.Connection,
+        queue: int,
+        held: list[Held],
+        base: int,
+        limit: int,
+        max_bytes: int,
+        wall: float,
+    ) -> list[Delivery]:
+        """Lease up to `limit` ready tasks, and note them in `held`."""
+        deliveries: list[Delivery] = []
+        size = 0
+        for lane, head, tail, front in db.execute(
+            "SELECT no, head, tail, front FROM lanes WHERE queue = ? AND (tail > head OR front) ORDER BY priority",
+            (queue,),
+        ).fetchall():
+            floor = lane << PLACE_BITS
+            before = len(deliveries)
+            if front:
+                last = floor
+                rows = db.execute(FROM_FRONT, (wall, floor, floor + head, limit - before))
+                for id, payload, count, note, parked in rows:
+                    size += len(payload)
+                    if size > max_bytes and deliveries:
+                        break
+                    spans.add(held, base + len(deliveries), id)
+                    deliveries.append(
+                        Delivery(base + len(deliveries), payload, count, note, parked)
+                    )
+                    last = id
+                rows.close()
+                taken = len(deliveries) - before
+                db.execute("DELETE FROM front WHERE id >= ? AND id <= ?", (floor, last))
+                db.execute("UPDATE lanes SET front = front - ? WHERE no = ?", (taken, lane))
+                if taken < front or len(deliveries) >= limit:
+                    break
+                before = len(deliveries)
+            if tail > head:
+                first = floor + head
+                receipt = base + before
+                rows = db.execute(
+                    FROM_HEAD, (first - receipt, wall, first, floor + tail, limit - before)
+                )
+                for delivery in map(Delivery._make, rows):
+                    size += len(delivery.payload)
+                    if size > max_bytes and deliveries:
+                        break
+                    deliveries.append(delivery)
+                rows.close()
+                taken = len(deliveries) - before
+                spans.add(held, receipt, first, taken)
+                db.execute("UPDATE lanes SET head = ? WHERE no = ?", (head + taken, lane))
+                if taken < tail - head:
+                    break
+            if len(deliveries) >= limit:
+                break
+        return deliveries
+
+    def _settle(
+        self,
+        db: sqlite3.Connection,
+        queue: int,
+        name: str,
+        me: int,
+        held: list[Held],
+        settlement: Settlement,
+        wall: float,
+    ) -> tuple[list[Held], list[int], bool]:
+        """One settlement other than Done: what is still held, which receipts were lost, whether something is ready."""
+        first, end = (settlement.first, settlement.last) if isinstance(settlement, (Done, Back)) else (
+            settlement.receipt, settlement.receipt
+        )  # fmt: skip
+        inside, held = spans.cut(held, first, end)
+        lost = spans.missing(inside, first, end)
+        if isinstance(settlement, Back):
+            lanes.give_back(db, inside)
+            return held, lost, bool(inside)
+        ready = False
+        for _, id, _ in inside:
+            if isinstance(settlement, Park):
+                lanes.delay(db, id, wall + settlement.delay, wall)
+                ready = self._tell_due(db, queue, name, settlement.delay, wall)
+            elif isinstance(settlement, Dead):
+                self._bury(db, queue, me, id, settlement, wall)
+            elif isinstance(settlement, Again):
+                db.execute(
+                    "UPDATE tasks SET payload = ?, count = 0, note = NULL, parked = NULL, since = ? WHERE id = ?",
+                    (settlement.payload, wall, id),
+                )
+                lanes.delay(db, id, wall + settlement.delay)
+                if settlement.priority is not None:
+                    db.execute(
+                        "UPDATE delayed SET priority = ? WHERE no = last_insert_rowid()",
+                        (settlement.priority,),
+                    )
+                ready = self._tell_due(db, queue, name, settlement.delay, wall)
+        return held, lost, ready
+
+    def _tell_due(
+        self, db: sqlite3.Connection, queue: int, name: str, delay: float, wall: float
+    ) -> bool:
+        """Promote what is due at once (True), or call who knows of nothing that early."""
+        if delay <= 0:
+            return lanes.promote(db, queue, wall, PROMOTED) > 0
+        self._call(db, queue_topic(name), wall + delay)
+        return False
+
+    def _bury(
+        self, db: sqlite3.Connection, queue: int, me: int, id: int, dead: Dead, wall: float
+    ) -> None:
+        """Make a dead letter, and forget the oldest ones above the limit and the age that the consumer's terms set."""
+        db.execute(
+            """INSERT INTO letters (queue, task_id, payload, reason, at, priority)
+               SELECT ?, ?, coalesce(?, t.payload), ?, ?, l.priority FROM tasks t JOIN lanes l ON l.no = ? WHERE id = ?""",
+            (queue, dead.task_id, dead.payload, dead.reason, wall, id >> PLACE_BITS, id),
+        )
+        db.execute("DELETE FROM tasks WHERE id = ?", (id,))
+        [(text,)] = db.execute("SELECT terms FROM consumers WHERE no = ?", (me,)).fetchall()
+        terms = json.loads(text)
+        [(letters,)] = db.execute(
+            "UPDATE queues SET dead = dead + 1 WHERE no = ? RETURNING dead", (queue,)
+        ).fetchall()
+        gone = db.execute(
+            """DELETE FROM letters WHERE no IN (SELECT no FROM letters WHERE queue = ? ORDER BY no LIMIT ?)""",
+            (queue, max(0, letters - terms["dead_limit"])),
+        ).rowcount
+        gone += db.execute(
+            """DELETE FROM letters WHERE no IN
+               (SELECT no FROM (SELECT no, at FROM letters WHERE queue = ? ORDER BY no LIMIT 10) WHERE at < ?)""",
+            (queue, wall - terms["dead_age"]),
+        ).rowcount
+        if gone:
+            db.execute("UPDATE queues SET dead = dead - ? WHERE no = ?", (gone, queue))
+
+    def _take_back(
+        self, db: sqlite3.Connection, queue: int, me: int, now: float, wall: float
+    ) -> bool:
+        """R6: fence the overdue consumers and take back what they held, at most so many at once; whether there was any."""
+        room = TAKEN_BACK
+        for no, text in db.execute(
+            "SELECT no, held FROM consumers WHERE queue = ? AND state < 2 AND deadline < ? AND no <> ? ORDER BY deadline",
+            (queue, now, me),
+        ).fetchall():
+            taken: list[Held] = []
+            rest: list[Held] = []
+            for receipt, id, length in spans.parse(text):
+                part = min(length, room)
+                if part:
+                    taken.append((receipt, id, part))
+                if part < length:
+                    rest.append((receipt + part, id + part, length - part))
+                room -= part
+            lanes.give_back(db, taken, more=1)
+            db.execute(
+                "UPDATE consumers SET state = ?, held = ?, until = ? WHERE no = ?",
+                (TAKEN if rest else ENDED, spans.write(rest), wall + TOMBSTONE, no),
+            )
+            if not room:
+                break
+        return room < TAKEN_BACK
+
+    def release(
+        self,
+        queue: str,
+        consumer: str,
+        done: Sequence[Span],
+        suspects: Mapping[int, bytes],
+        *,
+        only: Span | None = None,
+        close: bool = False,
+    ) -> None:
+        self._write(self._release, queue, consumer, done, suspects, only, close)
+
+    def _release(
+        self,
+        db: sqlite3.Connection,
+        queue: str,
+        consumer: str,
+        done: Sequence[Span],
+        suspects: Mapping[int, bytes],
+        only: Span | None,
+        close: bool,
+    ) -> None:
+        number, wall = self._queue(db, queue), time.time()
+        found = db.execute(
+            "SELECT no, state, held, settled, terms FROM consumers WHERE queue = ? AND name = ?",
+            (number, consumer),
+        ).fetchone()
+        if found is None:
+            if close:  # R5: a join that comes late is to find that it is over
+                db.execute(
+                    """INSERT INTO consumers (queue, name, state, deadline, lease, until) VALUES (?, ?, ?, 0, 0, ?)""",
+                    (number, consumer, ENDED, wall + TOMBSTONE),
+                )
+            return
+        me, state, held_text, settled_text, terms = found
+        held, settled = spans.parse(held_text), spans.parse(settled_text)
+        for first, last in done:
+            inside, held = spans.cut(held, first, last)
+            lanes.delete(db, inside)
+            for span in inside:
+                spans.add(settled, *span)
+        back, held = (held, []) if only is None else spans.cut(held, *only)
+        for receipt in sorted(suspects):
+            one, back = spans.cut(back, receipt, receipt)
+            for _, id, _ in one:
+                self._suspect(
+                    db, queue, id, suspects[receipt], json.loads(terms)["poison_delays"], wall
+                )
+        lanes.give_back(db, back)
+        if close or (state == TAKEN and not held):
+            state = ENDED
+        # What the keeper settled is remembered until the worker has settled it again, which is soon: 64 spans are plenty.
+        db.execute(
+            "UPDATE consumers SET state = ?, held = ?, settled = ?, until = ? WHERE no = ?",
+            (state, spans.write(held), spans.write(settled[-64:]), wall + TOMBSTONE, me),
+        )
+        self._call(db, queue_topic(queue))
+
+    def _suspect(
+        self,
+        db: sqlite3.Connection,
+        queue: str,
+        id: int,
+        note: bytes,
+        delays: Sequence[float],
+        wall: float,
+    ) -> None:
+        """Its run ended its worker: count it, keep the evidence (R18: empty keeps the old), and delay what did it often."""
+        [(count,)] = db.execute(
+            "UPDATE tasks SET count = count + 1, note = coalesce(?, note) WHERE id = ? RETURNING count",
+            (note or None, id),
+        ).fetchall()
+        delay = delays[min(count, len(delays)) - 1] if delays else 0.0
+        if delay > 0:
+            lanes.delay(db, id, wall + delay)
+        else:
+            lanes.give_back(db, [(0, id, 1)])
+
+
+def _something_ready(db: sqlite3.Connection, queue: int) -> bool:
+    ready = db.execute(
+        "SELECT 1 FROM lanes WHERE queue = ? AND (tail > head OR front) LIMIT 1", (queue,)
+    )
+    return bool(ready.fetchall())
+
+
+def _until(deadline: float | None, now: float, due: float | None, wall: float) -> float | None:
+    """Seconds until the earlier of a deadline (boot clock) and a due time (wall clock)."""
+    times = [
+        moment - clock for moment, clock in ((deadline, now), (due, wall)) if moment is not None
+    ]
+    return max(0.0, min(times)) if times else None

@@ -1,0 +1,18 @@
+"""The connector "local": tasks in an SQLite file, for the processes of one machine.
+
+schema   the layout            database  connection, transaction, errors     files   paths and refusals
+lanes    tasks in the file     spans     what a consumer holds               wake    FIFOs
+base → lease, pushing, looking, letters, keys: the verbs by theme, put together here
+"""
+
+from __future__ import annotations
+
+from garrison_local.keys import Keys
+from garrison_local.lease import Leases
+from garrison_local.letters import Letters
+from garrison_local.looking import Looking
+from garrison_local.pushing import Pushing
+
+
+class LocalConnector(Leases, Pushing, Looking, Letters, Keys):
+    """Tasks in an SQLite file; see `garrison.contracts.Connector`. `url`, `path`, or the default `.garrison/queue.db`."""

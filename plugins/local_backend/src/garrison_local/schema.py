@@ -1,0 +1,122 @@
+"""The layout of the database file, and the numbers that its keys are made of.
+
+A *lane* is one priority of one queue. A task's id is its lane and its place in it, so that the tasks of a lane lie side
+by side in the order in which they run, and need no index:
+
+    ready in a lane:   the ids from `head` to `tail`, and those in `front`, which were given back and come first
+    on lease:          named by the spans in `consumers.held`; the row itself does not move, and keeps its place
+    delayed:           in a table of their own, by due time; a due one joins the tail of its lane
+
+So leasing a batch moves `head` and writes one span; settling it deletes one range; giving back the last batch only
+moves `head` back. Due times and windows are seconds of the wall clock; leases, locks and presence are seconds of the
+boot clock, which no one can set, together with the id of the boot.
+"""
+
+from __future__ import annotations
+
+LAYOUT = 1
+"""Version of this layout (`PRAGMA user_version`); a file with a newer one is refused."""
+
+APPLICATION = 0x67727273
+"""`PRAGMA application_id` of our files."""
+
+PLACE_BITS = 44
+"""Bits of a task id that are its place in the lane; the bits above are the number of the lane."""
+
+LIVING, TAKEN, ENDED = 0, 1, 2
+"""States of a consumer: may speak; fenced, with deliveries that are not yet taken back; a tombstone."""
+
+TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE queues (
+    no INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    stamp REAL NOT NULL,                -- boot clock: last renewal or exchange, to a hundredth of the lease
+    board INTEGER NOT NULL DEFAULT 0,
+    paused INTEGER NOT NULL DEFAULT 0,
+    dead INTEGER NOT NULL DEFAULT 0     -- how many letters
+);
+
+CREATE TABLE lanes (
+    no INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    head INTEGER NOT NULL,              -- place of the first one that was not leased yet
+    tail INTEGER NOT NULL,              -- place of the next one that is pushed
+    front INTEGER NOT NULL DEFAULT 0,   -- how many rows of `front` are of this lane
+    UNIQUE (queue, priority)
+);
+
+CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY,
+    payload BLOB NOT NULL,
+    since REAL,                         -- wall clock: ready since
+    count INTEGER NOT NULL DEFAULT 0,
+    note BLOB,
+    parked REAL,                        -- wall clock: parked first
+    uid TEXT                            -- the id that the user gave, behind the number of the queue
+);
+CREATE INDEX tasks_uid ON tasks (uid) WHERE uid IS NOT NULL;
+
+CREATE TABLE front (id INTEGER PRIMARY KEY);
+
+CREATE TABLE delayed (
+    no INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    due REAL NOT NULL,                  -- wall clock
+    priority INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    count INTEGER NOT NULL,
+    note BLOB,
+    parked REAL,
+    uid TEXT
+);
+CREATE INDEX delayed_due ON delayed (queue, due);
+CREATE INDEX delayed_uid ON delayed (uid) WHERE uid IS NOT NULL;
+
+CREATE TABLE consumers (
+    no INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    deadline REAL NOT NULL,             -- boot clock
+    lease REAL NOT NULL,
+    turn INTEGER NOT NULL DEFAULT 0,
+    base INTEGER NOT NULL DEFAULT 0,    -- of the last turn: its batch is what is held from there on
+    held TEXT NOT NULL DEFAULT '',      -- spans
+    lost TEXT NOT NULL DEFAULT '',      -- what the last turn answered as lost, JSON
+    settled TEXT NOT NULL DEFAULT '',   -- spans that a release settled, so that they are not lost when settled again
+    terms TEXT NOT NULL DEFAULT '',     -- JSON
+    until REAL,                         -- wall clock: end of the tombstone
+    UNIQUE (queue, name)
+);
+CREATE INDEX consumers_deadline ON consumers (queue, deadline) WHERE state < 2;
+
+CREATE TABLE letters (
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL,
+    task_id TEXT NOT NULL,
+    at REAL NOT NULL,                   -- wall clock
+    priority INTEGER NOT NULL,
+    reason BLOB NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE INDEX letters_queue ON letters (queue, no);
+CREATE INDEX letters_task ON letters (queue, task_id);
+
+CREATE TABLE tokens (token TEXT PRIMARY KEY, until REAL NOT NULL, left_out TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX tokens_until ON tokens (until);
+
+CREATE TABLE ids (uid TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX ids_until ON ids (until);
+
+CREATE TABLE waiters (topic TEXT, pipe TEXT, known REAL, PRIMARY KEY (topic, pipe)) WITHOUT ROWID;
+CREATE TABLE cancelled (queue INTEGER, id TEXT, PRIMARY KEY (queue, id)) WITHOUT ROWID;
+CREATE TABLE keys (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL);
+CREATE TABLE locks (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE presence (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL NOT NULL);
+"""
+
+TOMBSTONE = 3600.0
+"""Seconds that a closed or fenced consumer is remembered: far longer than any request can be late."""
