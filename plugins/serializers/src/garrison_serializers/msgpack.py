@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -20,7 +21,9 @@ TUPLE, SET, FROZENSET, DATETIME, DATE, UUID_, DECIMAL, INT = range(1, 9)
 # with one of these bytes, so only a message that has one (often by chance, in a float) is looked through.
 _MARKERS = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
 _SCALARS = frozenset([type(None), bool, int, float, str, bytes, datetime, date, UUID, Decimal])
-_NESTED = 100
+_NESTED = 32
+"""Levels of extension types inside each other. Reading one takes some 40 kB of the thread's stack, so that a few
+hundred, in a hostile message, would end the process; the limit holds for both directions."""
 _KEPT = 1 << 20
 """A Packer never gives back its buffer; one that has packed more bytes than this is not used again."""
 
@@ -41,7 +44,9 @@ class MsgpackSerializer:
         except IndexError:
             packer = msgpack.Packer(strict_types=True, default=_extend(1))
         try:
-            data: bytes = packer.pack(value)
+            # One level deeper than need be (and without that level's one byte): msgpack packs one level more than
+            # it can unpack.
+            data: bytes = packer.pack([value])[1:]
             if len(data.translate(None, _MARKERS)) != len(data):
                 _look_through(value)
         except RecursionError:
@@ -52,7 +57,7 @@ class MsgpackSerializer:
 
     def loads(self, data: bytes) -> Any:
         try:
-            return msgpack.unpackb(data, strict_map_key=False, ext_hook=_restore)
+            return msgpack.unpackb(data, strict_map_key=False, ext_hook=_HOOKS[0])
         except DecodeError:
             raise
         except Exception as error:
@@ -66,7 +71,7 @@ def _extend(level: int) -> Callable[[Any], msgpack.ExtType]:
         if level > _NESTED:
             raise ValueError(f"tuples and sets are nested more than {_NESTED} deep")
         inner = msgpack.Packer(strict_types=True, default=_extend(level + 1))
-        return msgpack.ExtType(code, inner.pack(items))
+        return msgpack.ExtType(code, inner.pack([items])[1:])
 
     def default(value: Any) -> msgpack.ExtType:
         kind = type(value)
@@ -108,8 +113,11 @@ def _look_through(value: Any) -> None:
             _look_through(item)
 
 
-def _restore(code: int, data: bytes) -> Any:
-    make = _RESTORE.get(code)
+def _restore(level: int, code: int, data: bytes) -> Any:
+    kind = _COLLECTIONS.get(code)
+    if kind is not None:
+        return kind(_items(level, data))
+    make = _TEXTS.get(code)
     if make is None:
         raise DecodeError(
             f"msgpack extension type {code} is unknown to this release; it knows 1 to {INT}"
@@ -122,8 +130,10 @@ def _restore(code: int, data: bytes) -> Any:
         raise _unreadable(error) from error
 
 
-def _items(data: bytes) -> list[Any]:
-    items = msgpack.unpackb(data, strict_map_key=False, ext_hook=_restore)
+def _items(level: int, data: bytes) -> list[Any]:
+    if level > _NESTED:
+        raise DecodeError(f"tuples and sets are nested more than {_NESTED} deep")
+    items = msgpack.unpackb(data, strict_map_key=False, ext_hook=_HOOKS[level])
     if type(items) is not list:
         raise DecodeError(f"a msgpack tuple or set holds a {type(items).__name__}; expected a list")
     return items
@@ -133,13 +143,13 @@ def _unreadable(error: Exception) -> DecodeError:
     return DecodeError(f"not readable as msgpack: {type(error).__name__}: {error}"[:300])
 
 
-_RESTORE: dict[int, Callable[[bytes], Any]] = {
-    TUPLE: lambda data: tuple(_items(data)),
-    SET: lambda data: set(_items(data)),
-    FROZENSET: lambda data: frozenset(_items(data)),
+_COLLECTIONS: dict[int, Callable[[list[Any]], Any]] = {TUPLE: tuple, SET: set, FROZENSET: frozenset}
+_TEXTS: dict[int, Callable[[bytes], Any]] = {
     DATETIME: lambda data: aware(data.decode()),
     DATE: lambda data: date.fromisoformat(data.decode()),
     UUID_: lambda data: UUID(bytes=data),
     DECIMAL: lambda data: Decimal(data.decode()),
     INT: lambda data: int.from_bytes(data, "big", signed=True),
 }
+_HOOKS = [partial(_restore, level) for level in range(1, _NESTED + 2)]
+"""The hook for the extension types at each level."""

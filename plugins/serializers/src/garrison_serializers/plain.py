@@ -24,11 +24,16 @@ BASES = (
 
 
 def datetime_text(value: datetime) -> str:
-    """ISO 8601 with the offset; `ValueError` for a naive datetime."""
-    if value.utcoffset() is None:
+    """ISO 8601 with the offset; `ValueError` for a naive datetime or an offset in microseconds."""
+    offset = value.utcoffset()
+    if offset is None:
         raise ValueError(
             f"the datetime {value.isoformat()} has no time zone; only an aware datetime names one moment: "
             "datetime.now(timezone.utc), or .replace(tzinfo=…)"
+        )
+    if offset.microseconds:  # which fromisoformat would drop
+        raise ValueError(
+            f"the datetime {value.isoformat()} has an offset of a fraction of a second"
         )
     return value.isoformat()
 

@@ -1,0 +1,139 @@
+"""garrison-compressors: the examination, bombs of every make, and the words of every refusal."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import subprocess
+import sys
+import zlib
+from typing import Any
+
+import pytest
+import zstandard
+
+from garrison.contracts import Compressor
+from garrison.errors import ConfigError, DecodeError
+from garrison.testing.contracts.compressor import CompressorContract
+from garrison_compressors import Bzip2, Gzip, Lzma, Zlib, Zstd, hooks
+from garrison_compressors.bzip2 import Bzip2Compressor
+from garrison_compressors.lzma import LzmaCompressor
+from garrison_compressors.zlib import GzipCompressor, ZlibCompressor
+from garrison_compressors.zstd import ZstdCompressor
+
+CLASSES = [ZlibCompressor, GzipCompressor, Bzip2Compressor, LzmaCompressor, ZstdCompressor]
+
+
+class TestZlib(CompressorContract):
+    @pytest.fixture
+    def compressor(self) -> Compressor:
+        return ZlibCompressor()
+
+
+class TestGzip(CompressorContract):
+    @pytest.fixture
+    def compressor(self) -> Compressor:
+        return GzipCompressor()
+
+
+class TestBzip2(CompressorContract):
+    @pytest.fixture
+    def compressor(self) -> Compressor:
+        return Bzip2Compressor()
+
+
+class TestLzma(CompressorContract):
+    @pytest.fixture
+    def compressor(self) -> Compressor:
+        return LzmaCompressor()
+
+
+class TestZstd(CompressorContract):
+    @pytest.fixture
+    def compressor(self) -> Compressor:
+        return ZstdCompressor()
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_level_can_be_read_by_every_other(kind: Any) -> None:
+    first, last = kind.levels
+    data = b"a task, and again " * 5000
+    for level in {first, (first + last) // 2, last}:
+        assert kind().decompress(kind(level=level).compress(data), len(data)) == data
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("level", [-2, 99, "6", None, True, 1.5])
+def test_a_level_that_does_not_exist_is_refused_in_words(kind: Any, level: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kind(level=level)
+    first, last = kind.levels
+    assert caught.value.problems == kind.check({"level": level})
+    assert str(caught.value).startswith(
+        f"{kind.name}: level is {level!r}; expected a whole number from {first} to {last}"
+    )
+    assert kind.check({}) == []
+
+
+def test_each_reads_what_others_write_in_its_format() -> None:
+    data = b"from another program" * 100
+    for kind, packed in [
+        (ZlibCompressor, zlib.compress(data)),
+        (GzipCompressor, gzip.compress(data)),
+        (Bzip2Compressor, bz2.compress(data)),
+        (LzmaCompressor, lzma.compress(data)),
+        (ZstdCompressor, zstandard.compress(data)),
+    ]:
+        assert kind().decompress(packed, 10_000) == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "packed", "text"),
+    [
+        (ZlibCompressor, zlib.compress(b"x" * 20), "zlib: unpacks to more than the 10 bytes that payload_limit allows"),
+        (GzipCompressor, gzip.compress(b"x")[:-1], "gzip: the data end in the middle of the stream"),
+        (GzipCompressor, gzip.compress(b"x") * 2, "gzip: 21 bytes follow the end of the stream"),
+        (Bzip2Compressor, b"what", "bzip2: the data are corrupt: Invalid data stream"),
+        (LzmaCompressor, lzma.compress(b"x", preset=9), "lzma: the data are corrupt: Memory usage limit exceeded"),
+        (ZstdCompressor, zstandard.ZstdCompressor(write_content_size=False).compress(b"x"),
+         "zstd: the frame does not say its size; write it with the size known"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_is_wrong_with_the_data(kind: Any, packed: bytes, text: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        kind().decompress(packed, 10)
+    assert str(caught.value) == text
+
+
+def test_a_body_larger_than_any_window_comes_back() -> None:
+    import os
+
+    data = os.urandom(1 << 20) * 20
+    for kind in (ZstdCompressor, LzmaCompressor):
+        level = kind.levels[0]
+        assert kind().decompress(kind(level=level).compress(data), len(data)) == data
+
+
+def test_the_offers_name_classes_that_exist_and_asking_imports_no_driver() -> None:
+    code = (
+        "import sys; from garrison_compressors import hooks; hooks.garrison_compressors();"
+        "print([m for m in ('zstandard', 'bz2', 'lzma') if m in sys.modules])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "zstandard" not in loaded.stdout
+    offers = hooks.garrison_compressors()
+    assert list(offers) == ["zlib", "gzip", "bzip2", "lzma", "zstd"]
+    for offer in offers.values():
+        module, _, attribute = offer.target.partition(":")
+        assert hasattr(__import__(module, fromlist=[attribute]), attribute)
+
+
+def test_the_typed_helpers_are_uses_with_the_defaults_of_the_classes() -> None:
+    for helper, kind in zip((Zlib, Gzip, Bzip2, Lzma, Zstd), CLASSES, strict=True):
+        chosen = helper()
+        assert chosen.name == kind.name
+        assert chosen.options == {"level": kind().level}
+        assert helper(level=2).options == {"level": 2}
