@@ -21,6 +21,8 @@ else:
 MIB = 1024 * 1024
 DAY = 86_400.0
 
+DEFAULT_CONNECTOR = "local"
+
 DISTRIBUTIONS = {
     "local": "garrison-local", "memory": "garrison-local", "redis": "garrison-redis", "mongo": "garrison-mongo",
     "msgpack": "garrison-serializers", "json": "garrison-serializers", "pickle": "garrison-serializers",

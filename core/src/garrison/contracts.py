@@ -7,7 +7,7 @@ own clock, unless a name says otherwise; so a worker's wrong clock moves nobody'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -469,7 +469,7 @@ class Killer(Protocol):
     ends: ClassVar[frozenset[Place]]
     """Places where it ends a task whatever that does (hard limits)."""
 
-    def install(self, page: Any, attempts: Callable[[int], Any]) -> None:
+    def install(self, page: Any, place: Place) -> None:
         """In the worker's main thread, once, before any task: signal handlers and the like."""
 
     def guard(

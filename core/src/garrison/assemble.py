@@ -1,0 +1,235 @@
+"""The only place where parts are built: from a configuration to connector, codec, executor and killer."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from garrison import config as defaults
+from garrison.attempt import Application, hooks_of
+from garrison.broker import Broker
+from garrison.codec import Codec
+from garrison.config import Use, WorkerConfig, as_use
+from garrison.contracts import Connector, Terms
+from garrison.errors import ConfigError, PluginError
+from garrison.registry import Registry, check_options, is_secret, registry
+
+CONNECTOR_VARIABLE = "GARRISON_CONNECTOR"
+
+
+def connector_use(config: WorkerConfig) -> tuple[Use, str]:
+    """What a configuration's connector is, and where that was said."""
+    if config.connector is not None:
+        return as_use(config.connector), "WorkerConfig(connector=…)"
+    url = os.environ.get(CONNECTOR_VARIABLE)
+    if url:
+        return as_use(url), f"the environment ({CONNECTOR_VARIABLE})"
+    return Use(defaults.DEFAULT_CONNECTOR), f"the default ({CONNECTOR_VARIABLE} is not set)"
+
+
+def make_connector(config: WorkerConfig, where: str = "") -> Callable[[], Connector]:
+    """A function that builds the configured connector, unopened. Problems are raised here, not later."""
+    reg = registry(config.plugins)
+    use, _ = connector_use(config)
+    name, cls = reg.resolve("connectors", use, where)
+    problems = check_options(f"connector {name!r}", cls, use.options)
+    if problems:
+        raise ConfigError(problems)
+    return partial(cls, **use.options)
+
+
+def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
+    """The configured serializer and compressor; others, for reading, are found by name when a message names them."""
+
+    def found(kind: str) -> Callable[[str], Any]:
+        cache: dict[str, Any] = {}
+
+        def find(name: str) -> Any:
+            if name not in cache:
+                try:
+                    cache[name] = reg.build(kind, Use(name))
+                except (PluginError, ConfigError) as error:
+                    raise LookupError(str(error)) from error
+            return cache[name]
+
+        return find
+
+    serializer = as_use(config.serializer)
+    compressor = None if config.compressor is None else as_use(config.compressor)
+    return Codec(
+        (serializer.name, reg.build("serializers", serializer)),
+        None if compressor is None else (compressor.name, reg.build("compressors", compressor)),
+        payload_limit=config.payload_limit,
+        find_serializer=found("serializers"),
+        find_compressor=found("compressors"),
+    )
+
+
+def make_broker(config: WorkerConfig, where: str = "") -> Broker:
+    """What a program needs to push: connector, codec, and the plugins that want to know of pushes."""
+    problems = config.check()
+    if problems:
+        raise ConfigError([f"{where}: {problem}" if where else problem for problem in problems])
+    reg = registry(config.plugins)
+    broker = Broker(make_connector(config, where), make_codec(config, reg), config)
+    broker.headers = [call for _, call in reg.hooks("garrison_push_headers")]
+    broker.observers = [call for _, call in reg.hooks("garrison_tasks_pushed")]
+    return broker
+
+
+class Parts(NamedTuple):
+    """Everything one worker is made of."""
+
+    config: WorkerConfig
+    connector: Connector
+    broker: Broker
+    executor: Any
+    killer: Any
+    registry: Registry
+
+
+def terms_of(config: WorkerConfig) -> Terms:
+    """What the worker's consumer asks of its queue."""
+    return Terms(
+        config.lease,
+        tuple(config.poison_delays),
+        config.dead_limit,
+        config.dead_age,
+        config.id_window,
+        config.token_window,
+    )
+
+
+def check(app: Application, where: str = "") -> list[str]:
+    """All problems of a worker's configuration, whatever their kind; nothing is connected."""
+    config = app.config
+    problems = list(config.check())
+    reg = registry(config.plugins)
+    uses = [
+        ("connectors", connector_use(config)[0]),
+        ("serializers", config.serializer),
+        ("compressors", config.compressor),
+        ("executors", config.executor_use() if isinstance(config.executor, (str, Use)) else None),
+        ("killers", config.killer),
+    ]
+    classes: dict[str, Any] = {}
+    for kind, choice in uses:
+        if not isinstance(choice, (str, Use)):
+            continue
+        use = as_use(choice)
+        try:
+            name, cls = reg.resolve(kind, use, f"{where}.config.{kind[:-1]}" if where else "")
+        except (PluginError, ImportError, AttributeError) as error:
+            problems.append(str(error))
+            continue
+        classes[kind] = cls
+        problems += check_options(f"{kind[:-1]} {name!r}", cls, use.options)
+    if "executors" in classes and not problems:
+        problems += _fit(app, reg, classes)
+    return problems
+
+
+def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
+    """Whether executor, killer, connector and the user's code can do together what is asked of them."""
+    config, executor = app.config, classes["executors"]
+    problems = []
+    killer_use = as_use(config.killer or executor.default_killer)
+    try:
+        killer_name, killer = reg.resolve("killers", killer_use)
+    except PluginError as error:
+        return [str(error)]
+    executor_name = config.executor_use().name
+    soft, hard = config.timeouts.strikes()
+    if hard is not None and executor.place not in killer.ends:
+        able = [
+            name
+            for name in reg.names("killers")
+            if executor.place in reg.resolve("killers", Use(name))[1].ends
+        ]
+        problems.append(
+            f"a hard limit ({config.timeouts!r}) cannot be enforced by killer {killer_name!r} in executor "
+            f"{executor_name!r}; killers that can: {', '.join(able) or 'none installed'}"
+        )
+    if not executor.is_async:
+        names = [name for name in hooks_of(app)]
+        names += [
+            name
+            for name, work in getattr(app, "works", {}).items()
+            if inspect.iscoroutinefunction(work)
+        ]
+        if names:
+            problems.append(
+                f"{', '.join(sorted(names))}: async def needs an executor that awaits; "
+                f'{executor_name!r} does not, executor="asyncio" does'
+            )
+    return problems
+
+
+def assemble(app: Application, where: str = "") -> Parts:
+    """Check everything and build the parts; all problems are raised as one `ConfigError`."""
+    config = app.config
+    reg = registry(config.plugins)
+    problems = check(app, where)
+    if problems:
+        use, _ = connector_use(config)
+        reg.resolve(
+            "connectors", use, where
+        )  # a missing plugin is a PluginError of its own: exit 6, not 5
+        for kind, choice in (
+            ("serializers", config.serializer),
+            ("executors", config.executor_use()),
+        ):
+            reg.resolve(kind, as_use(choice), where)
+        for kind, extra in (("compressors", config.compressor), ("killers", config.killer)):
+            if extra is not None:
+                reg.resolve(kind, as_use(extra), where)
+        raise ConfigError(problems)
+    broker = make_broker(config, where)
+    executor = reg.build("executors", config.executor_use())
+    killer = reg.build("killers", as_use(config.killer or executor.default_killer))
+    return Parts(config, broker.make(), broker, executor, killer, reg)
+
+
+def keeper_spec(parts: Parts) -> dict[str, Any]:
+    """What supervisor and keeper must know of a worker, as data; an application's module is not among it."""
+    use, _ = connector_use(parts.config)
+    name, _ = parts.registry.resolve("connectors", use)
+    config, killer = parts.config, as_use(parts.config.killer or parts.executor.default_killer)
+    spec = {
+        "queue": config.name,
+        "connector": {
+            "name": name, "options": use.options, "where": parts.connector.describe(),
+            "plugins": [item for item in config.plugins if isinstance(item, str)],
+        },
+        "killer": {"name": killer.name, "options": killer.options},
+        "lease": config.lease,
+        "give_back_after": config.give_back_after,
+        "settle_within": config.settle_within,
+        "parts": parts_in_words(parts),
+    }  # fmt: skip
+    try:
+        return dict(json.loads(json.dumps(spec)))
+    except TypeError as error:
+        raise ConfigError(f"options of connector and killer must be plain data: {error}") from None
+
+
+def parts_in_words(parts: Parts) -> dict[str, str]:
+    """Kind -> what the worker uses of it, for people."""
+    config = parts.config
+    use, where = connector_use(config)
+    return {
+        "connector": f"{parts.connector.describe()} (from {where})",
+        "serializer": as_use(config.serializer).name,
+        "compressor": "none" if config.compressor is None else as_use(config.compressor).name,
+        "executor": config.executor_use().name,
+        "killer": as_use(config.killer or parts.executor.default_killer).name,
+    }
+
+
+def masked(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Options as they may be shown."""
+    return {name: "***" if is_secret(cls, name) else value for name, value in options.items()}

@@ -1,0 +1,549 @@
+"""One try at one delivery, from its decoding to its settlement: the only place where an outcome is judged."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from types import CoroutineType
+from typing import Any, NoReturn, Protocol
+
+from garrison import log, page, policy
+from garrison import outcome as outcomes
+from garrison.codec import Codec, read_head
+from garrison.config import WorkerConfig
+from garrison.contracts import Again, Back, Dead, Delivery, Done, Park, Settlement
+from garrison.errors import (
+    Control, DecodeError, Fail, Forged, Requeue, Respawn, Retry, Stop, TaskTimeout,
+)  # fmt: skip
+from garrison.outcome import Outcome
+from garrison.policy import Rules, Step
+from garrison.task import Task, attempt_now
+
+REASON_LIMIT = 8192
+"""Bytes of an error's text and of its traceback that a dead letter keeps."""
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+Steps = Generator[Call, Any, None]
+
+
+class Application(Protocol):
+    """What user code looks like from here: a `Worker`, or a `Queue` with its functions."""
+
+    config: WorkerConfig
+    handlers: Mapping[str, Callable[..., Any]]
+    """The hooks that the user defined, by name: pre_work, post_work, on_success, …; absent ones are not called."""
+
+    def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
+        """What runs the task, and under which rules; None for a name that is not known here."""
+
+
+class Settler(Protocol):
+    """Who takes the settlements: the source."""
+
+    def finish(self, attempt: Attempt, settlement: Settlement | None) -> None: ...
+
+    def end(self, respawn: bool) -> None: ...
+
+
+class Runtime:
+    """What all attempts of one worker share."""
+
+    def __init__(
+        self, app: Application, codec: Codec, sheet: page.Page, killer: Any, **hooks: Any
+    ) -> None:
+        self.app, self.codec, self.page, self.killer = app, codec, sheet, killer
+        self.config, self.handlers = app.config, app.handlers
+        self.around: Sequence[Callable[[Task], AbstractContextManager[Any]]] = hooks.get(
+            "around", ()
+        )
+        self.started: Sequence[Callable[[Task], None]] = hooks.get("started", ())
+        self.finished: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("finished", ())
+        self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
+        self.pusher: Any = None
+        self.debug = log.logger.isEnabledFor(logging.DEBUG)
+        has = self.handlers.keys()
+        self.plain = not (
+            self.around or self.started or self.finished or self.debug
+            or has & {"pre_work", "post_work", "on_success"}
+        )  # fmt: skip
+        """Whether a success needs nothing but its settlement."""
+        self.levels = self.config.logging.events
+
+
+class Attempt:
+    """One try. `task` is None until it is decoded, and stays None if it cannot be."""
+
+    __slots__ = ("delivery", "identity", "number", "runtime", "slot", "source", "started", "task")
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        source: Settler,
+        slot: int,
+        delivery: Delivery,
+        identity: str,
+        started: int,
+    ) -> None:
+        self.runtime, self.source, self.slot = runtime, source, slot
+        self.delivery, self.number, self.identity = delivery, delivery.receipt, identity
+        self.started = started
+        self.task: Task | None = None
+
+    # What an executor calls
+
+    def run(self) -> None:
+        """Run to the settlement, here. Never raises what the task raised."""
+        token = attempt_now.set(self)
+        try:
+            ready = self._open()
+            if ready is None:
+                return
+            outcome, work, rules = ready
+            if outcome is None and self.runtime.plain:
+                outcome = self._work(work, rules)
+                if outcome.kind == outcomes.SUCCESS:
+                    self._close(Done(self.number, self.number))
+                    return
+                _drive(self._ending(outcome, rules))
+            else:
+                _drive(self._whole(outcome, work, rules))
+        finally:
+            attempt_now.reset(token)
+
+    async def arun(self) -> None:
+        """The same on an event loop, where hooks and `work` may be coroutine functions."""
+        token = attempt_now.set(self)
+        try:
+            ready = self._open()
+            if ready is not None:
+                outcome, work, rules = ready
+                await _adrive(self._whole(outcome, work, rules, self._awork))
+        finally:
+            attempt_now.reset(token)
+
+    # What a task may call, through `current()`
+
+    def remaining(self) -> float | None:
+        """Seconds until this task's limit; None without one. Negative if it has passed."""
+        words, at = self.runtime.page.words, page.slot_index(self.slot)
+        limit = words[at + page.SOFT] or words[at + page.HARD]
+        return (limit - page.now()) / 1e9 if limit else None
+
+    def progress(self, done: int, total: int = 0, note: str = "") -> None:
+        """Tell `garrison workers` how far this task is; costs no system call."""
+        self.runtime.page.progress(self.slot, done, total, note)
+
+    def retry(self, **options: Any) -> NoReturn:
+        """Run this task again as one of its retries: `delay` seconds from now, or `at` a time; `priority`."""
+        raise Retry(**options)
+
+    def requeue(self, **options: Any) -> NoReturn:
+        """Run this task again without counting a run: `delay`, `at`, `priority`."""
+        raise Requeue(**options)
+
+    def fail(self, reason: object = None) -> NoReturn:
+        """Make this task a dead letter at once."""
+        raise Fail(reason=reason)
+
+    def stop(self, *, done: bool = False) -> NoReturn:
+        """End all workers of this target; the task goes back, or is finished if `done`."""
+        raise Stop(done=done)
+
+    def respawn(self, *, done: bool = False) -> NoReturn:
+        """Replace this worker process; the task goes back, or is finished if `done`."""
+        raise Respawn(done=done)
+
+    # The life of an attempt
+
+    def _open(self) -> tuple[Outcome | None, Callable[[Task], Any], Rules] | None:
+        """Decode, and judge what must not run: (outcome or None, work, rules); None if it is settled already."""
+        runtime, delivery = self.runtime, self.delivery
+        try:
+            self.task = task = runtime.codec.decode(
+                delivery.payload, runtime.config.name, delivery.count
+            )
+        except DecodeError as error:
+            self._unreadable(error)
+            return None
+        found = runtime.app.work_for(task)
+        if found is None:
+            self._park(
+                f"no task named {task.name!r} is known on queue {task.queue!r}", outcomes.UNKNOWN
+            )
+            return None
+        work, rules = found
+        if task.expires is not None and time.time() >= task.expires:
+            log.event(logging.INFO, "task.expired", **log.attempt_fields())
+            self._close(Done(self.number, self.number))
+            return None
+        if delivery.note is None and not delivery.count:
+            return None, work, rules
+        evidence = read_note(delivery.note)
+        if evidence.get("kind") == outcomes.TIMEOUT:
+            text = f"{evidence.get('reason', 'killed at its time limit')}\n{evidence.get('stacks', '')}".rstrip()
+            error = TaskTimeout(evidence.get("reason", "killed at its time limit"))
+            return Outcome(outcomes.TIMEOUT, error=error, text=text, evidence=evidence), work, rules
+        most = 1 if runtime.config.delivery == "at_most_once" else runtime.config.max_deliveries
+        if delivery.count >= most:
+            text = f"ended its worker {delivery.count} times; the last: {evidence.get('reason', 'its host was lost')}"
+            return Outcome(outcomes.POISON, text=text, evidence=evidence), work, rules
+        return None, work, rules
+
+    def _work(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
+        """The guarded region. A strike lands inside of it or nowhere: phase *ended* is written within (R12)."""
+        runtime, task = self.runtime, self.task
+        words, at = runtime.page.words, page.slot_index(self.slot)
+        try:
+            if rules.soft is None and rules.hard is None:
+                value = work(task)  # type: ignore[arg-type]
+                words[at] = self.number << 3 | page.ENDED
+            else:
+                with runtime.killer.guard(self.slot, rules.soft, rules.hard):
+                    value = work(task)  # type: ignore[arg-type]
+                    words[at] = self.number << 3 | page.ENDED
+        except BaseException as error:
+            words[at] = self.number << 3 | page.ENDED
+            self._stand_still_if_condemned()
+            return judge(error, rules)
+        if words[at + page.CONDEMNED] == self.number:
+            self._stand_still_if_condemned()
+        if type(value) is CoroutineType:
+            value.close()
+            return Outcome(
+                outcomes.FAILURE,
+                error=TypeError(_COROUTINE.format(task)),
+                text=_COROUTINE.format(task),
+            )
+        return _SUCCESS if value is None else Outcome(outcomes.SUCCESS, value)
+
+    async def _awork(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
+        runtime = self.runtime
+        words, at = runtime.page.words, page.slot_index(self.slot)
+        try:
+            with runtime.killer.guard(self.slot, rules.soft, rules.hard):
+                value = work(self.task)  # type: ignore[arg-type]
+                if inspect.isawaitable(value):
+                    value = await value
+                words[at] = self.number << 3 | page.ENDED
+        except BaseException as error:
+            words[at] = self.number << 3 | page.ENDED
+            self._stand_still_if_condemned()
+            return judge(error, rules)
+        self._stand_still_if_condemned()
+        return Outcome(outcomes.SUCCESS, value)
+
+    def _stand_still_if_condemned(self) -> None:
+        """R12, R16: named by the supervisor, the worker waits for the strike, or for the name to be taken back."""
+        words, at = self.runtime.page.words, page.slot_index(self.slot)
+        while words[at + page.CONDEMNED] == self.number:
+            time.sleep(0.0005)
+
+    def _whole(
+        self,
+        outcome: Outcome | None,
+        work: Callable[[Task], Any],
+        rules: Rules,
+        guarded: Any = None,
+    ) -> Steps:
+        """Everything around the work, as steps: whoever drives them decides whether to call or to await."""
+        runtime, task = self.runtime, self.task
+        assert task is not None
+        if outcome is None and runtime.debug:
+            log.event(logging.DEBUG, "task.started", **log.attempt_fields())
+        with ExitStack() as stack:
+            for around in runtime.around:
+                _observe(lambda make: stack.enter_context(make(task)), around)
+            for told in runtime.started:
+                _observe(told, task)
+            if outcome is None and "pre_work" in runtime.handlers:
+                try:
+                    yield runtime.handlers["pre_work"], (task,)
+                except BaseException as error:
+                    outcome = judge(error, rules)
+            if outcome is None:
+                outcome = yield (guarded or self._work), (work, rules)
+            yield from self._ending(outcome, rules)
+
+    def _ending(self, outcome: Outcome, rules: Rules) -> Steps:
+        """post_work, the handler, the settlement."""
+        runtime, task = self.runtime, self.task
+        assert task is not None
+        self._mark_ended()
+        if "post_work" in runtime.handlers:
+            yield from self._hook(
+                "post_work", task, outcome.kind == outcomes.SUCCESS, outcome.error
+            )
+        step = policy.next_step(outcome, task.run_count, rules)
+        replaced = yield from self._handler(outcome)
+        if replaced is not None and outcome.kind in (outcomes.FAILURE, outcomes.TIMEOUT):
+            outcome = replaced
+            step = policy.next_step(outcome, task.run_count, rules)
+        if step.exhausted:
+            yield from self._hook(outcomes.HANDLERS[outcomes.MAX_RETRIES], task)
+        seconds = (page.now() - self.started) / 1e9
+        self._log(outcome, step, seconds)
+        for told in runtime.finished:
+            _observe(told, task, outcome, seconds)
+        settlement = self._settlement(outcome, step, task)
+        if isinstance(settlement, Dead):
+            yield from self._hook("on_dead", task, json.loads(settlement.reason))
+            self._tell_dead(settlement)
+        if outcome.kind in (outcomes.STOP, outcomes.RESPAWN):
+            self.source.end(respawn=outcome.kind == outcomes.RESPAWN)
+        self._close(settlement)
+
+    def _handler(self, outcome: Outcome) -> Generator[Call, Any, Outcome | None]:
+        """Call the handler of the outcome; a control that it raises is returned, judged."""
+        name = outcomes.HANDLERS.get(outcome.kind)
+        if name is None or name not in self.runtime.handlers:
+            return None
+        extra: tuple[Any, ...] = ()
+        if name == "on_success":
+            extra = (outcome.value,)
+        elif name == "on_failure":
+            extra = (outcome.error,)
+        return (yield from self._hook(name, self.task, *extra))
+
+    def _hook(self, name: str, *args: Any) -> Generator[Call, Any, Outcome | None]:
+        """Call a hook if the user has it; what it raises is logged, and a control is returned, judged."""
+        hook = self.runtime.handlers.get(name)
+        if hook is None:
+            return None
+        if name == "on_stop":
+            args = args[:1]
+        try:
+            yield hook, args
+        except BaseException as error:
+            judged = judge(error, _NO_RULES)
+            if isinstance(judged.error, Control):
+                return judged
+            log.event(
+                logging.ERROR, "hook.error", exc_info=error, hook=name, **log.attempt_fields()
+            )
+        return None
+
+    def _settlement(self, outcome: Outcome, step: Step, task: Task) -> Settlement:
+        if step.settle == "done":
+            return Done(self.number, self.number)
+        if step.settle == "back":
+            return Back(self.number, self.number)
+        if step.counts:
+            task.run_count += 1
+        if step.settle == "again":
+            return Again(self.number, self.runtime.codec.encode(task), step.delay, step.priority)
+        return Dead(self.number, task.id, reason_of(outcome, task), self.runtime.codec.encode(task))
+
+    def _close(self, settlement: Settlement | None) -> None:
+        self.source.finish(self, settlement)
+
+    def _mark_ended(self) -> None:
+        words, at = self.runtime.page.words, page.slot_index(self.slot)
+        if words[at] & 7 == page.STARTED:
+            words[at] = self.number << 3 | page.ENDED
+
+    def _unreadable(self, error: DecodeError) -> None:
+        if error.parkable:
+            self._park(str(error), outcomes.UNKNOWN)
+            return
+        try:
+            task_id = read_head(self.delivery.payload).task_id
+        except DecodeError:
+            task_id = ""
+        kind = "forged" if isinstance(error, Forged) else outcomes.UNREADABLE
+        self._bury(kind, str(error), task_id)
+
+    def _park(self, text: str, kind: str) -> None:
+        """Leave it for a worker of another release; dead once it has been parked for `unknown_for`."""
+        config, delivery = self.runtime.config, self.delivery
+        if delivery.parked >= config.unknown_for:
+            task_id = self.task.id if self.task else read_head(delivery.payload).task_id
+            self._bury(kind, f"{text}; parked for {delivery.parked:.0f} s", task_id)
+            return
+        delay = min(
+            60.0, max(1.0, delivery.parked), max(0.05, config.unknown_for - delivery.parked)
+        )
+        level = logging.WARNING if not delivery.parked else logging.INFO
+        log.event(level, "task.parked", reason=text, next_in=round(delay, 1), queue=config.name)
+        self._mark_ended()
+        self._close(Park(self.number, delay))
+
+    def _bury(self, kind: str, text: str, task_id: str) -> None:
+        self._mark_ended()
+        reason = {"kind": kind, "error": text, "queue": self.runtime.config.name, "name": ""}
+        settlement = Dead(self.number, task_id, json.dumps(reason).encode())
+        log.event(
+            logging.ERROR, f"task.{kind}", reason=text, id=task_id, queue=self.runtime.config.name
+        )
+        self._tell_dead(settlement)
+        self._close(settlement)
+
+    def _tell_dead(self, letter: Dead) -> None:
+        reason = json.loads(letter.reason)
+        for told in self.runtime.died:
+            _observe(told, {"task_id": letter.task_id, "queue": self.runtime.config.name, **reason})
+
+    def _log(self, outcome: Outcome, step: Step, seconds: float) -> None:
+        """A failing task is loud: its traceback, and what happens next."""
+        level = _LEVELS.get(outcome.kind, logging.INFO)
+        if step.settle == "dead":
+            level = logging.ERROR
+        named = self.runtime.levels.get(f"task.{outcome.kind}", "")
+        if named is None:
+            return
+        level = getattr(logging, named) if named else level
+        if not log.logger.isEnabledFor(level):
+            return
+        fields: dict[str, Any] = {**log.attempt_fields(), "seconds": round(seconds, 6)}
+        if outcome.error is not None:
+            fields["error_type"], fields["error"] = (
+                type(outcome.error).__name__,
+                safe_repr(outcome.error, 500),
+            )
+        if outcome.evidence:
+            fields["evidence"] = {k: v for k, v in outcome.evidence.items() if k != "stacks"}
+        fields["next"] = {
+            "again": f"runs again in {step.delay:.1f} s", "dead": "is a dead letter",
+            "back": "goes back to its queue", "done": "is done",
+        }[step.settle]  # fmt: skip
+        text = outcome.text if outcome.kind in (outcomes.FAILURE, outcomes.TIMEOUT) else ""
+        if text:
+            fields["traceback"] = text
+        log.event(level, f"task.{outcome.kind}", **fields)
+
+
+_COROUTINE = (
+    '{} returned a coroutine that nobody awaits; use executor="asyncio" for async def tasks'
+)
+_SUCCESS = Outcome(outcomes.SUCCESS)
+_LEVELS = {
+    outcomes.SUCCESS: logging.DEBUG, outcomes.FAILURE: logging.WARNING, outcomes.TIMEOUT: logging.WARNING,
+    outcomes.FAIL: logging.ERROR, outcomes.POISON: logging.ERROR,
+}  # fmt: skip
+_CONTROLS = {
+    Retry: outcomes.RETRY, Requeue: outcomes.REQUEUE, Fail: outcomes.FAIL,
+    Stop: outcomes.STOP, Respawn: outcomes.RESPAWN, TaskTimeout: outcomes.TIMEOUT,
+}  # fmt: skip
+_NO_RULES = Rules.of(WorkerConfig("none"))
+
+
+def judge(error: BaseException, rules: Rules) -> Outcome:
+    """The outcome of work that raised; a control alone in an exception group is unwrapped."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        if not _is_control(_innermost(error)):
+            break
+        error = error.exceptions[0]
+    kind = _CONTROLS.get(type(error))
+    if kind is None:
+        kind = next(
+            (name for cls, name in _CONTROLS.items() if isinstance(error, cls)), outcomes.FAILURE
+        )
+        if kind == outcomes.FAILURE and rules.dead_on and isinstance(error, rules.dead_on):
+            kind = outcomes.FAIL
+    return Outcome(kind, error=error, text=trace(error) if kind not in _QUIET else "")
+
+
+_QUIET = frozenset({outcomes.RETRY, outcomes.REQUEUE, outcomes.STOP, outcomes.RESPAWN})
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _is_control(error: BaseException) -> bool:
+    return isinstance(error, (Control, TaskTimeout))
+
+
+def trace(error: BaseException) -> str:
+    """The traceback as text, its last `REASON_LIMIT` characters; never raises."""
+    try:
+        text = "".join(traceback.format_exception(error))
+    except BaseException as broken:  # a __str__ or __repr__ of the user's that raises
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        text = f"{frames}{type(error).__name__}: (its text cannot be had: {type(broken).__name__})"
+    return text if len(text) <= REASON_LIMIT else "…" + text[-REASON_LIMIT:]
+
+
+def safe_repr(error: BaseException, limit: int = REASON_LIMIT) -> str:
+    """The text of an exception, cut at `limit`; never raises."""
+    try:
+        text = str(error) or repr(error)
+    except BaseException as broken:
+        text = f"(its text cannot be had: {type(broken).__name__})"
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def reason_of(outcome: Outcome, task: Task) -> bytes:
+    """Why a task is a dead letter, as the JSON object that the letter keeps (`docs/wire-format.md`)."""
+    reason: dict[str, Any] = {"kind": outcome.kind, "name": task.name, "queue": task.queue}
+    reason["runs"], reason["deliveries"] = task.run_count, task.delivery_count
+    if outcome.error is not None:
+        reason["error_type"] = type(outcome.error).__name__
+        reason["error"] = safe_repr(outcome.error)
+    else:
+        reason["error"] = outcome.text[:REASON_LIMIT]
+    if outcome.text:
+        reason["traceback"] = outcome.text
+    if outcome.evidence:
+        reason["evidence"] = outcome.evidence
+    return json.dumps(reason, default=repr).encode(errors="replace")
+
+
+def read_note(note: bytes | None) -> dict[str, Any]:
+    """What a release left with the delivery; empty if nothing, or nothing readable, was left."""
+    try:
+        found = json.loads(note) if note else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _observe(told: Callable[..., Any], *args: Any) -> None:
+    try:
+        told(*args)
+    except Exception as error:
+        name = getattr(told, "__module__", repr(told))
+        log.event(logging.ERROR, "plugin.error", exc_info=error, plugin=name)
+
+
+def _drive(steps: Steps) -> None:
+    """Run steps by calling them."""
+    try:
+        call, args = next(steps)
+        while True:
+            try:
+                value = call(*args)
+            except BaseException as error:
+                call, args = steps.throw(error)
+            else:
+                call, args = steps.send(value)
+    except StopIteration:
+        pass
+
+
+async def _adrive(steps: Steps) -> None:
+    """Run steps on an event loop: what they return is awaited where it can be."""
+    try:
+        call, args = next(steps)
+        while True:
+            try:
+                value = call(*args)
+                if inspect.isawaitable(value):
+                    value = await value
+            except BaseException as error:
+                call, args = steps.throw(error)
+            else:
+                call, args = steps.send(value)
+    except StopIteration:
+        pass
+
+
+def hooks_of(app: Application) -> Iterator[str]:
+    """Names of the user's hooks that are coroutine functions."""
+    return (name for name, hook in app.handlers.items() if inspect.iscoroutinefunction(hook))

@@ -1,0 +1,201 @@
+"""Pushing, as both faces offer it: with options, one or many, from threads, coroutines and tasks."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+
+from garrison.errors import ArgumentsError, ConfigError, TargetError
+from garrison.task import PRIORITIES, Task, attempt_now, new_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime, timedelta
+    from typing import Any
+
+    from garrison.broker import Broker, Pushed
+    from garrison.config import WorkerConfig
+
+importing: str | None = None
+"""The module that `garrison run` is importing now: a push from within it is a mistake, and raises."""
+
+override: Callable[[WorkerConfig], Broker] | None = None
+"""What `garrison.testing.capture` puts in the place of every broker."""
+
+OPTIONS = ("queue", "name", "priority", "delay", "at", "expires", "id", "trace_id", "headers")
+
+
+class Outlet:
+    """The way from a face to its store: the broker is built at the first push, and kept."""
+
+    def __init__(self, config: Callable[[], WorkerConfig], where: str) -> None:
+        self.config, self.where = config, where
+        self._broker: Broker | None = None
+
+    def broker(self) -> Broker:
+        """The broker of this face; `ConfigError` or `PluginError` if it cannot be built."""
+        if override is not None:
+            return override(self.config())
+        if self._broker is None:
+            from garrison.assemble import make_broker
+
+            self._broker = make_broker(self.config(), self.where)
+        return self._broker
+
+    def pushing(self, **options: Any) -> Pushing:
+        """A push with these options, yet to be given its arguments."""
+        return Pushing(self, options)
+
+
+class Pushing:
+    """Options of a push; `push`, `push_many` and their async twins send with them."""
+
+    __slots__ = ("_options", "_outlet")
+
+    def __init__(self, outlet: Outlet, options: dict[str, Any]) -> None:
+        for option in options:
+            if option not in OPTIONS:
+                from garrison.errors import nearest
+
+                raise ArgumentsError(
+                    f'no push option "{option}".{nearest(option, OPTIONS)} There are: {", ".join(OPTIONS)}'
+                )
+        priority = options.get("priority")
+        if priority is not None and priority not in PRIORITIES:
+            raise ArgumentsError(f"priority is {priority!r}; expected {', '.join(PRIORITIES)}")
+        if options.get("delay") is not None and options.get("at") is not None:
+            raise ArgumentsError("delay and at were both given; a push has one due time")
+        self._outlet, self._options = outlet, options
+
+    def push(self, **kwargs: Any) -> Pushed:
+        """Push one task with these arguments."""
+        return self.send(kwargs)
+
+    def push_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
+        return self.send_many(many)
+
+    async def apush(self, **kwargs: Any) -> Pushed:
+        """`push` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.send, kwargs)
+
+    async def apush_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """`push_many` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.send_many, many)
+
+    def send(self, kwargs: dict[str, Any]) -> Pushed:
+        """Push one task; the arguments as one mapping."""
+        from garrison.broker import Pushed
+
+        broker, queue, make, how = self._prepare()
+        task = make(kwargs)
+        existed = broker.push(queue, [task], **how)
+        return Pushed(task.id, queue, bool(existed))
+
+    def send_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """Push many, as they come."""
+        if self._options.get("id") is not None:
+            raise ArgumentsError("id names one task; push_many makes many")
+        broker, queue, make, how = self._prepare()
+        stream, total = iter(many), 0
+        while chunk := [make(kwargs) for kwargs in islice(stream, 1000)]:
+            total += len(chunk) - len(broker.push(queue, chunk, **how))
+        return total
+
+    def _prepare(self) -> tuple[Broker, str, Callable[[dict[str, Any]], Task], dict[str, Any]]:
+        if importing is not None:
+            raise _pushed_at_import()
+        outlet, options = self._outlet, self._options
+        broker = outlet.broker()
+        queue = options.get("queue") or broker_queue(outlet)
+        name, wanted, now = options.get("name") or "", options.get("id"), time.time()
+        trace_id, headers = options.get("trace_id"), options.get("headers")
+        attempt = attempt_now.get(None)
+        if attempt is not None and attempt.task is not None:
+            trace_id = trace_id or attempt.task.trace_id or attempt.task.id
+            if attempt.task.headers:
+                headers = {**attempt.task.headers, **(headers or {})}
+        for hook in broker.headers:
+            headers = {**(headers or {}), **(hook(queue=queue, name=name) or {})}
+        expires = options.get("expires")
+        if expires is not None:
+            expires = _expiry(expires, now)
+
+        def make(kwargs: dict[str, Any]) -> Task:
+            if type(kwargs) is not dict:
+                kwargs = _mapping(kwargs)
+            return Task(wanted or new_id(), queue, name, kwargs, now, 0, trace_id, headers, expires)
+
+        how: dict[str, Any] = {
+            "priority": PRIORITIES[options.get("priority") or "NORMAL"],
+            "ids": wanted is not None,
+        }
+        delay, at = options.get("delay"), options.get("at")
+        if delay is not None or at is not None:
+            from garrison import policy
+
+            try:
+                how["delay"] = policy.seconds(delay) if delay is not None else 0.0
+                how["at"] = policy.timestamp(at) if at is not None else None
+            except (TypeError, ValueError) as error:
+                raise ArgumentsError(str(error)) from None
+        return broker, queue, make, how
+
+
+def broker_queue(outlet: Outlet) -> str:
+    """The queue of a face."""
+    return outlet.config().name
+
+
+def _expiry(value: float | timedelta | datetime, now: float) -> float:
+    from datetime import datetime
+
+    from garrison import policy
+
+    try:
+        return (
+            policy.timestamp(value) if isinstance(value, datetime) else now + policy.seconds(value)
+        )
+    except (TypeError, ValueError) as error:
+        raise ArgumentsError(f"expires: {error}") from None
+
+
+def _mapping(kwargs: Any) -> dict[str, Any]:
+    from collections.abc import Mapping
+
+    if isinstance(kwargs, Mapping) and all(type(key) is str for key in kwargs):
+        return dict(kwargs)
+    raise ArgumentsError(
+        f"a task's arguments are {kwargs!r}; expected a mapping of names to values"
+    )
+
+
+def _pushed_at_import() -> TargetError:
+    import traceback
+
+    lines = [frame for frame in traceback.extract_stack() if frame.name == "<module>"]
+    where = (
+        f"{lines[-1].filename} line {lines[-1].lineno}: {lines[-1].line}"
+        if lines
+        else str(importing)
+    )
+    return TargetError(
+        f'"{importing}" pushes a task while it is imported\n  {where}\n'
+        '  every worker would push it again; put it under: if __name__ == "__main__":'
+    )
+
+
+def checked(config: Any, where: str) -> WorkerConfig:
+    """A face's configuration; `ConfigError` if it is none."""
+    from garrison.config import WorkerConfig
+
+    if isinstance(config, WorkerConfig):
+        return config
+    raise ConfigError(
+        f"{where}.config is {config!r}; expected a WorkerConfig, or override generate_config()"
+    )

@@ -1,0 +1,239 @@
+"""The worker process: it imports its target, assembles its parts, and runs attempts until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from garrison import exits, log, page
+from garrison.assemble import Parts, assemble, keeper_spec, terms_of
+from garrison.attempt import Runtime
+from garrison.broker import Lease
+from garrison.config import Logging
+from garrison.contracts import Connector
+from garrison.errors import ConfigError, GarrisonError, StoreUnavailable
+from garrison.page import Page
+from garrison.registry import Registry
+from garrison.source import Source
+from garrison.supervisor import targets
+
+FIRST_CONNECTION = 10.0
+"""Seconds that the first worker of a target tries to reach its store before `run` gives up."""
+
+
+class Setup(NamedTuple):
+    """What a supervisor gives its child."""
+
+    target: str
+    page: Path
+    channel: socket.socket
+    wake: int
+    """Eventfd that wakes this worker."""
+    keeper_poke: int
+    watcher_poke: int
+    app_dir: str
+    burst: bool = False
+    first: bool = False
+    """Whether no worker of this target has run yet: then it must reach its store, or say why not."""
+    solo: bool = False
+
+
+def main(setup: Setup) -> int:
+    """The body of a worker process; the exit code."""
+    report = Reporter(setup.channel)
+    try:
+        return _run(setup, report)
+    except GarrisonError as error:
+        report(failed={"code": error.exit_code, "text": str(error), "kind": type(error).__name__})
+        return error.exit_code
+
+
+class Reporter:
+    """Tells the supervisor what this worker has found and reached."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    def __call__(self, **message: Any) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.send(json.dumps(message, default=repr).encode())
+
+
+def _run(setup: Setup, report: Reporter) -> int:
+    sheet = Page(setup.page)
+    sheet.words[page.PID] = os.getpid()
+    sheet.wake_watcher = lambda: os.eventfd_write(setup.watcher_poke, 1)
+    stopping = _signals(sheet, setup.wake)
+    blackbox = open(setup.page.with_suffix(".stacks"), "wb", buffering=0)  # noqa: SIM115  stays open for faulthandler
+    faulthandler.register(page.DUMP_SIGNAL, file=blackbox, all_threads=True)
+    if setup.app_dir not in sys.path:
+        sys.path.insert(0, setup.app_dir)
+    found = targets.find(setup.target)
+    label = next(iter(found))
+    report(found=list(found))
+    app = targets.application(found[label])
+    parts = assemble(app, label)
+    if not parts.connector.capabilities.shared and not setup.solo:
+        raise ConfigError(
+            f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
+            f"one that several share, or run with --solo"
+        )
+    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry))
+    _configure_logging(app.config.logging)
+    connector = _connect(parts, setup)
+    runtime = _runtime(app, parts, sheet)
+    lease = Lease(connector, app.config.name, terms_of(app.config))
+    source = Source(
+        runtime, lease, parts.executor.slots, setup.wake, burst=setup.burst,
+        tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
+    )  # fmt: skip
+    stopping.source = source
+    parts.killer.install(sheet, parts.executor.place)
+    _around_the_work(app, parts, source, report, sheet)
+    connector.close()
+    parts.broker.close()
+    report(ended=_how(source, sheet), tasks=sheet.words[page.TASKS])
+    return exits.OK
+
+
+def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, sheet: Page) -> None:
+    handlers = app.handlers
+    if "initialize" in handlers:
+        _call(handlers["initialize"])
+    _tell(parts.registry, "garrison_worker_started", worker=app)
+    sheet.words[page.STATE] = page.READY
+    report(ready=True)
+    log.event(logging.INFO, "worker.ready", worker=os.getpid(), queue=app.config.name)
+    try:
+        parts.executor.run(source)
+    finally:
+        sheet.words[page.STATE] = page.STOPPING
+        _tell(parts.registry, "garrison_worker_stopping", worker=app)
+        if "finalize" in handlers:
+            try:
+                _call(handlers["finalize"])
+            except Exception as error:
+                log.event(logging.ERROR, "hook.error", exc_info=error, hook="finalize")
+
+
+def _call(hook: Any) -> None:
+    import inspect
+
+    answer = hook()
+    if inspect.iscoroutine(answer):
+        import asyncio
+
+        asyncio.run(answer)
+
+
+def _how(source: Source, sheet: Page) -> str:
+    if source.stop_all:
+        return "stop"
+    if sheet.words[page.ORDERS]:
+        return "ordered"
+    if not source.respawn:
+        return "burst"
+    most = source.config.max_tasks_per_run
+    return "max_tasks_per_run" if most and sheet.words[page.TASKS] >= most else "respawn"
+
+
+class _Stopping:
+    """SIGTERM means: finish what runs. The page's own orders come from the supervisor."""
+
+    source: Source | None = None
+
+
+def _signals(sheet: Page, wake: int) -> _Stopping:
+    stopping = _Stopping()
+
+    def stop(number: int, frame: Any) -> None:
+        sheet.words[page.ORDERS] |= page.STOP
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(wake, 1)
+
+    signal.signal(signal.SIGTERM, stop)
+    return stopping
+
+
+def _configure_logging(settings: Logging) -> None:
+    log.logger.setLevel(settings.level if log.logger.level == logging.NOTSET else log.logger.level)
+    for handler in settings.handlers:
+        log.logger.addHandler(handler)
+
+
+def _connect(parts: Parts, setup: Setup) -> Connector:
+    """Open the worker's connection. The first worker gives up in time; a later one waits for its store."""
+    deadline, pause, tries = time.monotonic() + FIRST_CONNECTION, 0.05, 0
+    while True:
+        tries += 1
+        try:
+            parts.connector.open("lease")
+            return parts.connector
+        except StoreUnavailable as error:
+            if setup.first and time.monotonic() + pause > deadline:
+                raise StoreUnavailable(
+                    f"{error}; tried {tries} times in {FIRST_CONNECTION:.0f} s"
+                ) from error
+            if os.getppid() == 1:
+                raise
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2.0, pause * 2)
+
+
+def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
+    hooks = {
+        "around": "garrison_around_attempt",
+        "started": "garrison_task_started",
+        "finished": "garrison_task_finished",
+        "died": "garrison_task_dead",
+    }
+    found = {
+        key: [_fitted(call) for _, call in parts.registry.hooks(name)]
+        for key, name in hooks.items()
+    }
+    return Runtime(app, parts.broker.codec, sheet, parts.killer, **found)
+
+
+def _fitted(call: Any) -> Any:
+    """A hook as pluggy would call it: with as many of the arguments as it names."""
+    import inspect
+
+    wanted = len(inspect.signature(call).parameters)
+    return lambda *args: call(*args[:wanted])
+
+
+def _tell(reg: Registry, hook: str, **fields: Any) -> None:
+    for plugin, call in reg.hooks(hook):
+        try:
+            _fitted(call)(*fields.values())
+        except Exception as error:
+            log.event(logging.ERROR, "plugin.error", exc_info=error, plugin=plugin)
+
+
+def plugins_in_words(reg: Registry) -> list[str]:
+    """What is loaded, one line each; what is not ok says why."""
+    return [
+        f"{plugin.name} ({plugin.source})"
+        + ("" if plugin.state == "ok" else f": {plugin.state}: {plugin.reason}")
+        for plugin in reg.plugins
+    ]
+
+
+def blackbox_lines(path: Path) -> Iterator[str]:
+    """What faulthandler wrote of a worker's stacks."""
+    with contextlib.suppress(OSError):
+        yield from path.with_suffix(".stacks").read_text(errors="replace").splitlines()
+
+
+__all__ = ["Mapping", "Setup", "blackbox_lines", "main", "plugins_in_words"]

@@ -1,0 +1,137 @@
+"""The supervisor's side of the keeper: starting it, replacing it, and repeating what it has not acknowledged (R9)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from garrison import exits, keeper, log
+from garrison.supervisor import process
+
+SILENCE = 2.5
+"""Seconds after its last sign of life at which a keeper is killed and replaced."""
+
+
+class Keeping:
+    """The keeper of this tree. `served` and `dead` survive every keeper; each new one is told all of them."""
+
+    def __init__(
+        self, close_in_child: Callable[[], Iterable[int]], silence: float = SILENCE
+    ) -> None:
+        self._close_in_child, self._silence = close_in_child, silence
+        self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._served: dict[str, tuple[dict[str, Any], int]] = {}
+        self._dead: dict[str, dict[str, Any]] = {}
+        self.channel: socket.socket | None = None
+        self.pid, self.pidfd = 0, -1
+        self._heard = 0.0
+        self._slept = time.monotonic()
+
+    def start(self) -> None:
+        """Fork a keeper and tell it everything that is not acknowledged."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        parent = os.pidfd_open(os.getpid())
+
+        def body() -> int:
+            ours.close()
+            theirs.setblocking(False)
+            keeper.start(theirs, parent, self.poke)
+            return exits.OK
+
+        self.pid, self.pidfd = process.fork(body, self._close_in_child(), tied=False)
+        theirs.close()
+        os.close(parent)
+        ours.setblocking(False)
+        self.channel, self._heard = ours, time.monotonic()
+        log.event(logging.DEBUG, "keeper.started", pid=self.pid)
+        for message, pidfd in self._served.values():
+            self._send(message, [pidfd])
+        for message in self._dead.values():
+            self._send(message)
+
+    def serve(self, name: str, path: Path, pidfd: int, spec: dict[str, Any]) -> None:
+        """Put a worker under the keeper's care."""
+        message = {"serve": name, "path": str(path), "spec": spec}
+        self._served[name] = (message, os.dup(pidfd))
+        self._send(message, [pidfd])
+
+    def bury(self, name: str, **how: Any) -> bool:
+        """A worker has ended: give back what it held. False if it was never served, so that it held nothing."""
+        if name not in self._served:
+            return False
+        self._dead[name] = {"dead": name, **how}
+        self._send(self._dead[name])
+        return True
+
+    @property
+    def unacknowledged(self) -> int:
+        """Deaths that the keeper has not dealt with yet."""
+        return len(self._dead)
+
+    def receive(self) -> list[str]:
+        """Read what the keeper says; names of the dead that are dealt with."""
+        released = []
+        while self.channel is not None:
+            try:
+                data = self.channel.recv(65536)
+            except (BlockingIOError, OSError):
+                break
+            if not data:
+                break
+            self._heard = time.monotonic()
+            message = json.loads(data)
+            if "released" in message:
+                name = message["released"]
+                self._dead.pop(name, None)
+                _, pidfd = self._served.pop(name, ({}, -1))
+                if pidfd >= 0:
+                    os.close(pidfd)
+                released.append(name)
+        return released
+
+    def look(self, now: float) -> None:
+        """Replace a keeper that has ended, or has been silent for too long while we were awake to hear it."""
+        awake = now - self._slept < self._silence
+        self._slept = now
+        if not awake:
+            self._heard = now  # it was us who slept (SIGSTOP, suspend): give it time to speak
+        if process.reap(self.pidfd) is not None:
+            self._replace("it ended")
+        elif now - self._heard > self._silence:
+            process.send(self.pidfd, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            self._replace(f"no sign of life for {now - self._heard:.1f} s")
+
+    def _replace(self, why: str) -> None:
+        log.event(logging.WARNING, "keeper.replaced", pid=self.pid, reason=why)
+        self._hang_up()
+        self.start()
+
+    def _hang_up(self) -> None:
+        os.close(self.pidfd)
+        if self.channel is not None:
+            self.channel.close()
+
+    def stop(self, patience: float) -> None:
+        """Say goodbye and wait; a keeper that cannot reach its store is left behind after `patience` seconds."""
+        self._send({"bye": True})
+        deadline = time.monotonic() + patience
+        while process.reap(self.pidfd) is None:
+            if time.monotonic() > deadline:
+                process.send(self.pidfd, signal.SIGKILL)
+                deadline += 3600
+            time.sleep(0.005)
+        self._hang_up()
+
+    def _send(self, message: dict[str, Any], fds: Iterable[int] = ()) -> None:
+        if self.channel is not None:
+            with contextlib.suppress(OSError):
+                socket.send_fds(self.channel, [json.dumps(message).encode()], list(fds))

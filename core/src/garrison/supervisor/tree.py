@@ -1,0 +1,500 @@
+"""The supervisor's loop: one thread that sleeps until a child, a deadline, a signal or the tick wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from garrison import __version__, exits, log, page
+from garrison.config import Use
+from garrison.errors import GarrisonError
+from garrison.page import Page
+from garrison.registry import registry
+from garrison.supervisor import child, process
+from garrison.supervisor.keeping import Keeping
+from garrison.supervisor.strikes import WorkerView, crash_note
+from garrison.supervisor.targets import Target, parse
+
+SAME_SIGNAL = 1.0
+"""Seconds within which further stop signals are the same one."""
+
+
+class Group:
+    """The workers of one target."""
+
+    def __init__(self, target: Target) -> None:
+        self.target, self.label = target.text, target.text
+        self.low, self.high = target.low, target.high
+        self.killer: Any = None
+        self.children: list[Child] = []
+        self.proven = False
+        """Whether a worker of it was ever ready."""
+        self.failures = 0
+        self.first_error = ""
+        self.last_error = ""
+        self.next_start = 0.0
+        self.over = False
+        """Whether its workers have ended by themselves (`stop`, burst): none is started any more."""
+
+
+class Child:
+    """One worker process, as its supervisor sees it."""
+
+    def __init__(
+        self,
+        name: str,
+        group: Group,
+        sheet: Page,
+        pid: int,
+        pidfd: int,
+        channel: socket.socket,
+        wake: int,
+    ) -> None:
+        self.name, self.group, self.page = name, group, sheet
+        self.pid, self.pidfd, self.channel, self.wake = pid, pidfd, channel, wake
+        self.view = WorkerView(sheet, pid, pidfd)
+        self.spec: dict[str, Any] | None = None
+        self.ready = False
+        self.ended: str | None = None
+        self.failed: dict[str, Any] | None = None
+        self.stopped = False
+        """Whether the supervisor killed it at the end of the stop timeout: what ran is interrupted, not suspect."""
+        self.started = time.monotonic()
+
+
+class Supervisor:
+    """Supervises workers of `targets` until told to stop; `run()` returns the exit code.
+
+    `tick`, `crash_backoff` (first and last delay) and `stop_timeout` are seconds; `give_up` the number of failed starts
+    in a row after which it gives up. To be run in the thread that created it stays in: children die with that thread.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[str] | str,
+        *,
+        workers: int | tuple[int, int] = 1,
+        burst: bool = False,
+        stop_timeout: float = 25.0,
+        app_dir: str = ".",
+        tick: float = 1.0,
+        crash_backoff: tuple[float, float] = (1.0, 60.0),
+        give_up: int = 5,
+    ) -> None:
+        number = (workers, workers) if isinstance(workers, int) else workers
+        names = [targets] if isinstance(targets, str) else targets
+        self.groups = [Group(parse(name, number)) for name in names]
+        self.burst, self.stop_timeout, self.tick = burst, stop_timeout, tick
+        self.app_dir = os.path.abspath(app_dir)
+        self.crash_backoff, self.give_up = crash_backoff, give_up
+        self.children: dict[str, Child] = {}
+        self.exit_code = exits.OK
+        self._count = 0
+        self._stopping: float | None = None
+        self._deadline: float | None = None
+        self._poll = select.poll()
+        self._fds: dict[int, Callable[[], None]] = {}
+        self._deaths: list[Child] = []
+        self._announced: set[str] = set()
+
+    # Life
+
+    def run(self) -> int:
+        """Supervise until all has ended; the exit code is one of `garrison.exits`."""
+        signals = self._take_signals()
+        self.tree = page.make_tree()
+        self.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.keeping = Keeping(self._own_fds)
+        self._register(self.watcher_poke, lambda: _drain(self.watcher_poke))
+        try:
+            self.keeping.start()
+            log.event(logging.DEBUG, "supervisor.started", pid=os.getpid())
+            while not self._over():
+                self._turn()
+        finally:
+            self._end()
+            signals()
+        return self.exit_code
+
+    def _turn(self) -> None:
+        """One turn of the loop: start what is missing, strike what is late, sleep, deal with what woke us."""
+        now = time.monotonic()
+        self.keeping.look(now)
+        self._fill(now)
+        wake = min(now + self.tick, self._watch())
+        if self._deadline is not None:
+            wake = min(wake, self._deadline)
+        for group in self.groups:
+            if self._wanted(group) and group.next_start > now:
+                wake = min(wake, group.next_start)
+        channel = self.keeping.channel
+        if channel is not None:
+            self._poll.register(channel, select.POLLIN)
+        self._poll.register(self.keeping.pidfd, select.POLLIN)
+        ready = self._poll.poll(max(0.0, (wake - time.monotonic()) * 1000))
+        if channel is not None:
+            self._poll.unregister(channel)
+        self._poll.unregister(self.keeping.pidfd)
+        for fd, _ in ready:
+            handler = self._fds.get(fd)
+            if handler is not None:
+                handler()
+        for name in self.keeping.receive():
+            self._forget(name)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._kill_what_runs()
+
+    def _over(self) -> bool:
+        if self.children or self.keeping.unacknowledged:
+            patient = (
+                self._stopping is None
+                or time.monotonic() < (self._deadline or self._stopping) + 5.0
+            )
+            return not self.children and not patient
+        return self._stopping is not None or all(group.over for group in self.groups)
+
+    def _end(self) -> None:
+        for item in list(self.children.values()):
+            process.send(item.pidfd, signal.SIGKILL)
+        self.keeping.stop(patience=2.0)
+        page.remove_tree(self.tree)
+        log.event(logging.INFO, "supervisor.stopped", exit_code=self.exit_code)
+
+    # Signals
+
+    def _take_signals(self) -> Callable[[], None]:
+        """Stand ready for signals before anything is imported; returns what puts the old handlers back."""
+        read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        old_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        numbers = (
+            signal.SIGTERM,
+            signal.SIGINT,
+            signal.SIGHUP,
+            signal.SIGCHLD,
+            signal.SIGUSR1,
+            signal.SIGUSR2,
+        )
+        old = {number: signal.signal(number, _nothing) for number in numbers}
+        self._register(read, lambda: self._signalled(read))
+        self._signal_fds = (read, write)
+
+        def restore() -> None:
+            signal.set_wakeup_fd(old_fd)
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            self._unregister(read)
+            os.close(read)
+            os.close(write)
+
+        return restore
+
+    def _signalled(self, fd: int) -> None:
+        for number in os.read(fd, 1024):
+            if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                self.stop(signal.Signals(number).name)
+            elif number == signal.SIGUSR1:
+                self._stacks()
+            elif number == signal.SIGUSR2:
+                self._order(page.QUIET)
+
+    def stop(self, why: str = "stop() was called") -> None:
+        """Finish what runs, give back the rest; a second call more than a second later ends at once."""
+        now = time.monotonic()
+        if self._stopping is None:
+            log.event(logging.INFO, "supervisor.stopping", reason=why, timeout=self.stop_timeout)
+            self._stopping, self._deadline = now, now + self.stop_timeout
+            self._order(page.STOP)
+        elif now - self._stopping >= SAME_SIGNAL:
+            self._deadline = now
+
+    def _order(self, order: int) -> None:
+        for item in self.children.values():
+            self._order_one(item, order)
+
+    def _order_one(self, item: Child, order: int) -> None:
+        item.page.words[page.ORDERS] |= order
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(item.wake, 1)
+
+    def _kill_what_runs(self) -> None:
+        self._deadline = time.monotonic() + 3600
+        for item in self.children.values():
+            item.stopped = True
+            self.exit_code = exits.KILLED
+            process.send(item.pidfd, signal.SIGKILL)
+
+    def _stacks(self) -> None:
+        for item in self.children.values():
+            process.send(item.pidfd, page.DUMP_SIGNAL)
+        time.sleep(0.2)
+        for item in self.children.values():
+            lines = list(child.blackbox_lines(item.page.path))
+            log.event(
+                logging.INFO, "worker.stacks", worker=item.pid, stacks="\n".join(lines[-100:])
+            )
+
+    # Starting
+
+    def _wanted(self, group: Group) -> bool:
+        if group.over or self._stopping is not None or len(group.children) >= group.low:
+            return False
+        # One worker goes ahead: the others start when it has said what it found.
+        return group.proven or not group.children or any(item.spec for item in group.children)
+
+    def _fill(self, now: float) -> None:
+        for group in list(self.groups):
+            while self._wanted(group) and group.next_start <= now:
+                self._start(group)
+
+    def _start(self, group: Group) -> None:
+        self._count += 1
+        name = f"w{self._count}"
+        sheet = Page(self.tree / f"{name}.page", create=True)
+        sheet.words[page.WATCHING] = page.now() + int(self.tick * 1e9)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        setup = child.Setup(
+            group.label, sheet.path, theirs, wake, self.keeping.poke, self.watcher_poke, self.app_dir,
+            self.burst, first=not group.proven,
+        )  # fmt: skip
+        pid, pidfd = process.fork(lambda: _worker(setup), [*self._own_fds(), ours.fileno()])
+        theirs.close()
+        item = Child(name, group, sheet, pid, pidfd, ours, wake)
+        self.children[name] = item
+        group.children.append(item)
+        self._register(pidfd, lambda: self._reap(item))
+        self._register(ours.fileno(), lambda: self._hear(item))
+        log.event(logging.DEBUG, "worker.started", worker=pid, target=group.label)
+
+    def _own_fds(self) -> Iterable[int]:
+        """Descriptors that a child must not keep."""
+        fds = [*self._signal_fds]
+        for item in (*self.children.values(), *self._deaths):
+            fds += [item.pidfd, item.channel.fileno(), item.wake]
+        if self.keeping.channel is not None and self.keeping.channel.fileno() >= 0:
+            fds += [self.keeping.channel.fileno(), self.keeping.pidfd]
+        return [fd for fd in fds if fd >= 0]
+
+    # What children say
+
+    def _hear(self, item: Child) -> None:
+        while True:
+            try:
+                data = item.channel.recv(1 << 20)
+            except (BlockingIOError, OSError):
+                return
+            if not data:
+                self._unregister(item.channel.fileno())
+                return
+            message = json.loads(data)
+            if "found" in message:
+                self._found(item, message["found"])
+            elif "configured" in message:
+                self._configured(item, message)
+            elif "ready" in message:
+                item.ready = item.group.proven = True
+                item.group.failures = 0
+                item.group.first_error = ""
+                if self._stopping is not None:
+                    self._order_one(item, page.STOP)
+            elif "ended" in message:
+                item.ended = message["ended"]
+            elif "failed" in message:
+                item.failed = message["failed"]
+
+    def _found(self, item: Child, labels: list[str]) -> None:
+        """A module's first child has found its workers: it is the first of them, the others get groups of their own."""
+        group = item.group
+        if group.label == labels[0]:
+            return
+        known = {other.label for other in self.groups}
+        group.label = labels[0]
+        for label in labels[1:]:
+            if label not in known:
+                self.groups.append(Group(Target(label, group.low, group.high)))
+
+    def _configured(self, item: Child, message: dict[str, Any]) -> None:
+        item.spec, group = message["configured"], item.group
+        assert item.spec is not None
+        self.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
+        if group.killer is None:
+            killer = item.spec["killer"]
+            group.killer = registry().build("killers", Use(killer["name"], **killer["options"]))
+        if group.label not in self._announced:
+            self._announced.add(group.label)
+            parts = item.spec["parts"]
+            log.event(
+                logging.INFO, "supervisor.started", garrison=__version__, pid=os.getpid(), target=group.label,
+                queue=item.spec["queue"], workers=group.low, **parts, plugins=message["plugins"],
+            )  # fmt: skip
+
+    # Striking
+
+    def _watch(self) -> float:
+        """Let each killer look at its workers; returns the monotonic time of the earliest deadline."""
+        now, earliest = page.now(), 0
+        ticking = now + int(self.tick * 1e9)
+        for item in self.children.values():
+            killer = item.group.killer
+            if killer is None or item.view.struck or item.spec is None:
+                continue
+            # Published before the look: a deadline armed meanwhile is either seen now, or pokes us.
+            item.page.words[page.WATCHING] = ticking
+            wake = killer.watch(item.view, now)
+            if wake is not None and (not earliest or wake < earliest):
+                earliest = wake
+        until = min(earliest or ticking, ticking)
+        for item in self.children.values():
+            item.page.words[page.WATCHING] = until
+        return time.monotonic() + max(0, until - page.now()) / 1e9
+
+    # Ends
+
+    def _reap(self, item: Child) -> None:
+        status = process.reap(item.pidfd)
+        if status is None:
+            return
+        self._hear(item)
+        self._unregister(item.pidfd)
+        if item.channel.fileno() in self._fds:
+            self._unregister(item.channel.fileno())
+        del self.children[item.name]
+        item.group.children.remove(item)
+        self._deaths.append(item)
+        self._judge_end(item, status)
+        if not self.keeping.bury(item.name, **self._post_mortem(item, status)):
+            self._forget(item.name)
+
+    def _post_mortem(self, item: Child, status: int) -> dict[str, Any]:
+        if item.stopped or item.ended is not None:
+            return {"interrupted": True}
+        if item.view.struck:
+            return {"notes": {str(number): note for number, note in item.view.struck.items()}}
+        return {"note": crash_note(item.view, status)}
+
+    def _judge_end(self, item: Child, status: int) -> None:
+        """What follows an end: another worker, a pause before it, or the end of all."""
+        group = item.group
+        fields = {"worker": item.pid, "target": group.label, "tasks": item.page.words[page.TASKS]}
+        if item.ended in ("stop", "burst"):
+            log.event(logging.INFO, "worker.stopped", reason=item.ended, **fields)
+            if item.ended == "stop" and not group.over:
+                for other in group.children:
+                    self._order_one(other, page.STOP)
+            group.over = True
+        elif item.ended is not None:
+            event = "worker.stopped" if item.ended == "ordered" else "worker.recycled"
+            log.event(logging.INFO, event, reason=item.ended, **fields)
+        elif item.stopped:
+            log.event(
+                logging.WARNING,
+                "worker.stopped",
+                reason="killed at the end of the stop timeout",
+                **fields,
+            )
+        elif item.view.struck:
+            log.event(
+                logging.WARNING,
+                "worker.crashed",
+                reason="killed for a task past its limit",
+                **fields,
+            )
+        elif item.ready:
+            log.event(logging.ERROR, "worker.crashed", reason=process.in_words(status), **fields)
+        elif self._stopping is None:
+            self._failed_start(item, status)
+
+    def _failed_start(self, item: Child, status: int) -> None:
+        group, failed = item.group, item.failed
+        text = (
+            failed["text"]
+            if failed
+            else f"it ended before it was ready: {process.in_words(status)}"
+        )
+        if failed and not group.proven:
+            self._give_up(failed["code"], text)
+            return
+        group.failures += 1
+        group.first_error = group.first_error or text
+        if group.failures >= self.give_up:
+            log.event(
+                logging.ERROR, "supervisor.crash_loop", target=group.label, failures=group.failures
+            )
+            self._give_up(
+                exits.CRASH_LOOP,
+                f"{group.label} failed to start {group.failures} times in a row\n{group.first_error}",
+            )
+            return
+        first, last = self.crash_backoff
+        delay = min(last, first * 2 ** (group.failures - 1)) * random.uniform(0.8, 1.2)
+        group.next_start = time.monotonic() + delay
+        shown = text.splitlines()[0] if text == group.last_error else text
+        group.last_error = text
+        log.event(
+            logging.ERROR,
+            "worker.crashed",
+            target=group.label,
+            reason=shown,
+            next_in=round(delay, 1),
+        )
+
+    def _give_up(self, code: int, text: str) -> None:
+        if self.exit_code == exits.OK:
+            print(f"error: {text}", file=sys.stderr, flush=True)  # noqa: T201  the one message of a failed start
+            self.exit_code = code
+        self.stop("a worker cannot start")
+
+    def _forget(self, name: str) -> None:
+        """The keeper has given back what it held: nothing is left to do for this child."""
+        for item in [item for item in self._deaths if item.name == name]:
+            self._deaths.remove(item)
+            path: Path = item.page.path
+            item.page.close()
+            for fd in (item.pidfd, item.wake):
+                os.close(fd)
+            item.channel.close()
+            for file in (path, path.with_suffix(".stacks")):
+                file.unlink(missing_ok=True)
+
+    def _register(self, fd: int, handler: Callable[[], None]) -> None:
+        self._fds[fd] = handler
+        self._poll.register(fd, select.POLLIN)
+
+    def _unregister(self, fd: int) -> None:
+        if self._fds.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+
+def _worker(setup: child.Setup) -> int:
+    os.setpgid(0, 0)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        return child.main(setup)
+    except GarrisonError:
+        raise
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else 1
+
+
+def _nothing(number: int, frame: Any) -> None:
+    """The byte in the wake-up descriptor is all that a signal needs."""
+
+
+def _drain(fd: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.eventfd_read(fd)

@@ -1,0 +1,1 @@
+"""Executors for garrison: where attempts run, and how many at once."""

@@ -1,0 +1,17 @@
+"""What this distribution offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from garrison.hooks import Offer, hookimpl
+
+
+@hookimpl
+def garrison_executors() -> Mapping[str, Offer]:
+    """Executors, by name."""
+    return {
+        "serial": Offer(
+            "garrison_executors.serial:Serial", summary="one task at a time, in the main thread"
+        ),
+    }

@@ -1,0 +1,1 @@
+"""Killers for garrison: what stops a task that hangs."""
