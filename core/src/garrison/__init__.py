@@ -22,10 +22,27 @@ _HOME = {
     "Supervisor": "supervisor",
     "Lock": "broker",
     **dict.fromkeys(
-        (
-            "GarrisonError ConfigError TargetError PluginError StoreError StoreUnavailable QueueFull PayloadTooLarge "
-            "EncodeError DecodeError ArgumentsError LockLost Fenced Retry Requeue Fail Stop Respawn TaskTimeout"
-        ).split(),
+        [
+            "GarrisonError",
+            "ConfigError",
+            "TargetError",
+            "PluginError",
+            "StoreError",
+            "StoreUnavailable",
+            "QueueFull",
+            "PayloadTooLarge",
+            "EncodeError",
+            "DecodeError",
+            "ArgumentsError",
+            "LockLost",
+            "Fenced",
+            "Retry",
+            "Requeue",
+            "Fail",
+            "Stop",
+            "Respawn",
+            "TaskTimeout",
+        ],
         "errors",
     ),
 }

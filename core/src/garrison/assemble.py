@@ -143,7 +143,7 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
     except PluginError as error:
         return [str(error)]
     executor_name = config.executor_use().name
-    soft, hard = config.timeouts.strikes()
+    _, hard = config.timeouts.strikes()
     if hard is not None and executor.place not in killer.ends:
         able = [
             name
@@ -155,7 +155,7 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
             f"{executor_name!r}; killers that can: {', '.join(able) or 'none installed'}"
         )
     if not executor.is_async:
-        names = [name for name in hooks_of(app)]
+        names = list(hooks_of(app))
         names += [
             name
             for name, work in getattr(app, "works", {}).items()
@@ -220,7 +220,7 @@ def keeper_spec(parts: Parts) -> dict[str, Any]:
 def parts_in_words(parts: Parts) -> dict[str, str]:
     """Kind -> what the worker uses of it, for people."""
     config = parts.config
-    use, where = connector_use(config)
+    _, where = connector_use(config)
     return {
         "connector": f"{parts.connector.describe()} (from {where})",
         "serializer": as_use(config.serializer).name,

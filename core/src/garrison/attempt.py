@@ -18,7 +18,15 @@ from garrison.codec import Codec, read_head
 from garrison.config import WorkerConfig
 from garrison.contracts import Again, Back, Dead, Delivery, Done, Park, Settlement
 from garrison.errors import (
-    Control, DecodeError, Fail, Forged, Requeue, Respawn, Retry, Stop, TaskTimeout,
+    Control,
+    DecodeError,
+    Fail,
+    Forged,
+    Requeue,
+    Respawn,
+    Retry,
+    Stop,
+    TaskTimeout,
 )  # fmt: skip
 from garrison.outcome import Outcome
 from garrison.policy import Rules, Step
@@ -186,8 +194,8 @@ class Attempt:
         evidence = read_note(delivery.note)
         if evidence.get("kind") == outcomes.TIMEOUT:
             text = f"{evidence.get('reason', 'killed at its time limit')}\n{evidence.get('stacks', '')}".rstrip()
-            error = TaskTimeout(evidence.get("reason", "killed at its time limit"))
-            return Outcome(outcomes.TIMEOUT, error=error, text=text, evidence=evidence), work, rules
+            late = TaskTimeout(evidence.get("reason", "killed at its time limit"))
+            return Outcome(outcomes.TIMEOUT, error=late, text=text, evidence=evidence), work, rules
         most = 1 if runtime.config.delivery == "at_most_once" else runtime.config.max_deliveries
         if delivery.count >= most:
             text = f"ended its worker {delivery.count} times; the last: {evidence.get('reason', 'its host was lost')}"

@@ -148,9 +148,10 @@ class Lease:
         """A new consumer, whose numbers follow those of the last; it has yet to join."""
         self.consumer, self.turn = new_consumer(), 0
 
-    def join(self) -> None:
-        """Make the consumer known to the store."""
+    def join(self) -> bool:
+        """Make the consumer known to the store; True, or `Fenced`."""
         self.connector.join(self.queue, self.consumer, self.terms)
+        return True
 
     def exchange(self, settlements: Sequence[Settlement], limit: int, holds_nothing: bool) -> Taken:
         """Settle and lease under the present turn."""

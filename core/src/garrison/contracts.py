@@ -47,7 +47,7 @@ class Delivery(NamedTuple):
 
     receipt: int
     payload: bytes
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # tuple.count is of no use here
     """How often a run of this delivery ended its worker."""
     note: bytes | None = None
     """What `release` left about the last such end; opaque to the store."""
@@ -144,7 +144,7 @@ class Peeked(NamedTuple):
     priority: int
     due: float = 0.0
     """Seconds until it is due; 0 for what is not delayed."""
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # tuple.count is of no use here
     consumer: str | None = None
 
 

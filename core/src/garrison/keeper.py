@@ -86,7 +86,12 @@ class Store:
         """Do `job` in order; a job under a key that waits already is not added."""
         if key not in self.waiting:
             self.waiting.add(key)
-            self.jobs.put(lambda connector: (job(connector), self.waiting.discard(key))[0])
+
+            def once(connector: Connector) -> None:
+                job(connector)
+                self.waiting.discard(key)
+
+            self.jobs.put(once)
 
     def _run(self) -> None:
         while (job := self.jobs.get()) is not None:
@@ -328,7 +333,12 @@ class Keeper:
     def _take_back(self, ward: Ward, join: page.Join, span: Span) -> None:
         if span[0] > span[1]:
             return
-        fields = {"worker": ward.name, "queue": join.queue, "first": span[0], "last": span[1]}
+        fields: dict[str, Any] = {
+            "worker": ward.name,
+            "queue": join.queue,
+            "first": span[0],
+            "last": span[1],
+        }
         log.event(logging.DEBUG, "keeper.took_back", **fields)
         ward.store.ask(
             ("revoke", ward.name, span),

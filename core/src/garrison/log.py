@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from garrison.task import attempt_now
@@ -83,18 +84,19 @@ class _Lazy(logging.Formatter):
 
     def __init__(self, style: str) -> None:
         super().__init__()
-        self._style, self._real = style, None
+        self._look = style
+        self._real: logging.Formatter | None = None
 
     def format(self, record: logging.LogRecord) -> str:
         if self._real is None:
-            self._real = _formatter(self._style)
+            self._real = _formatter(self._look)
         return self._real.format(record)
 
 
-def _formatter(style: str) -> Any:
+def _formatter(style: str) -> logging.Formatter:
     import structlog
 
-    def fields(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
+    def fields(_: Any, __: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
         return {**line, **getattr(line.get("_record"), "garrison", {})}
 
     final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., Any])
-    _Base = Generic[P, R]
 else:
-    P = R = None
-
-    class _Base:
+    # `typing` costs more to import than a push; at run time these need only exist.
+    class Generic:
         def __class_getitem__(cls, _: Any) -> type:
-            return cls
+            return Generic
+
+    P = R = None
 
     def overload(function: Any) -> Any:
         return function
@@ -81,7 +81,7 @@ class Parameters:
         return kwargs
 
 
-class TaskFunction(_Base["P", "R"]):
+class TaskFunction(Generic[P, R]):
     """A function that is a task of a queue: call it to run it here, `push` it to run it in a worker."""
 
     def __init__(
@@ -128,7 +128,7 @@ class TaskFunction(_Base["P", "R"]):
         return self.function(**task.kwargs)  # type: ignore[call-arg]
 
 
-class TaskOptions(_Base["P", "R"]):
+class TaskOptions(Generic[P, R]):
     """A task function with options for its next pushes."""
 
     def __init__(self, task: TaskFunction[P, R], pushing: Pushing) -> None:
@@ -173,9 +173,15 @@ class Queue:
     def task(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
     @overload
     def task(
-        self, *, name: str | None = None, timeout: float | None = None, **settings: Any
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        **settings: Any,
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
-    def task(
+    def task(  # noqa: F811  the overloads above are for type checkers
         self,
         function: Any = None,
         /,

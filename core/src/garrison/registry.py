@@ -116,7 +116,7 @@ class Registry:
             for impl in getattr(self.pm.hook, name).get_hookimpls()
         ]
 
-    def resolve(self, kind: str, use: Use, where: str = "") -> tuple[str, type]:
+    def resolve(self, kind: str, use: Use, where: str = "") -> tuple[str, Any]:
         """The name and class that `use` chooses: an offer's, a URL scheme's, or the class that "module:Class" names.
 
         Raises `PluginError` for what is not here, saying what is and what would help.
@@ -131,7 +131,7 @@ class Registry:
             return name, _attribute(name)
         raise PluginError(self._missing(kind, name, where))
 
-    def _load(self, kind: str, name: str, offer: Offer, plugin: Plugin) -> type:
+    def _load(self, kind: str, name: str, offer: Offer, plugin: Plugin) -> Any:
         try:
             return _attribute(offer.target)
         except Exception as error:

@@ -322,7 +322,7 @@ class Source:
         self.words[page.FIRST] = lease.next
         self.page.join(0, lease.queue, lease.consumer, lease.next)
         sent = page.now()
-        if self._insist(lambda: lease.join() or True) is None:
+        if self._insist(lease.join) is None:
             return False
         self.words[page.LEASE_UNTIL] = sent + int(lease.terms.lease * 1e9)  # R7
         self._tell_keeper()

@@ -53,7 +53,17 @@ class Task:
     """
 
     __slots__ = (
-        "id", "queue", "name", "kwargs", "date", "run_count", "trace_id", "headers", "expires", "delivery_count", "extra"
+        "date",
+        "delivery_count",
+        "expires",
+        "extra",
+        "headers",
+        "id",
+        "kwargs",
+        "name",
+        "queue",
+        "run_count",
+        "trace_id"
     )  # fmt: skip
 
     def __init__(

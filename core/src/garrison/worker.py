@@ -33,7 +33,7 @@ class _Faces(type):
         found = cls.__dict__.get("_outlet")
         if found is None:
             where = f"{cls.__module__}.{cls.__qualname__}"
-            found = Outlet(lambda: cls.configuration(), where)  # type: ignore[attr-defined]
+            found = Outlet(cls.configuration, where)  # type: ignore[attr-defined]
             type.__setattr__(cls, "_outlet", found)
         return found
 
@@ -134,10 +134,10 @@ class Worker(metaclass=_Faces):
         id: str | None = None,
     ) -> Pushed:
         """Push one task, to this worker's queue or another of the same store."""
-        options = dict(
-            queue=queue or task_name, name=name, priority=priority, delay=delay,
-            at=at if at is not None else (consumable_from or None), trace_id=trace_id, expires=expires, id=id,
-        )  # fmt: skip
+        options = {
+            "queue": queue or task_name, "name": name, "priority": priority, "delay": delay,
+            "at": at if at is not None else (consumable_from or None), "trace_id": trace_id, "expires": expires, "id": id,
+        }  # fmt: skip
         return type(self).outlet.pushing(**options).send(kwargs)
 
     def push_tasks(
@@ -155,10 +155,10 @@ class Worker(metaclass=_Faces):
         expires: float | timedelta | datetime | None = None,
     ) -> int:
         """Push many tasks, 1,000 a round trip; returns how many were queued."""
-        options = dict(
-            queue=queue or task_name, name=name, priority=priority, delay=delay,
-            at=at if at is not None else (consumable_from or None), trace_id=trace_id, expires=expires,
-        )  # fmt: skip
+        options = {
+            "queue": queue or task_name, "name": name, "priority": priority, "delay": delay,
+            "at": at if at is not None else (consumable_from or None), "trace_id": trace_id, "expires": expires,
+        }  # fmt: skip
         return type(self).outlet.pushing(**options).send_many(kwargs_list)
 
     async def apush_task(self, kwargs: dict[str, Any], **options: Any) -> Pushed:

@@ -387,7 +387,11 @@ class Supervisor:
     def _judge_end(self, item: Child, status: int) -> None:
         """What follows an end: another worker, a pause before it, or the end of all."""
         group = item.group
-        fields = {"worker": item.pid, "target": group.label, "tasks": item.page.words[page.TASKS]}
+        fields: dict[str, Any] = {
+            "worker": item.pid,
+            "target": group.label,
+            "tasks": item.page.words[page.TASKS],
+        }
         if item.ended in ("stop", "burst"):
             log.event(logging.INFO, "worker.stopped", reason=item.ended, **fields)
             if item.ended == "stop" and not group.over:

@@ -1,0 +1,40 @@
+# Needs Python 3.11 or later and, the first time, a network to a package index; the second time neither is asked.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+MEMBERS = core plugins/local_backend plugins/serializers plugins/compressors plugins/executors plugins/killers \
+          plugins/redis_backend plugins/mongo_backend
+EDIT    = $(foreach member,$(MEMBERS),-e $(member))
+
+.PHONY: help demo test lint faults soak bench bench-quick wheels clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/.ready: pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation $(EDIT) -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+demo: $(BIN)/.ready  ## real work, start to end, with no server installed
+	$(BIN)/garrison demo
+
+test: $(BIN)/.ready lint  ## everything, each fault row with 2 seeds and tenths of the periods
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.ready  ## ruff and mypy --strict
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+faults: $(BIN)/.ready  ## the fault matrix with its full counts
+	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m fault
+
+soak: $(BIN)/.ready  ## random kills, recycles and restarts for SOAK seconds (1800), then the accounting
+	$(BIN)/python -m tests.harness.soak --seconds $(or $(SOAK),1800)
+
+wheels: $(BIN)/.ready  ## one wheel for each distribution, in dist/
+	for member in $(MEMBERS) .; do $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist $$member || exit 1; done
+
+clean:  ## the environment and everything built
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache
