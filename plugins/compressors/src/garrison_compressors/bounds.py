@@ -61,9 +61,7 @@ class Leveled:
                 raise DecodeError(f"{self.name}: the data end in the middle of the stream")
             out.write(piece)
         if stream.unused_data:
-            raise DecodeError(
-                f"{self.name}: {len(stream.unused_data)} bytes follow the end of the stream"
-            )
+            raise trailing(self.name, len(stream.unused_data))
         return out.getvalue()
 
 
@@ -71,6 +69,10 @@ def too_large(name: str, limit: int) -> DecodeError:
     return DecodeError(
         f"{name}: unpacks to more than the {limit:,} bytes that payload_limit allows"
     )
+
+
+def trailing(name: str, count: int) -> DecodeError:
+    return DecodeError(f"{name}: {count:,} bytes follow the end of the stream")
 
 
 def corrupt(name: str, error: Exception) -> DecodeError:

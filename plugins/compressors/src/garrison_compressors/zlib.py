@@ -5,7 +5,9 @@ from __future__ import annotations
 import zlib
 from typing import ClassVar
 
-from garrison_compressors.bounds import Leveled, corrupt
+from garrison_compressors.bounds import Leveled, corrupt, trailing
+
+_FED = 1 << 16
 
 
 class ZlibCompressor(Leveled):
@@ -23,18 +25,26 @@ class ZlibCompressor(Leveled):
 
     def decompress(self, data: bytes, limit: int) -> bytes:
         stream = zlib.decompressobj(self.wbits)
-        rest = data
+        at, rest = 0, b""
 
         def pull(most: int) -> bytes:
-            nonlocal rest
-            piece = stream.decompress(rest, most)
-            rest = stream.unconsumed_tail
-            return piece
+            # Fed by and by, for the stream copies what it was given and has not used yet each time it is asked.
+            nonlocal at, rest
+            piece = b""
+            while not piece and not stream.eof and (rest or at < len(data)):
+                if not rest:
+                    rest, at = data[at : at + _FED], at + _FED
+                piece = stream.decompress(rest, most)
+                rest = stream.unconsumed_tail
+            return piece or stream.decompress(b"", most)
 
         try:
-            return self.unpack(stream, pull, limit)
+            result = self.unpack(stream, pull, limit)
         except zlib.error as error:
             raise corrupt(self.name, error) from error
+        if at < len(data):
+            raise trailing(self.name, len(data) - at)
+        return result
 
 
 class GzipCompressor(ZlibCompressor):
