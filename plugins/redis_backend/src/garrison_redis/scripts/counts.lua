@@ -1,0 +1,23 @@
+-- How many tasks are where. Reads only.
+-- KEYS[1]  stem of the queue
+-- returns  {ready, delayed, leased, dead, ms since the oldest ready one is ready or -1, consumers, paused (0, 1)}
+--#include now.lua
+local queue = redis.call('HMGET', stem, 'priorities', 'paused')
+local ready, leased, oldest = 0, 0, nil
+for priority in string.gmatch(queue[1] or '', '%d') do
+  local list = stem .. ':ready:' .. priority
+  ready = ready + redis.call('LLEN', list)
+  local first = redis.call('LINDEX', list, 0)
+  if first then
+    local _, at = struct.unpack('>BI6', first)
+    oldest = math.min(oldest or at, at)
+  end
+end
+local consumers = redis.call('ZRANGE', stem .. ':consumers', 0, -1)
+for _, consumer in ipairs(consumers) do
+  leased = leased + redis.call('LLEN', stem .. ':batch:' .. consumer) + redis.call('HLEN', stem .. ':held:' .. consumer)
+end
+return {
+  ready, redis.call('ZCARD', stem .. ':delayed'), leased, redis.call('ZCARD', stem .. ':deaths'),
+  oldest and math.max(now - oldest, 0) or -1, #consumers, queue[2] and 1 or 0,
+}

@@ -1,0 +1,24 @@
+-- Dead letters, newest first. Reads only.
+-- KEYS[1]  stem of the queue
+-- ARGV     1 "list", most, id to go on behind or empty | 2 "find", letter id or task id
+-- returns  a list of {id, task id, payload, reason, ms since the epoch, priority}
+local stem, ids = KEYS[1], {}
+if ARGV[1] == 'list' then
+  local behind = ARGV[3] == '' and '+' or '(' .. ARGV[3]
+  ids = redis.call('ZREVRANGEBYLEX', stem .. ':deaths', behind, '-', 'LIMIT', 0, ARGV[2])
+else
+  local of = ARGV[2] .. '\0'
+  for _, member in ipairs(redis.call('ZREVRANGEBYLEX', stem .. ':dead-tasks', '[' .. of .. '\255', '[' .. of)) do
+    ids[#ids + 1] = string.sub(member, #of + 1)
+  end
+  if #ids == 0 then ids = {ARGV[2]} end
+end
+local found = {}
+for _, id in ipairs(ids) do
+  local packed = redis.call('HGET', stem .. ':dead', id)
+  if packed then
+    local letter = cmsgpack.unpack(packed)
+    found[#found + 1] = {id, letter[1], letter[2], letter[3], letter[4], letter[5]}
+  end
+end
+return found

@@ -1,0 +1,37 @@
+-- The first tasks of a state. Reads only.
+-- KEYS[1]  stem of the queue
+-- ARGV     1 "ready", "delayed" or "leased", 2 most
+-- returns  a list of {payload, priority, ms until due, count, consumer or empty}
+--#include now.lua
+--#include element.lua
+local found, most = {}, tonumber(ARGV[2])
+local function add(element, due, consumer)
+  local task = open(element)
+  found[#found + 1] = {task.payload, task.priority, due, task.count, consumer}
+end
+if ARGV[1] == 'ready' then
+  for priority in string.gmatch(redis.call('HGET', stem, 'priorities') or '', '%d') do
+    if #found >= most then break end
+    local list = redis.call('LRANGE', stem .. ':ready:' .. priority, 0, most - #found - 1)
+    for _, element in ipairs(list) do add(element, 0, '') end
+  end
+elseif ARGV[1] == 'delayed' then
+  local numbers = redis.call('ZRANGE', stem .. ':delayed', 0, most - 1, 'WITHSCORES')
+  for i = 1, #numbers, 2 do
+    local element = redis.call('HGET', stem .. ':bodies', numbers[i])
+    if element then add(element, math.max(tonumber(numbers[i + 1]) - now, 0), '') end
+  end
+else
+  for _, consumer in ipairs(redis.call('ZRANGE', stem .. ':consumers', 0, -1)) do
+    if #found >= most then break end
+    local all, base = {}, tonumber(redis.call('HGET', stem .. ':consumer:' .. consumer, 'base')) or 0
+    local held = redis.call('HGETALL', stem .. ':held:' .. consumer)
+    for i = 1, #held, 2 do all[#all + 1] = {tonumber(held[i]), held[i + 1]} end
+    for i, element in ipairs(redis.call('LRANGE', stem .. ':batch:' .. consumer, 0, most - 1)) do
+      all[#all + 1] = {base + i - 1, element}
+    end
+    table.sort(all, function(a, b) return a[1] < b[1] end)
+    for i = 1, math.min(#all, most - #found) do add(all[i][2], 0, consumer) end
+  end
+end
+return found

@@ -1,0 +1,52 @@
+-- Stores payloads at the tail of their priority, or as due later. The first write can be refused for lack of memory;
+-- then nothing has happened.
+-- KEYS[1]  stem of the queue
+-- ARGV     1 token, 2 ms that it is remembered, 3 priority, 4 "now", "in" or "at", 5 ms of delay, or ms since the epoch,
+--          6 ms that ids are remembered, 7 number of ids (0, or one for each payload), ids, payloads
+-- returns  the indexes (from 0) of payloads that were left out, as text with commas; the same for a token seen before
+local token = KEYS[1] .. ':token:' .. ARGV[1]
+if not redis.call('SET', token, '', 'NX', 'PX', ARGV[2]) then return redis.call('GET', token) end
+--#include now.lua
+--#include tools.lua
+local priority, from = tonumber(ARGV[3]), 8 + tonumber(ARGV[7])
+local due = now
+if ARGV[4] == 'in' then due = now + tonumber(ARGV[5]) end
+if ARGV[4] == 'at' then due = math.max(now, tonumber(ARGV[5])) end
+local head, elements, out = struct.pack('>BI6', priority, due), {}, ''
+if from == 8 then
+  for i = from, #ARGV do elements[i - 7] = head .. ARGV[i] end
+else
+  local t, ids, live, left = tools(), stem .. ':ids', stem .. ':live', {}
+  redis.call('ZREMRANGEBYSCORE', ids, '-inf', now)
+  for i = from, #ARGV do
+    local id = ARGV[8 + i - from]
+    if redis.call('ZSCORE', ids, id) or redis.call('SISMEMBER', live, id) == 1 then
+      left[#left + 1] = i - from
+    else
+      redis.call('ZADD', ids, now + tonumber(ARGV[6]), id)
+      redis.call('SADD', live, id)
+      elements[#elements + 1] =
+        t.seal({priority = priority, at = due, count = 0, parked = 0, note = '', id = id, payload = ARGV[i]})
+    end
+  end
+  redis.call('HSET', stem, 'ids', 1)
+  if redis.call('EXISTS', live) == 0 then redis.call('HDEL', stem, 'ids') end
+  out = table.concat(left, ',')
+  if out ~= '' then redis.call('SET', token, out, 'XX', 'PX', ARGV[2]) end
+end
+if #elements == 0 then return out end
+if due > now then
+  for _, element in ipairs(elements) do tools().delay(element, due) end
+  if made.earlier then made.rouse() end
+  return out
+end
+local known = redis.call('HGET', stem, 'priorities')
+if not (known and string.find(known, ARGV[3], 1, true)) then tools().know(ARGV[3]) end
+local list = stem .. ':ready:' .. ARGV[3]
+if #elements == 1 then
+  redis.call('RPUSH', list, elements[1])
+else
+  for i = 1, #elements, 1000 do redis.call('RPUSH', list, unpack(elements, i, math.min(i + 999, #elements))) end
+end
+if redis.call('EXISTS', stem .. ':waiting') == 1 then tools().wake(#elements) end
+return out
