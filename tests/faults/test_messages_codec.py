@@ -28,7 +28,7 @@ from garrison_serializers.pickle import PickleSerializer
 
 WIRE = Path(__file__).parent.parent / "fixtures" / "wire"
 sys.path.insert(0, str(WIRE))
-from record import COMPRESSORS, EVERYTHING, SERIALIZERS, TASKS, codec  # noqa: E402
+from wire_messages import COMPRESSORS, EVERYTHING, SERIALIZERS, TASKS, codec  # noqa: E402
 
 MIB = 1 << 20
 READER = codec("msgpack", None)

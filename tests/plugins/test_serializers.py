@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import pickle
@@ -138,8 +139,6 @@ def test_a_zone_comes_back_as_its_offset(strict: Serializer) -> None:
 
 
 def test_json_is_readable_by_any_json_parser() -> None:
-    import json
-
     text = JsonSerializer().dumps({"a": float("nan"), "b": [1, 2.5, "é"], "c": 2**60, "d": (1,)})
     assert json.loads(text, parse_constant=lambda name: pytest.fail(name)) == {
         "a": {"!float": "nan"}, "b": [1, 2.5, "é"], "c": {"!int": "0x1000000000000000"}, "d": {"!tuple": [1]},
@@ -297,6 +296,30 @@ def test_the_typed_helpers_are_uses() -> None:
     chosen = Pickle(key=KEY, old_keys=["x" * 16])
     assert (chosen.name, chosen.options) == ("pickle", {"key": KEY, "old_keys": ["x" * 16]})
     assert KEY not in repr(chosen)
+
+
+class Careless:
+    """What a plugin might be at first: the json of the standard library as it comes."""
+
+    executes = False
+
+    def dumps(self, value: Any) -> bytes:
+        return json.dumps(value).encode()
+
+    def loads(self, data: bytes) -> Any:
+        return json.loads(data)
+
+
+@pytest.mark.parametrize("what", ["a tuple", "a dict with int keys", "bytes"])
+def test_the_examination_finds_out_a_careless_serializer(what: str) -> None:
+    examination = SerializerContract()
+    with pytest.raises((AssertionError, TypeError)):
+        examination.test_plain_data_come_back_equal_and_of_the_same_type(Careless(), what)
+    for changed in ("an enum", "a named tuple", "an ordered dict"):
+        with pytest.raises(AssertionError, match="accepted and came back changed"):
+            examination.test_nothing_changes_in_silence(Careless(), changed)
+    with pytest.raises(json.JSONDecodeError):
+        examination.test_malformed_data_are_a_decode_error_or_plain_data(Careless(), b"{")
 
 
 def test_floats_keep_their_sign_and_their_last_bit(strict: Serializer) -> None:

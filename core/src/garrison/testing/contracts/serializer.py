@@ -199,7 +199,7 @@ class SerializerContract:
             value: Any = []
             for levels in range(1030):
                 value = kind(value)
-                if not 20 < levels % 512 < 110 and not 500 < levels % 512:
+                if not 20 < levels % 512 < 110 and not levels % 512 > 500:
                     continue
                 try:
                     data = serializer.dumps(value)
