@@ -28,14 +28,18 @@ def nanoseconds(*calls: Callable[[], Any]) -> list[float]:
     return [min(times) / CALLS * 1e9 for times in zip(*rounds, strict=True)]
 
 
+def nothing(name: str) -> Any:
+    raise LookupError(name)
+
+
 def main() -> None:
     serializer = MsgpackSerializer()
     codec = Codec(
         ("msgpack", serializer),
         None,
         payload_limit=8 << 20,
-        find_serializer={}.__getitem__,
-        find_compressor={}.__getitem__,
+        find_serializer=nothing,
+        find_compressor=nothing,
     )
     task = Task("01jd3k7q9zx4w8yc2m-1f", "mail", "send", {"to": "a@b.c", "n": 3}, 1727000000.125)
     record = [task.name, task.kwargs, task.date, 0, None, None, None]
