@@ -1,0 +1,1 @@
+"""For tests: `capture` for applications, `contracts` for the authors of plugins."""
