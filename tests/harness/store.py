@@ -1,0 +1,83 @@
+"""The store as a test sees it, through the contract: what waits, what is dead, and raw payloads going in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from garrison.config import as_use
+from garrison.contracts import Connector, Counts
+from garrison.errors import DecodeError
+from garrison.queue import Queue
+from garrison.registry import registry
+from harness.wait import eventually
+
+
+def connector(url: str, role: Any) -> Connector:
+    """A connector to the store at `url`, opened."""
+    made: Connector = registry().build("connectors", as_use(url))
+    made.open(role)
+    return made
+
+
+class Store:
+    """One queue of one store."""
+
+    def __init__(self, url: str, queue: Queue) -> None:
+        self.url, self.queue = url, queue
+        self._look: Connector | None = None
+
+    @property
+    def look(self) -> Connector:
+        """A connector that only looks."""
+        if self._look is None:
+            self._look = connector(self.url, "look")
+        return self._look
+
+    def close(self) -> None:
+        """Give up the connection."""
+        if self._look is not None:
+            self._look.close()
+            self._look = None
+
+    def counts(self) -> Counts:
+        """How many tasks are where."""
+        return self.look.counts(self.queue.name)
+
+    def quiet(self, within: float) -> Counts:
+        """Q: wait until nothing is ready, leased or delayed."""
+
+        def over() -> Counts | None:
+            found = self.counts()
+            return None if found.ready or found.leased or found.delayed else found
+
+        return eventually(over, within, lambda: f"quiet; {self.counts()}")  # type: ignore[return-value]
+
+    def dead(self) -> dict[int, dict[str, Any]]:
+        """Number of each dead letter's task, and its reason. What cannot be decoded stands under negative numbers."""
+        found: dict[int, dict[str, Any]] = {}
+        for index, letter in enumerate(self.look.dead(self.queue.name, 100_000)):
+            reason = json.loads(letter.reason)
+            try:
+                task = self.queue.broker.codec.decode(letter.payload, self.queue.name)
+            except DecodeError:
+                found[-1 - index] = {**reason, "payload": letter.payload}
+            else:
+                found[task.kwargs.get("n", -1 - index)] = {**reason, "payload": letter.payload}
+        return found
+
+    def peek(self, state: Any = "ready") -> list[tuple[int, int]]:
+        """(number, count) of the first tasks of a state, in the order in which they would run."""
+        decode = self.queue.broker.codec.decode
+        return [
+            (decode(seen.payload, self.queue.name).kwargs["n"], seen.count)
+            for seen in self.look.peek(self.queue.name, state, 1000)
+        ]
+
+    def put(self, *payloads: bytes) -> None:
+        """Push raw payloads."""
+        from garrison.task import new_id
+
+        raw = connector(self.url, "push")
+        raw.push(self.queue.name, payloads, priority=1, token=new_id())
+        raw.close()

@@ -1,0 +1,134 @@
+"""A supervisor and its workers as real processes, seen from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from garrison import page
+from garrison.page import Page
+from harness.wait import alive, children, eventually
+
+START = 15.0
+"""Seconds that a tree may take to start on a busy machine."""
+
+
+class Tree:
+    """One `garrison run`. Its log is JSON lines, its pages lie under `runtime`."""
+
+    def __init__(
+        self, folder: Path, runtime: Path, targets: list[str], log: Path, *, level: str = "INFO",
+        environment: dict[str, str] | None = None, new_group: bool = True, **supervisor: Any,
+    ) -> None:  # fmt: skip
+        self.runtime, self.log, self.expected = runtime, log, 0
+        order = {"targets": targets, "level": level, "supervisor": {"app_dir": str(folder), **supervisor}}
+        variables = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), **(environment or {})}
+        with open(log, "ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("run_tree.py")), json.dumps(order)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=variables,
+                start_new_session=new_group,
+            )  # fmt: skip
+        self.pid = self.process.pid
+        self.started = time.monotonic()
+
+    # Looking
+
+    @property
+    def folder(self) -> Path:
+        """Where its pages lie."""
+        found = list((self.runtime / "garrison").glob(f"{self.pid}-*"))
+        return found[0] if found else self.runtime / "none"
+
+    @contextmanager
+    def pages(self) -> Iterator[list[Page]]:
+        """The pages of its workers, living and dead, oldest first."""
+        opened = []
+        for path in sorted(self.folder.glob("*.page"), key=lambda path: int(path.stem[1:])):
+            try:
+                opened.append(Page(path))
+            except (OSError, ValueError):
+                continue
+        try:
+            yield opened
+        finally:
+            for one in opened:
+                one.close()
+
+    def workers(self) -> list[int]:
+        """Pids of its workers that are ready and alive."""
+        with self.pages() as pages:
+            pids = [(int(one.words[page.PID]), one.words[page.STATE]) for one in pages]
+        return [pid for pid, state in pids if pid and state == page.READY and alive(pid)]
+
+    def keeper(self) -> int:
+        """Pid of its keeper."""
+
+        def found() -> int | None:
+            with self.pages() as pages:
+                workers = {int(one.words[page.PID]) for one in pages}
+                born = 0 in workers
+            others = [pid for pid in children(self.pid) if pid not in workers and alive(pid)]
+            return None if born or len(others) != 1 else others[0]
+
+        return eventually(found, 10, "one keeper")  # type: ignore[return-value]
+
+    def ready(self, count: int = 1, within: float = START) -> list[int]:
+        """Wait until so many workers are ready; their pids."""
+        return eventually(
+            lambda: found if len(found := self.workers()) >= count else None, within, lambda: self.text()[-3000:]
+        )  # type: ignore[return-value]
+
+    def text(self) -> str:
+        """Its log."""
+        return self.log.read_text(errors="replace")
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Its log's events of a name, or all."""
+        found = []
+        for line in self.text().splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and (name is None or event.get("event") == name):
+                found.append(event)
+        return found
+
+    def event(self, name: str, within: float = 5.0, count: int = 1) -> dict[str, Any]:
+        """Wait for the `count`-th event of a name."""
+        return eventually(
+            lambda: found[count - 1] if len(found := self.events(name)) >= count else None,
+            within, lambda: f"event {name}\n{self.text()[-3000:]}",
+        )  # type: ignore[return-value]
+
+    # Doing
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the supervisor."""
+        self.process.send_signal(number)
+
+    def end(self, within: float) -> int:
+        """Wait for the supervisor's end; its exit code."""
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the tree has not ended within {within:g} s\n{self.text()[-3000:]}") from None
+
+    def stop(self, within: float = 30.0) -> int:
+        """SIGTERM, and wait for the end; the exit code."""
+        self.send(signal.SIGTERM)
+        return self.end(within)
+
+    def kill(self) -> None:
+        """SIGKILL the supervisor, and reap it."""
+        self.process.kill()
+        self.process.wait()

@@ -1,0 +1,66 @@
+"""Waiting for something to become true, with a deadline and a reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+STEP = 0.004
+"""Seconds between two looks."""
+
+
+def eventually(what: Callable[[], T], within: float, why: object = "") -> T:
+    """The first true answer of `what`; AssertionError with `why` (called, if it can be) when `within` seconds are over."""
+    deadline = time.monotonic() + within
+    while True:
+        found = what()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            told = why() if callable(why) else why
+            raise AssertionError(f"not within {within:g} s: {told or what}; the last answer: {found!r}")
+        time.sleep(STEP)
+
+
+def state_of(pid: int) -> str | None:
+    """The letter of a process's state (`R`, `S`, `T`, `Z`, …), or None if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    return state_of(pid) not in (None, "Z", "X")
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process's main thread, zombies included."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def with_variable(entry: str) -> list[int]:
+    """Processes that run with `NAME=value` in their environment: a tree and all its descendants, daemons included."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and alive(int(folder.name)):
+            try:
+                variables = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if entry.encode() in variables:
+                found.append(int(folder.name))
+    return found
