@@ -53,7 +53,9 @@ class Application(Protocol):
 class Settler(Protocol):
     """Who takes the settlements: the source."""
 
-    def finish(self, attempt: Attempt, settlement: Settlement | None) -> None: ...
+    def done(self, attempt: Attempt) -> None: ...
+
+    def finish(self, attempt: Attempt, settlement: Settlement) -> None: ...
 
     def end(self, respawn: bool) -> None: ...
 
@@ -72,7 +74,7 @@ class Runtime:
         self.started: Sequence[Callable[[Task], None]] = hooks.get("started", ())
         self.finished: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("finished", ())
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
-        self.pusher: Any = None
+        self.decode, self.queue, self.work_for = codec.decode, self.config.name, app.work_for
         self.debug = log.logger.isEnabledFor(logging.DEBUG)
         has = self.handlers.keys()
         self.plain = not (
@@ -84,61 +86,63 @@ class Runtime:
 
 
 class Attempt:
-    """One try. `task` is None until it is decoded, and stays None if it cannot be."""
+    """One try. Each slot has one, used again for every delivery that runs there; `task` is None until decoded."""
 
-    __slots__ = ("delivery", "identity", "number", "runtime", "slot", "source", "started", "task")
+    __slots__ = (
+        "at",
+        "delivery",
+        "identity",
+        "number",
+        "runtime",
+        "slot",
+        "source",
+        "started",
+        "task",
+    )
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        source: Settler,
-        slot: int,
-        delivery: Delivery,
-        identity: str,
-        started: int,
-    ) -> None:
+    delivery: Delivery
+    number: int
+    identity: str
+    started: int
+
+    def __init__(self, runtime: Runtime, source: Settler, slot: int) -> None:
         self.runtime, self.source, self.slot = runtime, source, slot
-        self.delivery, self.number, self.identity = delivery, delivery.receipt, identity
-        self.started = started
+        self.at = page.slot_index(slot)
         self.task: Task | None = None
 
     # What an executor calls
 
     def run(self) -> None:
         """Run to the settlement, here. Never raises what the task raised."""
-        token = attempt_now.set(self)
-        try:
-            ready = self._open()
-            if ready is None:
-                return
-            outcome, work, rules = ready
-            if outcome is None and self.runtime.plain:
-                outcome = self._work(work, rules)
-                if outcome.kind == outcomes.SUCCESS:
-                    self._close(Done(self.number, self.number))
-                    return
-                _drive(self._ending(outcome, rules))
-            else:
-                _drive(self._whole(outcome, work, rules))
-        finally:
-            attempt_now.reset(token)
+        if attempt_now.get(None) is not self:
+            attempt_now.set(self)
+        ready = self._open()
+        if ready is None:
+            return
+        outcome, work, rules = ready
+        if outcome is not None or not self.runtime.plain:
+            _drive(self._whole(outcome, work, rules))
+            return
+        outcome = self._work(work, rules)
+        if outcome is _DONE:
+            self.task = None
+            self.source.done(self)
+        else:
+            _drive(self._ending(outcome, rules))
 
     async def arun(self) -> None:
         """The same on an event loop, where hooks and `work` may be coroutine functions."""
-        token = attempt_now.set(self)
-        try:
-            ready = self._open()
-            if ready is not None:
-                outcome, work, rules = ready
-                await _adrive(self._whole(outcome, work, rules, self._awork))
-        finally:
-            attempt_now.reset(token)
+        attempt_now.set(self)
+        ready = self._open()
+        if ready is not None:
+            outcome, work, rules = ready
+            await _adrive(self._whole(outcome, work, rules, self._awork))
 
     # What a task may call, through `current()`
 
     def remaining(self) -> float | None:
         """Seconds until this task's limit; None without one. Negative if it has passed."""
-        words, at = self.runtime.page.words, page.slot_index(self.slot)
+        words, at = self.runtime.page.words, self.at
         limit = words[at + page.SOFT] or words[at + page.HARD]
         return (limit - page.now()) / 1e9 if limit else None
 
@@ -172,13 +176,11 @@ class Attempt:
         """Decode, and judge what must not run: (outcome or None, work, rules); None if it is settled already."""
         runtime, delivery = self.runtime, self.delivery
         try:
-            self.task = task = runtime.codec.decode(
-                delivery.payload, runtime.config.name, delivery.count
-            )
+            self.task = task = runtime.decode(delivery[1], runtime.queue, delivery[2])
         except DecodeError as error:
             self._unreadable(error)
             return None
-        found = runtime.app.work_for(task)
+        found = runtime.work_for(task)
         if found is None:
             self._park(
                 f"no task named {task.name!r} is known on queue {task.queue!r}", outcomes.UNKNOWN
@@ -189,7 +191,7 @@ class Attempt:
             log.event(logging.INFO, "task.expired", **log.attempt_fields())
             self._close(Done(self.number, self.number))
             return None
-        if delivery.note is None and not delivery.count:
+        if delivery[3] is None and not delivery[2]:
             return None, work, rules
         evidence = read_note(delivery.note)
         if evidence.get("kind") == outcomes.TIMEOUT:
@@ -203,23 +205,30 @@ class Attempt:
         return None, work, rules
 
     def _work(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
-        """The guarded region. A strike lands inside of it or nowhere: phase *ended* is written within (R12)."""
-        runtime, task = self.runtime, self.task
-        words, at = runtime.page.words, page.slot_index(self.slot)
+        """The guarded region. A strike lands inside of it or nowhere: it ends by a word on the page (R12).
+
+        A plain success is marked done at once; whatever has more to do is marked *ended*.
+        """
+        words, at, task = self.runtime.page.words, self.at, self.task
+        ended = self.number << 3 | (page.DONE if self.runtime.plain else page.ENDED)
         try:
             if rules.soft is None and rules.hard is None:
                 value = work(task)  # type: ignore[arg-type]
-                words[at] = self.number << 3 | page.ENDED
+                if value is None:
+                    words[at] = ended
             else:
-                with runtime.killer.guard(self.slot, rules.soft, rules.hard):
+                with self.runtime.killer.guard(self.slot, rules.soft, rules.hard):
                     value = work(task)  # type: ignore[arg-type]
-                    words[at] = self.number << 3 | page.ENDED
+                    words[at] = ended if value is None else self.number << 3 | page.ENDED
+                if words[at + page.CONDEMNED] == self.number:
+                    self._stand_still_if_condemned()
         except BaseException as error:
             words[at] = self.number << 3 | page.ENDED
             self._stand_still_if_condemned()
             return judge(error, rules)
-        if words[at + page.CONDEMNED] == self.number:
-            self._stand_still_if_condemned()
+        if value is None:
+            return _DONE
+        words[at] = self.number << 3 | page.ENDED
         if type(value) is CoroutineType:
             value.close()
             return Outcome(
@@ -227,11 +236,14 @@ class Attempt:
                 error=TypeError(_COROUTINE.format(task)),
                 text=_COROUTINE.format(task),
             )
-        return _SUCCESS if value is None else Outcome(outcomes.SUCCESS, value)
+        if self.runtime.plain:
+            words[at] = self.number << 3 | page.DONE
+            return _DONE
+        return Outcome(outcomes.SUCCESS, value)
 
     async def _awork(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
         runtime = self.runtime
-        words, at = runtime.page.words, page.slot_index(self.slot)
+        words, at = runtime.page.words, self.at
         try:
             with runtime.killer.guard(self.slot, rules.soft, rules.hard):
                 value = work(self.task)  # type: ignore[arg-type]
@@ -247,7 +259,7 @@ class Attempt:
 
     def _stand_still_if_condemned(self) -> None:
         """R12, R16: named by the supervisor, the worker waits for the strike, or for the name to be taken back."""
-        words, at = self.runtime.page.words, page.slot_index(self.slot)
+        words, at = self.runtime.page.words, self.at
         while words[at + page.CONDEMNED] == self.number:
             time.sleep(0.0005)
 
@@ -346,11 +358,11 @@ class Attempt:
             return Again(self.number, self.runtime.codec.encode(task), step.delay, step.priority)
         return Dead(self.number, task.id, reason_of(outcome, task), self.runtime.codec.encode(task))
 
-    def _close(self, settlement: Settlement | None) -> None:
+    def _close(self, settlement: Settlement) -> None:
         self.source.finish(self, settlement)
 
     def _mark_ended(self) -> None:
-        words, at = self.runtime.page.words, page.slot_index(self.slot)
+        words, at = self.runtime.page.words, self.at
         if words[at] & 7 == page.STARTED:
             words[at] = self.number << 3 | page.ENDED
 
@@ -427,7 +439,9 @@ class Attempt:
 _COROUTINE = (
     '{} returned a coroutine that nobody awaits; use executor="asyncio" for async def tasks'
 )
-_SUCCESS = Outcome(outcomes.SUCCESS)
+_DONE = Outcome(outcomes.SUCCESS)
+"""A success of which nobody wants to know more."""
+
 _LEVELS = {
     outcomes.SUCCESS: logging.DEBUG, outcomes.FAILURE: logging.WARNING, outcomes.TIMEOUT: logging.WARNING,
     outcomes.FAIL: logging.ERROR, outcomes.POISON: logging.ERROR,

@@ -50,12 +50,12 @@ WORD, CONDEMNED, STRUCK, START, SOFT, HARD, PROGRESS, TOTAL = range(8)
 _START = struct.Struct(f"QQQQQ{HEAD_BYTES}s")  # START to TOTAL, then the head
 _HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
 _JOIN = struct.Struct("QQQ56s104s")
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def now() -> int:
     """Nanoseconds of the boot clock: immune to changes of the wall clock, and it goes on while a host sleeps."""
-    return time.clock_gettime_ns(_CLOCK)
+    return time.clock_gettime_ns(CLOCK)
 
 
 class Join(NamedTuple):

@@ -172,7 +172,7 @@ class Queue:
     @overload
     def task(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
     @overload
-    def task(
+    def task(  # noqa: F811
         self,
         function: None = None,
         /,

@@ -1,7 +1,7 @@
 """Where attempts come from: leasing, starting and settling deliveries, under the rules of lease and page.
 
-One thread, the driver, calls `take`; it alone speaks to the store. Attempts may end in any thread: `finish` notes the
-end on the page and leaves the settlement in an outbox, which the driver's next exchange carries.
+One thread, the driver, calls `take`; it alone speaks to the store. Attempts may end in any thread: they note their end on
+the page and leave the settlement in an outbox, which the driver's next exchange carries.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from garrison.broker import Lease
 from garrison.contracts import Back, Delivery, Done, Settlement, Taken
 from garrison.errors import Control, Fenced, Respawn, Stop, StoreUnavailable
 
+_clock, _BOOT = time.clock_gettime_ns, page.CLOCK
+_NEVER = 1 << 62
+
 
 class Source:
     """Attempts for an executor with `slots` slots.
 
-    `stopping()` says whether an order to end has come; `wake` is a descriptor that becomes readable when anything
-    outside wants the driver's attention (a signal, an order, an attempt that ended in another thread).
+    `wake` is an eventfd that becomes readable when anything outside wants the driver's attention: a signal, an order, an
+    attempt that ended in another thread. `tell_keeper` wakes the keeper.
     """
 
     def __init__(
@@ -36,29 +39,35 @@ class Source:
     ) -> None:  # fmt: skip
         self.runtime, self.lease, self.wake_fd, self.burst = runtime, lease, wake, burst
         self.config, self.page = runtime.config, runtime.page
-        self.words = self.page.words
+        self.words, self._note = self.page.words, self.page.start
         self.words[page.SLOTS] = self.slots = slots
         self.ended = self.respawn = self.stop_all = False
         self._tell_keeper = tell_keeper
+        self._attempts = [Attempt(runtime, self, slot) for slot in range(slots)]
         self._free = list(range(slots - 1, -1, -1))
+        self._busy = 0
         self._batch: deque[Delivery] = deque()
+        self._alone: Delivery | None = None
+        self._finished: deque[tuple[Attempt, Settlement]] = deque()
         self._done: list[Done] = []
-        self._oldest_done = 0
+        self._done_first = self._done_last = 0
+        self._settle_by = 0
+        """When, on the boot clock, the settlement of what is done is due; 0: nothing is done and unsettled."""
         self._pending: list[tuple[Attempt, Settlement]] = []
         self._backs: list[Back] = []
-        self._finished: deque[tuple[Attempt, Settlement | None]] = deque()
-        self._running: dict[int, Attempt] = {}
-        self._alone: Delivery | None = None
+        self._check = True
+        """Whether anything but starting the next delivery may be due."""
+        self._lease_until = 0
+        self._tasks = 0
+        self._most = self.config.max_tasks_per_run or _NEVER
         self._next_due: float | None = None
-        self._board = 0
         self._last_task = time.monotonic()
-        self._poll = select.poll()
-        self._poll.register(wake, select.POLLIN)
         self._lost_since: float | None = None
         self._throttle = log.Throttle()
-        self._tasks = 0
         self._settle_ns = int(self.config.settle_within * 1e9)
         self._give_back_ns = int((self.config.give_back_after or 0) * 1e9)
+        self._poll = select.poll()
+        self._poll.register(wake, select.POLLIN)
 
     # What the executor and the attempts call
 
@@ -67,38 +76,42 @@ class Source:
         while True:
             if self._finished:
                 self._drain()
-            now = page.now()
-            if (
-                self._pending
-                or self._backs
-                or (self._done and now - self._oldest_done > self._settle_ns)
-            ):
-                self._exchange(0)
-                continue
-            if self.words[page.ORDERS] or self.respawn or self.stop_all:
-                if self._wind_down():
-                    return None
-            elif self._free:
-                if self._batch:
-                    attempt = self._start(now)
+            if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
+                at = _clock(_BOOT)
+                if at < self._lease_until and (at < self._settle_by or not self._settle_by):
+                    attempt = self._start(at)
                     if attempt is not None:
                         return attempt
                     continue
-                elif self._may_lease():
-                    if self._exchange(self._limit()):
-                        continue
-                    if self.burst and not self._running and self._burst_over():
-                        self.ended = True
-                        return None
-            if not block:
+            if self._step():
+                continue
+            if self.ended or not block:
                 return None
             self._wait()
 
-    def finish(self, attempt: Attempt, settlement: Settlement | None) -> None:
+    def done(self, attempt: Attempt) -> None:
+        """An attempt has succeeded, and its page says so."""
+        number = attempt.number
+        if self.slots > 1 or attempt.identity != self.lease.consumer:
+            self._finished.append((attempt, Done(number, number)))
+            if self.slots > 1:
+                self.poke()
+            return
+        if number == self._done_last + 1 and self._settle_by:
+            self._done_last = number
+            self._tasks += 1
+            if self._tasks >= self._most:
+                self._check = True
+        else:
+            self._note_done(number)
+        self._busy = 0
+        self._alone = None
+        self._free.append(0)
+
+    def finish(self, attempt: Attempt, settlement: Settlement) -> None:
         """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
         if type(settlement) is Done:
-            at = page.slot_index(attempt.slot)
-            self.words[at] = attempt.number << 3 | page.DONE
+            self.words[attempt.at] = attempt.number << 3 | page.DONE
         self._finished.append((attempt, settlement))
         if self.slots > 1:
             self.poke()
@@ -109,6 +122,7 @@ class Source:
             self.respawn = True
         else:
             self.stop_all = True
+        self._check = True
 
     def poke(self) -> None:
         """Wake the driver."""
@@ -117,121 +131,151 @@ class Source:
 
     @property
     def running(self) -> Sequence[Attempt]:
-        """Attempts that have started and not ended."""
-        return list(self._running.values())
+        """Attempts that have started and whose slot is not free again."""
+        return [attempt for attempt in self._attempts if attempt.slot not in self._free]
+
+    # Deciding what is next
+
+    def _step(self) -> bool:
+        """Do what is due besides starting; False if there is nothing to do but wait, or `ended` is set."""
+        self._check = False
+        words = self.words
+        words[page.TASKS] = self._tasks
+        if self._tasks >= self._most:
+            self.respawn = True
+        if self._pending or self._backs or (self._settle_by and page.now() >= self._settle_by):
+            self._exchange(0)
+            return True
+        if words[page.ORDERS] or self.respawn or self.stop_all:
+            self._check = True
+            return self._wind_down()
+        if not self._free:
+            return False
+        if self._batch:
+            self._lease_until = words[page.LEASE_UNTIL]
+            if page.now() >= self._lease_until:
+                self._late()
+                return True
+            return not self._must_wait_alone() or bool(self._backs)
+        if self._alone is not None and self._busy:
+            return False
+        if self._exchange(self._limit()) or not self.lease.turn:
+            return True
+        if self.burst and not self._busy and self._burst_over():
+            self.ended = True
+        return False
+
+    def _wind_down(self) -> bool:
+        """Give back what has not started; sets `ended` once nothing runs, is unsettled or leased."""
+        self._give_back_batch()
+        self._alone = None
+        if self._backs or (self._settle_by and not self._busy):
+            self._exchange(0)
+            return True
+        quiet = self.words[page.ORDERS] == page.QUIET and not (self.respawn or self.stop_all)
+        self.ended = not self._busy and not quiet
+        return False
+
+    def _limit(self) -> int:
+        return max(1, min(self.config.tasks_per_transaction, self._most - self._tasks - self._busy))
+
+    def _must_wait_alone(self) -> bool:
+        """Whether the next delivery is on its last try and has company: it runs alone, or its neighbors die with it."""
+        delivery = self._batch[0]
+        if not delivery.count or delivery.count != self.config.max_deliveries - 1:
+            return False
+        if self._alone is not delivery:
+            self._alone = delivery
+            if len(self._batch) > 1:
+                self._backs.append(Back(self._batch[1].receipt, self._batch[-1].receipt))
+                self._batch = deque([delivery])
+        return bool(self._busy or self._backs)
 
     # Starting
 
     def _start(self, now: int) -> Attempt | None:
         """Start the next delivery of the batch in a free slot, if the rules let it (R10)."""
         words, delivery = self.words, self._batch[0]
-        number = delivery.receipt
-        if now >= words[page.LEASE_UNTIL]:
-            self._late()
+        if delivery.count and self._must_wait_alone():
+            self._check = True
             return None
-        if self._must_run_alone(delivery):
-            return None
+        number, payload, _, note, _ = delivery
         slot = self._free[-1]
-        phase = (
-            page.JUDGING
-            if delivery.note is not None and b'"timeout"' in delivery.note[:40]
-            else page.STARTED
-        )
-        self.page.start(slot, number, delivery.payload, now, phase)
+        judging = note is not None and b'"timeout"' in note[:40]
+        self._note(slot, number, payload, now, page.JUDGING if judging else page.STARTED)
         revoked = words[page.REVOKED]
         if revoked and revoked >> 24 <= number <= (revoked >> 24) + (revoked & 0xFFFFFF):
             self._withdraw(slot, number)
             return None
         self._batch.popleft()
         self._free.pop()
-        attempt = Attempt(self.runtime, self, slot, delivery, self.lease.consumer, now)
-        self._running[slot] = attempt
+        self._busy += 1
+        attempt = self._attempts[slot]
+        attempt.delivery, attempt.number, attempt.started = delivery, number, now
+        attempt.identity, attempt.task = self.lease.consumer, None
         return attempt
 
     def _withdraw(self, slot: int, number: int) -> None:
         """R14: the number stays on the page as *returning* until its Back, with the rest of the batch, is answered."""
         self.words[page.slot_index(slot)] = number << 3 | page.RETURNING
         self._give_back_batch()
+        self._check = True
 
     def _give_back_batch(self) -> None:
         if self._batch:
             self._backs.append(Back(self._batch[0].receipt, self._batch[-1].receipt))
             self._batch.clear()
 
-    def _must_run_alone(self, delivery: Delivery) -> bool:
-        """A delivery on its last try runs alone, so that its neighbors are not condemned with it."""
-        if not delivery.count or delivery.count != self.config.max_deliveries - 1:
-            return False
-        if self.config.delivery == "at_most_once" or self._alone is delivery:
-            return bool(self._running)
-        if len(self._batch) > 1:
-            self._backs.append(Back(self._batch[1].receipt, self._batch[-1].receipt))
-            self._batch = deque([delivery])
-        self._alone = delivery
-        return bool(self._running) or bool(self._backs)
-
-    # Leasing and settling
-
-    def _may_lease(self) -> bool:
-        return self._alone is None or not self._running
-
-    def _limit(self) -> int:
-        most = self.config.tasks_per_transaction
-        if self.config.max_tasks_per_run:
-            most = min(
-                most, max(1, self.config.max_tasks_per_run - self._tasks - len(self._running))
-            )
-        return most
+    # Ends
 
     def _drain(self) -> None:
         """Take what ended from the outbox: Done rides on the next exchange, anything else goes at once (R11)."""
         while self._finished:
             attempt, settlement = self._finished.popleft()
-            self._tasks += 1
-            if attempt is self._running.get(attempt.slot):
-                del self._running[attempt.slot]
+            self._busy -= 1
             if attempt.identity != self.lease.consumer:
-                log.event(
-                    logging.WARNING,
-                    "lease.lost",
-                    id=getattr(attempt.task, "id", None),
-                    queue=self.lease.queue,
-                )
+                self._say_lost(attempt)
+                self._tasks += 1
                 self._release_slot(attempt)
             elif type(settlement) is Done:
-                self._note_done(settlement)
+                self._note_done(settlement.first)
                 self._release_slot(attempt)
-            elif settlement is not None:
+            else:
+                self._tasks += 1
                 self._pending.append((attempt, settlement))
-        self.words[page.TASKS] = self._tasks
-        if self.config.max_tasks_per_run and self._tasks >= self.config.max_tasks_per_run:
-            self.respawn = True
+                self._check = True
 
-    def _note_done(self, settlement: Done) -> None:
-        if not self._done:
-            self._oldest_done = page.now()
-        elif self._done[-1].last + 1 == settlement.first:
-            self._done[-1] = Done(self._done[-1].first, settlement.last)
-            return
-        self._done.append(settlement)
+    def _note_done(self, number: int) -> None:
+        if not self._settle_by:
+            self._settle_by = page.now() + self._settle_ns
+            self._done_first = self._done_last = number
+        elif number == self._done_last + 1:
+            self._done_last = number
+        else:
+            self._done.append(Done(self._done_first, self._done_last))
+            self._done_first = self._done_last = number
+        self._tasks += 1
+        if self._tasks >= self._most:
+            self._check = True
 
     def _release_slot(self, attempt: Attempt) -> None:
-        if self._alone is attempt.delivery:
+        if self._alone is not None and self._alone is attempt.delivery:
             self._alone = None
         self._free.append(attempt.slot)
-        self._last_task = time.monotonic()
+
+    def _say_lost(self, attempt: Attempt) -> None:
+        task_id = attempt.task.id if attempt.task is not None else None
+        log.event(logging.WARNING, "lease.lost", id=task_id, queue=self.lease.queue)
+
+    # Leasing and settling
 
     def _exchange(self, limit: int) -> bool:
         """One exchange, repeated under the same turn until it is answered; whether it leased anything."""
         lease, words = self.lease, self.words
         if not lease.turn and not self._join():
             return False
-        settlements: list[Settlement] = [
-            *self._done,
-            *self._backs,
-            *(settled for _, settled in self._pending),
-        ]
-        nothing = not self._running and not self._batch
+        settlements = self._settlements()
+        nothing = not self._busy and not self._batch
         lease.turn += 1
         if limit:
             words[page.BASE], words[page.LAST] = lease.next, lease.next + limit - 1
@@ -239,23 +283,38 @@ class Source:
         taken = self._insist(lambda: lease.exchange(settlements, limit, nothing))
         if taken is None:
             return False
-        for attempt, settlement in self._pending:
-            words[page.slot_index(attempt.slot)] = attempt.number << 3 | page.DONE
-            if settlement[0] in taken.lost:
-                log.event(
-                    logging.WARNING,
-                    "lease.lost",
-                    id=getattr(attempt.task, "id", None),
-                    queue=lease.queue,
-                )
-            self._release_slot(attempt)
-        for back in self._backs:
-            self._clear_returning(back)
-        self._done, self._backs, self._pending = [], [], []
+        if self._pending or self._backs:
+            self._answered(taken)
+        self._done.clear()
+        self._settle_by = 0
         return self._received(taken, limit)
 
+    def _settlements(self) -> list[Settlement]:
+        settlements: list[Settlement] = [*self._done]
+        if self._settle_by:
+            settlements.append(Done(self._done_first, self._done_last))
+        if self._pending or self._backs:
+            settlements += self._backs
+            settlements += [settlement for _, settlement in self._pending]
+        if settlements:
+            self._last_task = time.monotonic()
+        return settlements
+
+    def _answered(self, taken: Taken) -> None:
+        """What was not Done has been settled: its slots are free again (R11)."""
+        for attempt, settlement in self._pending:
+            self.words[attempt.at] = attempt.number << 3 | page.DONE
+            if settlement[0] in taken.lost:
+                self._say_lost(attempt)
+            self._release_slot(attempt)
+        for back in self._backs:
+            for slot in range(self.slots):
+                number, phase = self.page.slot_word(slot)
+                if phase == page.RETURNING and back.first <= number <= back.last:
+                    self.words[page.slot_index(slot)] = number << 3 | page.DONE
+        self._backs, self._pending = [], []
+
     def _received(self, taken: Taken, limit: int) -> bool:
-        self._board = taken.board
         if limit:
             self._next_due = None if taken.next_due is None else time.monotonic() + taken.next_due
         if not taken.deliveries:
@@ -263,20 +322,16 @@ class Source:
         self._batch.extend(taken.deliveries)
         self.lease.next = taken.deliveries[-1].receipt + 1
         self.words[page.LAST] = self.lease.next - 1
+        self._lease_until = self.words[page.LEASE_UNTIL]
         if len(self._batch) > len(self._free):
-            wanted = page.now() + min(self._give_back_ns or 1 << 62, self._settle_ns)
+            # Something will wait behind something: the keeper must look in time, should that be slow.
+            wanted = page.now() + min(self._give_back_ns or _NEVER, self._settle_ns)
             if wanted < self.words[page.LOOKING]:
                 self._tell_keeper()
         return True
 
-    def _clear_returning(self, back: Back) -> None:
-        for slot in range(self.slots):
-            number, phase = self.page.slot_word(slot)
-            if phase == page.RETURNING and back.first <= number <= back.last:
-                self.words[page.slot_index(slot)] = number << 3 | page.DONE
-
     def _insist(self, ask: Callable[[], Any]) -> Any:
-        """Ask the store until it answers; None if it refused this consumer, or if the worker is to end now."""
+        """Ask the store until it answers; None if it refused this consumer."""
         pause = 0.05
         while True:
             try:
@@ -285,35 +340,23 @@ class Source:
                 self._fenced()
                 return None
             except StoreUnavailable as error:
-                self._lost_since = self._lost_since or time.monotonic()
-                held = self._throttle()
-                if held is not None:
-                    log.event(
-                        logging.ERROR, "connector.lost", error=str(error), queue=self.lease.queue
-                    )
+                self._unreachable(error)
                 self._sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(1.0, pause * 2)
-                if self._leaving_now():
-                    # What is unsettled stays on the page as it is; the keeper returns it after this process's end.
-                    raise SystemExit(0) from None
                 continue
             if self._lost_since is not None:
-                log.event(
-                    logging.WARNING,
-                    "connector.recovered",
-                    seconds=round(time.monotonic() - self._lost_since, 1),
-                )
+                seconds = round(time.monotonic() - self._lost_since, 1)
+                log.event(logging.WARNING, "connector.recovered", seconds=seconds)
                 self._lost_since, self._throttle = None, log.Throttle()
             return answer
 
-    def _leaving_now(self) -> bool:
-        return bool(self.words[page.ORDERS] & page.STOP) and not self._running
-
-    def _sleep(self, seconds: float) -> None:
-        """Sleep, but wake for the wake-up descriptor, and clear it."""
-        if self._poll.poll(max(0.0, seconds * 1000)):
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self.wake_fd)
+    def _unreachable(self, error: StoreUnavailable) -> None:
+        self._lost_since = self._lost_since or time.monotonic()
+        if self._throttle() is not None:
+            log.event(logging.ERROR, "connector.lost", error=str(error), queue=self.lease.queue)
+        if self.words[page.ORDERS] & page.STOP and not self._busy:
+            # What is unsettled stands on the page; the keeper settles it and gives back the rest after our end.
+            raise SystemExit(0)
 
     # Identity
 
@@ -330,15 +373,13 @@ class Source:
 
     def _fenced(self) -> None:
         """Taken for dead: nothing is written any more under this identity, and the next joins anew (R1)."""
-        log.event(
-            logging.WARNING, "lease.lost", queue=self.lease.queue, consumer=self.lease.consumer
-        )
+        lease = self.lease
+        log.event(logging.WARNING, "lease.lost", queue=lease.queue, consumer=lease.consumer)
         for attempt, _ in self._pending:
             self._release_slot(attempt)
-        self._done, self._backs, self._pending = [], [], []
+        self._done, self._backs, self._pending, self._settle_by = [], [], [], 0
         self._batch.clear()
         self._alone = None
-        lease = self.lease
         lease.next = max(lease.next, self.words[page.LAST] + 1)
         lease.renew_identity()
 
@@ -351,39 +392,42 @@ class Source:
         elif answer:
             self.words[page.LEASE_UNTIL] = sent + int(self.lease.terms.lease * 1e9)
 
-    # Waiting and ending
+    # Waiting
 
     def _wait(self) -> None:
-        """Sleep until something may have changed. With nothing on lease, in the store; else on the descriptor."""
+        """Sleep until something may have changed: in the store if nothing is on lease, else on the descriptor."""
         now = time.monotonic()
-        if self._running or not self._free:
-            until = self._oldest_done + self._settle_ns - page.now() if self._done else int(60e9)
-            self._sleep(min(60.0, max(0.0, until / 1e9)))
-            return
-        if self.words[page.ORDERS] & page.QUIET:
-            self._sleep(60.0)
+        if self._busy or not self._free or self.words[page.ORDERS]:
+            due = (self._settle_by - page.now()) / 1e9 if self._settle_by else 60.0
+            self._sleep(min(60.0, max(0.0, due)))
             return
         seconds = min(self.config.recheck, 0.1) if self.burst else self.config.recheck
         if self._next_due is not None:
             seconds = min(seconds, max(0.0, self._next_due - now))
         starvation = self.config.starvation
         if starvation is not None:
-            seconds = min(
-                seconds, max(0.001, self._last_task + starvation.time_with_no_tasks - now)
-            )
-        with contextlib.suppress(StoreUnavailable):
+            left = self._last_task + starvation.time_with_no_tasks - now
+            seconds = min(seconds, max(0.001, left))
+        try:
             self.lease.connector.wait(
                 [(self.lease.queue, self.lease.consumer)], seconds, self.wake_fd
             )
+        except StoreUnavailable as error:
+            self._unreachable(error)
+            self._sleep(random.uniform(0.05, 0.2))
         self._sleep(0)
-        if (
-            starvation is not None
-            and time.monotonic() - self._last_task >= starvation.time_with_no_tasks
-        ):
-            self._starve()
+        if starvation is not None:
+            waited = time.monotonic() - self._last_task
+            if waited >= starvation.time_with_no_tasks:
+                self._starve(waited)
 
-    def _starve(self) -> None:
-        seconds = time.monotonic() - self._last_task
+    def _sleep(self, seconds: float) -> None:
+        """Sleep, but wake for the wake-up descriptor, and clear it."""
+        if self._poll.poll(seconds * 1000):
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self.wake_fd)
+
+    def _starve(self, seconds: float) -> None:
         self._last_task = time.monotonic()
         log.event(
             logging.INFO, "worker.starving", seconds=round(seconds, 1), queue=self.lease.queue
@@ -408,15 +452,3 @@ class Source:
     def _burst_over(self) -> bool:
         counts = self._insist(lambda: self.lease.connector.counts(self.lease.queue))
         return counts is not None and not (counts.ready or counts.delayed or counts.leased)
-
-    def _wind_down(self) -> bool:
-        """Give back what has not started; True once nothing runs, is unsettled or leased."""
-        quiet = self.words[page.ORDERS] == page.QUIET and not (self.respawn or self.stop_all)
-        self._give_back_batch()
-        self._alone = None
-        if self._backs or (not self._running and (self._done or self._pending)):
-            self._exchange(0)
-        if self._running or self._finished or quiet:
-            return False
-        self.ended = True
-        return True

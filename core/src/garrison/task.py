@@ -101,7 +101,7 @@ def current() -> Attempt:
 
     Raises `RuntimeError` outside of a task.
     """
-    try:
-        return attempt_now.get()
-    except LookupError:
-        raise RuntimeError("garrison.current() was called outside of a task") from None
+    attempt = attempt_now.get(None)
+    if attempt is None or attempt.task is None:
+        raise RuntimeError("garrison.current() was called outside of a task")
+    return attempt

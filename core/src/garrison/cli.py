@@ -1,0 +1,286 @@
+"""The command line: global options, verbs that load when they are used, and errors as exit codes.
+
+Only click is imported here; everything a verb needs is imported by its own module, so that no verb pays for another.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NoReturn
+
+import click
+
+from garrison import exits
+from garrison.errors import GarrisonError, nearest
+
+VERBS = {
+    "run": "Supervise workers until told to stop.",
+    "push": "Queue one task, or JSON lines from stdin.",
+    "queues": "What waits, runs and died, per queue.",
+    "dead": "Dead letters: list, show, replay, purge.",
+    "config": "Every setting of a worker and where it came from.",
+    "check": "All problems of targets at once; nothing is run.",
+    "plugins": "What is installed, what it offers, and its state.",
+    "demo": "Real work, start to end, with a summary.",
+    "completion": "Print the completion script of a shell.",
+}
+"""Verb -> its line in `--help`; each lives in `garrison.commands.<verb>` as `command`."""
+
+STYLES = ("auto", "console", "json", "off")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class Globals:
+    """What the global options say, wherever on the line they stood."""
+
+    def __init__(self) -> None:
+        self.app_dir = "."
+        self.plugins: list[str] = []
+        self.blocked: list[str] = []
+        self.log_format, self.log_level = "auto", "INFO"
+        self.debug = False
+        self._applied = False
+
+    def apply(self) -> None:
+        """Put the application's folder on `sys.path` and tell the registry of plugins; once, before a verb runs."""
+        if self._applied:
+            return
+        self._applied = True
+        folder = os.path.abspath(self.app_dir)
+        if not os.path.isdir(folder):
+            raise click.BadParameter(f"{self.app_dir!r} is no folder", param_hint="--app-dir")
+        if sys.path and sys.path[0] in ("", os.getcwd()):
+            del sys.path[0]  # `python -m` put it there
+        sys.path.insert(0, folder)
+        if self.plugins or self.blocked:
+            from garrison.registry import use_plugins
+
+            use_plugins(self.plugins, self.blocked)
+
+
+_said = Globals()
+
+
+def settings() -> Globals:
+    """The global options of this run."""
+    return _said
+
+
+def _note(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    if value is None or value == () or value is False:
+        return
+    if option.name in ("plugins", "blocked"):
+        getattr(_said, option.name).extend(value)
+    else:
+        setattr(_said, str(option.name), value)
+
+
+def _options(*, hidden: bool) -> list[click.Option]:
+    """The global options: visible on `garrison` itself, hidden on every verb."""
+
+    def option(*names: str, **how: Any) -> click.Option:
+        return click.Option(
+            names, callback=_note, expose_value=False, is_eager=True, hidden=hidden, **how
+        )
+
+    return [
+        option("--app-dir", "app_dir", metavar="DIR", help="Folder of the application, put on sys.path.  [default: .]"),
+        option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A plugin that is not packaged; may be repeated."),
+        option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="A plugin or distribution to leave out; may be repeated."),
+        option("--log-format", "log_format", type=click.Choice(STYLES), help="auto: console on a terminal, else json.  [default: auto]"),
+        option("--log-level", "log_level", type=click.Choice(LEVELS, case_sensitive=False), help="[default: INFO]"),
+        option("--debug", "debug", is_flag=True, default=None, help="Show tracebacks."),
+    ]  # fmt: skip
+
+
+class Verbs(click.Group):
+    """The verbs of garrison, each loaded when it is used, then the commands of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        _said.apply()
+        return [*(verb for verb in VERBS if _built(verb)), *_plugin_commands()]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in VERBS and _built(name):
+            return _adopt(import_module(f"garrison.commands.{name}").command)
+        _said.apply()
+        return _plugin_command(name) if name in _plugin_commands() else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        found = self.get_command(ctx, name)
+        if found is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            raise click.UsageError(
+                f'no command "{name}".{nearest(name, known)} There are: {", ".join(known)}', ctx
+            )
+        return (name, found, args[1:]) if found else super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The lines of our own verbs stand in `VERBS`: `--help` loads none of them."""
+        ours = [(verb, VERBS[verb]) for verb in VERBS if _built(verb)]
+        with formatter.section("Commands"):
+            formatter.write_dl(ours)
+        theirs = _plugin_commands()
+        if theirs:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, offer.summary or "") for name, offer in theirs.items()])
+
+
+class Group(click.Group):
+    """A verb with verbs of its own; without one it does its `default`."""
+
+    def __init__(self, *args: Any, default: str = "list", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            known = list(self.commands)
+            raise click.UsageError(
+                f'garrison {ctx.info_name} has no "{args[0]}".{nearest(args[0], known)} '
+                f"There are: {', '.join(known)}",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+
+@functools.cache
+def _built(verb: str) -> bool:
+    return find_spec(f"garrison.commands.{verb}") is not None
+
+
+@functools.cache
+def _plugin_commands() -> dict[str, Any]:
+    """name -> Offer of what plugins add; a plugin that is broken adds nothing."""
+    from garrison.registry import registry
+
+    reg = registry()
+    return {
+        name: plugin.offers["commands"][name]
+        for name in reg.names("commands")
+        for plugin in reg.plugins
+        if plugin.state == "ok" and name in plugin.offers.get("commands", {}) and name not in VERBS
+    }
+
+
+def _plugin_command(name: str) -> click.Command:
+    from garrison.config import Use
+    from garrison.errors import PluginError
+    from garrison.registry import registry
+
+    _, found = registry().resolve("commands", Use(name))
+    made: Any = found
+    if not isinstance(made, click.Command):
+        raise PluginError(f'the command "{name}" of a plugin is {made!r}; expected a click command')
+    return _adopt(made)
+
+
+def _adopt(command: click.Command) -> click.Command:
+    """Let a command take the global options after its own name, and obey them before it runs."""
+    if getattr(command, "_garrison", False):
+        return command
+    command._garrison = True  # type: ignore[attr-defined]
+    if isinstance(command, click.Group):
+        for sub in command.commands.values():
+            _adopt(sub)
+        return command
+    taken = {name for param in command.params for name in param.opts}
+    command.params += [
+        option for option in _options(hidden=True) if not taken.intersection(option.opts)
+    ]
+    if command.callback is not None:
+        command.callback = _obeying(command.callback)
+    return command
+
+
+def _obeying(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(callback)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        _said.apply()
+        return callback(*args, **kwargs)
+
+    return run
+
+
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from garrison import __version__
+
+        click.echo(f"garrison {__version__} (Python {sys.version.split()[0]})")
+        ctx.exit()
+
+
+cli = Verbs(
+    "garrison",
+    help="Distributed workers: tasks that are never lost, workers that never hang, every part a plugin.",
+    params=[
+        *_options(hidden=False),
+        click.Option(
+            ["--version"], is_flag=True, callback=_version, expose_value=False, is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    no_args_is_help=True,
+)  # fmt: skip
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code; see `garrison.exits`."""
+    code = exits.BAD
+    try:
+        answer = cli.main(args=args, prog_name="garrison", standalone_mode=False)
+        code = answer if isinstance(answer, int) else exits.OK
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as help_shown:
+        click.echo(help_shown.ctx.get_help() if help_shown.ctx else "", err=True)
+        code = exits.USAGE
+    except click.ClickException as error:
+        code = _usage(error)
+    except click.Abort:
+        click.echo("aborted; nothing was changed", err=True)
+    except GarrisonError as error:
+        _trace()
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:  # whoever read our output has gone (`| head`): that is no failure
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        code = exits.OK
+    except Exception as error:
+        _trace()
+        hint = "" if _said.debug else "\n  --debug shows the traceback"
+        click.echo(f"error: {type(error).__name__}: {error}{hint}", err=True)
+    sys.exit(code)
+
+
+def _trace() -> None:
+    if _said.debug:
+        import traceback
+
+        traceback.print_exc()
+
+
+def _usage(error: click.ClickException) -> int:
+    """One wrong line, said in one line: what was seen, what was meant perhaps, where the help is."""
+    ctx = getattr(error, "ctx", None)
+    text = error.format_message()
+    text = text[:1].lower() + text[1:] if text[:3] == "No " else text
+    click.echo(f"error: {text}", err=True)
+    if ctx is not None and isinstance(error, click.UsageError):
+        click.echo(f"  try: {ctx.command_path} --help", err=True)
+    return error.exit_code
