@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from garrison_local import files, wake
 from garrison_local.database import Database, boot
 
 T = TypeVar("T")
+
+CLEANING = 15.0
+"""Seconds between two cleanings of the windows by one connection."""
 
 
 def queue_topic(queue: str) -> str:
@@ -73,7 +77,7 @@ class Base:
         self._calls: list[tuple[str, list[str]]] = []
         self._pipe: wake.Pipe | None = None
         self._waiting: dict[str, float | None] = {}
-        self._cleaned = 0.0
+        self._cleaned = time.monotonic() - CLEANING * random.random()
 
     def open(self, role: Role) -> None:
         """Connect; see the contract. Refuses a network file system, a newer layout, and a file that is not ours."""
@@ -177,15 +181,12 @@ class Base:
         return self._pipe
 
     def _clean(self, db: sqlite3.Connection, now: float) -> None:
-        """Once a second, forget tokens and ids whose window has passed."""
-        if time.monotonic() - self._cleaned < 1:
+        """Now and then, forget tokens and ids whose window has passed. (An index would cost every push a page.)"""
+        if time.monotonic() - self._cleaned < CLEANING:
             return
         self._cleaned = time.monotonic()
-        for table, key in (("tokens", "token"), ("ids", "uid")):
-            db.execute(
-                f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE until < ? LIMIT 10000)",
-                (now,),
-            )
+        db.execute("DELETE FROM tokens WHERE until < ?", (now,))
+        db.execute("DELETE FROM ids WHERE until < ?", (now,))
 
 
 def number_of(db: sqlite3.Connection, name: str) -> int | None:

@@ -21,6 +21,9 @@ AUTOCHECKPOINT = 2000
 LOG_LIMIT = 8 * 1024 * 1024
 """Bytes above which a connection that is about to sleep empties the write-ahead log."""
 
+LOOK = 0.1
+"""Seconds between two looks at whether the file still is the same, where not every call can afford one."""
+
 _left_behind: list[object] = []
 """Connections of a parent process: closing one here would drop locks that the parent holds, so they are kept."""
 
@@ -168,7 +171,9 @@ class Database:
         handle = self.handle
         if handle is None or self.role == "look":
             raise StoreError(f"{self.path} was opened to look; nothing can be changed")
-        self._check_file()
+        now = time.monotonic()
+        if self.role == "push" or now - self._looked > LOOK:
+            self._check_file(now)
         committing = False
         try:
             try:
@@ -202,7 +207,7 @@ class Database:
             if self.handle is None:
                 return absent
         handle = self.handle
-        self._check_file()
+        self._check_file(time.monotonic())
         try:
             self._patiently(lambda: handle.execute("BEGIN"), time.monotonic() + self.busy_timeout)
             return work(handle)
@@ -236,15 +241,14 @@ class Database:
 
     # faults
 
-    def _check_file(self) -> None:
+    def _check_file(self, now: float) -> None:
         """Raises `StoreError` if the file was replaced or deleted: what is written to it then is written for nobody."""
         try:
             status = os.stat(self.path)
             if (status.st_dev, status.st_ino) != self._file:
                 raise self._replaced("another file has its name")
-            now = time.monotonic()
-            if self.role != "look" and now - self._looked > 1:
-                if files.identity(self.path + "-wal") != self._log:
+            if now - self._looked > LOOK:
+                if self.role != "look" and files.identity(self.path + "-wal") != self._log:
                     raise self._replaced("another -wal file stands beside it")
                 self._looked = now
         except OSError as error:

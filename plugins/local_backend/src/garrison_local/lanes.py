@@ -12,6 +12,7 @@ from garrison_local.schema import PLACE_BITS
 from garrison_local.spans import Held
 
 PLACES = (1 << PLACE_BITS) - 1
+"""The last place of a lane; never reached."""
 
 Row = tuple[bytes, float, int, bytes | None, float | None, str | None]
 """payload, since, count, note, parked, uid"""
@@ -25,23 +26,36 @@ def lane_of(db: sqlite3.Connection, queue: int, priority: int) -> int:
     if found is not None:
         return int(found[0])
     made = db.execute(
-        "INSERT INTO lanes (queue, priority, head, tail) VALUES (?, ?, 0, 0)", (queue, priority)
+        "INSERT INTO lanes (queue, priority, head) VALUES (?, ?, 0)", (queue, priority)
     )
     assert made.lastrowid is not None
     return made.lastrowid
 
 
-def room_at_tail(db: sqlite3.Connection, lane: int, length: int) -> int:
-    """The first of `length` new ids at the tail."""
-    [(tail,)] = db.execute(
-        "UPDATE lanes SET tail = tail + ? WHERE no = ? RETURNING tail", (length, lane)
-    ).fetchall()
-    return (lane << PLACE_BITS) + int(tail) - length
+def tail(db: sqlite3.Connection, lane: int) -> int:
+    """The id that the next task of the lane gets."""
+    floor = lane << PLACE_BITS
+    head, last = db.execute(
+        "SELECT head, (SELECT max(id) FROM tasks WHERE id >= ? AND id < ?) FROM lanes WHERE no = ?",
+        (floor, floor + PLACES, lane),
+    ).fetchone()
+    # While the last ones are on lease the head is behind them; when they are done, their ids do not come again.
+    return max(floor + int(head), 0 if last is None else int(last) + 1)
+
+
+def heads(db: sqlite3.Connection, queue: int) -> list[tuple[int, int, int]]:
+    """For each lane of a queue, in order of priority: the first id, the id at its head, how many are in `front`."""
+    return [
+        (lane << PLACE_BITS, (lane << PLACE_BITS) + head, front)
+        for lane, head, front in db.execute(
+            "SELECT no, head, front FROM lanes WHERE queue = ? ORDER BY priority", (queue,)
+        ).fetchall()
+    ]
 
 
 def append(db: sqlite3.Connection, lane: int, rows: Sequence[Row]) -> None:
     """Make these tasks ready, in order, at the tail."""
-    first = room_at_tail(db, lane, len(rows))
+    first = tail(db, lane)
     db.executemany(
         "INSERT INTO tasks (id, payload, since, count, note, parked, uid) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(first + step, *row) for step, row in enumerate(rows)],

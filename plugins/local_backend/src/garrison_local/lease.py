@@ -23,6 +23,7 @@ from garrison.errors import Fenced
 from garrison_local import lanes, spans
 from garrison_local.base import Base, queue_topic
 from garrison_local.database import boot
+from garrison_local.lanes import PLACES
 from garrison_local.schema import ENDED, LIVING, PLACE_BITS, TAKEN, TOMBSTONE
 from garrison_local.spans import Held
 
@@ -293,15 +294,11 @@ class Leases(Base):
         """Lease up to `limit` ready tasks, and note them in `held`."""
         deliveries: list[Delivery] = []
         size = 0
-        for lane, head, tail, front in db.execute(
-            "SELECT no, head, tail, front FROM lanes WHERE queue = ? AND (tail > head OR front) ORDER BY priority",
-            (queue,),
-        ).fetchall():
-            floor = lane << PLACE_BITS
-            before = len(deliveries)
+        for floor, head, front in lanes.heads(db, queue):
             if front:
+                before = len(deliveries)
+                rows = db.execute(FROM_FRONT, (wall, floor, head, limit - before))
                 last = floor
-                rows = db.execute(FROM_FRONT, (wall, floor, floor + head, limit - before))
                 for id, payload, count, note, parked in rows:
                     size += len(payload)
                     if size > max_bytes and deliveries:
@@ -314,27 +311,31 @@ class Leases(Base):
                 rows.close()
                 taken = len(deliveries) - before
                 db.execute("DELETE FROM front WHERE id >= ? AND id <= ?", (floor, last))
-                db.execute("UPDATE lanes SET front = front - ? WHERE no = ?", (taken, lane))
-                if taken < front or len(deliveries) >= limit:
+                db.execute(
+                    "UPDATE lanes SET front = front - ? WHERE no = ?", (taken, floor >> PLACE_BITS)
+                )
+                if taken < front:
                     break
-                before = len(deliveries)
-            if tail > head:
-                first = floor + head
+            before = len(deliveries)
+            if before < limit:
                 receipt = base + before
                 rows = db.execute(
-                    FROM_HEAD, (first - receipt, wall, first, floor + tail, limit - before)
+                    FROM_HEAD, (head - receipt, wall, head, floor + PLACES, limit - before)
                 )
                 for delivery in map(Delivery._make, rows):
                     size += len(delivery.payload)
                     if size > max_bytes and deliveries:
+                        rows.close()
+                        limit = 0  # the batch is full: the lanes behind have their turn later
                         break
                     deliveries.append(delivery)
-                rows.close()
                 taken = len(deliveries) - before
-                spans.add(held, receipt, first, taken)
-                db.execute("UPDATE lanes SET head = ? WHERE no = ?", (head + taken, lane))
-                if taken < tail - head:
-                    break
+                if taken:
+                    spans.add(held, receipt, head, taken)
+                    db.execute(
+                        "UPDATE lanes SET head = head + ? WHERE no = ?",
+                        (taken, floor >> PLACE_BITS),
+                    )
             if len(deliveries) >= limit:
                 break
         return deliveries
@@ -522,10 +523,13 @@ class Leases(Base):
 
 
 def _something_ready(db: sqlite3.Connection, queue: int) -> bool:
-    ready = db.execute(
-        "SELECT 1 FROM lanes WHERE queue = ? AND (tail > head OR front) LIMIT 1", (queue,)
+    return any(
+        front
+        or db.execute(
+            "SELECT 1 FROM tasks WHERE id >= ? AND id < ? LIMIT 1", (head, floor + PLACES)
+        ).fetchall()
+        for floor, head, front in lanes.heads(db, queue)
     )
-    return bool(ready.fetchall())
 
 
 def _until(deadline: float | None, now: float, due: float | None, wall: float) -> float | None:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from garrison.contracts import Board, Counts, Peeked
-from garrison_local import spans
+from garrison_local import lanes, spans
 from garrison_local.base import Base, number_of, queue_topic
 from garrison_local.database import boot
+from garrison_local.lanes import PLACES
 from garrison_local.schema import LIVING, PLACE_BITS
 
 State = Literal["ready", "delayed", "leased"]
@@ -42,19 +43,16 @@ class Looking(Base):
     def _purge(self, db: sqlite3.Connection, queue: str) -> int:
         number = self._queue(db, queue)
         gone = db.execute("DELETE FROM delayed WHERE queue = ?", (number,)).rowcount
-        for lane, head, tail in db.execute(
-            "SELECT no, head, tail FROM lanes WHERE queue = ?", (number,)
-        ).fetchall():
-            floor = lane << PLACE_BITS
+        for floor, head, _ in lanes.heads(db, number):
             gone += db.execute(
                 "DELETE FROM tasks WHERE id IN (SELECT id FROM front WHERE id >= ? AND id < ?)",
-                (floor, floor + head),
+                (floor, head),
             ).rowcount
-            db.execute("DELETE FROM front WHERE id >= ? AND id < ?", (floor, floor + head))
+            db.execute("DELETE FROM front WHERE id >= ? AND id < ?", (floor, head))
             gone += db.execute(
-                "DELETE FROM tasks WHERE id >= ? AND id < ?", (floor + head, floor + tail)
+                "DELETE FROM tasks WHERE id >= ? AND id < ?", (head, floor + PLACES)
             ).rowcount
-            db.execute("UPDATE lanes SET head = tail, front = 0 WHERE no = ?", (lane,))
+        db.execute("UPDATE lanes SET front = 0 WHERE queue = ?", (number,))
         return gone
 
     def board(self, queue: str) -> Board:
@@ -109,9 +107,9 @@ def _counts(db: sqlite3.Connection, queue: str) -> Counts:
     if found is None:
         return Counts()
     number, dead, paused = found
-    [(ready,)] = db.execute(
-        "SELECT coalesce(sum(tail - head + front), 0) FROM lanes WHERE queue = ?", (number,)
-    ).fetchall()
+    ready = 0
+    for floor, head, front in lanes.heads(db, number):
+        ready += front + lanes.tail(db, floor >> PLACE_BITS) - head
     [(delayed,)] = db.execute("SELECT count(*) FROM delayed WHERE queue = ?", (number,)).fetchall()
     leased = consumers = 0
     for state, deadline, held in db.execute(
@@ -130,26 +128,28 @@ def _counts(db: sqlite3.Connection, queue: str) -> Counts:
 
 def _ready_ids(db: sqlite3.Connection, queue: int, limit: int) -> Iterable[list[int]]:
     """For each lane, in order of priority, the ids of its first ready tasks."""
-    for lane, head, tail in db.execute(
-        "SELECT no, head, tail FROM lanes WHERE queue = ? AND (tail > head OR front) ORDER BY priority",
-        (queue,),
-    ).fetchall():
-        floor = lane << PLACE_BITS
-        front = db.execute(
-            "SELECT id FROM front WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-            (floor, floor + head, limit),
-        ).fetchall()
-        more = range(floor + head, floor + min(tail, head + limit - len(front)))
-        yield [row[0] for row in front] + list(more)
+    for floor, head, front in lanes.heads(db, queue):
+        ids: list[int] = []
+        if front:
+            rows = db.execute(
+                "SELECT id FROM front WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+                (floor, head, limit),
+            ).fetchall()
+            ids = [row[0] for row in rows]
+        ids += range(head, min(lanes.tail(db, floor >> PLACE_BITS), head + limit - len(ids)))
+        if ids:
+            yield ids
 
 
 def _names(db: sqlite3.Connection) -> list[str]:
     rows = db.execute(
         """SELECT name FROM queues q WHERE board OR dead
-           OR EXISTS (SELECT 1 FROM lanes WHERE queue = q.no AND (tail > head OR front))
+           OR EXISTS (SELECT 1 FROM lanes l WHERE l.queue = q.no AND (l.front OR EXISTS (
+                      SELECT 1 FROM tasks WHERE id >= (l.no << :bits) + l.head AND id < (l.no + 1) << :bits)))
            OR EXISTS (SELECT 1 FROM delayed WHERE queue = q.no)
            OR EXISTS (SELECT 1 FROM consumers WHERE queue = q.no AND state < 2)
-           ORDER BY name"""
+           ORDER BY name""",
+        {"bits": PLACE_BITS},
     )
     return [row[0] for row in rows]
 

@@ -112,7 +112,7 @@ class Pushing(Base):
         lane = self._lanes.get((number, priority))
         if lane is None:
             lane = self._lanes[number, priority] = lanes.lane_of(db, number, priority)
-        first = lanes.room_at_tail(db, lane, len(payloads))
+        first = lanes.tail(db, lane)
         if uids is None:
             db.executemany(
                 f"INSERT INTO tasks (id, payload, since) VALUES (?, ?, {wall!r})",

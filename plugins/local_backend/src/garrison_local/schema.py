@@ -3,11 +3,11 @@
 A *lane* is one priority of one queue. A task's id is its lane and its place in it, so that the tasks of a lane lie side
 by side in the order in which they run, and need no index:
 
-    ready in a lane:   the ids from `head` to `tail`, and those in `front`, which were given back and come first
+    ready in a lane:   the ids from `head` on, and those in `front`, which were given back and come first
     on lease:          named by the spans in `consumers.held`; the row itself does not move, and keeps its place
     delayed:           in a table of their own, by due time; a due one joins the tail of its lane
 
-So leasing a batch moves `head` and writes one span; settling it deletes one range; giving back the last batch only
+A push writes the leaf of `tasks` and no counter, since the tail is behind the highest id. Leasing a batch moves `head` and writes one span; settling it deletes one range; giving back the last batch only
 moves `head` back. Due times and windows are seconds of the wall clock; leases, locks and presence are seconds of the
 boot clock, which no one can set, together with the id of the boot.
 """
@@ -43,7 +43,6 @@ CREATE TABLE lanes (
     queue INTEGER NOT NULL,
     priority INTEGER NOT NULL,
     head INTEGER NOT NULL,              -- place of the first one that was not leased yet
-    tail INTEGER NOT NULL,              -- place of the next one that is pushed
     front INTEGER NOT NULL DEFAULT 0,   -- how many rows of `front` are of this lane
     UNIQUE (queue, priority)
 );
@@ -106,8 +105,6 @@ CREATE INDEX letters_queue ON letters (queue, no);
 CREATE INDEX letters_task ON letters (queue, task_id);
 
 CREATE TABLE tokens (token TEXT PRIMARY KEY, until REAL NOT NULL, left_out TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX tokens_until ON tokens (until);
-
 CREATE TABLE ids (uid TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX ids_until ON ids (until);
 
