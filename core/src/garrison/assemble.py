@@ -222,7 +222,7 @@ def parts_in_words(parts: Parts) -> dict[str, str]:
     config = parts.config
     _, where = connector_use(config)
     return {
-        "connector": f"{parts.connector.describe()} (from {where})",
+        "connector": f"{parts.connector.describe()}, from {where}",
         "serializer": as_use(config.serializer).name,
         "compressor": "none" if config.compressor is None else as_use(config.compressor).name,
         "executor": config.executor_use().name,

@@ -279,7 +279,7 @@ def _usage(error: click.ClickException) -> int:
     """One wrong line, said in one line: what was seen, what was meant perhaps, where the help is."""
     ctx = getattr(error, "ctx", None)
     text = error.format_message()
-    text = text[:1].lower() + text[1:] if text[:3] == "No " else text
+    text = text[:1].lower() + text[1:] if text.startswith(("No ", "Invalid ", "Missing ")) else text
     click.echo(f"error: {text}", err=True)
     if ctx is not None and isinstance(error, click.UsageError):
         click.echo(f"  try: {ctx.command_path} --help", err=True)

@@ -1,0 +1,18 @@
+"""`garrison completion`: the script that a shell sources to complete garrison's words."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def command(shell: str) -> None:
+    """Print the completion script of SHELL; e.g. eval "$(garrison completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    from garrison.cli import cli
+
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(cli, {}, "garrison", "_GARRISON_COMPLETE").source())

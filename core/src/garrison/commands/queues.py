@@ -1,0 +1,64 @@
+"""`garrison queues`: what waits, runs and died, per queue; and emptying one."""
+
+from __future__ import annotations
+
+import click
+
+from garrison.cli import Group
+from garrison.commands.store import alive, json_option, open_store, store_options
+from garrison.commands.words import age, many, say, show_json, sure, table
+
+
+@click.group("queues", cls=Group)
+def command() -> None:
+    """What waits, runs and died, per queue (without a verb: list)."""
+
+
+@command.command("list")
+@store_options
+@json_option
+def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
+    """List the queues: ready, delayed, leased and dead tasks, the age of the oldest ready one, live workers."""
+    with open_store(app, connector) as store:
+        workers = alive(store.looking)
+        found = {name: store.looking.counts(name) for name in store.looking.queues()}
+        where = store.where
+    if as_json:
+        queues = [
+            {"queue": name, **counts._asdict(), "workers": workers.get(name, 0)}
+            for name, counts in found.items()
+        ]
+        show_json({"store": where, "queues": queues})
+        return
+    if not found:
+        say("no queues")
+        return
+    rows = [
+        (name + (" (paused)" if counts.paused else ""), counts.ready, counts.delayed, counts.leased,
+         counts.dead, age(counts.oldest), workers.get(name, 0))
+        for name, counts in found.items()
+    ]  # fmt: skip
+    head = ("queue", "ready", "delayed", "leased", "dead", "oldest", "workers")
+    click.echo(table(rows, head, right=head[1:]))
+
+
+@command.command("purge")
+@click.argument("queue")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_options
+def purge(queue: str, yes: bool, app: str | None, connector: str | None) -> None:
+    """Delete what is ready or delayed in QUEUE. What runs, and dead letters, stay."""
+    with open_store(app, connector) as store:
+        counts = store.looking.counts(store.known(queue))
+        number = counts.ready + counts.delayed
+        if not number:
+            say(f'nothing is ready or delayed in "{queue}"')
+            return
+        sure(
+            f"Delete {many(number, 'task')} ({counts.ready:,} ready, {counts.delayed:,} delayed) "
+            f'of the queue "{queue}" in {store.where}?',
+            yes,
+        )
+        with store.open("push") as writing:
+            gone = writing.purge(queue)
+    say(f'deleted {many(gone, "task")} of "{queue}"')
