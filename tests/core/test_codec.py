@@ -33,8 +33,13 @@ def codec(
     )
 
 
+FIELDS = (
+    "id", "queue", "name", "kwargs", "date", "run_count", "trace_id", "headers", "expires", "delivery_count", "extra",
+)  # fmt: skip
+
+
 def fields(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in Task.__slots__}
+    return {name: getattr(task, name) for name in FIELDS}
 
 
 def task(**kwargs: Any) -> Task:

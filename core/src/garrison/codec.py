@@ -28,6 +28,9 @@ SMALL = 256
 FIELDS = ("name", "kwargs", "date", "run_count", "trace_id", "headers", "expires")
 """The record, a list in this order. A later release may append fields; an older one keeps them in `Task.extra`."""
 
+_ORDINARY = [0, None, None, None]
+"""What follows the first three fields of a task that has not failed, inherits nothing and does not expire."""
+_NUMBERS = frozenset({int, float})
 _MAGIC = 0xA9
 _TRAILER = 4
 _RESIDUE = 0x2144DF1C
@@ -153,12 +156,11 @@ class Codec:
                 record = self._loads(payload[body:-_TRAILER])
             else:
                 id, record = self._open(payload)
-            if len(record) == 7:
-                name, kwargs, date, run_count, trace_id, headers, expires = record
-                extra: tuple[Any, ...] = ()
+            if record[3:] == _ORDINARY:
+                name, kwargs, date = record[:3]
+                more = None
             else:
-                name, kwargs, date, run_count, trace_id, headers, expires, *more = record
-                extra = tuple(more)
+                name, kwargs, date, *more = record
         except DecodeError:
             raise
         except (
@@ -167,19 +169,14 @@ class Codec:
             raise DecodeError(
                 f"the message cannot be read: {type(error).__name__}: {error}"[:300]
             ) from error
-        if (
-            type(kwargs) is not dict
-            or type(name) is not str
-            or type(run_count) is not int
-            or (type(date) is not float and type(date) is not int)
-            or (trace_id is not None and type(trace_id) is not str)
-            or (headers is not None and type(headers) is not dict)
-            or (expires is not None and type(expires) is not float and type(expires) is not int)
-        ):
+        if type(kwargs) is not dict or type(name) is not str or type(date) not in _NUMBERS:
             raise _misshapen(record)
-        return Task(
-            id, queue, name, kwargs, date, run_count, trace_id, headers, expires, delivery_count, extra
-        )  # fmt: skip
+        task = Task(id, queue, name, kwargs, date)
+        if delivery_count:
+            task.delivery_count = delivery_count
+        if more is not None:
+            _complete(task, record, more)
+        return task
 
     def _open(self, payload: bytes) -> tuple[str, Any]:
         """Id and record of a message that is compressed or has another serializer, or is no message."""
@@ -224,6 +221,22 @@ class Codec:
             f"{task!r} has {size:,} bytes when encoded; payload_limit is {self._limit:,}. Nothing was sent. Store the "
             "data elsewhere and push where they are, or raise payload_limit for producers and workers alike"
         )
+
+
+def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
+    """What only some tasks have: `DecodeError` if a field has another type than this release writes."""
+    if len(more) < 4:
+        raise _misshapen(record)
+    run_count, trace_id, headers, expires = more[:4]
+    if (
+        type(run_count) is not int
+        or (trace_id is not None and type(trace_id) is not str)
+        or (headers is not None and type(headers) is not dict)
+        or (expires is not None and type(expires) not in _NUMBERS)
+    ):
+        raise _misshapen(record)
+    task.run_count, task.trace_id, task.headers, task.expires = run_count, trace_id, headers, expires
+    task.extra = tuple(more[4:])
 
 
 def _start(serializer: str, compressor: str) -> bytes:

@@ -126,10 +126,15 @@ class Pushing:
         if expires is not None:
             expires = _expiry(expires, now)
 
+        inherits = trace_id is not None or headers or expires is not None
+
         def make(kwargs: dict[str, Any]) -> Task:
             if type(kwargs) is not dict:
                 kwargs = _mapping(kwargs)
-            return Task(wanted or new_id(), queue, name, kwargs, now, 0, trace_id, headers, expires)
+            task = Task(wanted or new_id(), queue, name, kwargs, now)
+            if inherits:
+                task.trace_id, task.headers, task.expires = trace_id, headers, expires
+            return task
 
         how: dict[str, Any] = {
             "priority": PRIORITIES[options.get("priority") or "NORMAL"],

@@ -52,45 +52,24 @@ class Task:
     `trace_id`. `extra` holds fields that a newer release wrote, kept when the task is written again.
     """
 
-    __slots__ = (
-        "date",
-        "delivery_count",
-        "expires",
-        "extra",
-        "headers",
-        "id",
-        "kwargs",
-        "name",
-        "queue",
-        "run_count",
-        "trace_id"
-    )  # fmt: skip
+    # Class attributes for what most tasks do not have: they cost nothing to make and nothing to read.
+    run_count: int = 0
+    trace_id: str | None = None
+    headers: dict[str, str] | None = None
+    expires: float | None = None
+    delivery_count: int = 0
+    extra: tuple[Any, ...] = ()
 
     def __init__(
-        self,
-        id: str,
-        queue: str,
-        name: str,
-        kwargs: dict[str, Any],
-        date: float,
-        run_count: int = 0,
-        trace_id: str | None = None,
-        headers: dict[str, str] | None = None,
-        expires: float | None = None,
-        delivery_count: int = 0,
-        extra: tuple[Any, ...] = (),
+        self, id: str, queue: str, name: str, kwargs: dict[str, Any], date: float, **others: Any
     ) -> None:
         self.id = id
         self.queue = queue
         self.name = name
         self.kwargs = kwargs
         self.date = date
-        self.run_count = run_count
-        self.trace_id = trace_id
-        self.headers = headers
-        self.expires = expires
-        self.delivery_count = delivery_count
-        self.extra = extra
+        for field, value in others.items():
+            setattr(self, field, value)
 
     def __repr__(self) -> str:
         return f"<Task {self.name or self.queue} {self.id}>"
