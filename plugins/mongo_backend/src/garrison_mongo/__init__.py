@@ -1,0 +1,24 @@
+"""garrison's MongoDB connector.
+
+from garrison_mongo import Mongo
+config = WorkerConfig(name="mail", connector=Mongo(url="mongodb://db1,db2,db3/?replicaSet=rs0"))
+"""
+
+from __future__ import annotations
+
+__all__ = ["Mongo", "MongoConnector"]
+
+_HOME = {"Mongo": "choice", "MongoConnector": "connector"}
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from garrison_mongo.choice import Mongo as Mongo
+    from garrison_mongo.connector import MongoConnector as MongoConnector
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'garrison_mongo' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"garrison_mongo.{_HOME[name]}"), name)

@@ -1,0 +1,245 @@
+"""Looking at queues, and the verbs of people: purge, dead letters, notices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import ReturnDocument, UpdateOne
+
+from garrison.contracts import Board, Counts, Letter, Peeked
+from garrison_mongo.base import Base, Session, date, successor
+from garrison_mongo.layout import Document
+from garrison_mongo.ledger import LIVE
+
+CHUNK = 1000
+
+
+class Looks(Base):
+    """What is where."""
+
+    def counts(self, queue: str) -> Counts:
+        moment = self.look_at(queue)
+        ready = self._tasks.count_documents(
+            {"q": queue, "s": {"$gte": 0}, "p": {"$gte": -(2**31)}}, hint="ready"
+        )
+        delayed = self._tasks.count_documents({"q": queue, "at": {"$gte": 0}}, hint="delayed")
+        held = list(
+            self._consumers.aggregate(
+                [
+                    {"$match": {"q": queue, "st": {"$lt": 2}}},
+                    {"$group": {"_id": None, "n": {"$sum": "$h"}}},
+                ]
+            )
+        )
+        alive = {"q": queue, "st": LIVE, "until": {"$gte": moment.now - moment.shift}}
+        oldest = None
+        if ready:
+            firsts = [
+                self._tasks.find_one(
+                    {"q": queue, "p": level, "s": {"$gte": 0}},
+                    {"w": 1},
+                    sort=[("s", 1)],
+                    hint="ready",
+                )
+                for level in moment.priorities
+            ]
+            waits = [task["w"] for task in firsts if task is not None]
+            oldest = max(0.0, (moment.now - min(waits)) / 1000) if waits else None
+        return Counts(
+            ready=ready,
+            delayed=delayed,
+            leased=int(held[0]["n"]) if held else 0,
+            dead=self._dead.count_documents({"q": queue, "ex": {"$gt": date(moment.now)}}),
+            oldest=oldest,
+            consumers=self._consumers.count_documents(alive),
+            paused=moment.paused,
+        )
+
+    def queues(self) -> Sequence[str]:
+        # distinct() over an indexed field jumps from value to value; it does not read every task.
+        names = {
+            *self._tasks.distinct("q", {"q": {"$gt": ""}, "s": {"$gte": 0}}),
+            *self._dead.distinct("q"),
+        }
+        names |= set(self._tasks.distinct("q", {"q": {"$gt": ""}, "at": {"$gte": 0}}))
+        names |= set(self._consumers.distinct("q", {"q": {"$gt": ""}, "st": {"$lt": 2}}))
+        names |= {row["_id"] for row in self._queues.find({"board": {"$gt": 0}}, {"_id": 1})}
+        return sorted(names)
+
+    def peek(
+        self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int = 100
+    ) -> Sequence[Peeked]:
+        if limit <= 0:
+            return []
+        if state == "ready":
+            query = {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}
+            tasks = self._tasks.find(query, hint="ready").sort([("p", 1), ("s", 1)]).limit(limit)
+            return [Peeked(t["b"], state, t["p"], 0.0, t.get("c", 0)) for t in tasks]
+        if state == "delayed":
+            now = self.server_time()
+            tasks = (
+                self._tasks.find({"q": queue, "at": {"$gte": 0}}, hint="delayed")
+                .sort([("at", 1), ("d", 1)])
+                .limit(limit)
+            )
+            return [
+                Peeked(t["b"], state, t["p"], max(0.0, (t["at"] - now) / 1000), t.get("c", 0))
+                for t in tasks
+            ]
+        if state != "leased":
+            raise ValueError(f"state is {state!r}; expected ready, delayed or leased")
+        items = [
+            (item["p"], item.get("s", 0), item, document["c"])
+            for document in self._consumers.find({"q": queue, "st": {"$lt": 2}, "h": {"$gt": 0}})
+            for item in document["held"][1:]
+        ]
+        items.sort(key=lambda found: found[:2])
+        return [
+            Peeked(item["b"], state, p, 0.0, item.get("c", 0), name)
+            for p, _, item, name in items[:limit]
+        ]
+
+    def purge(self, queue: str) -> int:
+        # Ready and delayed ones each by their index; what is leased is in no consumer's way here.
+        ready = self._tasks.delete_many(
+            {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}, hint="ready"
+        )
+        delayed = self._tasks.delete_many({"q": queue, "at": {"$gte": 0}}, hint="delayed")
+        return ready.deleted_count + delayed.deleted_count
+
+    # Dead letters
+
+    def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        query: Document = {"q": queue, "ex": {"$gt": date(self.server_time())}}
+        if after is not None:
+            behind = self._dead.find_one({"_id": _letter_id(after), "q": queue}, {"at": 1})
+            if behind is None:
+                return []
+            query["$or"] = [
+                {"at": {"$lt": behind["at"]}},
+                {"at": behind["at"], "_id": {"$lt": behind["_id"]}},
+            ]
+        found = (
+            self._dead.find(query).sort([("at", -1), ("_id", -1)]).limit(limit) if limit > 0 else []
+        )
+        return [_letter(document) for document in found]
+
+    def dead_before(self, queue: str, limit: int, at: float) -> Sequence[Letter]:
+        """Letters of that moment and before it (and one second of others, for the order among equal times)."""
+        query = {"q": queue, "at": {"$lte": int(at * 1000 + 0.5)}}
+        found = self._dead.find(query).sort([("at", -1), ("_id", -1)]).limit(limit + 1)
+        return [_letter(document) for document in found]
+
+    def letters(self, queue: str, id: str) -> Sequence[Letter]:
+        either = [{"q": queue, "t": id}, {"q": queue, "_id": _letter_id(id)}]
+        found = self._dead.find({"$or": either, "ex": {"$gt": date(self.server_time())}})
+        return [_letter(document) for document in found.sort([("at", -1), ("_id", -1)])]
+
+    def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
+        count = 0
+        wanted = list(letters.items())
+        for begin in range(0, len(wanted), CHUNK):
+            payloads = {_letter_id(id): payload for id, payload in wanted[begin : begin + CHUNK]}
+            found = list(
+                self._dead.find({"q": queue, "_id": {"$in": list(payloads)}}).sort(
+                    [("at", 1), ("_id", 1)]
+                )
+            )
+            if not found:
+                continue
+            levels = {document["p"] for document in found}
+            moment = self.moment(queue, numbers=len(found), dead=-len(found))
+            for level in levels:
+                if self.moment(queue, priority=level).new_priority:
+                    self.refresh(queue)
+            tasks = []
+            for number, letter in enumerate(found, moment.first):
+                payload = payloads[letter["_id"]]
+                task = {
+                    "_id": successor(letter["_id"]),
+                    "q": queue,
+                    "p": letter["p"],
+                    "s": number,
+                    "w": moment.now,
+                }
+                task["b"] = letter["b"] if payload is None else payload
+                tasks.append(task)
+            count += self._revive(tasks, [letter["_id"] for letter in found])
+        if count:
+            self.poke(queue)
+        return count
+
+    def _revive(self, tasks: list[Document], letters: list[ObjectId]) -> int:
+        def work(session: Session) -> int:
+            # By upsert: a repeat, or a second reviver, finds the copy and changes nothing.
+            rows = [
+                UpdateOne({"_id": task.pop("_id")}, {"$setOnInsert": task}, upsert=True)
+                for task in map(dict, tasks)
+            ]
+            self._tasks.bulk_write(rows, ordered=False, session=session)
+            return self._dead.delete_many({"_id": {"$in": letters}}, session=session).deleted_count
+
+        return self.atomically(work, self.durable())
+
+    def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        query: Document = {"q": queue}
+        if ids is not None:
+            query["_id"] = {"$in": [_letter_id(id) for id in ids]}
+        dropped = self._dead.delete_many(query).deleted_count
+        if dropped:
+            self.moment(queue, dead=-dropped)
+        return dropped
+
+    # The notice board
+
+    def board(self, queue: str) -> Board:
+        row = self._queues.find_one({"_id": queue}) or {}
+        return Board(
+            int(row.get("board", 0)),
+            bool(row.get("paused", False)),
+            frozenset(row.get("cancelled", ())),
+        )
+
+    def post(
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        cancel: Iterable[str] = (),
+        clear: Iterable[str] = (),
+    ) -> int:
+        cancelled = {"$setUnion": [{"$ifNull": ["$cancelled", []]}, {"$literal": list(cancel)}]}
+        fields: Document = {
+            "board": {"$add": [{"$ifNull": ["$board", 0]}, 1]},
+            "cancelled": {"$setDifference": [cancelled, {"$literal": list(clear)}]},
+        }
+        if paused is not None:
+            fields["paused"] = paused
+        row = self._queues.find_one_and_update(
+            {"_id": queue}, [{"$set": fields}], upsert=True, return_document=ReturnDocument.AFTER
+        )
+        self.refresh(queue)
+        self.poke(queue)
+        assert row is not None
+        return int(row["board"])
+
+
+def _letter_id(id: str) -> ObjectId | str:
+    try:
+        return ObjectId(id)
+    except InvalidId:
+        return id
+
+
+def _letter(document: Document) -> Letter:
+    return Letter(
+        str(document["_id"]),
+        document["t"],
+        document["b"],
+        document["r"],
+        document["at"] / 1000,
+        document["p"],
+    )

@@ -1,0 +1,218 @@
+"""Push: all payloads or none, once for each token and each id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from os import urandom
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ReplaceOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from garrison.errors import PayloadTooLarge
+from garrison_mongo.base import MAX_PAYLOAD, Base, Moment, Session, date
+from garrison_mongo.layout import Document
+
+OPEN, CLOSED = 0, 1
+"""Whether a token's push may still be under way; only a stand-alone server ever shows OPEN."""
+
+
+class _SeenBefore(Exception):
+    """The token is there already."""
+
+
+class Pushes(Base):
+    """The verb of producers."""
+
+    def push(
+        self,
+        queue: str,
+        payloads: Sequence[bytes],
+        *,
+        priority: int,
+        delay: float = 0.0,
+        at: float | None = None,
+        token: str,
+        ids: Sequence[str] | None = None,
+        id_window: float = 3600.0,
+        token_window: float = 60.0,
+    ) -> Sequence[int]:
+        if ids is not None and len(ids) != len(payloads):
+            raise ValueError(
+                f"push got {len(ids)} ids for {len(payloads)} payloads; expected one for each"
+            )
+        for payload in payloads:
+            if len(payload) > MAX_PAYLOAD:
+                raise PayloadTooLarge(
+                    f"a payload has {len(payload):,} bytes; MongoDB's documents leave room for {MAX_PAYLOAD:,}."
+                    " Store the data elsewhere and push a reference"
+                )
+        if not payloads:
+            return []
+        moment = self.moment(queue, numbers=len(payloads), priority=priority)
+        due = None if at is None else int(at * 1000)
+        if at is None and delay > 0:
+            due = moment.now + int(delay * 1000)
+        if due is not None and due <= moment.now:
+            due = None
+        name = f"{queue} {token}"
+        while True:
+            documents = _documents(queue, payloads, priority, due, moment, ids)
+            store = partial(
+                self._store, name, queue, documents, ids, moment, id_window, token_window
+            )
+            try:
+                left = self.atomically(store, self.durable())
+                break
+            except _SeenBefore:
+                seen = self._tokens.find_one({"_id": name})
+                if seen is None:
+                    continue
+                if seen["ex"] <= date(moment.now):
+                    self._tokens.delete_one({"_id": name, "ex": seen["ex"]})
+                elif seen["st"] == CLOSED:
+                    return list(seen["out"])
+                else:
+                    left = self._complete(seen, documents)
+                    break
+        if moment.new_priority:
+            self.refresh(queue)
+        if len(left) < len(payloads):
+            self.poke(queue)
+        return left
+
+    def _store(
+        self,
+        name: str,
+        queue: str,
+        documents: list[Document],
+        ids: Sequence[str] | None,
+        moment: Moment,
+        id_window: float,
+        token_window: float,
+        session: Session,
+    ) -> list[int]:
+        left = [] if ids is None else self._known(session, queue, ids, moment)
+        out = set(left)
+        kept = [document for index, document in enumerate(documents) if index not in out]
+        token = {
+            "_id": name,
+            "st": OPEN if session is None else CLOSED,
+            "out": left,
+            "first": documents[0]["_id"],
+            "ex": date(moment.now + token_window * 1000),
+        }
+        try:
+            self._tokens.insert_one(token, session=session)
+        except DuplicateKeyError:
+            raise _SeenBefore from None
+        if ids is not None and kept:
+            expiry = date(moment.now + id_window * 1000)
+            rows = [
+                ReplaceOne({"_id": f"{queue} {d['i']}"}, {"ex": expiry}, upsert=True) for d in kept
+            ]
+            self._ids.bulk_write(rows, ordered=False, session=session)
+        if session is not None:
+            if kept:
+                self._tasks.insert_many(kept, ordered=False, session=session)
+            return left
+        self._finish(name, kept)
+        return left
+
+    def _finish(self, name: str, kept: list[Document]) -> None:
+        """Stand-alone: store the tasks, then note that the push is complete."""
+        if kept:
+            tasks = self._tasks.with_options(write_concern=self.durable())
+            try:
+                tasks.insert_many(kept, ordered=False)
+            except BulkWriteError as error:
+                if any(e.get("code") != 11000 for e in error.details.get("writeErrors", [])):
+                    raise
+        self._tokens.update_one({"_id": name}, {"$set": {"st": CLOSED}})
+
+    def _complete(self, seen: Document, documents: list[Document]) -> list[int]:
+        """Stand-alone: an earlier try was cut off; store what it did not. A task that it stored and that was already
+        finished looks like one that was not stored, and runs twice: what `warnings` says of stand-alone servers.
+        """
+        left = list(seen["out"])
+        out = set(left)
+        for index, document in enumerate(documents):
+            document["_id"] = numbered(seen["first"], index)
+        kept = [document for index, document in enumerate(documents) if index not in out]
+        wanted = [document["_id"] for document in kept]
+        there = {d["_id"] for d in self._tasks.find({"_id": {"$in": wanted}}, {"_id": 1})}
+        for consumer in self._consumers.find({"held.t": {"$in": wanted}}, {"held.t": 1}):
+            there |= {item["t"] for item in consumer["held"]}
+        self._finish(seen["_id"], [document for document in kept if document["_id"] not in there])
+        return left
+
+    def _known(self, session: Session, queue: str, ids: Sequence[str], moment: Moment) -> list[int]:
+        """Indexes of the ids that were pushed within their window, or wait or run now, or stand here twice."""
+        names = [f"{queue} {id}" for id in ids]
+        wanted = list(ids)
+        known: set[Any] = {
+            d["_id"][len(queue) + 1 :]
+            for d in self._ids.find(
+                {"_id": {"$in": names}, "ex": {"$gt": date(moment.now)}}, session=session
+            )
+        }
+        waiting = self._tasks.find({"q": queue, "i": {"$in": wanted}}, {"i": 1}, session=session)
+        known |= {d["i"] for d in waiting}
+        held = self._consumers.find(
+            {"q": queue, "st": {"$lt": 2}, "held.i": {"$in": wanted}},
+            {"held.i": 1},
+            session=session,
+        )
+        known |= {item["i"] for consumer in held for item in consumer["held"] if "i" in item}
+        left = []
+        for index, id in enumerate(ids):
+            if id in known:
+                left.append(index)
+            known.add(id)
+        return left
+
+
+def numbered(first: ObjectId, index: int) -> ObjectId:
+    """The `index`-th `_id` of a push: eight random bytes and a number, so that a repeat can name each again."""
+    return ObjectId(first.binary[:8] + index.to_bytes(4, "big"))
+
+
+def _documents(
+    queue: str,
+    payloads: Sequence[bytes],
+    priority: int,
+    due: int | None,
+    moment: Moment,
+    ids: Sequence[str] | None,
+) -> list[Document]:
+    head, first, now = urandom(8), moment.first, moment.now
+    if due is None:
+        documents: list[Document] = [
+            {
+                "_id": ObjectId(head + i.to_bytes(4, "big")),
+                "q": queue,
+                "p": priority,
+                "s": first + i,
+                "w": now,
+                "b": payload,
+            }
+            for i, payload in enumerate(payloads)
+        ]
+    else:
+        documents = [
+            {
+                "_id": ObjectId(head + i.to_bytes(4, "big")),
+                "q": queue,
+                "p": priority,
+                "at": due,
+                "d": first + i,
+                "b": payload,
+            }
+            for i, payload in enumerate(payloads)
+        ]
+    if ids is not None:
+        for document, id in zip(documents, ids, strict=True):
+            document["i"] = id
+    return documents
