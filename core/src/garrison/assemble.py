@@ -13,7 +13,7 @@ from garrison import config as defaults
 from garrison.attempt import Application, hooks_of
 from garrison.broker import Broker
 from garrison.codec import Codec
-from garrison.config import Use, WorkerConfig, as_use
+from garrison.config import Timeouts, Use, WorkerConfig, as_use
 from garrison.contracts import Connector, Terms
 from garrison.errors import ConfigError, PluginError
 from garrison.registry import Registry, check_options, is_secret, registry
@@ -107,10 +107,11 @@ def terms_of(config: WorkerConfig) -> Terms:
 def check(app: Application, where: str = "") -> list[str]:
     """All problems of a worker's configuration, whatever their kind; nothing is connected."""
     config = app.config
-    problems = list(config.check())
+    problems = [*config.check(), *_of_tasks(app)]
     reg = registry(config.plugins)
+    named = isinstance(config.connector, (str, Use, type(None)))
     uses = [
-        ("connectors", connector_use(config)[0]),
+        ("connectors", connector_use(config)[0] if named else None),
         ("serializers", config.serializer),
         ("compressors", config.compressor),
         ("executors", config.executor_use() if isinstance(config.executor, (str, Use)) else None),
@@ -133,6 +134,24 @@ def check(app: Application, where: str = "") -> list[str]:
     return problems
 
 
+def _of_tasks(app: Application) -> list[str]:
+    """Problems of what single tasks of a `Queue` set for themselves."""
+    ours = set(app.config.check())
+    return [
+        f"task {name!r}: {problem}"
+        for name, task in getattr(app, "tasks", {}).items()
+        for problem in app.config.replace(**task.settings).check()
+        if problem not in ours
+    ]
+
+
+def _limits(app: Application) -> list[tuple[str, Timeouts]]:
+    """Every time limit that is asked for: the worker's, and those of single tasks."""
+    tasks = getattr(app, "tasks", {})
+    own = [(f"task {name!r}: ", task.settings.get("timeouts")) for name, task in tasks.items()]
+    return [("", app.config.timeouts), *((name, limit) for name, limit in own if limit is not None)]
+
+
 def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
     """Whether executor, killer, connector and the user's code can do together what is asked of them."""
     config, executor = app.config, classes["executors"]
@@ -143,15 +162,16 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
     except PluginError as error:
         return [str(error)]
     executor_name = config.executor_use().name
-    _, hard = config.timeouts.strikes()
-    if hard is not None and executor.place not in killer.ends:
+    for whose, timeouts in _limits(app):
+        if timeouts.strikes()[1] is None or executor.place in killer.ends:
+            continue
         able = [
             name
             for name in reg.names("killers")
             if executor.place in reg.resolve("killers", Use(name))[1].ends
         ]
         problems.append(
-            f"a hard limit ({config.timeouts!r}) cannot be enforced by killer {killer_name!r} in executor "
+            f"{whose}a hard limit ({timeouts!r}) cannot be enforced by killer {killer_name!r} in executor "
             f"{executor_name!r}; killers that can: {', '.join(able) or 'none installed'}"
         )
     if not executor.is_async:

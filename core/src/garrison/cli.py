@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import click
@@ -103,10 +102,10 @@ class Verbs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         _said.apply()
-        return [*(verb for verb in VERBS if _built(verb)), *_plugin_commands()]
+        return [*VERBS, *_plugin_commands()]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in VERBS and _built(name):
+        if name in VERBS:
             return _adopt(import_module(f"garrison.commands.{name}").command)
         _said.apply()
         return _plugin_command(name) if name in _plugin_commands() else None
@@ -125,9 +124,8 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The lines of our own verbs stand in `VERBS`: `--help` loads none of them."""
-        ours = [(verb, VERBS[verb]) for verb in VERBS if _built(verb)]
         with formatter.section("Commands"):
-            formatter.write_dl(ours)
+            formatter.write_dl(list(VERBS.items()))
         theirs = _plugin_commands()
         if theirs:
             with formatter.section("Commands of plugins"):
@@ -157,11 +155,6 @@ class Group(click.Group):
                 ctx,
             )
         return super().resolve_command(ctx, args)
-
-
-@functools.cache
-def _built(verb: str) -> bool:
-    return find_spec(f"garrison.commands.{verb}") is not None
 
 
 @functools.cache

@@ -18,6 +18,8 @@ from garrison.hooks import OFFERS, PROJECT, Offer, manager
 
 GROUP = "garrison"
 
+NONE_INSTALLED = "no plugin is installed. The everyday plugins come with: pip install garrison"
+
 
 class Plugin:
     """One plugin: where it comes from, what it offers, and whether it can be used.
@@ -158,6 +160,8 @@ class Registry:
         for plugin in self.plugins:
             if plugin.state != "ok" and distribution and plugin.distribution == distribution:
                 return f"{text}: the plugin {plugin.name} of {plugin.source} is {plugin.state}: {plugin.reason}"
+        if not self.plugins:
+            return f"{text}: {NONE_INSTALLED}"
         have = self.names(kind)
         text += f"; installed: {', '.join(have)}." if have else "; none is installed."
         hint = nearest(shown, have)

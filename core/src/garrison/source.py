@@ -19,7 +19,7 @@ from typing import Any
 from garrison import log, page
 from garrison.attempt import Attempt, Runtime
 from garrison.broker import Lease
-from garrison.contracts import Back, Delivery, Done, Settlement, Taken
+from garrison.contracts import Back, Dead, Delivery, Done, Settlement, Taken
 from garrison.errors import Control, Fenced, Respawn, Stop, StoreUnavailable
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
@@ -242,6 +242,7 @@ class Source:
                 self._release_slot(attempt)
             else:
                 self._tasks += 1
+                self.words[page.DEAD_LETTERS] += type(settlement) is Dead
                 self._pending.append((attempt, settlement))
                 self._check = True
 

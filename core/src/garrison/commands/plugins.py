@@ -12,9 +12,7 @@ from garrison.commands.store import json_option
 from garrison.commands.words import say, show_json, table
 from garrison.errors import PluginError, nearest
 from garrison.hooks import OFFERS, Specs
-from garrison.registry import Plugin, Registry, is_secret, registry
-
-NONE = "no plugin is installed. The everyday plugins come with: pip install garrison"
+from garrison.registry import NONE_INSTALLED, Plugin, Registry, is_secret, registry
 
 
 @click.group("plugins", cls=Group)
@@ -31,7 +29,7 @@ def list_plugins(as_json: bool) -> None:
         show_json({"plugins": [_record(plugin) for plugin in plugins]})
         return
     if not plugins:
-        say(NONE)
+        say(NONE_INSTALLED)
         return
     rows = [
         (plugin.name, plugin.distribution or "(not packaged)", plugin.version or None, plugin.state, _offers(plugin))
@@ -61,7 +59,7 @@ def show(name: str, as_json: bool) -> None:
             *(plugin.name for plugin in reg.plugins),
             *(o for k in OFFERS for o in reg.names(k)),
         ]
-        have = f"There are: {', '.join(dict.fromkeys(known))}" if known else NONE
+        have = f"There are: {', '.join(dict.fromkeys(known))}" if known else NONE_INSTALLED
         raise PluginError(f'no plugin and no offer named "{name}".{nearest(name, known)} {have}')
     parts = [_part(reg, kind, name, plugin) for kind, plugin in offers]
     if as_json:

@@ -37,7 +37,6 @@ class Solo:
 
     def __init__(self, target: str, *, burst: bool = False, app_dir: str = ".") -> None:
         self.target, self.burst, self.app_dir = target, burst, os.path.abspath(app_dir)
-        self.exit_code = exits.OK
         self._label = target
         self._stopping: float | None = None
         self._lock = threading.Lock()
@@ -67,7 +66,9 @@ class Solo:
             self._ended.set()
             helper.join()
             self._give_back()
-        return self.exit_code or code
+        if not code and self.burst and self.page.words[page.DEAD_LETTERS]:
+            return exits.BAD
+        return code
 
     def _work(self) -> int:
         # The worker speaks to its supervisor through a socket's `send`; here the supervisor is one call away.

@@ -100,6 +100,8 @@ class Supervisor:
         self.crash_backoff, self.give_up = crash_backoff, give_up
         self.children: dict[str, Child] = {}
         self.exit_code = exits.OK
+        self.dead_letters = 0
+        """How many its workers have made."""
         self._count = 0
         self._stopping: float | None = None
         self._deadline: float | None = None
@@ -168,6 +170,8 @@ class Supervisor:
         for item in list(self.children.values()):
             process.send(item.pidfd, signal.SIGKILL)
         self.keeping.stop(patience=2.0)
+        if self.burst and self.dead_letters and self.exit_code == exits.OK:
+            self.exit_code = exits.BAD
         page.remove_tree(self.tree)
         log.event(logging.INFO, "supervisor.stopped", exit_code=self.exit_code)
 
@@ -387,6 +391,7 @@ class Supervisor:
     def _judge_end(self, item: Child, status: int) -> None:
         """What follows an end: another worker, a pause before it, or the end of all."""
         group = item.group
+        self.dead_letters += item.page.words[page.DEAD_LETTERS]
         fields: dict[str, Any] = {
             "worker": item.pid,
             "target": group.label,
