@@ -157,17 +157,16 @@ class Base:
 
     def _call(self, db: sqlite3.Connection, topic: str, due: float | None = None) -> None:
         """Call, after the commit, who waits for `topic`; with `due`, only those who know of nothing due earlier."""
-        if due is None:
-            rows = db.execute(
-                "DELETE FROM waiters WHERE topic = ? RETURNING pipe", (topic,)
-            ).fetchall()
-        else:
-            rows = db.execute(
-                "DELETE FROM waiters WHERE topic = ? AND (known IS NULL OR known > ?) RETURNING pipe",
-                (topic, due),
-            ).fetchall()
+        rows = db.execute("SELECT pipe, known FROM waiters WHERE topic = ?", (topic,)).fetchall()
+        if rows and due is not None:
+            rows = [row for row in rows if row[1] is None or row[1] > due]
         if rows:
-            self._calls.append((topic, [row[0] for row in rows]))
+            names = [row[0] for row in rows]
+            db.executemany(
+                "DELETE FROM waiters WHERE topic = ? AND pipe = ?",
+                [(topic, name) for name in names],
+            )
+            self._calls.append((topic, names))
 
     def _register(
         self, db: sqlite3.Connection, topic: str, known: float | None = None

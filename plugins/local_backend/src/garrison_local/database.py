@@ -7,7 +7,9 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from threading import RLock
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from garrison.contracts import Role
 from garrison.errors import QueueFull, StoreError, StoreUnavailable
@@ -25,7 +27,10 @@ LOOK = 0.1
 """Seconds between two looks at whether the file still is the same, where not every call can afford one."""
 
 _left_behind: list[object] = []
-"""Connections of a parent process: closing one here would drop locks that the parent holds, so they are kept."""
+"""Connections of a parent process that forked behind Python's back: they are neither used nor closed here."""
+
+_all: WeakSet[Database] = WeakSet()
+"""Every one of this process, so that a fork finds none of them open."""
 
 
 def boot() -> float:
@@ -40,12 +45,15 @@ class Database:
         self.path, self.role, self.busy_timeout = path, role, busy_timeout
         self.pid = os.getpid()
         self.handle: sqlite3.Connection | None = None
+        self._lock = RLock()
+        self._parked = False
         self._looked = 0.0
         self._file = self._log = (0, 0)
         if role == "look":
             self._look()
         else:
             self._open()
+        _all.add(self)
 
     # opening
 
@@ -168,9 +176,12 @@ class Database:
 
         Raises `StoreUnavailable` if the lock was not free in time, `StoreError` if the file is not the one any more.
         """
-        handle = self.handle
-        if handle is None or self.role == "look":
+        if self.role == "look":
             raise StoreError(f"{self.path} was opened to look; nothing can be changed")
+        with self._lock:
+            return self._write(self._unparked(), work, *args)
+
+    def _write(self, handle: sqlite3.Connection, work: Callable[..., T], *args: Any) -> T:
         now = time.monotonic()
         if self.role == "push" or now - self._looked > LOOK:
             self._check_file(now)
@@ -200,13 +211,14 @@ class Database:
 
     def read(self, work: Callable[[sqlite3.Connection], T], absent: T) -> T:
         """`work(connection)` on one snapshot; `absent` if the file was not there when it was opened to look."""
-        if self.handle is None:
-            if self.role != "look":
-                raise StoreError(f"{self.path} is closed")
-            self._look()
-            if self.handle is None:
-                return absent
-        handle = self.handle
+        with self._lock:
+            if self.handle is None and self.role == "look":
+                self._look()
+                if self.handle is None:
+                    return absent
+            return self._read(self._unparked(), work)
+
+    def _read(self, handle: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
         self._check_file(time.monotonic())
         try:
             self._patiently(lambda: handle.execute("BEGIN"), time.monotonic() + self.busy_timeout)
@@ -216,13 +228,24 @@ class Database:
         finally:
             self._roll_back(handle)
 
+    def durably(self, step: Callable[[], T]) -> T:
+        """Take this step as a producer does: on the disk when it returns."""
+        with self._lock:
+            if self.role == "look":
+                return step()
+            handle = self._unparked()
+            handle.execute("PRAGMA synchronous = FULL")
+            try:
+                return step()
+            finally:
+                handle.execute("PRAGMA synchronous = NORMAL")
+
     def rest(self) -> None:
         """Before a sleep: empty the write-ahead log if it has grown, unless somebody reads from it."""
-        if self.handle is None:
-            return
         try:
             if os.path.getsize(self.path + "-wal") > LOG_LIMIT // 2:
-                self.handle.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                with self._lock:
+                    self._unparked().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except (OSError, sqlite3.Error):
             pass  # the next one will do it
 
@@ -238,6 +261,32 @@ class Database:
             handle.close()
         except sqlite3.Error:
             pass
+
+    # forks
+
+    def park(self) -> None:
+        """Before a fork: close, so that no state of SQLite gets into the child; the next verb opens again.
+
+        A child that inherits an open connection, even one that it leaves alone, believes that it has the locks of its
+        parent on this file, and then a third process removes the write-ahead log under it.
+        """
+        self._lock.acquire()
+        handle = self.handle
+        if handle is not None and self.pid == os.getpid() and not handle.in_transaction:
+            self.close()
+            self._parked = True
+
+    def unpark(self) -> None:
+        """After the fork, in both processes."""
+        self._lock.release()
+
+    def _unparked(self) -> sqlite3.Connection:
+        if self._parked:
+            self._parked = False
+            self._open() if self.role != "look" else self._look()
+        if self.handle is None:
+            raise StoreError(f"{self.path} is closed")
+        return self.handle
 
     # faults
 
@@ -310,3 +359,20 @@ class Database:
 
 def _busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+_parked: list[Database] = []
+
+
+def _before_fork() -> None:
+    for opened in list(_all):
+        opened.park()
+        _parked.append(opened)
+
+
+def _after_fork() -> None:
+    while _parked:
+        _parked.pop().unpark()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -71,9 +71,14 @@ def make_folder(path: str) -> None:
 
 
 def make_file(path: str) -> None:
-    """Make the file, readable by its owner alone, if it is absent. Raises `StoreError`."""
+    """Make the file, readable by its owner alone, if it is absent. Raises `StoreError`.
+
+    A file that is there is not opened: closing it again would drop every lock that SQLite has on it in this process.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
 

@@ -38,14 +38,7 @@ class Pushing(Base):
         if self._role == "push":
             return self._write(self._push, *work)
         # A worker's connection may lose its last steps in a power cut; a push may not.
-        handle = self._db().handle
-        if handle is None or self._role == "look":
-            return self._write(self._push, *work)
-        handle.execute("PRAGMA synchronous = FULL")
-        try:
-            return self._write(self._push, *work)
-        finally:
-            handle.execute("PRAGMA synchronous = NORMAL")
+        return self._db().durably(lambda: self._write(self._push, *work))
 
     def _push(
         self,
