@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
@@ -80,17 +81,45 @@ def configure(style: str = "auto", level: str = "INFO") -> None:
 
 
 class _Lazy(logging.Formatter):
-    """Builds the structlog formatter at the first line: its import costs more than starting a worker."""
+    """structlog for whatever it takes; garrison's own events in the same layout without it.
+
+    Importing structlog costs more than starting a worker, and megabytes in each process: an ordinary life needs none.
+    """
 
     def __init__(self, style: str) -> None:
         super().__init__()
-        self._look = style
+        self._shape = style
         self._real: logging.Formatter | None = None
 
     def format(self, record: logging.LogRecord) -> str:
         if self._real is None:
-            self._real = _formatter(self._look)
+            if record.name == logger.name and not record.exc_info and not record.args:
+                return _own(record, self._shape)
+            self._real = _formatter(self._shape)
         return self._real.format(record)
+
+
+def _own(record: logging.LogRecord, style: str) -> str:
+    """An event of garrison as structlog would show it."""
+    from datetime import UTC, datetime
+
+    fields = getattr(record, "garrison", {})
+    level, at = record.levelname.lower(), datetime.fromtimestamp(record.created, UTC)
+    if style == "json":
+        import json
+
+        stamp = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        line = {"event": record.msg, "level": level, "timestamp": stamp, **fields}
+        return json.dumps(line, default=repr)
+    texts = [f"{name}={fields[name]}" for name in sorted(fields) if name != "traceback"]
+    stamp = at.astimezone().strftime("%Y-%m-%dT%H:%M:%S.%f")
+    below = f"\n{fields['traceback'].rstrip()}" if fields.get("traceback") else ""
+    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
+        return f"{stamp} [{level:<9}] {record.msg:<18} {' '.join(texts)}{below}"
+    color = (
+        31 if record.levelno >= logging.ERROR else 33 if record.levelno >= logging.WARNING else 32
+    )
+    return f"\033[2m{stamp}\033[0m [\033[{color}m{level:<9}\033[0m] \033[1m{record.msg:<18}\033[0m {' '.join(texts)}{below}"
 
 
 def _formatter(style: str) -> logging.Formatter:
@@ -106,7 +135,11 @@ def _formatter(style: str) -> logging.Formatter:
             structlog.processors.JSONRenderer(default=repr),
         ]
     else:
-        final += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=18)]
+        final += [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"), pad_event_to=18
+            )
+        ]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,

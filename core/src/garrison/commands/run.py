@@ -49,8 +49,10 @@ def command(
         log.logger.addFilter(_announce)
     if solo:
         return _solo(targets, workers, burst, said.app_dir)
+    from garrison.registry import registry
     from garrison.supervisor import Supervisor
 
+    registry()  # before the fork: supervisor, keeper and workers all need it, and none has to look again
     return Supervisor(
         targets, workers=number, burst=burst, stop_timeout=stop_timeout, app_dir=said.app_dir
     ).run()
