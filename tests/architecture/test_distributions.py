@@ -1,0 +1,147 @@
+"""Each member as people install it: a wheel of its own, outside of the repository, without the others."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MEMBERS = ["./core", *sorted(f"./{path.relative_to(ROOT)}" for path in ROOT.glob("plugins/*"))]
+
+
+def closure(*names: str) -> set[str]:
+    """Distributions that these need, themselves included; garrison's own left out."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop().lower()
+        if name in found or name.startswith("garrison"):
+            continue
+        found.add(name)
+        for requirement in metadata.requires(name) or ():
+            if "extra ==" not in requirement:
+                try:
+                    metadata.version(needed := re.match(r"[\w.-]+", requirement)[0])  # type: ignore[index]
+                    waiting.append(needed)
+                except metadata.PackageNotFoundError:
+                    pass  # a requirement for another platform or an older Python
+    return found
+
+
+def link(names: set[str], into: Path) -> None:
+    """Make the installed third-party distributions importable from `into`, and nothing else."""
+    for name in names:
+        for file in metadata.files(name) or ():
+            top = Path(str(file)).parts[0]
+            source = Path(str(metadata.distribution(name).locate_file(top)))
+            if top not in ("..", "__pycache__") and not (into / top).exists():
+                (into / top).symlink_to(source)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One wheel of each member, and of the root distribution."""
+    folder = tmp_path_factory.mktemp("wheels")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([*command, "-w", str(folder), *MEMBERS, "."], cwd=ROOT, check=True)
+    return folder
+
+
+class Place:
+    """A place with some of garrison's wheels and their requirements, and no other package."""
+
+    def __init__(self, path: Path, wheels: Path, *distributions: str) -> None:
+        self.path = path
+        for name in distributions:
+            wheel = next(wheels.glob(f"{name.replace('-', '_')}-*.whl"))
+            zipfile.ZipFile(wheel).extractall(path)
+            text = next(path.glob(f"{name.replace('-', '_')}-*.dist-info/METADATA")).read_text()
+            needs = re.findall(r"^Requires-Dist: ([\w.-]+)(?!.*extra ==)", text, re.MULTILINE)
+            link(closure(*needs), path)
+
+    def garrison(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line there."""
+        code = "import sys; from garrison.cli import main; sys.exit(main())"
+        return subprocess.run(
+            [sys.executable, "-S", "-c", code, *args], cwd=self.path, capture_output=True, text=True, timeout=60,
+            env={"PYTHONPATH": str(self.path), "PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.path)},
+        )  # fmt: skip
+
+
+APP = "from garrison import Queue\nq = Queue('hello')\n@q.task\ndef greet(name): print('hello', name, flush=True)\n"
+
+
+def test_the_core_alone_says_that_nothing_is_installed_and_what_to_install(
+    wheels: Path, tmp_path: Path
+) -> None:
+    place = Place(tmp_path, wheels, "garrison-core")
+    (tmp_path / "hello.py").write_text(APP)
+    plugins = place.garrison("plugins")
+    assert plugins.returncode == 0
+    assert "pip install garrison" in plugins.stdout + plugins.stderr
+    run = place.garrison("run", "hello")
+    assert run.returncode == 6
+    assert "pip install garrison" in run.stderr
+
+
+EVERYDAY = {
+    "garrison-local": ("connectors", {"local", "memory"}),
+    "garrison-serializers": ("serializers", {"json", "msgpack", "pickle"}),
+    "garrison-compressors": ("compressors", {"bzip2", "gzip", "lzma", "zlib", "zstd"}),
+    "garrison-executors": ("executors", {"asyncio", "serial", "threaded"}),
+    "garrison-killers": ("killers", {"coroutine", "process", "thread"}),
+}
+
+
+@pytest.mark.parametrize("missing", [None, *EVERYDAY])
+def test_a_plugin_that_is_not_installed_takes_exactly_its_options_with_it(
+    missing: str | None, wheels: Path, tmp_path: Path
+) -> None:
+    import json
+
+    place = Place(
+        tmp_path, wheels, "garrison-core", *(name for name in EVERYDAY if name != missing)
+    )
+    listed = json.loads(place.garrison("plugins", "list", "--json").stdout)["plugins"]
+    offered = {
+        (kind, name)
+        for plugin in listed
+        for kind, names in plugin["offers"].items()
+        for name in names
+        if plugin["state"] == "ok"
+    }
+    assert offered == {
+        (kind, name)
+        for member, (kind, names) in EVERYDAY.items()
+        if member != missing
+        for name in names
+    }
+
+
+def test_wheels_installed_elsewhere_run_a_task(wheels: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path, wheels, "garrison-core", *EVERYDAY)
+    (tmp_path / "hello.py").write_text(APP)
+    assert place.garrison("push", "hello:greet", "name=Ada").returncode == 0
+    run = place.garrison("run", "hello", "--burst")
+    assert run.returncode == 0, run.stderr
+    assert "hello Ada" in run.stdout
+
+
+def test_the_root_distribution_holds_no_code(wheels: Path) -> None:
+    names = zipfile.ZipFile(next(wheels.glob("garrison-0*.whl"))).namelist()
+    assert all(".dist-info/" in name for name in names)
