@@ -229,6 +229,7 @@ def keeper_spec(parts: Parts) -> dict[str, Any]:
         "lease": config.lease,
         "give_back_after": config.give_back_after,
         "settle_within": config.settle_within,
+        "delivery": config.delivery,
         "parts": parts_in_words(parts),
     }  # fmt: skip
     try:

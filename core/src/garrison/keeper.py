@@ -51,6 +51,7 @@ class Ward:
         self.lease: float = spec["lease"]
         self.give_back: float | None = spec["give_back_after"]
         self.settle: float = spec["settle_within"]
+        self.once = spec["delivery"] == "at_most_once"
         self.dead: dict[str, Any] | None = None
         """What the supervisor says of its end; None while it lives."""
         self.settled = 0
@@ -347,7 +348,7 @@ class Keeper:
 
     def _release(self, ward: Ward) -> None:
         """R2: after a death, settle what is surely done, name the suspects, and give back the rest."""
-        plan = release_plan(ward.page, ward.dead or {})
+        plan = release_plan(ward.page, ward.dead or {}, once=ward.once)
 
         def job(connector: Connector) -> None:
             for queue_name, consumer, spans, suspects in plan:
@@ -371,16 +372,21 @@ class Keeper:
             self._acknowledge()
 
 
+_INTERRUPTED = {"kind": "interrupted", "reason": "its worker was ended for another reason"}
+
+
 def release_plan(
-    sheet: Page, dead: Mapping[str, Any]
+    sheet: Page, dead: Mapping[str, Any], *, once: bool = False
 ) -> Iterable[tuple[str, str, list[tuple[int, int]], dict[int, bytes]]]:
     """(queue, consumer, done, suspects) of each consumer that a page names, judged after its worker's death.
 
     `dead` holds `notes` (number -> note for what was struck, everything else being a neighbor), or `note` (for
-    whatever had started), or `interrupted` (nothing is suspect).
+    whatever had started), or `interrupted` (nothing is suspect). `once`: what has started must not run a second time
+    (`delivery="at_most_once"`), so that it is counted even if it was merely interrupted.
     """
     plan = []
     struck = {int(number): note for number, note in dead.get("notes", {}).items()}
+    merely_interrupted = bool(dead.get("interrupted") or struck)
     for index, join in sheet.joins():
         suspects: dict[int, bytes] = {}
         if index == 0:
@@ -390,16 +396,18 @@ def release_plan(
                     continue
                 if number in struck:
                     suspects[number] = json.dumps(struck[number]).encode()
-                elif not dead.get("interrupted") and not struck:
+                elif not merely_interrupted:
                     # R18: a judge that was killed counts, and the note it judged stays.
                     note = (
                         b"" if phase == page.JUDGING else json.dumps(dead.get("note", {})).encode()
                     )
                     suspects[number] = note
+                elif once and phase != page.JUDGING:
+                    suspects[number] = json.dumps(_INTERRUPTED).encode()
         else:
             spans = []
-            if not dead.get("interrupted") and not struck:
-                note = json.dumps(dead.get("note", {})).encode()
+            if once or not merely_interrupted:
+                note = json.dumps(dead.get("note", _INTERRUPTED)).encode()
                 suspects = dict.fromkeys(range(join.first, join.last + 1), note)
         plan.append((join.queue, join.consumer, spans, suspects))
     return plan
