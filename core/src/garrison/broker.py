@@ -6,19 +6,15 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from garrison.codec import Codec
 from garrison.config import WorkerConfig
 from garrison.contracts import Connector, Role, Settlement, Taken, Terms
 from garrison.errors import LockLost, StoreUnavailable
 from garrison.task import Task, new_id
-
-BULK = 1000
-"""Tasks of one round trip of a bulk push."""
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 """Batches are cut at this many bytes of payload."""
@@ -118,13 +114,6 @@ class Broker:
         for observer in self.observers:
             observer(queue, tasks)
         return existed
-
-    def push_many(self, queue: str, tasks: Iterable[Task], **options: Any) -> int:
-        """Push any number of tasks, `BULK` per round trip; returns how many were new."""
-        stream, total = iter(tasks), 0
-        while chunk := list(islice(stream, BULK)):
-            total += len(chunk) - len(self.push(queue, chunk, **options))
-        return total
 
     def lock(self, name: str) -> Lock:
         """A lock of this store."""

@@ -6,7 +6,7 @@ import time
 from itertools import islice
 
 from garrison.errors import ArgumentsError, ConfigError, TargetError
-from garrison.task import PRIORITIES, Task, attempt_now, new_id
+from garrison.task import PRIORITIES, Task, attempt_now, new_id, new_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ importing: str | None = None
 
 override: Callable[[WorkerConfig], Broker] | None = None
 """What `garrison.testing.capture` puts in the place of every broker."""
+
+BULK = 1000
+"""Tasks of one round trip of a bulk push."""
 
 OPTIONS = ("queue", "name", "priority", "delay", "at", "expires", "id", "trace_id", "headers")
 
@@ -93,7 +96,7 @@ class Pushing:
         from garrison.broker import Pushed
 
         broker, queue, make, how = self._prepare()
-        task = make(kwargs)
+        task = make(kwargs, self._options.get("id") or new_id())
         existed = broker.push(queue, [task], **how)
         return Pushed(task.id, queue, bool(existed))
 
@@ -103,17 +106,17 @@ class Pushing:
             raise ArgumentsError("id names one task; push_many makes many")
         broker, queue, make, how = self._prepare()
         stream, total = iter(many), 0
-        while chunk := [make(kwargs) for kwargs in islice(stream, 1000)]:
+        while chunk := [make(*pair) for pair in zip(islice(stream, BULK), new_ids(BULK))]:  # noqa: B905
             total += len(chunk) - len(broker.push(queue, chunk, **how))
         return total
 
-    def _prepare(self) -> tuple[Broker, str, Callable[[dict[str, Any]], Task], dict[str, Any]]:
+    def _prepare(self) -> tuple[Broker, str, Callable[[dict[str, Any], str], Task], dict[str, Any]]:
         if importing is not None:
             raise _pushed_at_import()
         outlet, options = self._outlet, self._options
         broker = outlet.broker()
         queue = options.get("queue") or broker_queue(outlet)
-        name, wanted, now = options.get("name") or "", options.get("id"), time.time()
+        name, now = options.get("name") or "", time.time()
         trace_id, headers = options.get("trace_id"), options.get("headers")
         attempt = attempt_now.get(None)
         if attempt is not None and attempt.task is not None:
@@ -121,24 +124,23 @@ class Pushing:
             if attempt.task.headers:
                 headers = {**attempt.task.headers, **(headers or {})}
         for hook in broker.headers:
-            headers = {**(headers or {}), **(hook(queue=queue, name=name) or {})}
+            headers = {**(headers or {}), **(hook(queue, name) or {})}
         expires = options.get("expires")
         if expires is not None:
             expires = _expiry(expires, now)
-
         inherits = trace_id is not None or headers or expires is not None
 
-        def make(kwargs: dict[str, Any]) -> Task:
+        def make(kwargs: dict[str, Any], id: str) -> Task:
             if type(kwargs) is not dict:
                 kwargs = _mapping(kwargs)
-            task = Task(wanted or new_id(), queue, name, kwargs, now)
+            task = Task(id, queue, name, kwargs, now)
             if inherits:
                 task.trace_id, task.headers, task.expires = trace_id, headers, expires
             return task
 
         how: dict[str, Any] = {
             "priority": PRIORITIES[options.get("priority") or "NORMAL"],
-            "ids": wanted is not None,
+            "ids": options.get("id") is not None,
         }
         delay, at = options.get("delay"), options.get("at")
         if delay is not None or at is not None:

@@ -7,7 +7,7 @@ import inspect
 import os
 import threading
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -111,11 +111,15 @@ class Registry:
         """Names that can be used of a kind, sorted."""
         return sorted(self._known[kind])
 
-    def hooks(self, name: str) -> list[tuple[str, Any]]:
-        """(plugin, function) of everyone who implements an observer or around hook."""
+    def hooks(self, name: str) -> list[tuple[str, Callable[..., Any]]]:
+        """(plugin, call) of everyone who implements an observer or around hook.
+
+        The call takes all arguments of the spec, by position, and passes on those that the function names.
+        """
+        caller = getattr(self.pm.hook, name)
         return [
-            (impl.plugin_name, impl.function)
-            for impl in getattr(self.pm.hook, name).get_hookimpls()
+            (impl.plugin_name, _fitted(impl.function, impl.argnames, caller.spec.argnames))
+            for impl in caller.get_hookimpls()
         ]
 
     def resolve(self, kind: str, use: Use, where: str = "") -> tuple[str, Any]:
@@ -236,6 +240,13 @@ def _plain_types(hint: Any) -> tuple[type, ...]:
     if any(part not in (str, int, float, bool, bytes, type(None)) for part in parts):
         return ()
     return (*parts, int) if float in parts else parts
+
+
+def _fitted(function: Any, wanted: Sequence[str], given: Sequence[str]) -> Callable[..., Any]:
+    if tuple(wanted) == tuple(given):
+        return typing.cast("Callable[..., Any]", function)
+    places = [given.index(name) for name in wanted]
+    return lambda *args: function(*(args[place] for place in places))
 
 
 def _as_offer(offer: Any) -> Offer:

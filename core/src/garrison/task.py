@@ -9,6 +9,7 @@ from itertools import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from garrison.attempt import Attempt
@@ -28,7 +29,12 @@ def _digits(number: int, length: int) -> str:
 
 
 def new_id() -> str:
-    """A new task id, such as `01jd3k7q9zx4w8yc2m-1f`.
+    """One new task id."""
+    return next(new_ids(1))
+
+
+def new_ids(number: int) -> Iterator[str]:
+    """New task ids, such as `01jd3k7q9zx4w8yc2m-1f`; to be taken in the process that asked.
 
     The start of this process in seconds and 55 random bits, in base 32, then a counter: two processes collide with
     a chance of 2**-55 if they start in the same second, and a uuid4 would cost twenty times as much. A fork, also
@@ -40,7 +46,7 @@ def new_id() -> str:
         prefix = _digits(int(time.time()), 7) + _digits(int.from_bytes(os.urandom(7), "big"), 11)
         counter = count()
         _ids = (os.getpid(), prefix, counter)
-    return f"{prefix}-{next(counter):x}"
+    return (f"{prefix}-{next(counter):x}" for _ in range(number))
 
 
 class Task:

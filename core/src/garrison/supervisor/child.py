@@ -27,6 +27,7 @@ from garrison.page import Page
 from garrison.registry import Registry
 from garrison.source import Source
 from garrison.supervisor import targets
+from garrison.taking import Desk
 
 FIRST_CONNECTION = 10.0
 """Seconds that the first worker of a target tries to reach its store before `run` gives up."""
@@ -76,6 +77,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     sheet.wake_watcher = lambda: os.eventfd_write(setup.watcher_poke, 1)
     stopping = _signals(sheet, setup.wake)
     blackbox = open(setup.page.with_suffix(".stacks"), "wb", buffering=0)  # noqa: SIM115  stays open for faulthandler
+    faulthandler.enable(file=blackbox, all_threads=True)
     faulthandler.register(page.DUMP_SIGNAL, file=blackbox, all_threads=True)
     if setup.app_dir not in sys.path:
         sys.path.insert(0, setup.app_dir)
@@ -99,8 +101,12 @@ def _run(setup: Setup, report: Reporter) -> int:
         tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
     )  # fmt: skip
     stopping.source = source
+    sheet.write_off = source.write_off
+    runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.tell_keeper)
+    os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
     _around_the_work(app, parts, source, report, sheet)
+    runtime.desk.close()
     connector.close()
     parts.broker.close()
     report(ended=_how(source, sheet), tasks=sheet.words[page.TASKS])
@@ -110,7 +116,7 @@ def _run(setup: Setup, report: Reporter) -> int:
 def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, sheet: Page) -> None:
     handlers = app.handlers
     if "initialize" in handlers:
-        _call(handlers["initialize"])
+        source.runtime.call(handlers["initialize"])
     _tell(parts.registry, "garrison_worker_started", worker=app)
     sheet.words[page.STATE] = page.READY
     report(ready=True)
@@ -122,19 +128,29 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
         _tell(parts.registry, "garrison_worker_stopping", worker=app)
         if "finalize" in handlers:
             try:
-                _call(handlers["finalize"])
+                source.runtime.call(handlers["finalize"])
             except Exception as error:
                 log.event(logging.ERROR, "hook.error", exc_info=error, hook="finalize")
+        getattr(parts.executor, "close", _nothing)()
 
 
-def _call(hook: Any) -> None:
-    import inspect
+def _nothing() -> None:
+    """An executor that opens nothing has no `close`."""
 
-    answer = hook()
-    if inspect.iscoroutine(answer):
-        import asyncio
 
-        asyncio.run(answer)
+def _no_worker_any_more(sheet: Page, source: Source) -> None:
+    """In a process that a task has forked: it may run on, but it is not the worker, and ends where the task ends."""
+    sheet.detach()
+    source.runtime.forked = True
+
+    def leave(attempt: Any, settlement: Any = None) -> None:
+        log.event(
+            logging.ERROR, "task.forked", pid=os.getpid(),
+            next="a child of a task came back from its work and ends here; let it end with os._exit",
+        )  # fmt: skip
+        os._exit(1)
+
+    source.done = source.finish = leave  # type: ignore[method-assign]
 
 
 def _how(source: Source, sheet: Page) -> str:
@@ -198,25 +214,16 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
         "finished": "garrison_task_finished",
         "died": "garrison_task_dead",
     }
-    found = {
-        key: [_fitted(call) for _, call in parts.registry.hooks(name)]
-        for key, name in hooks.items()
-    }
-    return Runtime(app, parts.broker.codec, sheet, parts.killer, **found)
-
-
-def _fitted(call: Any) -> Any:
-    """A hook as pluggy would call it: with as many of the arguments as it names."""
-    import inspect
-
-    wanted = len(inspect.signature(call).parameters)
-    return lambda *args: call(*args[:wanted])
+    found = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
+    # An executor with a place of its own for hooks (a loop) says so with a verb `call(hook, *args)`.
+    calls = {"call": parts.executor.call} if hasattr(parts.executor, "call") else {}
+    return Runtime(app, parts.broker.codec, sheet, parts.killer, **found, **calls)
 
 
 def _tell(reg: Registry, hook: str, **fields: Any) -> None:
     for plugin, call in reg.hooks(hook):
         try:
-            _fitted(call)(*fields.values())
+            call(*fields.values())
         except Exception as error:
             log.event(logging.ERROR, "plugin.error", exc_info=error, plugin=plugin)
 
