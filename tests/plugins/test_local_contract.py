@@ -8,6 +8,7 @@ import pytest
 
 from garrison.contracts import Connector, Role
 from garrison.testing.contracts import ConnectorContract
+from garrison.testing.contracts.bench import Open
 from garrison_local.local import LocalConnector
 
 
@@ -15,7 +16,7 @@ class TestLocal(ConnectorContract):
     capabilities = LocalConnector.capabilities
 
     @pytest.fixture
-    def connect(self, tmp_path: Path):
+    def connect(self, tmp_path: Path) -> Open:
         def connect(role: Role) -> Connector:
             connector = LocalConnector(path=str(tmp_path / "store" / "queue.db"))
             connector.open(role)

@@ -8,6 +8,7 @@ import pytest
 
 from garrison.contracts import Connector, Role
 from garrison.testing.contracts import ConnectorContract
+from garrison.testing.contracts.bench import Open
 from garrison_local.memory import MemoryConnector
 
 
@@ -15,7 +16,7 @@ class TestMemory(ConnectorContract):
     capabilities = MemoryConnector.capabilities
 
     @pytest.fixture
-    def connect(self, tmp_path: Path):
+    def connect(self, tmp_path: Path) -> Open:
         def connect(role: Role) -> Connector:
             connector = MemoryConnector(name=str(tmp_path))
             connector.open(role)

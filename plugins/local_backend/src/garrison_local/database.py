@@ -84,8 +84,10 @@ class Database:
         except OSError:
             return
         files.refuse_network(os.path.dirname(self.path))
-        self.handle = self._connect("ro")
+        # Only who may write takes the -wal and -shm files away again that SQLite makes in order to read.
+        self.handle = self._connect("rw" if os.access(self.path, os.W_OK) else "ro")
         try:
+            self.handle.execute("PRAGMA query_only = ON")
             if self._version(self.handle) == 0:
                 self.close()
             else:
