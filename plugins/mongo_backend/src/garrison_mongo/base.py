@@ -231,8 +231,11 @@ class Base:
 
     def server_time(self) -> int:
         """Milliseconds of the server's clock, asked for now."""
-        local = self.client.admin.command("hello")["localTime"]
-        now = int((local - EPOCH) / timedelta(milliseconds=1))
+        # Commands answer with dates that have no zone; they are UTC.
+        local: datetime = self.client.admin.command("hello")["localTime"].replace(
+            tzinfo=EPOCH.tzinfo
+        )
+        now = round((local - EPOCH) / timedelta(milliseconds=1))
         self._clock = (now, time.monotonic())
         return now
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from garrison_mongo.base import EPOCH, Base
@@ -47,14 +48,30 @@ class Keeps(Base):
     # Locks: majority, because a failover must not give one lock to two owners.
 
     def lock_take(self, name: str, owner: str, ttl: float) -> bool:
-        free = {"$or": [{"o": owner}, {"$expr": {"$lte": ["$ex", "$$NOW"]}}]}
+        free = {
+            "$or": [
+                {"$eq": ["$o", {"$literal": owner}]},
+                {"$lte": [{"$ifNull": ["$ex", "$$NOW"]}, "$$NOW"]},
+            ]
+        }
+        update: list[Document] = [
+            {"$set": {"free": free}},
+            {
+                "$set": {
+                    "o": {"$cond": ["$free", {"$literal": owner}, "$o"]},
+                    "ex": {"$cond": ["$free", _end(ttl), "$ex"]},
+                }
+            },
+            {"$unset": "free"},
+        ]
         locks = self._locks.with_options(write_concern=self.durable())
-        update = [{"$set": {"o": {"$literal": owner}, "ex": _end(ttl)}}]
         try:
-            locks.update_one({"_id": name, **free}, update, upsert=True)
+            row = locks.find_one_and_update(
+                {"_id": name}, update, upsert=True, return_document=ReturnDocument.AFTER
+            )
         except DuplicateKeyError:
-            return False
-        return True
+            return False  # two made it at the same moment, and this one came second
+        return row is not None and bool(row["o"] == owner)
 
     def lock_free(self, name: str, owner: str) -> bool:
         locks = self._locks.with_options(write_concern=self.durable())

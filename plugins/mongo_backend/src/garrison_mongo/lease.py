@@ -218,7 +218,9 @@ class Leases(Base):
 
     def _repeat(self, queue: str, row: Row, facts: Facts, limit: int) -> Taken:
         """R4: the answer of the last turn, which is what the consumer still holds of it. The claim is completed first."""
-        batch = self._confirm(row, row.batch())
+        batch = row.batch()
+        if batch:
+            self._tasks.delete_many({"_id": {"$in": [item["t"] for item in batch]}})
         if not batch and limit > 0:
             self.watch(queue)
         self._tend(queue, row, facts)
@@ -314,12 +316,13 @@ class Leases(Base):
                 query["p"], query["s"] = {"$gte": -(2**31)}, {"$gte": 0}
             else:
                 query["p"], query["s"] = level, {"$gte": facts.marks.get(level, 0)}
-            cursor = self._tasks.find(
-                query, limit=-(size - len(found)), sort=[("p", 1), ("s", 1)], hint="ready"
-            )
+            wanted = size - len(found)
             if facts.contended and limit < 50:
-                cursor.limit(-min(size * 4, size + 16))
-            found += cursor
+                wanted = min(wanted * 4, wanted + 16)
+            # A negative limit: one reply, as many as fit into it, and no cursor left open.
+            found += self._tasks.find(
+                query, limit=-wanted, batch_size=wanted, sort=[("p", 1), ("s", 1)], hint="ready"
+            )
             if len(found) >= size:
                 break
         if facts.excluded:
@@ -589,7 +592,7 @@ class Leases(Base):
             times.append(consumer["until"] + moment.shift + 1)
         if not times:
             return None
-        return time.monotonic() + max(0, min(times) - moment.now) / 1000
+        return time.monotonic() + float(max(0, min(times) - moment.now)) / 1000
 
     def _promote(self, queue: str, due: list[Document]) -> None:
         """Due tasks join the tail of their priority in due order; of two who promote the same one, one does."""

@@ -130,7 +130,7 @@ class Looks(Base):
     def dead_before(self, queue: str, limit: int, at: float) -> Sequence[Letter]:
         """Letters of that moment and before it (and one second of others, for the order among equal times)."""
         query = {"q": queue, "at": {"$lte": int(at * 1000 + 0.5)}}
-        found = self._dead.find(query).sort([("at", -1), ("_id", -1)]).limit(limit + 1)
+        found = self._dead.find(query, sort=[("at", -1), ("_id", -1)], limit=limit + 1)
         return [_letter(document) for document in found]
 
     def letters(self, queue: str, id: str) -> Sequence[Letter]:

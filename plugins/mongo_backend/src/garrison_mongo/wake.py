@@ -64,9 +64,8 @@ class Listener(threading.Thread):
             self._wakes.insert_one({"k": "layout"})
             return
         behind = True
-        cursor = self._wakes.find(
-            {}, cursor_type=CursorType.TAILABLE_AWAIT, max_await_time_ms=AWAIT_MS
-        )
+        cursor = self._wakes.find({}, cursor_type=CursorType.TAILABLE_AWAIT)
+        cursor.max_await_time_ms(AWAIT_MS)
         with cursor:
             self._cursor = cursor
             while not self.ended and cursor.alive:

@@ -1,0 +1,180 @@
+"""What a no-op task costs on MongoDB: garrison's connector beside the best bare loops that the driver allows.
+
+    python benchmark/mongo_connector.py [--tasks 5000] [--rounds 3]
+
+CPU microseconds per task, of this process and of mongod (a replica set of one, started here; w:1 for claims and
+acknowledgments). Two bare at-least-once loops, both with a low-water mark, without fence, turn, notices or due tasks:
+"claim" marks a task as taken with find_one_and_update and deletes it when it is done; "batch" copies a batch into one
+lease document, deletes the tasks, and deletes the lease document when it is done. The ratio is garrison's sum to the
+best bare sum of the same round; the median round is printed last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pymongo import MongoClient, WriteConcern
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import mongod
+
+from garrison.contracts import Done, Terms
+from garrison_mongo.connector import MongoConnector
+
+PAYLOAD = b"x" * 43
+ORDER = [("p", 1), ("s", 1)]
+
+
+class Meter:
+    """CPU of this process and of mongod."""
+
+    def __init__(self, pid: int) -> None:
+        self._server, self._me = psutil.Process(pid), psutil.Process()
+
+    def __call__(self, work: Callable[[], int]) -> tuple[float, float]:
+        """Microseconds for each of the tasks that `work` says it did."""
+        before = self._now()
+        count = work()
+        after = self._now()
+        return tuple((b - a) * 1e6 / count for a, b in zip(before, after, strict=True))  # type: ignore[return-value]
+
+    def _now(self) -> tuple[float, float]:
+        server, me = self._server.cpu_times(), self._me.cpu_times()
+        return me.user + me.system, server.user + server.system
+
+
+def fill(connector: MongoConnector, queue: str, count: int) -> int:
+    for begin in range(0, count, 1000):
+        connector.push(
+            queue, [PAYLOAD] * 1000, priority=1, token=f"{queue}{begin}{time.monotonic_ns()}"
+        )
+    return count
+
+
+class Garrison:
+    """A consumer that settles the last batch and leases the next."""
+
+    def __init__(self, connector: MongoConnector, queue: str) -> None:
+        self.connector, self.queue = connector, queue
+        self.turn, self.base = 0, 1
+        connector.join(queue, "me", Terms(lease=600))
+
+    def work(self, total: int, batch: int) -> int:
+        done: list[Done] = []
+        count = 0
+        while count < total:
+            self.turn += 1
+            taken = self.connector.exchange(
+                self.queue, "me", self.turn, self.base, done, batch, 8 << 20
+            )
+            got = len(taken.deliveries)
+            assert got, "the queue ran dry"
+            done = [Done(self.base, self.base + got - 1)]
+            self.base += got
+            count += got
+        self.turn += 1
+        self.connector.exchange(self.queue, "me", self.turn, self.base, done, 0, 8 << 20)
+        return count
+
+
+class Bare:
+    """The same without garrison."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]], name: str) -> None:
+        database = client.get_database("bare", write_concern=WriteConcern(w=1))
+        self.tasks, self.leases = database[name], database[name + ".leases"]
+        self.tasks.create_index(
+            [("q", 1), *ORDER], partialFilterExpression={"s": {"$exists": True}}
+        )
+        self.mark = self.pushed = 0
+
+    def fill(self, count: int) -> None:
+        for _ in range(0, count, 1000):
+            self.tasks.insert_many(
+                [{"q": "q", "p": 1, "s": self.pushed + i, "b": PAYLOAD} for i in range(1000)],
+                ordered=False,
+            )
+            self.pushed += 1000
+
+    def claim(self, total: int) -> int:
+        for _ in range(total):
+            query = {"q": "q", "p": 1, "s": {"$gte": self.mark}}
+            task = self.tasks.find_one_and_update(
+                query, {"$set": {"o": "me"}, "$unset": {"s": 1}}, sort=ORDER
+            )
+            assert task is not None
+            self.mark = task["s"]
+            self.tasks.delete_one({"_id": task["_id"]})
+        return total
+
+    def batch(self, total: int, size: int) -> int:
+        count = 0
+        while count < total:
+            query = {"q": "q", "p": 1, "s": {"$gte": self.mark}}
+            tasks = list(self.tasks.find(query, sort=ORDER, limit=-size, batch_size=size))
+            lease = self.leases.insert_one({"tasks": tasks}).inserted_id
+            self.tasks.delete_many({"_id": {"$in": [task["_id"] for task in tasks]}})
+            self.leases.delete_one({"_id": lease})
+            self.mark = tasks[-1]["s"]
+            count += len(tasks)
+        return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    many, few = args.tasks * 4, args.tasks
+    with mongod.cluster(replica_set="benchmark") as server, MongoClient(server.url) as client:
+        meter = Meter(server.members[0].pid)
+        connector = MongoConnector(server.url, timeout=30)
+        connector.open("lease")
+        ratios: dict[str, list[float]] = {}
+
+        def report(name: str, ours: tuple[float, float], bare: tuple[float, float]) -> None:
+            ratio = sum(ours) / sum(bare)
+            ratios.setdefault(name, []).append(ratio)
+            print(
+                f"{name:22} garrison {ours[0]:7.1f} + {ours[1]:7.1f}   bare {bare[0]:7.1f} + {bare[1]:7.1f}   ratio {ratio:.2f}",
+                flush=True,
+            )
+
+        for number in range(args.rounds):
+            bare, queue = Bare(client, f"b{number}"), f"q{number}"
+            ours = Garrison(connector, queue)
+            push = meter(lambda queue=queue: fill(connector, queue, 10_000))  # type: ignore[misc]
+            print(f"push 1,000 a call      garrison {push[0]:7.1f} + {push[1]:7.1f}")
+            ratios.setdefault("push client", []).append(push[0])
+            fill(connector, queue, 2 * few + many - 10_000 + 50_000 + few + 5000)
+            bare.fill(2 * few + many + 50_000 + few + 5000)
+            head = meter(lambda: ours.work(few, 1))
+            report("one by one", head, meter(lambda: bare.claim(few)))
+            report(
+                "batch 100",
+                meter(lambda: ours.work(many, 100)),
+                meter(lambda: bare.batch(many, 100)),
+            )
+            ours.work(50_000, 1000)
+            tail = meter(lambda: ours.work(few, 1))
+            ratio = sum(tail) / sum(head)
+            ratios.setdefault("after 50,000 removals", []).append(ratio)
+            print(
+                f"after 50,000 removals  garrison {tail[0]:7.1f} + {tail[1]:7.1f}   to before     ratio {ratio:.2f}"
+            )
+        print(
+            "median:",
+            "  ".join(f"{name} {statistics.median(found):.2f}" for name, found in ratios.items()),
+        )
+        connector.close()
+
+
+if __name__ == "__main__":
+    main()
