@@ -229,8 +229,9 @@ class _Member(Link):
 
 def link_to(address: Address, timeout: float, connect_timeout: float) -> Link:
     """The link that an address needs."""
-    kinds = {"sentinel": SentinelLink, "cluster": ClusterLink}
-    return kinds.get(address.kind, Link)(address, timeout, connect_timeout)
+    kinds: dict[str, type[Link]] = {"sentinel": SentinelLink, "cluster": ClusterLink}
+    kind = kinds.get(address.kind, Link)
+    return kind(address, timeout, connect_timeout)
 
 
 def slot_of(key: str) -> int:

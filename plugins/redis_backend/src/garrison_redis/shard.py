@@ -35,8 +35,8 @@ from garrison_redis.wire import Part, Refusal
 
 LAYOUT = 1
 PRIORITIES = range(10)
-LARGEST = 2**53 - 1
-"""Receipts are numbers of Lua, which are doubles."""
+LARGEST = 2**52 - 1
+"""Receipts are numbers of Lua in the scripts, which are doubles."""
 REMEMBER = 60.0
 """Seconds after which a queue's name is written into the list of queues again, should somebody have emptied the store."""
 
@@ -51,7 +51,7 @@ _LOCK_TAKE, _LOCK_FREE = Script("lock_take"), Script("lock_free")
 _ANNOUNCE, _PRESENCE = Script("announce"), Script("presence")
 
 _head = itemgetter(0)
-_body = itemgetter(slice(7, None))
+_body = itemgetter(slice(10, None))
 _new_delivery = tuple.__new__
 
 
@@ -70,6 +70,7 @@ class Shard:
         self._watch = Watch(root)
         self._stems: dict[str, str] = {}
         self._listed: dict[str, float] = {}
+        self._due: dict[tuple[str, str], float] = {}
 
     # Life
 
@@ -79,10 +80,11 @@ class Shard:
         link = self.root.link(key)
         state = link.command("ROLE") if role != "look" else [b"master"]
         if state[0] == b"slave":
+            primary = f"{_text(state[1])}:{state[2]}"
             where = link.ready().where
             link.close()
             raise StoreError(
-                f"{where} is a replica of {state[1].decode()}:{state[2]}, which takes no tasks; name the primary, "
+                f"{where} is a replica of {primary}, which takes no tasks; name the primary, "
                 "or use redis+sentinel://"
             )
         found = link.command("GET", key)
@@ -90,7 +92,7 @@ class Shard:
             link.command("SETNX", key, LAYOUT)
         elif found is not None and found != b"%d" % LAYOUT:
             raise StoreError(
-                f'{self.root.address} holds the layout {found.decode(errors="replace")} under the prefix "{self.prefix}"; '
+                f'{self.root.address} holds the layout {_text(found)} under the prefix "{self.prefix}"; '
                 f"this garrison-redis reads layout {LAYOUT}. Upgrade garrison-redis, or choose another prefix"
             )
 
@@ -170,9 +172,9 @@ class Shard:
         self, queue: str, consumer: str, turn: int, base: int, settlements: Sequence[Settlement], limit: int,
         max_bytes: int, holds_nothing: bool,
     ) -> Taken:  # fmt: skip
-        if base + limit > LARGEST:
-            raise ValueError(
-                f"receipt {base + limit} is too large; the redis connector counts to {LARGEST}"
+        if base > LARGEST - limit:
+            return self._high_exchange(
+                queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing
             )
         stem = self._stems.get(queue) or self._stem(queue)
         nothing = 1 if holds_nothing else 0
@@ -196,22 +198,59 @@ class Shard:
         if reply == 0:
             raise _fenced(queue, consumer)
         due, board, lost, elements, now, *receipts = reply
-        return Taken(
-            lost,
-            _deliveries(
+        if elements:
+            found = _deliveries(
                 receipts[0] if receipts else range(base, base + len(elements)), elements, now
-            ),
-            None if due < 0 else due / 1000,
-            board,
+            )
+        else:
+            found = ()
+            # What a wait that follows has to know: it ends by itself when something is due.
+            self._due[queue, consumer] = math.inf if due < 0 else time.monotonic() + due / 1000
+        return Taken(lost, found, None if due < 0 else due / 1000, board)
+
+    def _high_exchange(
+        self, queue: str, consumer: str, turn: int, base: int, settlements: Sequence[Settlement], limit: int,
+        max_bytes: int, holds_nothing: bool,
+    ) -> Taken:  # fmt: skip
+        # The scripts see the low bits of a receipt; of one consumer they never repeat in 2**52 tasks.
+        start, low = base - (base & LARGEST), base & LARGEST
+        limit = min(limit, LARGEST - low)
+        lowered: list[Settlement] = []
+        for s in settlements:
+            if isinstance(s, Done | Back):
+                lowered += [type(s)(*span) for span in _low_spans(s.first, s.last)]
+            else:
+                lowered.append(s._replace(receipt=s.receipt & LARGEST))
+        taken = self.exchange(queue, consumer, turn, low, lowered, limit, max_bytes, holds_nothing)
+
+        def high(receipt: int) -> int:
+            return start + receipt - (LARGEST + 1 if receipt > low + limit else 0)
+
+        return taken._replace(
+            lost=[high(receipt) for receipt in taken.lost],
+            deliveries=[d._replace(receipt=high(d.receipt)) for d in taken.deliveries],
         )
 
     def release(
         self, queue: str, consumer: str, done: Sequence[Span], suspects: Mapping[int, bytes], *, only: Span | None,
         close: bool,
     ) -> None:  # fmt: skip
-        first, last = only if only is not None else ("", "")
-        spans = [number for span in done for number in span]
-        notes = [part for receipt, note in suspects.items() for part in (receipt, note)]
+        first: int | str = ""
+        last: int | str = ""
+        if only is not None:
+            (first, last), *rest = _low_spans(*only)
+            if rest:
+                self.release(
+                    queue,
+                    consumer,
+                    done,
+                    suspects,
+                    only=(only[0], only[1] - rest[0][1] - 1),
+                    close=False,
+                )
+                first, last = rest[0]
+        spans = [number for span in done for low in _low_spans(*span) for number in low]
+        notes = [part for receipt, note in suspects.items() for part in (receipt & LARGEST, note)]
         self._run(
             _RELEASE,
             self._stem(queue),
@@ -219,7 +258,7 @@ class Shard:
             int(close),
             first,
             last,
-            len(done),
+            len(spans) // 2,
             *spans,
             *notes,
         )
@@ -227,8 +266,22 @@ class Shard:
     def wait(
         self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None
     ) -> Sequence[str]:
-        stems = [(self._stem(queue), queue, consumer) for queue, consumer in consumers]
-        return self._watch.wait(stems, seconds, wake_fd)
+        marks, seconds, ripe = self.waits(consumers, seconds)
+        return self._watch.wait(marks, seconds, wake_fd) or ripe
+
+    def waits(
+        self, consumers: Sequence[tuple[str, str]], seconds: float
+    ) -> tuple[dict[str, str], float, list[str]]:
+        """What a wait of these consumers watches: lists of marks and their queues; the seconds until a task is due that
+        their last exchanges knew of, at most `seconds`; and the queues that are ripe then.
+        """
+        now = time.monotonic()
+        due = {
+            queue: self._due.get((queue, consumer), math.inf) - now for queue, consumer in consumers
+        }
+        left = max(0.0, min(seconds, *due.values())) if due else seconds
+        ripe = [queue for queue, then in due.items() if then <= left]
+        return {f"{self._stem(queue)}:wake": queue for queue, _ in consumers}, left, ripe
 
     # Looking and cleaning
 
@@ -353,6 +406,13 @@ class Shard:
         )
 
 
+def _low_spans(first: int, last: int) -> list[Span]:
+    """A span of receipts by their low bits: one span, or two where the low bits begin anew."""
+    if last <= LARGEST or first >> 52 == last >> 52:
+        return [(first & LARGEST, last & LARGEST)]
+    return [(first & LARGEST, LARGEST), (0, last & LARGEST)]
+
+
 def _flat(settlements: Sequence[Settlement]) -> list[Part]:
     args: list[Part] = []
     for s in settlements:
@@ -395,10 +455,10 @@ def _deliveries(receipts: Iterable[int], elements: Sequence[bytes], now: int) ->
 
 def _delivery(receipt: int, element: bytes, now: int) -> Delivery:
     if element[0] < 16:
-        return Delivery(receipt, element[7:])
-    count, high, low, note_size, id_size = unpack_from(">HHIIH", element, 7)
-    start = 21 + note_size + id_size
-    note = element[21 : 21 + note_size] if note_size else None
+        return Delivery(receipt, element[10:])
+    count, high, low, note_size, id_size = unpack_from(">HHIIH", element, 10)
+    start = 24 + note_size + id_size
+    note = element[24 : 24 + note_size] if note_size else None
     since = high << 32 | low
     parked = max(now - since, 1) / 1000 if since else 0.0
     return Delivery(receipt, element[start:], count, note, parked)
@@ -409,6 +469,10 @@ def _letters(found: list[list[Any]]) -> list[Letter]:
         Letter(id.decode(), task_id.decode(), payload, reason, int(at) / 1000, priority)
         for id, task_id, payload, reason, at, priority in found
     ]
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
 
 
 def _fenced(queue: str, consumer: str) -> Fenced:

@@ -1,129 +1,181 @@
 """Waiting without polling: a blocking pop of the marks that a push leaves for those who sleep.
 
-The pop runs on a connection of its own. When a wait ends for another reason (the wake-up descriptor, the time), the pop
-stays under way and the next wait for the same queues goes on with it: nothing is canceled, so no reply can come at the
-wrong moment. A mark that arrives meanwhile only makes the next wait return early.
+All sleepers of a queue pop from one list, so a mark reaches somebody who is really there. The pop runs on a connection of
+its own and never outlives its wait: it would take marks from those who still sleep. What ends a wait early (the wake-up
+descriptor, the time) ends the pop by CLIENT UNBLOCK, and its reply is read before the connection is used again.
 """
 
 from __future__ import annotations
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
+from garrison.errors import StoreUnavailable
 from garrison_redis.link import ClusterLink, Link
 from garrison_redis.wire import Refusal, Wire, pack, refused
 
-BLOCK = 5
+BLOCK = 5.0
 """Seconds of one blocking pop: a connection that went dead in silence is noticed this much and a second later."""
 
 
 class _Pop:
-    """One blocking pop and its connection."""
+    """A connection for blocking pops."""
 
-    def __init__(self, link: Link, keys: tuple[str, ...]) -> None:
-        self.link, self.keys = link, keys
+    def __init__(self, link: Link) -> None:
+        self.link = link
         self.wire: Wire | None = None
-        self.until = 0.0
+        self.id = 0
+        self.late = 0.0
+        self.waits = False
 
-    def begin(self) -> Wire:
-        """The connection with a pop under way."""
-        if self.wire is not None and self.wire.open and self.until > time.monotonic():
-            return self.wire
-        if self.wire is None or not self.wire.open or self.until:
-            # Also where a reply is overdue: whatever comes now may belong to any command.
-            self.close()
+    def begin(self, keys: tuple[str, ...], seconds: float) -> None:
+        """Send a pop that ends by itself somewhat after `seconds`, at the latest after BLOCK."""
+        if self.wire is None or not self.wire.open:
             self.wire = self.link.connect()
-        self.wire.send(pack(("BLPOP", *self.keys, BLOCK)))
-        self.until = time.monotonic() + BLOCK + 1.0
-        return self.wire
+            self.id = self.wire.ask(pack(("CLIENT", "ID")))
+        block = min(seconds + 0.5, BLOCK)
+        self.wire.send(pack(("BLPOP", *keys, f"{block:.3f}")))
+        self.late = time.monotonic() + block + 1.0
+        self.waits = True
 
     def take(self) -> str | None:
-        """The key that was popped, None if the time of the pop is over or its reply is not complete."""
+        """The key that was popped; None if the pop ended with nothing, or its reply is not complete (`waits`)."""
         assert self.wire is not None
         reply = self.wire.ready()
         if reply is False:
             return None
-        self.until = 0.0
+        self.waits, self.late = False, 0.0
         if isinstance(reply, Refusal):
             self.close()
             if str(reply).startswith("MOVED"):
                 self.link.moved(reply)
                 return None
-            raise refused(reply, self.link.ready().where)
-        return None if reply is None else reply[0].decode()
+            raise refused(reply, self.wire.where if self.wire else str(self.link.address))
+        return None if reply is None else str(reply[0], "utf-8")
+
+    def end(self) -> str | None:
+        """End the pop that is under way; the key that it took all the same, or None."""
+        wire = self.wire
+        assert wire is not None
+        until = time.monotonic() + wire.timeout
+        while time.monotonic() < until:
+            # The server may read this before it has read the pop, and then unblocks nobody: so again, soon.
+            self.link.command("CLIENT", "UNBLOCK", self.id)
+            if sleep([wire.sock.fileno()], 0.005):
+                key = self.take()
+                if not self.waits:
+                    return key
+        raise StoreUnavailable(f"{wire.where} did not end a blocking pop")
 
     def close(self) -> None:
         if self.wire is not None:
             self.wire.close()
-        self.wire, self.until = None, 0.0
+        self.wire, self.waits = None, False
 
 
 class Watch:
-    """The pops of one Redis: one for all queues, in a cluster one for each."""
+    """The blocking pops of one Redis: one for all queues, in a cluster one for each."""
 
     def __init__(self, root: Link) -> None:
         self._root = root
-        self._pops: dict[tuple[str, ...], _Pop] = {}
+        self._pops: dict[tuple[Link, str], _Pop] = {}
+        self._keys: dict[_Pop, tuple[str, ...]] = {}
 
-    def wait(
-        self, consumers: Sequence[tuple[str, str, str]], seconds: float, wake_fd: int | None
-    ) -> list[str]:
-        """Sleep until one of the (stem, queue, consumer) was marked; returns the queues that were."""
-        names = {f"{stem}:mark:{consumer}": queue for stem, queue, consumer in consumers}
-        pops = self._begin(list(names))
+    def wait(self, marks: Mapping[str, str], seconds: float, wake_fd: int | None) -> list[str]:
+        """Sleep until something can be popped from one of the lists `marks` (key -> queue); returns their queues."""
         until = time.monotonic() + seconds
-        while True:
-            poll = select.poll()
-            by_fd: dict[int, _Pop] = {}
-            for pop in pops:
-                fd = pop.begin().sock.fileno()
-                by_fd[fd] = pop
-                poll.register(fd, select.POLLIN)
-            if wake_fd is not None:
-                poll.register(wake_fd, select.POLLIN)
-            now = time.monotonic()
-            nap = min([until, *(pop.until for pop in pops)]) - now
-            found = []
-            events = poll.poll(max(nap, 0) * 1000)
-            for fd, _ in events:
-                if fd in by_fd and (key := by_fd[fd].take()) is not None:
-                    found.append(names[key])
-            if found or any(fd == wake_fd for fd, _ in events) or time.monotonic() >= until:
-                return found
+        found: list[str] = []
+        fds = [] if wake_fd is None else [wake_fd]
+        try:
+            self.begin(list(marks), seconds)
+            while (left := until - time.monotonic()) > 0:
+                ready = self.sleep(left, fds)
+                found = [marks[key] for key in self.taken(ready, until)]
+                if found or wake_fd in ready:
+                    break
+            return found + [marks[key] for key in self.end()]
+        except BaseException:
+            self.close()
+            raise
+
+    # The steps of a wait, for a wait on several Redis at once.
+
+    def begin(self, keys: list[str], seconds: float) -> None:
+        """Send the pops."""
+        # A blocking pop of several keys is refused by a cluster unless they are in one slot.
+        clustered = isinstance(self._root, ClusterLink)
+        groups: list[tuple[str, ...]] = [(key,) for key in keys] if clustered else [tuple(keys)]
+        used = {}
+        for group in groups:
+            link = self._root.link(group[0])
+            place = (link, group[0] if clustered else "")
+            pop = self._pops.setdefault(place, _Pop(link))
+            used[place] = pop
+            self._keys[pop] = group
+            pop.begin(group, seconds)
+        for place in [place for place in self._pops if place not in used]:
+            pop = self._pops.pop(place)
+            self._keys.pop(pop, None)
+            pop.close()
+
+    def descriptors(self) -> list[int]:
+        """The sockets on which something may come."""
+        return [
+            pop.wire.sock.fileno()
+            for pop in self._pops.values()
+            if pop.waits and pop.wire is not None
+        ]
+
+    def sleep(self, seconds: float, more: list[int]) -> set[int]:
+        """Poll the pops and the descriptors `more`; returns those that are readable."""
+        late = min(
+            (pop.late for pop in self._pops.values() if pop.waits),
+            default=time.monotonic() + seconds,
+        )
+        return sleep([*self.descriptors(), *more], min(seconds, late - time.monotonic()))
+
+    def taken(self, ready: set[int], until: float) -> list[str]:
+        """The keys popped on the readable sockets; what ended with nothing before `until` is sent again."""
+        found = []
+        for pop in self._pops.values():
+            if pop.waits and pop.wire is not None and pop.wire.sock.fileno() in ready:
+                key, left = pop.take(), until - time.monotonic()
+                if key is not None:
+                    found.append(key)
+                elif pop.late == 0.0 and left > 0:
+                    pop.begin(self._keys[pop], left)
+            elif pop.waits and pop.wire is not None and pop.late < time.monotonic():
+                raise StoreUnavailable(
+                    f"{pop.wire.where} did not end a blocking pop; the connection is dead"
+                )
+        return found
+
+    def end(self) -> list[str]:
+        """End all pops; the keys that some of them took all the same."""
+        return [key for pop in self._pops.values() if pop.waits and (key := pop.end()) is not None]
 
     def once(self, key: str, seconds: float) -> None:
         """Sleep until something is pushed to `key`, at most `seconds`."""
         wire = self._root.link(key).connect()
         try:
-            reply = wire.block(pack(("BLPOP", key, f"{max(seconds, 0.001):.3f}")), seconds)
+            reply: Any = wire.block(pack(("BLPOP", key, f"{max(seconds, 0.001):.3f}")), seconds)
         finally:
             wire.close()
         if isinstance(reply, Refusal):
             raise refused(reply, wire.where)
 
-    def descriptors(self) -> list[int]:
-        """The sockets of pops under way; for waiting on several Redis at once."""
-        return [
-            pop.wire.sock.fileno()
-            for pop in self._pops.values()
-            if pop.wire is not None and pop.wire.open
-        ]
-
-    def _begin(self, keys: list[str]) -> list[_Pop]:
-        # A blocking pop of several keys is refused by a cluster unless they are in one slot.
-        groups = [(key,) for key in keys] if isinstance(self._root, ClusterLink) else [tuple(keys)]
-        for old in [group for group in self._pops if group not in groups]:
-            self._pops.pop(old).close()
-        for group in groups:
-            link = self._root.link(group[0])
-            if group not in self._pops or self._pops[group].link is not link:
-                if group in self._pops:
-                    self._pops[group].close()
-                self._pops[group] = _Pop(link, group)
-        return [self._pops[group] for group in groups]
-
     def close(self) -> None:
         for pop in self._pops.values():
             pop.close()
         self._pops.clear()
+        self._keys.clear()
+
+
+def sleep(fds: list[int], seconds: float) -> set[int]:
+    """The descriptors that became readable within `seconds`."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return {fd for fd, _ in poll.poll(max(seconds, 0.0) * 1000)}

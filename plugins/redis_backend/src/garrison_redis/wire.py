@@ -105,7 +105,7 @@ else:
 
     _new_reader = _hiredis_reader
     if hasattr(hiredis, "pack_command"):
-        pack = hiredis.pack_command
+        pack = hiredis.pack_command  # type: ignore[assignment]  # it takes more kinds of parts
 
 
 class Wire:

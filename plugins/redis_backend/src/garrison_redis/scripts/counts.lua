@@ -9,13 +9,14 @@ for priority in string.gmatch(queue[1] or '', '%d') do
   ready = ready + redis.call('LLEN', list)
   local first = redis.call('LINDEX', list, 0)
   if first then
-    local _, at = struct.unpack('>BI6', first)
+    local at = math.floor(struct.unpack('>I7', first, 2) / 1000)
     oldest = math.min(oldest or at, at)
   end
 end
 local consumers = redis.call('ZRANGE', stem .. ':consumers', 0, -1)
 for _, consumer in ipairs(consumers) do
-  leased = leased + redis.call('LLEN', stem .. ':batch:' .. consumer) + redis.call('HLEN', stem .. ':held:' .. consumer)
+  leased = leased + math.max(redis.call('LLEN', stem .. ':batch:' .. consumer) - 1, 0)
+    + redis.call('HLEN', stem .. ':held:' .. consumer)
 end
 return {
   ready, redis.call('ZCARD', stem .. ':delayed'), leased, redis.call('ZCARD', stem .. ':deaths'),

@@ -6,36 +6,38 @@
 -- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms}, and in
 --          the repeat of a turn also the receipts of the elements
 --#include now.lua
-local consumer, limit = ARGV[1], tonumber(ARGV[4])
-local turn = tonumber(ARGV[2])
-local key = stem .. ':consumer:' .. consumer
-local me = redis.call('HMGET', key, 'turn', 'base', 'left', 'odd')
-local queue = redis.call('HMGET', stem, 'stamp', 'lease', 'priorities', 'version', 'paused', 'ids')
-local version = tonumber(queue[4]) or 0
-if not me[1] then return 0 end
+local consumer, turn, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local batch = stem .. ':batch:' .. consumer
+local head = redis.call('LINDEX', batch, 0)
+local face = redis.call('HGET', stem, 'face')
+if not head or not face then return 0 end
+local last, base, left, granted, odd = struct.unpack('>I7I7I4I7B', head)
+local stamp, next_look, lease, version, flags = struct.unpack('>I6I6I6I4B', face)
 --#include tools.lua
 
--- Milliseconds until a delayed task is due or another consumer is overdue.
+-- Milliseconds until a delayed task is due or another consumer is overdue, or -1; and that consumer's deadline.
 local function upcoming()
-  local first = redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2]
+  local first = tonumber(redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2])
   local others = redis.call('ZRANGE', stem .. ':consumers', 0, 1, 'WITHSCORES')
-  local deadline = others[1] == consumer and others[4] or others[2]
-  if others[1] == consumer and not others[3] then deadline = nil end
-  first, deadline = tonumber(first), tonumber(deadline)
-  if deadline and (not first or deadline < first) then first = deadline end
-  return first and math.max(first - now, 0) or -1, deadline
+  local deadline = others[2]
+  if others[1] == consumer then deadline = others[4] end
+  deadline = tonumber(deadline)
+  local soonest = first
+  if deadline and (not first or deadline < first) then soonest = deadline end
+  return soonest and math.max(soonest - now, 0) or -1, deadline, soonest or now + 3600000
 end
 
-local odd = me[4] and redis.call('HMGET', key, 'fenced', 'waiting', 'out', 'lost', 'done', 'granted')
-if odd and odd[1] then return 0 end
-local last = tonumber(me[1])
+local key, more = stem .. ':consumer:' .. consumer, nil
+if odd == 1 then
+  more = redis.call('HMGET', key, 'fenced', 'waiting', 'out', 'lost', 'done', 'lease')
+  if more[1] then return 0 end
+end
 if turn == last then
-  local lost = odd and odd[4] and cmsgpack.unpack(odd[4]) or {}
-  local granted = tonumber(redis.call('HGET', key, 'granted'))
-  local receipts, elements = {}, {}
-  if granted then
-    for _, pair in ipairs(tools().list(tools().holder(consumer))) do
-      if pair[1] >= granted then
+  local lost, receipts, elements = more and more[4] and cmsgpack.unpack(more[4]) or {}, {}, {}
+  if granted > 0 then
+    local t = tools()
+    for _, pair in ipairs(t.list(t.holder(consumer))) do
+      if pair[1] >= granted - 1 then
         receipts[#receipts + 1] = pair[1]
         elements[#elements + 1] = pair[2]
       end
@@ -45,37 +47,30 @@ if turn == last then
 end
 if turn ~= last + 1 then return 0 end
 
-local settled = nil
-if odd then
+local kept
+if more then
   local t = tools()
-  if odd[2] then
-    local asleep = redis.call('ZREM', stem .. ':waiting', consumer)
-    redis.call('DEL', stem .. ':mark:' .. consumer)
-    -- It was woken and does not want a task now: somebody else shall hear of it.
-    if asleep == 0 and limit == 0 then t.wake(1) end
-  end
-  if odd[3] then
-    redis.call('PERSIST', key)
-    local own = tonumber(redis.call('HGET', key, 'lease'))
-    redis.call('ZADD', stem .. ':consumers', now + own, consumer)
-  end
-  redis.call('HDEL', key, 'waiting', 'out', 'lost', 'odd')
-  settled = odd[5] and t.holder(consumer)
+  if more[2] then t.awake(consumer) end
+  if more[3] then t.back_in(t.holder(consumer), now + tonumber(more[6])) end
+  redis.call('HDEL', key, 'waiting', 'lost')
+  kept = more[5]
+end
+local gap = now - stamp
+if gap > lease / 3 or gap < -1000 then
+  tools().shift(gap)
+  next_look = 0
 end
 
-local lease, gap = tonumber(queue[2]) or 30000, now - (tonumber(queue[1]) or now)
-if gap > lease / 3 or gap < -1000 then tools().shift(gap) end
-
-local base, left = tonumber(me[2]), tonumber(me[3])
-local lost = {}
-local simple = #ARGV == 9 and ARGV[7] == 'D' and not queue[6] and not settled
-if simple and left > 0 and tonumber(ARGV[8]) == base and tonumber(ARGV[9]) == base + left - 1 then
-  redis.call('DEL', stem .. ':batch:' .. consumer)
-  left = 0
+-- Settle. What an ordinary worker sends is Done for all that it holds: then its list goes.
+local gone, lost = false, {}
+if #ARGV == 9 and ARGV[7] == 'D' and left > 0 and flags < 2 and not kept and tonumber(ARGV[8]) == base
+  and tonumber(ARGV[9]) == base + left - 1 then
+  redis.call('DEL', batch)
+  gone, left = true, 0
 elseif #ARGV > 6 then
   local t = tools()
   local holder, backs, i = t.holder(consumer), {}, 7
-  local spans = holder.done and cmsgpack.unpack(holder.done) or {}
+  local spans = kept and cmsgpack.unpack(kept) or {}
   local function lose(missing)
     for _, receipt in ipairs(missing) do lost[#lost + 1] = receipt end
   end
@@ -84,15 +79,18 @@ elseif #ARGV > 6 then
     lose(missing)
     return taken[1] and t.open(taken[1][2])
   end
+  local function later(task, delay)
+    if delay > 0 then t.delay(t.seal(task), now + delay) else t.tail({t.seal(task)}) end
+  end
   while i <= #ARGV do
     local kind, receipt = ARGV[i], tonumber(ARGV[i + 1])
     if kind == 'D' then
       local _, missing = t.take(holder, receipt, tonumber(ARGV[i + 2]), true)
-      for _, gone in ipairs(missing) do
+      for _, absent in ipairs(missing) do
         -- What this consumer's own keeper has settled already is not lost.
         local own = false
-        for _, span in ipairs(spans) do own = own or (span[1] <= gone and gone <= span[2]) end
-        if not own then lost[#lost + 1] = gone end
+        for _, span in ipairs(spans) do own = own or (span[1] <= absent and absent <= span[2]) end
+        if not own then lost[#lost + 1] = absent end
       end
       i = i + 3
     elseif kind == 'B' then
@@ -103,19 +101,16 @@ elseif #ARGV > 6 then
     elseif kind == 'A' then
       local task = single(receipt)
       if task then
-        local delay = tonumber(ARGV[i + 2])
-        task.at, task.count, task.parked, task.note, task.payload = now + delay, 0, 0, '', ARGV[i + 4]
+        task.count, task.parked, task.note, task.payload = 0, 0, '', ARGV[i + 4]
         task.priority = tonumber(ARGV[i + 3]) or task.priority
-        if delay > 0 then t.delay(t.seal(task), task.at) else t.tail({t.seal(task)}) end
+        later(task, tonumber(ARGV[i + 2]))
       end
       i = i + 5
     elseif kind == 'P' then
       local task = single(receipt)
       if task then
-        local delay = tonumber(ARGV[i + 2])
-        task.at = now + delay
         if task.parked == 0 then task.parked = now end
-        if delay > 0 then t.delay(t.seal(task), task.at) else t.tail({t.seal(task)}) end
+        later(task, tonumber(ARGV[i + 2]))
       end
       i = i + 3
     else
@@ -129,65 +124,60 @@ elseif #ARGV > 6 then
     end
   end
   t.front(backs)
-  t.save(holder)
-  base, left, settled = holder.base, holder.left, holder
+  base, left = holder.base, holder.left
 end
 
 if ARGV[6] == '1' then
   if left > 0 or redis.call('EXISTS', stem .. ':held:' .. consumer) == 1 then
     local t = tools()
-    local holder = t.holder(consumer)
-    t.front(t.empty(holder))
-    t.save(holder)
+    t.front(t.empty(t.holder(consumer)))
     left = 0
   end
-  if settled and settled.done then
+  if kept then
     redis.call('HDEL', key, 'done')
-    settled.done = nil
+    kept = nil
   end
 end
 
-local next_due, deadline = upcoming()
-if next_due == 0 then
-  local t = tools()
-  local most = math.max(limit, 100)
-  if deadline and deadline <= now then
-    for _, other in ipairs(redis.call('ZRANGEBYSCORE', stem .. ':consumers', '-inf', now, 'LIMIT', 0, 10)) do
-      if other ~= consumer and most > 0 then most = most - t.take_back(other, most) end
-    end
+-- `next` is never later than what it stands for: before it there is nothing to look for.
+if now >= next_look then
+  local t, most = tools(), math.max(limit, 100)
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', stem .. ':consumers', '-inf', now, 'LIMIT', 0, 10)) do
+    if other ~= consumer and most > 0 then most = most - t.take_back(other, most) end
   end
   t.promote()
-  next_due = upcoming()
+  local own = tonumber(redis.call('ZSCORE', stem .. ':consumers', consumer)) or now
+  local _, _, soonest = upcoming()
+  t.put('next', t.digits(math.min(own, soonest)))
+  next_look = math.min(own, soonest)
 end
-if made and made.added > 0 then queue[3] = redis.call('HGET', stem, 'priorities') end
 
 -- Lease. Lists are popped in growing bites, so that tasks of megabytes are not all in memory before `most bytes` is seen.
 local got
-if limit > 0 and queue[3] and not queue[5] then
-  local room, bite = tonumber(ARGV[5]), 8
-  for priority in string.gmatch(queue[3], '%d') do
-    local list, done = stem .. ':ready:' .. priority, false
-    while not done do
-      local have = got and #got or 0
-      if have >= limit then break end
-      local asked = math.min(limit - have, bite)
+if limit > 0 and flags % 2 == 0 then
+  local room, bite, want = tonumber(ARGV[5]), 8, limit
+  local priorities = made and redis.call('HGET', stem, 'priorities') or string.sub(face, 24)
+  for p = 1, #priorities do
+    local list, done = stem .. ':ready:' .. string.sub(priorities, p, p), false
+    while not done and want > 0 do
+      local asked, have = math.min(want, bite), got and #got or 0
       local popped = redis.call('LPOP', list, asked)
       if not popped then break end
       done = #popped < asked
       local fits = 0
       for i = 1, #popped do
-        local size = #popped[i] - 7
+        local size = #popped[i] - 10
         if string.byte(popped[i]) > 15 then size = #tools().open(popped[i]).payload end
         if size > room and (have > 0 or i > 1) then break end
-        room = room - size
-        fits = i
+        room, fits = room - size, i
       end
+      want = want - fits
       if fits < #popped then
         for i = #popped, fits + 1, -1 do
           redis.call('LPUSH', list, popped[i])
           popped[i] = nil
         end
-        limit, done = have + fits, true
+        want = 0
       end
       if not got then
         got = popped
@@ -196,43 +186,54 @@ if limit > 0 and queue[3] and not queue[5] then
       end
       bite = bite * 16
     end
-    if got and #got >= limit then break end
+    if want == 0 then break end
   end
 end
 
-if made then made.rouse() end
-local mark = (settled and settled.done) and 1 or nil
+if made then next_look = tonumber(redis.call('HGET', stem, 'next')) or 0 end
+local next_due = math.max(next_look - now, 0)
+local mark = kept and 1 or 0
 if #lost > 0 then
   mark = 1
+  tools()
   redis.call('HSET', key, 'lost', cmsgpack.pack(lost))
 end
 if got and #got > 0 then
-  base = tonumber(ARGV[3])
   if left > 0 then
     local t = tools()
     t.spill(t.holder(consumer))
   end
-  local batch = stem .. ':batch:' .. consumer
-  if #got <= 1000 then redis.call('RPUSH', batch, unpack(got)) else tools().each('RPUSH', batch, got) end
-  if queue[6] or made and redis.call('HGET', stem, 'ids') then
+  if not gone then redis.call('DEL', batch) end
+  base = tonumber(ARGV[3])
+  head = struct.pack('>I7I7I4I7B', turn, base, #got, base + 1, mark)
+  if #got <= 1000 then
+    redis.call('RPUSH', batch, head, unpack(got))
+  else
+    redis.call('RPUSH', batch, head)
+    tools().each('RPUSH', batch, got)
+  end
+  if flags > 1 or made and redis.call('HGET', stem, 'ids') then
     for i = 1, #got do
-      if string.byte(got[i]) > 15 then
-        local id = tools().open(got[i]).id
-        if id ~= '' then redis.call('HSET', stem .. ':named:' .. consumer, tools().digits(base + i - 1), id) end
-      end
+      local id = string.byte(got[i]) > 15 and tools().open(got[i]).id or ''
+      if id ~= '' then redis.call('HSET', stem .. ':named:' .. consumer, tools().digits(base + i - 1), id) end
     end
   end
-  redis.call('HSET', key, 'turn', turn, 'granted', ARGV[3], 'base', ARGV[3], 'left', #got)
+  if made then made.rouse() end
 else
   got = {}
   local t = tools()
+  t.rouse()
   if limit > 0 then
     redis.call('ZADD', stem .. ':waiting', now, consumer)
     redis.call('HSET', key, 'waiting', 1)
     mark = 1
+  elseif more and more[2] then
+    -- It may have been woken for a task that it does not want now: somebody else shall have it.
+    t.wake(t.length())
   end
-  redis.call('HSET', key, 'turn', turn, 'granted', '', 'base', t.digits(base), 'left', left)
+  head = struct.pack('>I7I7I4I7B', turn, base, left, 0, mark)
+  if gone then redis.call('RPUSH', batch, head) else redis.call('LSET', batch, 0, head) end
+  next_due = upcoming()
 end
-if mark then redis.call('HSET', key, 'odd', 1) end
-if gap < 0 or gap * 24 > lease or not queue[1] then redis.call('HSET', stem, 'stamp', now) end
+if gap < 0 or gap * 24 > lease then tools().put('stamp', tools().digits(now)) end
 return {next_due, version, lost, got, now}

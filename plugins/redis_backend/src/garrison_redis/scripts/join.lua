@@ -4,16 +4,16 @@
 -- returns  1; 0 if the consumer was closed or fenced
 --#include now.lua
 --#include tools.lua
-local key = stem .. ':consumer:' .. ARGV[1]
-local known = redis.call('HMGET', key, 'turn', 'fenced')
-if known[2] then return 0 end
-if known[1] then return 1 end
 local t = tools()
+local holder = t.holder(ARGV[1])
+if redis.call('HGET', holder.key, 'fenced') then return 0 end
+if holder.known then return 1 end
 -- The stamp may be from before the queue fell asleep: unless the gap is applied before the new deadline is written, the
 -- next exchange would add it to that, too.
 t.stamp()
-redis.call('HSET', key, 'turn', 0, 'base', 0, 'left', 0, 'granted', '', 'lease', ARGV[2], 'poison', ARGV[3],
-  'dead_limit', ARGV[4], 'dead_age', ARGV[5])
-redis.call('HSET', stem, 'lease', ARGV[2])
-redis.call('ZADD', stem .. ':consumers', now + tonumber(ARGV[2]), ARGV[1])
+t.put('lease', ARGV[2])
+redis.call('RPUSH', holder.batch, struct.pack('>I7I7I4I7B', 0, 0, 0, 0, 0))
+redis.call('HSET', holder.key, 'lease', ARGV[2], 'poison', ARGV[3], 'dead_limit', ARGV[4], 'dead_age', ARGV[5])
+redis.call('ZADD', stem .. ':consumers', t.digits(now + tonumber(ARGV[2])), ARGV[1])
+t.soon(now + tonumber(ARGV[2]))
 return 1

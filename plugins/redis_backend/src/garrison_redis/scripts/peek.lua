@@ -24,12 +24,11 @@ elseif ARGV[1] == 'delayed' then
 else
   for _, consumer in ipairs(redis.call('ZRANGE', stem .. ':consumers', 0, -1)) do
     if #found >= most then break end
-    local all, base = {}, tonumber(redis.call('HGET', stem .. ':consumer:' .. consumer, 'base')) or 0
+    local all, batch = {}, redis.call('LRANGE', stem .. ':batch:' .. consumer, 0, most)
+    local base = batch[1] and select(2, struct.unpack('>I7I7', batch[1])) or 0
     local held = redis.call('HGETALL', stem .. ':held:' .. consumer)
     for i = 1, #held, 2 do all[#all + 1] = {tonumber(held[i]), held[i + 1]} end
-    for i, element in ipairs(redis.call('LRANGE', stem .. ':batch:' .. consumer, 0, most - 1)) do
-      all[#all + 1] = {base + i - 1, element}
-    end
+    for i = 2, #batch do all[#all + 1] = {base + i - 2, batch[i]} end
     table.sort(all, function(a, b) return a[1] < b[1] end)
     for i = 1, math.min(#all, most - #found) do add(all[i][2], 0, consumer) end
   end

@@ -5,9 +5,10 @@
 --#include now.lua
 --#include tools.lua
 local t, many = tools(), tonumber(ARGV[2])
-if ARGV[1] == '1' then redis.call('HSET', stem, 'paused', 1) end
-if ARGV[1] == '0' then redis.call('HDEL', stem, 'paused') end
+if ARGV[1] == '1' then t.put('paused', 1) end
+if ARGV[1] == '0' then t.unset('paused') end
 for i = 3, #ARGV do redis.call(i < 3 + many and 'SADD' or 'SREM', stem .. ':cancelled', ARGV[i]) end
 local version = redis.call('HINCRBY', stem, 'version', 1)
+t.put('version', version)
 t.wake(1000000)
 return version

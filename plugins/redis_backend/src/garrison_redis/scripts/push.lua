@@ -12,9 +12,12 @@ local priority, from = tonumber(ARGV[3]), 8 + tonumber(ARGV[7])
 local due = now
 if ARGV[4] == 'in' then due = now + tonumber(ARGV[5]) end
 if ARGV[4] == 'at' then due = math.max(now, tonumber(ARGV[5])) end
-local head, elements, out = struct.pack('>BI6', priority, due), {}, ''
+local head, elements, out = string.char(priority), {}, ''
+local micros, pack = clock[1] * 1000000 + clock[2], struct.pack
 if from == 8 then
-  for i = from, #ARGV do elements[i - 7] = head .. ARGV[i] end
+  for i = 8, #ARGV do
+    elements[i - 7] = head .. pack('>I7I2', micros + math.floor(i / 65536), i % 65536) .. ARGV[i]
+  end
 else
   local t, ids, live, left = tools(), stem .. ':ids', stem .. ':live', {}
   redis.call('ZREMRANGEBYSCORE', ids, '-inf', now)
@@ -23,20 +26,20 @@ else
     if redis.call('ZSCORE', ids, id) or redis.call('SISMEMBER', live, id) == 1 then
       left[#left + 1] = i - from
     else
-      redis.call('ZADD', ids, now + tonumber(ARGV[6]), id)
+      redis.call('ZADD', ids, t.digits(now + tonumber(ARGV[6])), id)
       redis.call('SADD', live, id)
       elements[#elements + 1] =
-        t.seal({priority = priority, at = due, count = 0, parked = 0, note = '', id = id, payload = ARGV[i]})
+        t.seal({priority = priority, place = t.place(), count = 0, parked = 0, note = '', id = id, payload = ARGV[i]})
     end
   end
-  redis.call('HSET', stem, 'ids', 1)
-  if redis.call('EXISTS', live) == 0 then redis.call('HDEL', stem, 'ids') end
+  if redis.call('EXISTS', live) == 1 then t.put('ids', 1) end
   out = table.concat(left, ',')
   if out ~= '' then redis.call('SET', token, out, 'XX', 'PX', ARGV[2]) end
 end
 if #elements == 0 then return out end
 if due > now then
   for _, element in ipairs(elements) do tools().delay(element, due) end
+  tools().know(ARGV[3])
   if made.earlier then made.rouse() end
   return out
 end

@@ -6,9 +6,9 @@
 --#include now.lua
 --#include tools.lua
 local t, consumer = tools(), ARGV[1]
-local key = stem .. ':consumer:' .. consumer
-if redis.call('HEXISTS', key, 'turn') == 1 then
-  local holder = t.holder(consumer)
+local holder = t.holder(consumer)
+local key = holder.key
+if holder.known then
   local after = 6 + 2 * tonumber(ARGV[5])
   local spans = holder.done and cmsgpack.unpack(holder.done) or {}
   local all = t.list(holder)
@@ -45,16 +45,16 @@ if redis.call('HEXISTS', key, 'turn') == 1 then
       task.count = task.count + 1
       if note ~= '' then task.note = note end
       delay = delays[math.min(task.count, #delays)] or 0
-      if delay > 0 then task.at = now + delay end
       element = t.seal(task)
     end
     if delay > 0 then t.delay(element, now + delay) else fronts[#fronts + 1] = {pair[1], element} end
   end
   t.front(fronts)
-  t.save(holder)
   if #spans > 0 and ARGV[2] ~= '1' then
     while #spans > 1024 do table.remove(spans, 1) end
-    redis.call('HSET', key, 'done', cmsgpack.pack(spans), 'odd', 1)
+    redis.call('HSET', key, 'done', cmsgpack.pack(spans))
+    holder.odd = 1
+    t.save(holder)
   end
 end
 if ARGV[2] == '1' then t.entomb(consumer) end

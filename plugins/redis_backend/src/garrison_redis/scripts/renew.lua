@@ -7,16 +7,14 @@
 local t, lost = tools(), {}
 t.stamp()
 for i = 2, #ARGV do
-  local key = stem .. ':consumer:' .. ARGV[i]
-  local known = redis.call('HMGET', key, 'turn', 'fenced', 'out')
-  if not known[1] or known[2] then
+  local holder, deadline = t.holder(ARGV[i]), now + tonumber(ARGV[1])
+  local known = redis.call('HMGET', holder.key, 'fenced', 'out')
+  if not holder.known or known[1] then
     lost[#lost + 1] = ARGV[i]
+  elseif known[2] then
+    t.back_in(holder, deadline)
   else
-    if known[3] then
-      redis.call('HDEL', key, 'out')
-      redis.call('PERSIST', key)
-    end
-    redis.call('ZADD', stem .. ':consumers', 'GT', now + tonumber(ARGV[1]), ARGV[i])
+    redis.call('ZADD', stem .. ':consumers', 'GT', t.digits(deadline), ARGV[i])
   end
 end
 return lost

@@ -12,11 +12,11 @@ for i = 1, #ARGV, 3 do
     local id = letter[6] or ''
     if id ~= '' then
       redis.call('SADD', stem .. ':live', id)
-      redis.call('HSET', stem, 'ids', 1)
+      t.put('ids', 1)
     end
     t.unbury({ARGV[i]})
     elements[#elements + 1] = t.seal({
-      priority = letter[5], at = now, count = 0, parked = 0, note = '', id = id,
+      priority = letter[5], place = t.place(), count = 0, parked = 0, note = '', id = id,
       payload = ARGV[i + 1] == '1' and ARGV[i + 2] or letter[2],
     })
   end

@@ -1,13 +1,14 @@
 -- What the verbs share. Made only when something out of the ordinary happens, so that an ordinary exchange does not pay
 -- for it. Making it writes first: a removal that removes nothing. Redis refuses a script for lack of memory at its first
 -- write only, and never at a removal; so every verb that begins here drains a full server.
--- Expects `stem` (KEYS[1]) and `now` (ms).
+-- Expects `stem` (KEYS[1]), `now` (ms) and `clock` (the reply of TIME).
 local made
 local function tools()
   if made then return made end
   redis.call('HDEL', stem, '-')
   --#include element.lua
   local t = {open = open, seal = seal, added = 0}
+  local places = 0
   made = t
 
   local function digits(number) return string.format('%.0f', number) end
@@ -21,6 +22,28 @@ local function tools()
   end
   t.each = each
 
+  -- The fields of the queue that every exchange reads, packed into one: stamp, next, lease, version, flags, priorities.
+  local function face()
+    local q = redis.call('HMGET', stem, 'stamp', 'next', 'lease', 'version', 'paused', 'ids', 'priorities')
+    redis.call('HSET', stem, 'face', struct.pack('>I6I6I6I4B', tonumber(q[1]) or now, tonumber(q[2]) or 0,
+      tonumber(q[3]) or 30000, tonumber(q[4]) or 0, (q[5] and 1 or 0) + (q[6] and 2 or 0)) .. (q[7] or ''))
+  end
+
+  function t.put(field, value)
+    redis.call('HSET', stem, field, value)
+    face()
+  end
+
+  function t.unset(field)
+    redis.call('HDEL', stem, field)
+    face()
+  end
+
+  -- Something is due or overdue at `at`: exchanges look for it from `next` on.
+  function t.soon(at)
+    if at < (tonumber(redis.call('HGET', stem, 'next')) or 0) then t.put('next', digits(at)) end
+  end
+
   -- The queue remembers which priorities it has seen: those are the lists that an exchange looks into.
   function t.know(priority)
     local known = redis.call('HGET', stem, 'priorities') or ''
@@ -28,33 +51,62 @@ local function tools()
       local all = {tostring(priority)}
       for digit in string.gmatch(known, '%d') do all[#all + 1] = digit end
       table.sort(all)
-      redis.call('HSET', stem, 'priorities', table.concat(all))
+      t.put('priorities', table.concat(all))
     end
   end
 
-  local function ready(command, elements)
+  -- A place behind all others.
+  function t.place()
+    places = places + 1
+    return struct.pack('>I7I2', clock[1] * 1000000 + clock[2] + math.floor(places / 65536), places % 65536)
+  end
+
+  local function by_priority(elements)
     local lists = {}
     for _, element in ipairs(elements) do
       local priority = string.byte(element) % 16
       lists[priority] = lists[priority] or {}
       table.insert(lists[priority], element)
     end
-    for priority, list in pairs(lists) do
-      t.know(priority)
-      each(command, stem .. ':ready:' .. priority, list)
-    end
+    for priority in pairs(lists) do t.know(priority) end
     t.added = t.added + #elements
+    return lists
   end
 
-  -- To the tail of their priorities, in the order given.
-  function t.tail(elements) ready('RPUSH', elements) end
+  -- To the tail of their priorities, in the order given, under new places.
+  function t.tail(elements)
+    for priority, list in pairs(by_priority(elements)) do
+      for i, element in ipairs(list) do
+        list[i] = string.sub(element, 1, 1) .. t.place() .. string.sub(element, 11)
+      end
+      each('RPUSH', stem .. ':ready:' .. priority, list)
+    end
+  end
 
-  -- In front of their priorities; `taken` is a list of {receipt, element} in any order and keeps its order of receipts.
+  local function place_of(element) return string.sub(element, 2, 10) end
+
+  -- In front of their priorities, each at its place; so what came back before and is older stays before them. Of that, at
+  -- most two thousand are looked through.
   function t.front(taken)
-    table.sort(taken, function(a, b) return a[1] > b[1] end)
     local elements = {}
     for i, pair in ipairs(taken) do elements[i] = pair[2] end
-    ready('LPUSH', elements)
+    for priority, list in pairs(by_priority(elements)) do
+      local key, sorted, last = stem .. ':ready:' .. priority, true, place_of(list[1])
+      for i = 2, #list do
+        local place = place_of(list[i])
+        if place < last then sorted = false else last = place end
+      end
+      for _ = 1, 2000 do
+        local first = redis.call('LINDEX', key, 0)
+        if not first or place_of(first) > last then break end
+        list[#list + 1] = redis.call('LPOP', key)
+        sorted = false
+      end
+      if not sorted then table.sort(list, function(a, b) return place_of(a) < place_of(b) end) end
+      local turned = {}
+      for i = #list, 1, -1 do turned[#turned + 1] = list[i] end
+      each('LPUSH', key, turned)
+    end
   end
 
   -- Due later. A task that is due before every other one wakes all who wait, so that each learns the new time.
@@ -63,8 +115,11 @@ local function tools()
     local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     local number = struct.pack('>I6', redis.call('HINCRBY', stem, 'sequence', 1))
     redis.call('HSET', stem .. ':bodies', number, element)
-    redis.call('ZADD', key, due, number)
-    if not head[2] or due < tonumber(head[2]) then t.earlier = true end
+    redis.call('ZADD', key, digits(due), number)
+    if not head[2] or due < tonumber(head[2]) then
+      t.earlier = true
+      t.soon(due)
+    end
   end
 
   -- What is due joins the tail of its priority, in due order; at most a thousand per call.
@@ -81,22 +136,27 @@ local function tools()
     t.tail(found)
   end
 
-  -- Ends the wait of `most` consumers. Those whose lease has passed are taken off and do not count: they sleep for good.
+  -- Ends the wait of up to `most` consumers: a mark for each in the list that all of them pop from. Who died in its wait
+  -- pops nothing. The marks are never more than those who are registered.
   function t.wake(most)
-    while most > 0 do
-      local woken = redis.call('ZPOPMIN', stem .. ':waiting', math.min(most, 100))
-      if #woken == 0 then return end
-      for i = 1, #woken, 2 do
-        local deadline = redis.call('ZSCORE', stem .. ':consumers', woken[i])
-        if deadline and tonumber(deadline) > now then
-          redis.call('LPUSH', stem .. ':mark:' .. woken[i], 1)
-          redis.call('PEXPIRE', stem .. ':mark:' .. woken[i], 60000)
-          most = most - 1
-        end
-      end
+    local marks = stem .. ':wake'
+    most = math.min(most, redis.call('ZCARD', stem .. ':waiting') - redis.call('LLEN', marks))
+    for _ = 1, most do redis.call('RPUSH', marks, 1) end
+    if most > 0 then redis.call('PEXPIRE', marks, 60000) end
+  end
+
+  -- The consumer waits no more.
+  function t.awake(consumer)
+    redis.call('ZREM', stem .. ':waiting', consumer)
+    local sleepers = redis.call('ZCARD', stem .. ':waiting')
+    if sleepers == 0 then
+      redis.call('DEL', stem .. ':wake')
+    else
+      redis.call('LTRIM', stem .. ':wake', 0, sleepers - 1)
     end
   end
 
+  -- How many tasks are ready.
   function t.length()
     local all = 0
     for priority in string.gmatch(redis.call('HGET', stem, 'priorities') or '', '%d') do
@@ -118,7 +178,8 @@ local function tools()
   function t.shift(gap)
     local key = stem .. ':consumers'
     local all = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-    for i = 1, #all, 2 do redis.call('ZADD', key, tonumber(all[i + 1]) + gap, all[i]) end
+    for i = 1, #all, 2 do redis.call('ZADD', key, digits(tonumber(all[i + 1]) + gap), all[i]) end
+    t.put('next', 0)
   end
 
   -- The gap rule; a clock that went back by more than a second counts as a gap, too. Sets the stamp.
@@ -126,37 +187,49 @@ local function tools()
     local known = redis.call('HMGET', stem, 'stamp', 'lease')
     local gap = now - (tonumber(known[1]) or now)
     if gap > (tonumber(known[2]) or 30000) / 3 or gap < -1000 then t.shift(gap) end
-    redis.call('HSET', stem, 'stamp', now)
+    t.put('stamp', digits(now))
   end
 
-  -- What a consumer holds: `left` deliveries of its last batch in a list, the first of them with receipt `base`, and
-  -- what is left of older batches in a hash by receipt.
+  -- What a consumer holds. Its list begins with a head: last turn, first receipt of the list, how many deliveries follow,
+  -- first receipt that the last turn leased + 1 (0: none), whether the hash of the consumer has something to say. The
+  -- deliveries of the last batch follow; what is left of older ones is in another hash, by receipt.
   function t.holder(consumer)
-    local key = stem .. ':consumer:' .. consumer
-    local known = redis.call('HMGET', key, 'base', 'left', 'spilled', 'done')
-    return {
-      name = consumer, key = key, base = tonumber(known[1]) or 0, left = tonumber(known[2]) or 0, spilled = known[3],
-      done = known[4] or nil, batch = stem .. ':batch:' .. consumer, held = stem .. ':held:' .. consumer,
-      named = stem .. ':named:' .. consumer, ids = redis.call('HGET', stem, 'ids'),
+    local holder = {
+      name = consumer, key = stem .. ':consumer:' .. consumer, batch = stem .. ':batch:' .. consumer,
+      held = stem .. ':held:' .. consumer, named = stem .. ':named:' .. consumer,
+      ids = redis.call('HGET', stem, 'ids'), base = 0, left = 0,
     }
+    local head = redis.call('LINDEX', holder.batch, 0)
+    if head then
+      holder.known = true
+      holder.turn, holder.base, holder.left, holder.granted, holder.odd = struct.unpack('>I7I7I4I7B', head)
+    end
+    local known = redis.call('HMGET', holder.key, 'spilled', 'done')
+    holder.spilled, holder.done = known[1], known[2] or nil
+    return holder
+  end
+
+  local function head(holder)
+    return struct.pack('>I7I7I4I7B', holder.turn, holder.base, holder.left, holder.granted, holder.odd)
   end
 
   function t.save(holder)
-    redis.call('HSET', holder.key, 'base', digits(holder.base), 'left', holder.left)
+    if holder.known then redis.call('LSET', holder.batch, 0, head(holder)) end
   end
 
   -- The rest of the batch moves from the list to the hash.
   function t.spill(holder)
     if holder.left == 0 then return end
-    local pairs_ = {}
-    for i, element in ipairs(redis.call('LRANGE', holder.batch, 0, -1)) do
-      pairs_[#pairs_ + 1] = digits(holder.base + i - 1)
-      pairs_[#pairs_ + 1] = element
+    local fields = {}
+    for i, element in ipairs(redis.call('LRANGE', holder.batch, 1, -1)) do
+      fields[#fields + 1] = digits(holder.base + i - 1)
+      fields[#fields + 1] = element
     end
-    each('HSET', holder.held, pairs_)
-    redis.call('DEL', holder.batch)
+    redis.call('LTRIM', holder.batch, 0, 0)
+    each('HSET', holder.held, fields)
     redis.call('HSET', holder.key, 'spilled', 1)
     holder.left, holder.spilled = 0, '1'
+    t.save(holder)
   end
 
   -- The user's ids of deliveries that leave a holder; `over` says that the task is over and its id no longer in use.
@@ -170,7 +243,7 @@ local function tools()
 
   function t.unlive(id)
     redis.call('SREM', stem .. ':live', id)
-    if redis.call('EXISTS', stem .. ':live') == 0 then redis.call('HDEL', stem, 'ids') end
+    if redis.call('EXISTS', stem .. ':live') == 0 then t.unset('ids') end
   end
 
   -- Takes the receipts first..last away from a holder. Returns {receipt, element} of each (`over`: without elements, and
@@ -179,30 +252,29 @@ local function tools()
     local taken, missing = {}, {}
     local low, high = holder.base, holder.base + holder.left - 1
     local from, to = math.max(first, low), math.min(last, high)
-    if holder.left > 0 and from <= to and from > low and to < high then
+    if from > to then
+      from, to = 1, 0
+    elseif from > low and to < high then
       t.spill(holder)
       from, to = 1, 0
-    elseif holder.left > 0 and from <= to then
-      local many = to - from + 1
-      local got = {}
+    else
+      local many, start = to - from + 1, from - low + 1
+      local got = over and {} or redis.call('LRANGE', holder.batch, start, start + many - 1)
       if many == holder.left then
-        if not over then got = redis.call('LRANGE', holder.batch, 0, -1) end
-        redis.call('DEL', holder.batch)
+        redis.call('LTRIM', holder.batch, 0, 0)
       elseif from == low then
-        if not over then got = redis.call('LRANGE', holder.batch, 0, many - 1) end
+        -- The last one taken stays where the head has to be; saving puts the head there.
         redis.call('LTRIM', holder.batch, many, -1)
-        holder.base = holder.base + many
+        holder.base = to + 1
       else
-        if not over then got = redis.call('LRANGE', holder.batch, -many, -1) end
         redis.call('LTRIM', holder.batch, 0, -many - 1)
       end
       holder.left = holder.left - many
+      t.save(holder)
       for i = 1, many do
         taken[i] = {from + i - 1, got[i]}
         unname(holder, from + i - 1, over)
       end
-    else
-      from, to = 1, 0
     end
     local receipt = first
     while receipt <= last do
@@ -224,7 +296,7 @@ local function tools()
     return taken, missing
   end
 
-  -- The receipts (and elements) of all that a holder has, without taking them.
+  -- The receipts and elements of all that a holder has, in order, without taking them.
   function t.list(holder)
     local all = {}
     if holder.spilled then
@@ -232,16 +304,16 @@ local function tools()
       for i = 1, #held, 2 do all[#all + 1] = {tonumber(held[i]), held[i + 1]} end
     end
     if holder.left > 0 then
-      for i, element in ipairs(redis.call('LRANGE', holder.batch, 0, -1)) do
+      for i, element in ipairs(redis.call('LRANGE', holder.batch, 1, -1)) do
         all[#all + 1] = {holder.base + i - 1, element}
       end
     end
-    table.sort(all, function(a, b) return a[1] < b[1] end)
+    if holder.spilled then table.sort(all, function(a, b) return a[1] < b[1] end) end
     return all
   end
 
   -- Takes single receipts of a list that `list` made, span by span and the last span first: what lies at the end of the
-  -- batch is cut off there. Returns the spans.
+  -- batch is cut off there. Returns what it took, and the spans.
   function t.pick(holder, listed, over)
     local spans, taken = {}, {}
     for _, pair in ipairs(listed) do
@@ -257,48 +329,48 @@ local function tools()
   -- Takes everything.
   function t.empty(holder)
     local all = t.list(holder)
-    redis.call('DEL', holder.batch, holder.held, holder.named)
+    redis.call('LTRIM', holder.batch, 0, 0)
+    redis.call('DEL', holder.held, holder.named)
     redis.call('HDEL', holder.key, 'spilled')
     holder.left, holder.spilled = 0, nil
+    t.save(holder)
     return all
   end
 
   -- The consumer is over: nothing late can come back under its name for an hour, longer than any request can be late.
   function t.entomb(consumer)
     local key = stem .. ':consumer:' .. consumer
-    redis.call('DEL', key, stem .. ':batch:' .. consumer, stem .. ':held:' .. consumer)
-    redis.call('DEL', stem .. ':named:' .. consumer, stem .. ':mark:' .. consumer)
+    redis.call('DEL', key, stem .. ':batch:' .. consumer, stem .. ':held:' .. consumer, stem .. ':named:' .. consumer)
     redis.call('ZREM', stem .. ':consumers', consumer)
-    redis.call('ZREM', stem .. ':waiting', consumer)
+    t.awake(consumer)
     redis.call('HSET', key, 'fenced', 1)
     redis.call('PEXPIRE', key, 3600000)
   end
 
   -- Returns in front, with count + 1, what an overdue consumer holds, at most `most` of it, and fences it (R6). One that
-  -- holds nothing only leaves the list of deadlines; its next renewal or exchange puts it back.
+  -- holds nothing only leaves the list of deadlines, for a day; its next renewal or exchange puts it back.
   function t.take_back(consumer, most)
     local holder = t.holder(consumer)
     local all = t.list(holder)
     if #all == 0 then
-      redis.call('ZREM', stem .. ':consumers', consumer)
-      redis.call('ZREM', stem .. ':waiting', consumer)
-      if redis.call('HGET', holder.key, 'fenced') then
+      if not holder.known or redis.call('HGET', holder.key, 'fenced') then
         t.entomb(consumer)
       else
-        redis.call('HSET', holder.key, 'out', 1, 'odd', 1)
+        redis.call('ZREM', stem .. ':consumers', consumer)
+        t.awake(consumer)
+        holder.odd = 1
+        t.save(holder)
+        redis.call('HSET', holder.key, 'out', 1)
         redis.call('PEXPIRE', holder.key, 86400000)
+        redis.call('PEXPIRE', holder.batch, 86400000)
       end
       return 0
     end
-    redis.call('HSET', holder.key, 'fenced', 1, 'odd', 1)
-    local back = {}
-    local from = math.max(1, #all - most + 1)
-    if from == 1 then
-      t.empty(holder)
-    else
-      t.pick(holder, {unpack(all, from)})
-      t.save(holder)
-    end
+    redis.call('HSET', holder.key, 'fenced', 1)
+    holder.odd = 1
+    local back, from = {}, math.max(1, #all - most + 1)
+    t.pick(holder, {unpack(all, from)})
+    t.save(holder)
     for i = from, #all do
       local task = open(all[i][2])
       task.count = task.count + 1
@@ -307,6 +379,15 @@ local function tools()
     t.front(back)
     if from == 1 then t.entomb(consumer) end
     return #back
+  end
+
+  -- A consumer that held nothing while it was overdue is back.
+  function t.back_in(holder, deadline)
+    redis.call('HDEL', holder.key, 'out')
+    redis.call('PERSIST', holder.key)
+    redis.call('PERSIST', holder.batch)
+    redis.call('ZADD', stem .. ':consumers', digits(deadline), holder.name)
+    t.soon(deadline)
   end
 
   -- Takes out the letters with these ids.
