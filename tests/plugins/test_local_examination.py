@@ -49,7 +49,7 @@ class Forgetful(MemoryConnector):
 class Greedy(MemoryConnector):
     """Minds no size."""
 
-    def exchange(self, *args: Any) -> Taken:  # type: ignore[override]
+    def exchange(self, *args: Any) -> Taken:
         queue, consumer, turn, base, settlements, limit, _, nothing = args
         return super().exchange(queue, consumer, turn, base, settlements, limit, 2**60, nothing)
 
