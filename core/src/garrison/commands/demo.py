@@ -49,7 +49,12 @@ def demo(ctx: click.Context, workers: int, keep: Path | None, connector: str | N
     Files that are no valid Python become dead letters with the reason, one task that never ends is stopped at its
     limit, and killing a worker meanwhile loses nothing.
     """
-    ctx.exit(Demo(_folder(keep), connector, workers).run())
+    folder = _folder(keep)
+    try:
+        ctx.exit(Demo(folder, connector, workers).run())
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # only where it was refused before anything was written
 
 
 command = demo
@@ -59,8 +64,8 @@ class Told(NamedTuple):
     """What is known at the end."""
 
     rows: list[list[str]]
-    letters: list[tuple[str | None, dict[str, Any]]]
-    """Of each dead letter the file (None: the endless task) and the reason."""
+    letters: list[tuple[str | None, str, dict[str, Any]]]
+    """Of each dead letter the file (None: the endless task), the task's id and the reason."""
     missing: int
     """Tasks that are neither a result nor a dead letter."""
     again: int
@@ -218,8 +223,10 @@ class Demo:
         elif name == "worker.crashed":
             self._say(f"worker {pid or ''} ended: {event.get('reason')}")
         elif name == "task.timeout":
+            seconds = event.get("seconds", 0)
+            after = f" (after {seconds:.2f} s)" if seconds >= app.LIMIT else ""
             self._say(
-                f"the endless regular expression was stopped after {event.get('seconds', 0):.2f} s"
+                f"the endless regular expression was stopped at its limit of {app.LIMIT:g} s{after}"
             )
 
     def _say(self, text: str) -> None:
@@ -248,7 +255,7 @@ class Demo:
             f"{parsed:>7,} files parsed: {totals[0]:,} lines, {totals[1]:,} classes, {totals[2]:,} functions\n"
             f"{len(told.letters):>7,} dead letters"
         )
-        for (why, example), number in _by_reason(told.letters):
+        for (why, example), number in _by_reason([reason for _, _, reason in told.letters]):
             click.echo(
                 f"{number:>11,}  {why}, such as: {example}"
                 if number > 1
@@ -276,28 +283,26 @@ class Demo:
         """Compare what was queued with what came of it, file by file."""
         with open(self.results, encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))[1:]
-        letters: list[tuple[str | None, dict[str, Any]]] = []
+        letters: list[tuple[str | None, str, dict[str, Any]]] = []
         store = self.broker.open("look")
         try:
             for letter in store.dead(app.QUEUE, len(files) + 1):
                 task = self.broker.codec.decode(letter.payload, app.QUEUE)
-                letters.append((task.kwargs.get("path"), json.loads(letter.reason)))
+                letters.append((task.kwargs.get("path"), task.id, json.loads(letter.reason)))
         finally:
             store.close()
-        ends = [*(row[0] for row in rows), *(path for path, _ in letters)]
+        ends = [*(row[0] for row in rows), *(path for path, _, _ in letters)]
         missing = {*files, None} - set(ends)
         return Told(rows, letters, len(missing), len(ends) - len(set(ends)))
 
     def next_commands(self, told: Told) -> list[str]:
         """Three commands that work now."""
-        ours = (
-            "garrison" if shutil.which("garrison") else f"{shlex.quote(sys.executable)} -m garrison"
-        )
         where = f"--connector {shlex.quote(self.url)}"
+        endless = next((task_id for path, task_id, _ in told.letters if path is None), "ID")
         return [
-            f"{ours} dead list {app.QUEUE} --group {where}",
-            f"{ours} dead list {app.QUEUE} {where}",
-            f"{ours} queues list {where}",
+            f"{_program()} dead list {app.QUEUE} --group {where}",
+            f"{_program()} dead show {endless} {where}",
+            f"{_program()} queues list {where}",
         ]
 
 
@@ -350,17 +355,26 @@ def _is_broken(path: str) -> bool:
     return False
 
 
-def _by_reason(
-    letters: list[tuple[str | None, dict[str, Any]]],
-) -> list[tuple[tuple[str, str], int]]:
+def _by_reason(reasons: list[dict[str, Any]]) -> list[tuple[tuple[str, str], int]]:
     """((reason, an example of it), how many), the most frequent first."""
     texts: dict[str, list[str]] = {}
-    for _, reason in letters:
+    for reason in reasons:
         kind = reason["kind"]
         why = kind if kind == "timeout" else reason.get("error_type") or kind
         texts.setdefault(why, []).append(str(reason.get("error", "")).partition("\n")[0])
     found = [((why, min(seen, key=len)), len(seen)) for why, seen in texts.items()]
     return sorted(found, key=lambda one: -one[1])
+
+
+def _program() -> str:
+    """How `garrison` is called here."""
+    called = Path(sys.argv[0])
+    if called.name != "garrison" or not called.is_file():
+        return (
+            "garrison" if shutil.which("garrison") else f"{shlex.quote(sys.executable)} -m garrison"
+        )
+    found = shutil.which("garrison")
+    return "garrison" if found and called.samefile(found) else shlex.quote(str(called))
 
 
 def _tail(path: Path, lines: int = 5) -> str:
