@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import inspect
 import json
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -12,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack
 from types import CoroutineType
 from typing import Any, NoReturn, Protocol
 
-from garrison import log, page, policy
+from garrison import descendants, log, page, policy
 from garrison import outcome as outcomes
 from garrison.codec import Codec, read_head
 from garrison.config import WorkerConfig
@@ -30,6 +33,7 @@ from garrison.errors import (
 )  # fmt: skip
 from garrison.outcome import Outcome
 from garrison.policy import Rules, Step
+from garrison.taking import Desk, Taking
 from garrison.task import Task, attempt_now
 
 REASON_LIMIT = 8192
@@ -74,6 +78,12 @@ class Runtime:
         self.started: Sequence[Callable[[Task], None]] = hooks.get("started", ())
         self.finished: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("finished", ())
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
+        self.call: Callable[..., Any] = hooks.get("call", _plainly)
+        """Calls a hook that belongs to no task where this worker's code runs."""
+        self.desk: Desk | None = None
+        self.slots, self.forked = 1, False
+        """`forked`: this is a process that a task forked, and no worker any more."""
+        self._awaits: dict[str, bool] = {}
         self.decode, self.queue, self.work_for = codec.decode, self.config.name, app.work_for
         self.debug = log.logger.isEnabledFor(logging.DEBUG)
         has = self.handlers.keys()
@@ -84,6 +94,15 @@ class Runtime:
         """Whether a success needs nothing but its settlement."""
         self.levels = self.config.logging.events
 
+    def awaits(self, name: str) -> bool:
+        """Whether what runs tasks of this name is a coroutine function."""
+        known = self._awaits.get(name)
+        if known is None:
+            works = getattr(self.app, "works", {})
+            known = inspect.iscoroutinefunction(works.get(name) or works.get("work"))
+            self._awaits[name] = known
+        return known
+
 
 class Attempt:
     """One try. Each slot has one, used again for every delivery that runs there; `task` is None until decoded."""
@@ -91,8 +110,10 @@ class Attempt:
     __slots__ = (
         "at",
         "delivery",
+        "ending",
         "identity",
         "number",
+        "outcome",
         "runtime",
         "slot",
         "source",
@@ -109,6 +130,9 @@ class Attempt:
         self.runtime, self.source, self.slot = runtime, source, slot
         self.at = page.slot_index(slot)
         self.task: Task | None = None
+        self.outcome: Outcome | None = None
+        """How it ended, while its handlers run."""
+        self.ending: list[bool] = []
 
     # What an executor calls
 
@@ -136,7 +160,44 @@ class Attempt:
         ready = self._open()
         if ready is not None:
             outcome, work, rules = ready
-            await _adrive(self._whole(outcome, work, rules, self._awork))
+            if outcome is not None or not self.runtime.plain:
+                await _adrive(self._whole(outcome, work, rules, self._awork))
+                return
+            outcome = await self._awork(work, rules)
+            if outcome is _DONE:
+                self.task = None
+                self.source.done(self)
+            else:
+                await _adrive(self._ending(outcome, rules))
+
+    def abandon(self, stack: str) -> None:
+        """End it as a timeout without its thread, which stands at `stack` and is not waited for any more.
+
+        For a thread of its own, after `claim`: the handlers that run here may take their time.
+        """
+        attempt_now.set(self)
+        task = self.task
+        found = None if task is None else self.runtime.work_for(task)
+        rules = _NO_RULES if found is None else found[1]
+        text = "its time limit has passed, and its thread did not stop"
+        evidence = {
+            "kind": outcomes.TIMEOUT,
+            "rung": "written off",
+            "reason": text,
+            "stacks": stack,
+        }
+        outcome = Outcome(
+            outcomes.TIMEOUT, error=TaskTimeout(text), text=f"{text}; it stands at\n{stack}",
+            evidence={**evidence, **self._measured()},
+        )  # fmt: skip
+        _drive(self._ending(outcome, rules))
+
+    def claim(self) -> bool:
+        """Whether the caller is the one to end this attempt: its own thread, or who writes that off; the first is."""
+        try:
+            return self.ending.pop()
+        except IndexError:
+            return False
 
     # What a task may call, through `current()`
 
@@ -149,6 +210,24 @@ class Attempt:
     def progress(self, done: int, total: int = 0, note: str = "") -> None:
         """Tell `garrison workers` how far this task is; costs no system call."""
         self.runtime.page.progress(self.slot, done, total, note)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What was kept when this task was struck, or ended a worker before: `rung`, `reason`, `stacks`, `rss` (bytes),
+        `cpu` and `seconds`, as far as they are known; empty for an ordinary task.
+        """
+        if self.outcome is not None and self.outcome.evidence:
+            return self.outcome.evidence
+        return read_note(self.delivery.note)
+
+    def take(self, number: int, queue: str | None = None) -> Taking:
+        """`with current().take(100) as tasks:` up to `number` tasks of a queue (this one by default) to do in one go.
+
+        They are done at the end of the block and go back if it raises.
+        """
+        if self.runtime.desk is None:
+            raise RuntimeError("take works in a task that a worker runs")
+        return self.runtime.desk.take(number, queue)
 
     def retry(self, **options: Any) -> NoReturn:
         """Run this task again as one of its retries: `delay` seconds from now, or `at` a time; `priority`."""
@@ -217,12 +296,18 @@ class Attempt:
                 if value is None:
                     words[at] = ended
             else:
+                if self.runtime.slots > 1:
+                    self.ending = [True]
                 with self.runtime.killer.guard(self.slot, rules.soft, rules.hard):
                     value = work(task)  # type: ignore[arg-type]
                     words[at] = ended if value is None else self.number << 3 | page.ENDED
                 if words[at + page.CONDEMNED] == self.number:
                     self._stand_still_if_condemned()
+                if self.runtime.slots > 1 and not self.claim():
+                    _stand_still_for_ever()
         except BaseException as error:
+            if self.runtime.slots > 1 and (rules.soft or rules.hard) and not self.claim():
+                _stand_still_for_ever()
             words[at] = self.number << 3 | page.ENDED
             self._stand_still_if_condemned()
             return judge(error, rules)
@@ -242,20 +327,26 @@ class Attempt:
         return Outcome(outcomes.SUCCESS, value)
 
     async def _awork(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
-        runtime = self.runtime
-        words, at = runtime.page.words, self.at
+        """The same on a loop: a coroutine function is awaited, a plain function runs in a thread."""
+        runtime, task, words, at = self.runtime, self.task, self.runtime.page.words, self.at
+        assert task is not None
+        limited = rules.soft is not None or rules.hard is not None
+        ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
         try:
-            with runtime.killer.guard(self.slot, rules.soft, rules.hard):
-                value = work(self.task)  # type: ignore[arg-type]
+            with runtime.killer.guard(self.slot, rules.soft, rules.hard) if limited else _UNGUARDED:
+                value = work(task) if runtime.awaits(task.name) else await _in_thread(work, task)
                 if inspect.isawaitable(value):
                     value = await value
-                words[at] = self.number << 3 | page.ENDED
+                words[at] = ended
         except BaseException as error:
             words[at] = self.number << 3 | page.ENDED
             self._stand_still_if_condemned()
+            if type(error).__name__ == "CancelledError" and words[page.ORDERS] & page.STOP:
+                return Outcome(outcomes.INTERRUPTED, error=error)
             return judge(error, rules)
-        self._stand_still_if_condemned()
-        return Outcome(outcomes.SUCCESS, value)
+        if limited:
+            self._stand_still_if_condemned()
+        return _DONE if runtime.plain else Outcome(outcomes.SUCCESS, value)
 
     def _stand_still_if_condemned(self) -> None:
         """R12, R16: named by the supervisor, the worker waits for the strike, or for the name to be taken back."""
@@ -293,7 +384,11 @@ class Attempt:
         """post_work, the handler, the settlement."""
         runtime, task = self.runtime, self.task
         assert task is not None
+        if runtime.forked:
+            self._close(Back(self.number, self.number))  # ends this process, before any handler
         self._mark_ended()
+        self._look_at(outcome)
+        self.outcome = outcome
         if "post_work" in runtime.handlers:
             yield from self._hook(
                 "post_work", task, outcome.kind == outcomes.SUCCESS, outcome.error
@@ -301,7 +396,8 @@ class Attempt:
         step = policy.next_step(outcome, task.run_count, rules)
         replaced = yield from self._handler(outcome)
         if replaced is not None and outcome.kind in (outcomes.FAILURE, outcomes.TIMEOUT):
-            outcome = replaced
+            replaced.evidence = outcome.evidence
+            self.outcome = outcome = replaced
             step = policy.next_step(outcome, task.run_count, rules)
         if step.exhausted:
             yield from self._hook(outcomes.HANDLERS[outcomes.MAX_RETRIES], task)
@@ -315,7 +411,40 @@ class Attempt:
             self._tell_dead(settlement)
         if outcome.kind in (outcomes.STOP, outcomes.RESPAWN):
             self.source.end(respawn=outcome.kind == outcomes.RESPAWN)
+        self.outcome = None
         self._close(settlement)
+
+    def _look_at(self, outcome: Outcome) -> None:
+        """What an end asks for besides its handlers: evidence of a soft strike, and an end of what cannot go on."""
+        error = outcome.error
+        if outcome.kind == outcomes.TIMEOUT and outcome.evidence is None:
+            reason = safe_repr(error, 500) if error is not None else ""
+            outcome.evidence = {
+                "kind": outcomes.TIMEOUT,
+                "rung": "soft",
+                "reason": reason,
+                **self._measured(),
+            }
+            if self.runtime.slots == 1:
+                descendants.end_since(self.started)
+        elif isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            log.event(
+                logging.ERROR, "worker.exhausted", error=str(error), next="the worker is replaced",
+                **log.attempt_fields(),
+            )  # fmt: skip
+            self.source.end(respawn=True)
+
+    def _measured(self) -> dict[str, Any]:
+        """Seconds since the start, and resident memory (bytes) and CPU seconds of this process."""
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        seconds = round((page.now() - self.started) / 1e9, 3)
+        return {
+            "seconds": seconds,
+            "rss": _resident(),
+            "cpu": round(used.ru_utime + used.ru_stime, 2),
+        }
 
     def _handler(self, outcome: Outcome) -> Generator[Call, Any, Outcome | None]:
         """Call the handler of the outcome; a control that it raises is returned, judged."""
@@ -436,6 +565,47 @@ class Attempt:
         log.event(level, f"task.{outcome.kind}", **fields)
 
 
+def _stand_still_for_ever() -> NoReturn:
+    """In a thread that was written off and has come back: its task has ended without it, and its worker is leaving."""
+    while True:
+        time.sleep(3600)
+
+
+async def _in_thread(work: Callable[[Task], Any], task: Task) -> Any:
+    """Run plain work in a thread of the loop's, with this context. A cancellation does not end it: nothing can."""
+    import asyncio
+    import contextvars
+
+    def caught() -> tuple[Any, BaseException | None]:
+        try:
+            return work(task), None
+        except BaseException as error:
+            return None, error
+
+    loop = asyncio.get_running_loop()
+    future = loop.run_in_executor(None, contextvars.copy_context().run, caught)
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(future)
+    value, error = future.result()
+    if error is not None:
+        raise error
+    return value
+
+
+def _plainly(hook: Callable[..., Any], *args: Any) -> Any:
+    return hook(*args)
+
+
+def _resident() -> int | None:
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+_UNGUARDED: contextlib.nullcontext[None] = contextlib.nullcontext()
 _COROUTINE = (
     '{} returned a coroutine that nobody awaits; use executor="asyncio" for async def tasks'
 )

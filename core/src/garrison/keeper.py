@@ -23,6 +23,7 @@ from typing import Any
 from garrison import log, page
 from garrison.config import Use
 from garrison.contracts import Connector, Span
+from garrison.descendants import end_tagged
 from garrison.errors import StoreUnavailable
 from garrison.page import Page
 from garrison.registry import registry
@@ -32,6 +33,10 @@ TICK = 1.0
 
 DRAIN_WAIT = 0.002
 """Seconds to wait between writing a word and reading another's: longer than any store buffer keeps a write (R15)."""
+
+RENEWALS = 4
+"""Renewals in the time of a lease. Stores take more than a third of a lease without any for an outage of their own, and
+move all deadlines (R8): renewing every third, and a little late as ever, kept a dead host's consumers alive."""
 
 NOTHING: Span = (0, 0)
 """A span without a receipt: what `release(only=…)` gives back when it is only to settle."""
@@ -137,8 +142,10 @@ class Keeper:
     workers write when they join or when a deadline is earlier than the one being waited for.
     """
 
-    def __init__(self, channel: socket.socket, parent: int, poke: int) -> None:
-        self.channel, self.parent, self.poke = channel, parent, poke
+    def __init__(
+        self, channel: socket.socket, parent: int, poke: int, tag: int | None = None
+    ) -> None:
+        self.channel, self.parent, self.poke, self.tag = channel, parent, poke, tag
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
         self._gone = False
@@ -208,7 +215,9 @@ class Keeper:
                 os.close(fd)
             return
         store = self._store_of(message["spec"]["connector"])
-        self.wards[name] = Ward(name, Path(message["path"]), fds[0], message["spec"], store)
+        ward = self.wards[name] = Ward(name, Path(message["path"]), fds[0], message["spec"], store)
+        # Its lease may be shorter than those by which the next renewal was planned.
+        store.renew_at = min(store.renew_at, time.monotonic() + ward.lease / RENEWALS)
 
     def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
@@ -245,7 +254,7 @@ class Keeper:
         """Renew all consumers of a store, one request for each length of lease, and say who is here."""
         wards = [ward for ward in self.wards.values() if ward.store is store and ward.dead is None]
         leases = sorted({ward.lease for ward in wards}) or [3 * TICK]
-        store.renew_at = time.monotonic() + leases[0] / 3
+        store.renew_at = time.monotonic() + leases[0] / RENEWALS
         for lease in leases:
             mine = [ward for ward in wards if ward.lease == lease]
             if any(True for ward in mine for _ in ward.page.joins()):
@@ -360,6 +369,8 @@ class Keeper:
     def _last_gasp(self) -> None:
         """The supervisor is gone: wait for the workers' ends, give back what they held, uncounted."""
         deadline = time.monotonic() + LAST_GASP
+        if self.tag is not None:
+            end_tagged(self.tag, LAST_GASP)  # the workers have ended with it; what they forked has not
         for ward in list(self.wards.values()):
             if select.select([ward.pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 ward.dead = ward.dead or {"interrupted": True}
@@ -413,10 +424,10 @@ def release_plan(
     return plan
 
 
-def start(channel: socket.socket, parent: int, poke: int) -> None:
+def start(channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
     """Be the keeper: the body of the forked process."""
     import signal
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    Keeper(channel, parent, poke).run()
+    Keeper(channel, parent, poke, tag).run()

@@ -43,6 +43,7 @@ STARTING, READY, STOPPING = range(3)
     MAGIC, PID, STATE, FIRST, BASE, LAST, TURN, LEASE_UNTIL, REVOKED, WATCHING, ORDERS, TASKS, BORN, SLOTS, FENCED,
     LOOKING, DEAD_LETTERS,
 ) = range(17)  # fmt: skip
+_MOST = (1 << 62) - 1
 _MAGIC = 0x676172726973_01
 _JOINS, _JOIN_SIZE, JOINS = 512, 256, 8
 _SLOT_START, _SLOT_SIZE = 4096, 256
@@ -90,6 +91,8 @@ class Page:
         self.path = path
         self.wake_watcher: Callable[[], object] = lambda: None
         """In a worker: tells its supervisor that a deadline came earlier than the one it sleeps for."""
+        self.write_off: Callable[[int, int, str], object] = lambda slot, number, stack: None
+        """In a worker: gives up the thread that runs `number` in `slot` and stands at `stack`, and its task ends there."""
         self.seen_strike = 0
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
         fd = os.open(path, flags, 0o600)
@@ -111,6 +114,22 @@ class Page:
         """Unmap; the file stays."""
         self.words.release()
         self.map.close()
+
+    def detach(self) -> None:
+        """In a process forked from the worker: its own copy of the page from now on, so that it writes to nobody's."""
+        import ctypes
+
+        size = len(self.map)
+        here = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+        copy = bytes(self.map)
+        remap = ctypes.CDLL(None, use_errno=True).mmap
+        remap.restype = ctypes.c_void_p
+        remap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+        fixed = 0x10  # MAP_FIXED: over the shared pages, at the same address
+        access, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        if remap(here, size, access, flags | fixed, -1, 0) != here:
+            os._exit(1)
+        self.map[:] = copy
 
     # What the worker writes
 
@@ -143,6 +162,12 @@ class Page:
                 return number
         return None
 
+    def struck(self) -> Iterator[tuple[int, int]]:
+        """In the worker: (slot, number) of what was struck softly and still runs."""
+        for slot, number, phase in self.numbers():
+            if phase == STARTED and self.words[slot_index(slot) + STRUCK] == number:
+                yield slot, number
+
     def name(self, slot: int, name: str) -> None:
         """Note the task's name, for `garrison workers`."""
         offset = _SLOT_START + slot * _SLOT_SIZE + _NAME_AT
@@ -151,9 +176,11 @@ class Page:
     def progress(self, slot: int, done: int, total: int, note: str) -> None:
         """Note how far the task is."""
         offset = _SLOT_START + slot * _SLOT_SIZE
-        self.words[(offset >> 3) + PROGRESS] = max(0, int(done))
-        self.words[(offset >> 3) + TOTAL] = max(0, int(total))
-        self.map[offset + _NOTE_AT : offset + _SLOT_SIZE] = note.encode()[:64].ljust(64, b"\0")
+        note_bytes = note.encode(errors="replace")[:64].ljust(64, b"\0")
+        self.map[offset + _NOTE_AT : offset + _SLOT_SIZE] = note_bytes
+        self.words[(offset >> 3) + TOTAL] = min(_MOST, max(0, int(total)))
+        # Never 0, which says that the task has told nothing: then the note is that of an earlier one.
+        self.words[(offset >> 3) + PROGRESS] = min(_MOST, max(0, int(done))) << 1 | 1
 
     def join(self, index: int, queue: str, consumer: str, first: int, last: int = 0) -> None:
         """Write a consumer down, before its join is sent (R1)."""
@@ -225,8 +252,8 @@ class Page:
                 words[start + START],
                 bytes(self.map[at + _HEAD_AT : at + _HEAD_AT + HEAD_BYTES]),
                 _text(self.map[at + _NAME_AT : at + _NAME_AT + 32]),
-                (words[start + PROGRESS], words[start + TOTAL]),
-                _text(self.map[at + _NOTE_AT : at + _SLOT_SIZE]),
+                (words[start + PROGRESS] >> 1, words[start + TOTAL]),
+                _text(self.map[at + _NOTE_AT : at + _SLOT_SIZE]) if words[start + PROGRESS] else "",
             )
 
     def finished(self, first: int) -> list[Span]:

@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -40,15 +41,18 @@ class Source:
         self.runtime, self.lease, self.wake_fd, self.burst = runtime, lease, wake, burst
         self.config, self.page = runtime.config, runtime.page
         self.words, self._note = self.page.words, self.page.start
-        self.words[page.SLOTS] = self.slots = slots
+        self.words[page.SLOTS] = self.slots = runtime.slots = slots
         self.ended = self.respawn = self.stop_all = False
-        self._tell_keeper = tell_keeper
+        self.tell_keeper = tell_keeper
         self._attempts = [Attempt(runtime, self, slot) for slot in range(slots)]
         self._free = list(range(slots - 1, -1, -1))
         self._busy = 0
         self._batch: deque[Delivery] = deque()
         self._alone: Delivery | None = None
         self._finished: deque[tuple[Attempt, Settlement]] = deque()
+        self._stuck: deque[tuple[Attempt, int, str]] = deque()
+        self.written_off = 0
+        """Attempts whose threads are not waited for any more."""
         self._done: list[Done] = []
         self._done_first = self._done_last = 0
         self._settle_by = 0
@@ -76,6 +80,8 @@ class Source:
         while True:
             if self._finished:
                 self._drain()
+            if self._stuck:
+                self._give_up_thread(*self._stuck.popleft())
             if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
                 at = _clock(_BOOT)
                 if at < self._lease_until and (at < self._settle_by or not self._settle_by):
@@ -115,6 +121,11 @@ class Source:
         self._finished.append((attempt, settlement))
         if self.slots > 1:
             self.poke()
+
+    def write_off(self, slot: int, number: int, stack: str) -> None:
+        """The thread that runs `number` in `slot` does not obey; called in the main thread, between any two bytecodes."""
+        self._stuck.append((self._attempts[slot], number, stack))
+        self.poke()
 
     def end(self, respawn: bool) -> None:
         """A task asked for the end of this process (`respawn`), or of all workers of its target."""
@@ -259,6 +270,18 @@ class Source:
         if self._tasks >= self._most:
             self._check = True
 
+    def _give_up_thread(self, attempt: Attempt, number: int, stack: str) -> None:
+        """End an attempt without its thread. The worker takes nothing more, and ends when its other slots are free."""
+        if attempt.number != number or not attempt.claim():
+            return  # it has come back after all
+        self.written_off += 1
+        self.end(respawn=True)
+        log.event(
+            logging.WARNING, "worker.thread_lost", queue=self.lease.queue,
+            id=getattr(attempt.task, "id", None), next="the worker is replaced",
+        )  # fmt: skip
+        threading.Thread(target=attempt.abandon, args=(stack,), daemon=True).start()
+
     def _release_slot(self, attempt: Attempt) -> None:
         if self._alone is not None and self._alone is attempt.delivery:
             self._alone = None
@@ -328,7 +351,7 @@ class Source:
             # Something will wait behind something: the keeper must look in time, should that be slow.
             wanted = page.now() + min(self._give_back_ns or _NEVER, self._settle_ns)
             if wanted < self.words[page.LOOKING]:
-                self._tell_keeper()
+                self.tell_keeper()
         return True
 
     def _insist(self, ask: Callable[[], Any]) -> Any:
@@ -369,7 +392,7 @@ class Source:
         if self._insist(lease.join) is None:
             return False
         self.words[page.LEASE_UNTIL] = sent + int(lease.terms.lease * 1e9)  # R7
-        self._tell_keeper()
+        self.tell_keeper()
         return True
 
     def _fenced(self) -> None:
@@ -396,16 +419,18 @@ class Source:
     # Waiting
 
     def _wait(self) -> None:
-        """Sleep until something may have changed: in the store if nothing is on lease, else on the descriptor."""
+        """Sleep until something may have changed: in the store if something new could start, else on the descriptor."""
         now = time.monotonic()
-        if self._busy or not self._free or self.words[page.ORDERS]:
-            due = (self._settle_by - page.now()) / 1e9 if self._settle_by else 60.0
+        due = (self._settle_by - page.now()) / 1e9 if self._settle_by else 60.0
+        full = not self._free or self._batch or self._alone is not None
+        if full or self.words[page.ORDERS] or self.respawn or self.stop_all:
             self._sleep(min(60.0, max(0.0, due)))
             return
         seconds = min(self.config.recheck, 0.1) if self.burst else self.config.recheck
+        seconds = min(seconds, max(0.0, due))
         if self._next_due is not None:
             seconds = min(seconds, max(0.0, self._next_due - now))
-        starvation = self.config.starvation
+        starvation = None if self._busy else self.config.starvation
         if starvation is not None:
             left = self._last_task + starvation.time_with_no_tasks - now
             seconds = min(seconds, max(0.001, left))
@@ -437,7 +462,7 @@ class Source:
         if told is None:
             return
         try:
-            told(seconds)
+            self.runtime.call(told, seconds)
         except (Stop, Respawn) as control:
             self.end(respawn=isinstance(control, Respawn))
         except Control:

@@ -24,9 +24,13 @@ class Keeping:
     """The keeper of this tree. `served` and `dead` survive every keeper; each new one is told all of them."""
 
     def __init__(
-        self, close_in_child: Callable[[], Iterable[int]], silence: float = SILENCE
+        self,
+        close_in_child: Callable[[], Iterable[int]],
+        silence: float = SILENCE,
+        tag: int | None = None,
     ) -> None:
         self._close_in_child, self._silence = close_in_child, silence
+        self._tag = tag
         self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._served: dict[str, tuple[dict[str, Any], int]] = {}
         self._dead: dict[str, dict[str, Any]] = {}
@@ -43,7 +47,7 @@ class Keeping:
         def body() -> int:
             ours.close()
             theirs.setblocking(False)
-            keeper.start(theirs, parent, self.poke)
+            keeper.start(theirs, parent, self.poke, self._tag)
             return exits.OK
 
         self.pid, self.pidfd = process.fork(body, self._close_in_child(), tied=False)
@@ -75,6 +79,11 @@ class Keeping:
     def unacknowledged(self) -> int:
         """Deaths that the keeper has not dealt with yet."""
         return len(self._dead)
+
+    @property
+    def patience(self) -> float:
+        """Monotonic time at which a keeper that stays silent is to be killed."""
+        return self._heard + self._silence
 
     def receive(self) -> list[str]:
         """Read what the keeper says; names of the dead that are dealt with."""

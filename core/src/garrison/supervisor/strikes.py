@@ -55,7 +55,9 @@ class WorkerView:
         """The last rung: stacks to the black box, then SIGKILL."""
         self.struck[number] = {
             "kind": "timeout",
+            "rung": "hard",
             "reason": reason,
+            "exit": "killed by SIGKILL",
             **self.evidence(slot, dump=True),
         }
         process.send(self.pidfd, signal.SIGKILL)
@@ -89,11 +91,31 @@ class WorkerView:
 
 def crash_note(view: WorkerView, status: int) -> dict[str, Any]:
     """The evidence of a worker that ended by itself in the middle of a task."""
-    return {
+    words = view.page.words
+    starts = [
+        words[page.slot_index(slot) + page.START]
+        for slot, _, phase in view.page.numbers()
+        if phase in page.OPEN
+    ]
+    found: dict[str, Any] = {
         "kind": "crash",
         "reason": process.in_words(status),
+        "exit": process.in_words(status),
         "signal": -status if status < 0 else None,
+        "stacks": _last_words(view.page.path.with_suffix(".stacks")),
     }
+    if starts:
+        found["seconds"] = round((page.now() - min(starts)) / 1e9, 3)
+    return found
+
+
+def _last_words(box: Path) -> str:
+    """What faulthandler wrote of a fatal signal; empty if there was none that it sees."""
+    with contextlib.suppress(OSError):
+        text = box.read_text(errors="replace")
+        at = text.rfind("Fatal Python error")
+        return text[at : at + STACKS_LIMIT] if at >= 0 else ""
+    return ""
 
 
 def _size(path: Path) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 
 from garrison import __version__, exits, log, page
 from garrison.config import Use
+from garrison.descendants import Descendants, end_group
 from garrison.errors import GarrisonError
 from garrison.page import Page
 from garrison.registry import registry
@@ -28,49 +29,6 @@ from garrison.supervisor.targets import Target, parse
 
 SAME_SIGNAL = 1.0
 """Seconds within which further stop signals are the same one."""
-
-
-class Group:
-    """The workers of one target."""
-
-    def __init__(self, target: Target) -> None:
-        self.target, self.label = target.text, target.text
-        self.low, self.high = target.low, target.high
-        self.killer: Any = None
-        self.children: list[Child] = []
-        self.proven = False
-        """Whether a worker of it was ever ready."""
-        self.failures = 0
-        self.first_error = ""
-        self.last_error = ""
-        self.next_start = 0.0
-        self.over = False
-        """Whether its workers have ended by themselves (`stop`, burst): none is started any more."""
-
-
-class Child:
-    """One worker process, as its supervisor sees it."""
-
-    def __init__(
-        self,
-        name: str,
-        group: Group,
-        sheet: Page,
-        pid: int,
-        pidfd: int,
-        channel: socket.socket,
-        wake: int,
-    ) -> None:
-        self.name, self.group, self.page = name, group, sheet
-        self.pid, self.pidfd, self.channel, self.wake = pid, pidfd, channel, wake
-        self.view = WorkerView(sheet, pid, pidfd)
-        self.spec: dict[str, Any] | None = None
-        self.ready = False
-        self.ended: str | None = None
-        self.failed: dict[str, Any] | None = None
-        self.stopped = False
-        """Whether the supervisor killed it at the end of the stop timeout: what ran is interrupted, not suspect."""
-        self.started = time.monotonic()
 
 
 class Supervisor:
@@ -109,6 +67,7 @@ class Supervisor:
         self._fds: dict[int, Callable[[], None]] = {}
         self._deaths: list[Child] = []
         self._announced: set[str] = set()
+        self.descendants = Descendants()
 
     # Life
 
@@ -117,7 +76,8 @@ class Supervisor:
         signals = self._take_signals()
         self.tree = page.make_tree()
         self.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.keeping = Keeping(self._own_fds)
+        self.descendants.adopt()
+        self.keeping = Keeping(self._own_fds, tag=self.descendants.tag)
         self._register(self.watcher_poke, lambda: _drain(self.watcher_poke))
         try:
             self.keeping.start()
@@ -134,7 +94,7 @@ class Supervisor:
         now = time.monotonic()
         self.keeping.look(now)
         self._fill(now)
-        wake = min(now + self.tick, self._watch())
+        wake = min(now + self.tick, self._watch(), self.keeping.patience)
         if self._deadline is not None:
             wake = min(wake, self._deadline)
         for group in self.groups:
@@ -170,6 +130,8 @@ class Supervisor:
         for item in list(self.children.values()):
             process.send(item.pidfd, signal.SIGKILL)
         self.keeping.stop(patience=2.0)
+        self.descendants.end_all(2.0)
+        self.descendants.let_go()
         if self.burst and self.dead_letters and self.exit_code == exits.OK:
             self.exit_code = exits.BAD
         page.remove_tree(self.tree)
@@ -207,10 +169,16 @@ class Supervisor:
         for number in os.read(fd, 1024):
             if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 self.stop(signal.Signals(number).name)
+            elif number == signal.SIGCHLD:
+                self._look_at_descendants()
             elif number == signal.SIGUSR1:
                 self._stacks()
             elif number == signal.SIGUSR2:
                 self._order(page.QUIET)
+
+    def _look_at_descendants(self) -> None:
+        known = [item.pid for item in self.children.values()]
+        self.descendants.look(known, [int(name[1:]) for name in self.children])
 
     def stop(self, why: str = "stop() was called") -> None:
         """Finish what runs, give back the rest; a second call more than a second later ends at once."""
@@ -269,11 +237,16 @@ class Supervisor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        number = self._count
+
+        def mark() -> None:
+            self.descendants.wear(number)
+
         setup = child.Setup(
             group.label, sheet.path, theirs, wake, self.keeping.poke, self.watcher_poke, self.app_dir,
             self.burst, first=not group.proven,
         )  # fmt: skip
-        pid, pidfd = process.fork(lambda: _worker(setup), [*self._own_fds(), ours.fileno()])
+        pid, pidfd = process.fork(lambda: _worker(setup, mark), [*self._own_fds(), ours.fileno()])
         theirs.close()
         item = Child(name, group, sheet, pid, pidfd, ours, wake)
         self.children[name] = item
@@ -367,6 +340,7 @@ class Supervisor:
     # Ends
 
     def _reap(self, item: Child) -> None:
+        end_group(item.pid, item.pidfd)
         status = process.reap(item.pidfd)
         if status is None:
             return
@@ -377,6 +351,7 @@ class Supervisor:
         del self.children[item.name]
         item.group.children.remove(item)
         self._deaths.append(item)
+        self._look_at_descendants()
         self._judge_end(item, status)
         if not self.keeping.bury(item.name, **self._post_mortem(item, status)):
             self._forget(item.name)
@@ -486,8 +461,9 @@ class Supervisor:
             self._poll.unregister(fd)
 
 
-def _worker(setup: child.Setup) -> int:
+def _worker(setup: child.Setup, mark: Callable[[], None]) -> int:
     os.setpgid(0, 0)
+    mark()
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     with contextlib.suppress(AttributeError, ValueError):

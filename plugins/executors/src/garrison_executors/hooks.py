@@ -14,4 +14,10 @@ def garrison_executors() -> Mapping[str, Offer]:
         "serial": Offer(
             "garrison_executors.serial:Serial", summary="one task at a time, in the main thread"
         ),
+        "threaded": Offer(
+            "garrison_executors.threaded:Threaded", summary="several tasks at once, in threads"
+        ),
+        "asyncio": Offer(
+            "garrison_executors.loop:Asyncio", summary="many tasks at once, on an event loop"
+        ),
     }

@@ -13,6 +13,14 @@ def garrison_killers() -> Mapping[str, Offer]:
     return {
         "process": Offer(
             "garrison_killers.process:Process",
-            summary="soft strike by signal, then SIGKILL; any executor",
+            summary="soft strike by signal in the main thread, then SIGKILL; any executor",
+        ),
+        "thread": Offer(
+            "garrison_killers.thread:Thread",
+            summary="an exception in one thread, soft limits only; ends nothing that runs in C",
+        ),
+        "coroutine": Offer(
+            "garrison_killers.coroutine:Coroutine",
+            summary="cancels a coroutine, then SIGKILL; asyncio",
         ),
     }

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from garrison.contracts import Place, View
 from garrison.errors import TaskTimeout
+from garrison_killers.ladder import climb
 
 EVERYWHERE: frozenset[Place] = frozenset({"main", "threads", "loop"})
 
@@ -33,9 +34,11 @@ class Process:
         signal.signal(page.SOFT_SIGNAL, self._struck)
 
     def _struck(self, number: int, frame: FrameType | None) -> None:
-        # Runs in the main thread between two bytecodes, so nothing of the task runs between this look and the raise.
-        task = self._page.softly_struck()
-        if task is not None:
+        # Runs in the main thread between two bytecodes, so nothing of the task runs between these looks and the raise.
+        # The page alone is not enough: work that raised is out of its guard before its end is noted.
+        guard = self._guards.get(0)
+        if guard is not None and guard.inside and self._page.softly_struck() is not None:
+            guard.inside = False
             raise TaskTimeout("the task's time limit has passed")
 
     def guard(self, slot: int, soft: float | None, hard: float | None) -> _Guard:
@@ -49,36 +52,26 @@ class Process:
 
     def watch(self, view: View, now: int) -> int | None:
         """Strike what is late: softly once, then for good."""
-        wake: int | None = None
-        for reading in view.readings():
-            if reading.hard and now >= reading.hard:
-                if view.condemn(reading.slot, reading.number):
-                    view.kill(reading.slot, reading.number, "killed at its hard time limit")
-                    return None
-                continue
-            if reading.soft and now >= reading.soft and reading.struck != reading.number:
-                view.soft(reading.slot, reading.number)
-            pending = (
-                reading.soft
-                if reading.struck != reading.number and now < reading.soft
-                else reading.hard
-            )
-            if pending:
-                wake = pending if wake is None else min(wake, pending)
-        return wake
+        return climb(view, now)
 
 
 class _Guard:
-    """Arms a slot's limits on the page; the phase *ended* disarms them."""
+    """Arms a slot's limits on the page; the end that the attempt notes there disarms them.
 
-    __slots__ = ("_arm", "_slot", "hard", "soft")
+    `inside` is True only between entering and leaving. A strike that lands in `__enter__` or `__exit__` passes through
+    the attempt's own handler like one that lands in the task, and there is never a second one.
+    """
+
+    __slots__ = ("_arm", "_slot", "hard", "inside", "soft")
 
     def __init__(self, page: Any, slot: int) -> None:
         self._arm, self._slot = page.arm, slot
         self.soft = self.hard = 0
+        self.inside = False
 
     def __enter__(self) -> None:
+        self.inside = True
         self._arm(self._slot, self.soft, self.hard)
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self.inside = False
