@@ -1,0 +1,110 @@
+"""Every example runs as it stands, in an empty folder, and shows what its docstring promises."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = sorted(path.name for path in EXAMPLES.glob("*.py"))
+
+
+def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GARRISON")}
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / name)],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_says_how_to_run_it_and_the_list_names_it(name: str) -> None:
+    docstring = ast.get_docstring(ast.parse((EXAMPLES / name).read_text())) or ""
+    assert f"python examples/{name}" in docstring
+    assert f"]({name})" in (EXAMPLES / "README.md").read_text()
+    assert (
+        f"def test_{name.removesuffix('.py').removeprefix('test_')}" in Path(__file__).read_text()
+    )
+
+
+def test_hello_greets_everyone(tmp_path: Path) -> None:
+    told = run("hello.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    found = re.findall(r"^hello (\w+), from process \d+$", told.stdout, re.M)
+    assert sorted(found) == ["Ada", "Edsger", "Grace"] and found[-1] == "Edsger"
+    assert (tmp_path / ".garrison" / "queue.db").exists()
+
+
+def test_crawl_retries_what_may_come_back_and_gives_up_what_will_not(tmp_path: Path) -> None:
+    told = run("crawl.py", tmp_path)
+    assert told.returncode == 1, told.stderr  # it made dead letters
+    lines = told.stdout.splitlines()
+    assert "/index: 14 bytes, after 0 retries" in lines
+    assert "/busy: 14 bytes, after 1 retries" in lines
+    assert "/missing: given up after 1 runs: no such page" in lines
+    assert "/gone: given up after 3 runs: HTTP Error 503: Service Unavailable" in lines
+    assert lines.count("/slow: took too long") == 3
+    command = [sys.executable, "-m", "garrison", "dead", "list", "crawl", "--group"]
+    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "HTTPError" in listed.stdout and "no such page" in listed.stdout
+
+
+def test_pipeline_hands_every_sentence_on_under_one_trace_and_questions_first(
+    tmp_path: Path,
+) -> None:
+    told = run("pipeline.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    first, *lines = told.stdout.splitlines()
+    trace = first.removeprefix("trace ")
+    assert len(lines) == 4 and all(line.endswith(f"trace {trace}") for line in lines)
+    assert "What if that worker dies?" in lines[0]
+
+
+def test_seats_are_sold_once_each(tmp_path: Path) -> None:
+    for _ in range(2):  # also when it is run again
+        told = run("seats.py", tmp_path)
+        assert told.returncode == 0, told.stderr
+        seats = [int(seat) for seat in re.findall(r"seat (\d+)$", told.stdout, re.M)]
+        assert sorted(seats) == list(range(1, 13))
+        assert told.stdout.count("sold out") == 8
+
+
+def test_slowest_is_told_of_every_task_without_being_packaged(tmp_path: Path) -> None:
+    told = run("slowest.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count("[slowest] greet success in") == 3
+    assert re.search(r"^\[slowest\] the slowest was greet: [\d.]+ ms$", told.stdout, re.M)
+
+
+def test_slowest_works_on_the_command_line(tmp_path: Path) -> None:
+    garrison = [sys.executable, "-m", "garrison", "--app-dir", str(EXAMPLES)]
+    for words in (
+        ["push", "hello:greet", "name=Ada"],
+        ["--plugin", "slowest", "run", "hello", "--burst"],
+    ):
+        told = subprocess.run(
+            [*garrison, *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert told.returncode == 0, told.stderr
+    assert "hello Ada" in told.stdout and "[slowest] greet success" in told.stdout
+
+
+def test_signup_passes_by_itself_and_in_pytest(tmp_path: Path) -> None:
+    told = run("test_signup.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("ok:")
+    assert list(tmp_path.iterdir()) == []  # no store was made
+    command = [sys.executable, "-m", "pytest", "-q", str(EXAMPLES / "test_signup.py")]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.returncode == 0 and "1 passed" in told.stdout
