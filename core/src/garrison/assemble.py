@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from garrison import config as defaults
+from garrison import page
 from garrison.attempt import Application, hooks_of
 from garrison.broker import Broker
 from garrison.codec import Codec
@@ -155,31 +156,35 @@ def _limits(app: Application) -> list[tuple[str, Timeouts]]:
 def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
     """Whether executor, killer, connector and the user's code can do together what is asked of them."""
     config, executor = app.config, classes["executors"]
-    problems = []
     killer_use = as_use(config.killer or executor.default_killer)
     try:
         killer_name, killer = reg.resolve("killers", killer_use)
     except PluginError as error:
         return [str(error)]
     executor_name = config.executor_use().name
+    problems = _unplaced(executor, executor_name, config)
     for whose, timeouts in _limits(app):
-        if timeouts.strikes()[1] is None or executor.place in killer.ends:
-            continue
-        able = [
-            name
-            for name in reg.names("killers")
-            if executor.place in reg.resolve("killers", Use(name))[1].ends
-        ]
-        problems.append(
-            f"{whose}a hard limit ({timeouts!r}) cannot be enforced by killer {killer_name!r} in executor "
-            f"{executor_name!r}; killers that can: {', '.join(able) or 'none installed'}"
-        )
+        if timeouts.strikes()[1] is not None and executor.place not in killer.ends:
+            problems.append(
+                f"{whose}a hard limit ({timeouts!r}) cannot be enforced by killer {killer_name!r} in executor {executor_name!r}; "
+                f"killers that can: {_able(reg, 'ends', executor.place)}"
+            )
+        if timeouts.soft is not None and executor.place not in killer.softens:
+            problems.append(
+                f"{whose}a soft limit ({timeouts!r}) cannot be enforced by killer {killer_name!r} in executor {executor_name!r}; "
+                f"killers that can: {_able(reg, 'softens', executor.place)}"
+            )
+        elif (
+            timeouts.soft is not None and executor.is_async and (plain := _plain_works(app, whose))
+        ):
+            problems.append(
+                f"{whose}a soft limit ({timeouts!r}) cannot be enforced on {', '.join(plain)}: executor {executor_name!r} runs plain "
+                f"def in a thread, which is not cancelled; make it async def, or set a hard limit alone"
+            )
     if not executor.is_async:
-        names = list(hooks_of(app))
-        names += [
-            name
-            for name, work in getattr(app, "works", {}).items()
-            if inspect.iscoroutinefunction(work)
+        names = [
+            *hooks_of(app),
+            *(name for name, work in _works(app) if inspect.iscoroutinefunction(work)),
         ]
         if names:
             problems.append(
@@ -187,6 +192,45 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
                 f'{executor_name!r} does not, executor="asyncio" does'
             )
     return problems
+
+
+def _unplaced(executor: Any, name: str, config: WorkerConfig) -> list[str]:
+    """What is wrong with the number of slots."""
+    if config.number_of_threads is not None and as_use(config.executor).name != "serial":
+        return [
+            f"number_of_threads is {config.number_of_threads!r} and executor is {name!r}; number_of_threads is short for "
+            f'executor=Use("threaded", threads=…), set one of the two'
+        ]
+    try:
+        slots = executor(**config.executor_use().options).slots
+    except Exception as error:
+        return [f"executor {name!r} cannot be made: {type(error).__name__}: {error}"]
+    if isinstance(slots, int) and 1 <= slots <= page.MAX_SLOTS:
+        return []
+    return [f"executor {name!r} has {slots!r} slots; expected 1 to {page.MAX_SLOTS:,}"]
+
+
+def _works(app: Application) -> list[tuple[str, Any]]:
+    return list(getattr(app, "works", {}).items())
+
+
+def _plain_works(app: Application, whose: str) -> list[str]:
+    """Names of the plain functions that run under a limit."""
+    return [
+        name
+        for name, work in _works(app)
+        if not inspect.iscoroutinefunction(work) and whose in ("", f"task {name!r}: ")
+    ]
+
+
+def _able(reg: Registry, verb: str, place: str) -> str:
+    """Names of the killers that can do it there."""
+    able = [
+        name
+        for name in reg.names("killers")
+        if place in getattr(reg.resolve("killers", Use(name))[1], verb)
+    ]
+    return ", ".join(able) or "none installed"
 
 
 def assemble(app: Application, where: str = "") -> Parts:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from garrison.config import WorkerConfig
     from garrison.log import FieldLogger
     from garrison.policy import Rules
+    from garrison.taking import Taking
     from garrison.task import Task
 
 HOOKS = (
@@ -199,6 +200,28 @@ class Worker(metaclass=_Faces):
         attempt = attempt_now.get(None)
         if attempt is not None:
             attempt.progress(done, total, note)
+
+    def take(self, number: int, queue: str | None = None) -> Taking:
+        """`with self.take(100) as tasks:` up to `number` tasks of a queue (this one by default), to do in one go.
+
+        They are leased for as long as the block runs, done at its end, and go back if it raises. Works inside a task.
+        """
+        attempt = attempt_now.get(None)
+        if attempt is None:
+            raise RuntimeError("take works in a task that a worker runs")
+        return attempt.take(number, queue)
+
+    def get_next_tasks(self, number_of_tasks: int, task_name: str | None = None) -> list[Task]:
+        """Up to so many tasks, gone from their queue at once: if this task fails, they are lost. Use `take`."""
+        import warnings
+
+        warnings.warn(
+            "get_next_tasks() takes tasks for good; with self.take(number, queue) as tasks: gives them back on an error",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        with self.take(number_of_tasks, task_name) as tasks:
+            return tasks
 
     # The store
 
