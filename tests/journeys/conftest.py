@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-APP = '''
+APP = """
 import os, sys, time
 from garrison import Fail, Queue, Retry, Timeouts
 
@@ -37,7 +37,7 @@ def sleep(seconds: float) -> None:
 @hello.task
 def read() -> None:
     print("read", repr(sys.stdin.readline()), flush=True)
-'''
+"""
 
 
 class Answer(NamedTuple):
@@ -56,8 +56,8 @@ class Answer(NamedTuple):
 class Shell:
     """A folder with an application in it, and the command line there."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, bytecode: Path) -> None:
+        self.folder, self._bytecode = folder, bytecode
         self.running: list[subprocess.Popen[str]] = []
         self.write("hello.py", APP)
 
@@ -69,8 +69,12 @@ class Shell:
 
     def environment(self, **changes: str) -> dict[str, str]:
         """This one's, without what belongs to garrison."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("GARRISON")}
-        return {**kept, "NO_COLOR": "1", "COLUMNS": "100", **changes}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith("GARRISON")
+        }
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
+        cached = {"PYTHONPYCACHEPREFIX": str(self._bytecode)}  # as an installed garrison has it
+        return {**kept, **cached, "NO_COLOR": "1", "COLUMNS": "100", **changes}
 
     def __call__(self, *args: str, stdin: str = "", cwd: Path | None = None, **env: str) -> Answer:
         """Run `garrison ARGS`; stdin is no terminal."""
@@ -118,9 +122,15 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands of all tests keep their compiled modules."""
+    return tmp_path_factory.mktemp("bytecode")
+
+
 @pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path)
+def cli(tmp_path: Path, bytecode: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path, bytecode)
     yield shell
     for process in shell.running:
         if process.poll() is None:

@@ -126,6 +126,7 @@ class Verbs(click.Group):
         """The lines of our own verbs stand in `VERBS`: `--help` loads none of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
+        _said.apply()
         theirs = _plugin_commands()
         if theirs:
             with formatter.section("Commands of plugins"):

@@ -1,0 +1,124 @@
+"""Every mistake at the command line gets one clear error, its exit code, and no traceback."""
+
+from __future__ import annotations
+
+import pytest
+
+CASES = [
+    # what is typed, exit code, what the error must say
+    ("rnu hello", 2, ['no command "rnu"', 'Did you mean "run"?']),
+    ("queues prge hello", 2, ['no "prge"', 'Did you mean "purge"?']),
+    ("run hello --wokers 2", 2, ["--wokers", "--workers"]),
+    ("run", 2, ["TARGET"]),
+    ("run hello=x", 2, ["'x' is no number of workers", "1..8"]),
+    ("run hello=8..1", 2, ["'8..1' is no number of workers"]),
+    ("run hello hello", 2, ['the target "hello" is named twice']),
+    ("run hello --stop-timeout soon", 2, ["'soon' is no duration", "25s"]),
+    ("run hello --solo --workers 2", 2, ["--solo runs one worker"]),
+    ("run hello --app-dir nowhere", 2, ["'nowhere' is no folder"]),
+    ("run hello.py", 3, ['no module named "hello.py"; did you mean "hello"?']),
+    ("run helo", 3, ['no module named "helo"', 'Did you mean "hello"?']),
+    ("run hello:helo", 3, ['module "hello" has no "helo"', 'Did you mean "hello"?']),
+    ("run hello:greet", 3, ["is the task 'greet'; run its queue instead"]),
+    ("run hello:sys", 3, ["is a module; expected a subclass of garrison.Worker or a garrison.Queue"]),
+    ("run empty", 3, ['module "empty" has no worker']),
+    ("run hollow", 3, ['"hollow:none" has no task']),
+    ("run idle", 3, ['"idle:Idle" defines no work(self, task)']),
+    ("run broken", 3, ['cannot load "broken"', "broken.py line 2: import htpx", "No module named 'htpx'", "your code"]),
+    ("run typo", 3, ['cannot load "typo"', "typo.py line 1", "SyntaxError"]),
+    ("run pushy", 3, ['"pushy" pushes a task while it is imported', "pushy.py line 6", '__name__ == "__main__"']),
+    ("run bad", 5, ["lease is -1", "max_retries is 'x'"]),
+    ("run field", 5, ['WorkerConfig has no field "max_retrys". Did you mean "max_retries"?']),
+    ("run reddis", 6, ['no connector named "rediss_"', "installed: local, memory"]),
+    ("run memory", 5, ["lives in one process", "--solo"]),
+    ("push hello:gret name=Ada", 3, ['has no task "gret"', 'Did you mean "greet"?']),
+    ("push hello name=Ada", 3, ['"hello" names no task; expected module:Name']),
+    ("push hello:hello name=Ada", 3, ["is a queue; name one of its tasks: greet"]),
+    ("push hello:greet nme=Ada", 1, ["needs name; got nme"]),
+    ("push hello:greet Ada", 2, ["'Ada' is no argument; expected key=text or key:=json"]),
+    ("push hello:greet name=Ada name=Bob", 2, ['"name" was given twice']),
+    ("push hello:greet name:=Ada", 2, ["name:= is 'Ada', which is no JSON"]),
+    ("push hello:greet --kwargs [1]", 2, ["expected a JSON object"]),
+    ("push hello:greet name=Ada --at 2030-01-31T08:00:00", 2, ["has no time zone"]),
+    ("push hello:greet name=Ada --delay 5s --at 1900000000", 1, ["delay and at were both given"]),
+    ("queues purge nothing --yes", 1, ['no queue named "nothing"']),
+    ("dead show 12345", 1, ['no dead letter "12345"']),
+    ("dead replay hello --rate fast", 2, ["'fast' is no rate"]),
+    ("plugins show msgpck", 6, ['named "msgpck"', 'Did you mean "msgpack"?']),
+    ("completion tcsh", 2, ["'tcsh' is not one of 'bash', 'zsh', 'fish'"]),
+    ("queues --connector mongodb+srv://u:hunter2@h/ --no-plugin mongo --no-plugin garrison-mongo", 6,
+     ['no connector for "mongodb+srv://"', "garrison-mongo"]),
+]  # fmt: skip
+
+FILES = {
+    "empty.py": "x = 1\n",
+    "hollow.py": "from garrison import Queue\nnone = Queue('none')\n",
+    "idle.py": "from garrison import Worker, WorkerConfig\nclass Idle(Worker):\n    config = WorkerConfig(name='idle')\n",
+    "broken.py": "from garrison import Queue\nimport htpx\n",
+    "typo.py": "def (:\n",
+    "pushy.py": "from garrison import Queue\nq = Queue('pushy')\n@q.task\ndef f():\n    pass\nf.push()\n",
+    "bad.py": "from garrison import Queue\nq = Queue('bad', lease=-1, max_retries='x')\n@q.task\ndef f(): pass\n",
+    "field.py": "from garrison import Queue\nq = Queue('field', max_retrys=1)\n",
+    "reddis.py": "from garrison import Queue\nq = Queue('r', connector='rediss_')\n@q.task\ndef f(): pass\n",
+    "memory.py": "from garrison import Queue\nq = Queue('m', connector='memory')\n@q.task\ndef f(): pass\n",
+}
+
+
+@pytest.mark.parametrize(("line", "code", "words"), CASES, ids=[case[0] for case in CASES])
+def test_a_mistake_is_told_in_words(cli, line, code, words):
+    for name, text in FILES.items():
+        cli.write(name, text)
+    answer = cli(*line.split(), *(["--log-format", "off"] if line.startswith("run") else []))
+    for word in words:
+        assert word in answer.err
+    assert answer.err.count("error: ") == 1, answer.err
+    assert "Traceback" not in answer.err and "hunter2" not in answer.err
+    assert answer.code == code
+    assert not (cli.folder / ".garrison").exists(), "nothing was queued, nothing was made"
+
+
+def test_debug_shows_the_traceback_too(cli):
+    plain, debug = cli("push", "hello:gret"), cli("push", "hello:gret", "--debug")
+    assert "Traceback" not in plain.err
+    assert "Traceback" in debug.err and 'error: module "hello" has no task "gret"' in debug.err
+
+
+def test_a_wrong_line_of_stdin_says_which_and_what_was_queued_before(cli):
+    answer = cli("push", "hello:greet", "--kwargs", "-", stdin='{"name": "Ada"}\nnonsense\n')
+    assert answer.code == 2
+    assert "line 2 of stdin is 'nonsense', which is no JSON" in answer.err
+    assert "0 tasks of the lines before were queued" in answer.err
+
+
+def test_help_names_what_is_built_and_nothing_that_is_not(cli):
+    said = cli("--help").out
+    for verb in (
+        "run",
+        "push",
+        "queues",
+        "dead",
+        "config",
+        "check",
+        "plugins",
+        "demo",
+        "completion",
+    ):
+        assert f"\n  {verb} " in said
+    options = cli("run", "--help").out
+    for later in ("--preload", "--reload", "--max-memory", "--heartbeat"):
+        assert later not in options
+
+
+def test_version_is_told(cli):
+    assert cli("--version").out.startswith("garrison 0.")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_the_verbs(cli, shell):
+    script = cli("completion", shell)
+    assert script.code == 0 and "_GARRISON_COMPLETE" in script.out
+
+
+def test_completion_offers_verbs_and_options(cli):
+    answer = cli(_GARRISON_COMPLETE="bash_complete", COMP_WORDS="garrison pl", COMP_CWORD="1")
+    assert answer.out == "plain,plugins\n"
