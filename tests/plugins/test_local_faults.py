@@ -321,6 +321,19 @@ def test_a_locked_file_is_told_in_words_after_the_timeout(place: Place) -> None:
     other.close()
 
 
+def test_processes_that_make_the_file_at_once_agree_on_it(tmp_path: Path) -> None:
+    def work(path: Path) -> None:
+        connector = LocalConnector(path=str(path))
+        connector.open("push")
+        push(connector, "q", b"a")
+
+    for round_ in range(int(6 * SCALE)):
+        place = Place(tmp_path / str(round_) / "queue.db")
+        together([partial(work, place.path)] * 6)
+        assert place.open("look").counts("q").ready == 6
+        place.opened[0].close()
+
+
 def test_a_newer_layout_is_refused(place: Place) -> None:
     place.open("push").close()
     db = sqlite3.connect(place.path)

@@ -114,9 +114,10 @@ class Database:
 
     def _version(self, handle: sqlite3.Connection) -> int:
         """The layout of the file, 0 if it has none yet. Raises `StoreError` for a newer one, or no file of ours."""
+        # The tables first: whoever makes them at this moment marks the file in the same step.
+        (tables,) = handle.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (version,) = handle.execute("PRAGMA user_version").fetchone()
         (application,) = handle.execute("PRAGMA application_id").fetchone()
-        (tables,) = handle.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and application != schema.APPLICATION:
             raise StoreError(
                 f"{self.path} is an SQLite database, but not one of garrison. Name another path for the queue"
