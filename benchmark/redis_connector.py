@@ -23,10 +23,9 @@ import hiredis
 import msgpack
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from servers import RedisServer, redis
-
 from garrison.contracts import Done, Terms
 from garrison_redis.connector import RedisConnector
+from servers import RedisServer, redis
 
 BARE = b"""
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) == false then return 0 end
@@ -76,11 +75,26 @@ def run_one(page: Page, number: int, payload: bytes, unpackb: Callable[[bytes], 
 
 def bare_loop(sock: Any, reader: Any, sha: str, tasks: int, batch: int, page: Page) -> int:
     pack, unpackb, base, before, done = hiredis.pack_command, msgpack.unpackb, 1, "0", 0
+    buffer = bytearray(65_536)
     while True:
-        command = ("EVALSHA", sha, 4, "{b}:consumers", "{b}:held:", "{b}:due", "{b}:ready", "me", base, before, batch)
+        command = (
+            "EVALSHA",
+            sha,
+            4,
+            "{b}:consumers",
+            "{b}:held:",
+            "{b}:due",
+            "{b}:ready",
+            "me",
+            base,
+            before,
+            batch,
+        )
         sock.sendall(pack(command))
-        while (reply := reader.gets()) is False:
-            reader.feed(sock.recv(262_144))
+        while True:
+            reader.feed(buffer, 0, sock.recv_into(buffer))
+            if (reply := reader.gets()) is not False:
+                break
         if len(reply) < 2:
             return done
         before = str(base)
@@ -130,7 +144,9 @@ def main() -> None:
         sock, reader = wire.sock, hiredis.Reader()
         wire.ask(hiredis.pack_command(("ZADD", "{b}:consumers", 1, "me")))
         sha = wire.ask(hiredis.pack_command(("SCRIPT", "LOAD", BARE))).decode()
-        print("exchange, CPU us per task     bare client/server    connector client/server    ratio")
+        print(
+            "exchange, CPU us per task     bare client/server    connector client/server    ratio"
+        )
         for batch in (1, 100, 1000):
             tasks = options.tasks if batch == 1 else options.tasks * 10
             bare, ours = [], []
@@ -141,10 +157,15 @@ def main() -> None:
                     store.push("bench", payloads, priority=1, token=f"{batch}.{round}.{start}")
                 consumer = f"{batch}.{round}"
                 store.join("bench", consumer, Terms())
-                bare.append(measured(server, lambda: bare_loop(sock, reader, sha, tasks, batch, page)))
+                bare.append(
+                    measured(server, lambda: bare_loop(sock, reader, sha, tasks, batch, page))
+                )
                 ours.append(measured(server, lambda: connector_loop(store, consumer, batch, page)))
                 store.release("bench", consumer, [], {}, close=True)
-            b, o = ([statistics.median(column) for column in zip(*rows, strict=True)] for rows in (bare, ours))
+            b, o = (
+                [statistics.median(column) for column in zip(*rows, strict=True)]
+                for rows in (bare, ours)
+            )
             print(
                 f"{f'batch {batch}':<28}{b[0]:>9.2f} /{b[1]:>7.2f}{o[0]:>16.2f} /{o[1]:>7.2f}"
                 f"{o[0] / b[0]:>15.2f} /{o[1] / b[1]:>5.2f}    {1e6 / b[2]:,.0f} -> {1e6 / o[2]:,.0f} tasks/s"

@@ -59,6 +59,8 @@ class RedisConnector:
         shards = [Shard(link_to(a, timeout, connect_timeout), prefix) for a in addresses]
         self._addresses = addresses
         self._store: Shard | Spread = shards[0] if len(shards) == 1 else Spread(shards)
+        # Every task passes here: one call of Python's less.
+        self.exchange = self._store.exchange  # type: ignore[method-assign]
 
     @staticmethod
     def check(options: Mapping[str, object]) -> list[str]:

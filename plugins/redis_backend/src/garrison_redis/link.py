@@ -267,12 +267,19 @@ class Scripts:
         command = pack(("EVALSHA", script.sha, 1, key, *args))
         reply = wire.ask(command)
         if isinstance(reply, Refusal):
-            return self._again(link, wire, script, command, reply, pushing)
+            return self.again(link, wire, script, command, reply, pushing)
         return reply
 
-    def _again(
-        self, link: Link, wire: Wire, script: Script, command: bytes, reply: Any, pushing: bool
+    def again(
+        self,
+        link: Link,
+        wire: Wire,
+        script: Script,
+        command: bytes,
+        reply: Any,
+        pushing: bool = False,
     ) -> Any:
+        """The reply after an error reply: the script is sent first, or a cluster's other node asked."""
         # A refused script has done nothing, so it may be sent again at once.
         for _ in range(6):
             if not isinstance(reply, Refusal):
@@ -305,6 +312,6 @@ class Scripts:
             wire = link.ready()
             for i, command, reply in zip(indexes, commands, wire.ask_all(commands), strict=True):
                 if isinstance(reply, Refusal):
-                    reply = self._again(link, link.ready(), script, command, reply, False)
+                    reply = self.again(link, link.ready(), script, command, reply)
                 replies[i] = reply
         return replies

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
+from itertools import count, repeat
 from operator import itemgetter
 from struct import unpack_from
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from garrison.errors import Fenced, StoreError
 from garrison_redis.link import ClusterLink, Link, Scripts, field
 from garrison_redis.scripts import Script
 from garrison_redis.waiting import Watch
-from garrison_redis.wire import Part, Refusal
+from garrison_redis.wire import Part, Refusal, pack
 
 LAYOUT = 1
 PRIORITIES = range(10)
@@ -50,9 +50,8 @@ _LETTERS, _REVIVE, _DROP = (Script(n) for n in ("letters", "revive", "drop"))
 _LOCK_TAKE, _LOCK_FREE = Script("lock_take"), Script("lock_free")
 _ANNOUNCE, _PRESENCE = Script("announce"), Script("presence")
 
-_head = itemgetter(0)
 _body = itemgetter(slice(10, None))
-_new_delivery = tuple.__new__
+_new: Any = tuple.__new__
 
 
 def ms(seconds: float) -> int:
@@ -66,6 +65,7 @@ class Shard:
     def __init__(self, root: Link, prefix: str) -> None:
         self.root, self.prefix = root, prefix
         self._scripts = Scripts(root)
+        self._clustered = isinstance(root, ClusterLink)
         self._run = self._scripts.run
         self._watch = Watch(root)
         self._stems: dict[str, str] = {}
@@ -170,43 +170,86 @@ class Shard:
 
     def exchange(
         self, queue: str, consumer: str, turn: int, base: int, settlements: Sequence[Settlement], limit: int,
-        max_bytes: int, holds_nothing: bool,
+        max_bytes: int, holds_nothing: bool = False,
     ) -> Taken:  # fmt: skip
         if base > LARGEST - limit:
             return self._high_exchange(
                 queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing
             )
         stem = self._stems.get(queue) or self._stem(queue)
+        link = self.root.link(stem) if self._clustered else self.root
+        wire = link.wire
+        if wire is None or not wire.open:
+            wire = link.ready()
         nothing = 1 if holds_nothing else 0
         if len(settlements) == 1 and type(settlements[0]) is Done:
             first, last = settlements[0]
-            reply = self._run(
-                _EXCHANGE, stem, consumer, turn, base, limit, max_bytes, nothing, "D", first, last
+            command = pack(
+                (
+                    "EVALSHA",
+                    _EXCHANGE.sha,
+                    1,
+                    stem,
+                    consumer,
+                    turn,
+                    base,
+                    limit,
+                    max_bytes,
+                    nothing,
+                    "D",
+                    first,
+                    last,
+                )
             )
         else:
-            reply = self._run(
-                _EXCHANGE,
-                stem,
-                consumer,
-                turn,
-                base,
-                limit,
-                max_bytes,
-                nothing,
-                *_flat(settlements),
+            flat = _flat(settlements)
+            command = pack(
+                (
+                    "EVALSHA",
+                    _EXCHANGE.sha,
+                    1,
+                    stem,
+                    consumer,
+                    turn,
+                    base,
+                    limit,
+                    max_bytes,
+                    nothing,
+                    *flat,
+                )
             )
-        if reply == 0:
-            raise _fenced(queue, consumer)
+        reply = wire.ask(command)
+        if type(reply) is not list:
+            if isinstance(reply, Refusal):
+                reply = self._scripts.again(link, wire, _EXCHANGE, command, reply)
+            if reply == 0:
+                raise _fenced(queue, consumer)
         due, board, lost, elements, now, *receipts = reply
-        if elements:
-            found = _deliveries(
-                receipts[0] if receipts else range(base, base + len(elements)), elements, now
-            )
-        else:
-            found = ()
+        if not elements:
             # What a wait that follows has to know: it ends by itself when something is due.
             self._due[queue, consumer] = math.inf if due < 0 else time.monotonic() + due / 1000
-        return Taken(lost, found, None if due < 0 else due / 1000, board)
+            return Taken(lost, (), None if due < 0 else due / 1000, board)
+        found: Sequence[Delivery]
+        if now:
+            named = receipts[0] if receipts else range(base, base + len(elements))
+            found = [
+                _delivery(receipt, element, now)
+                for receipt, element in zip(named, elements, strict=True)
+            ]
+        elif len(elements) == 1:
+            found = (_new(Delivery, (base, elements[0][10:], 0, None, 0.0)),)
+        else:
+            # Ordinary ones, without a loop in Python. The layout of an element: scripts/element.lua.
+            fields = zip(
+                count(base),
+                map(_body, elements),
+                repeat(0),
+                repeat(None),
+                repeat(0.0),
+                strict=False,
+            )
+            found = list(map(_new, repeat(Delivery), fields))
+        return _new(Taken, (lost, found, due / 1000, board))
 
     def _high_exchange(
         self, queue: str, consumer: str, turn: int, base: int, settlements: Sequence[Settlement], limit: int,
@@ -436,21 +479,6 @@ def _flat(settlements: Sequence[Settlement]) -> list[Part]:
             case Dead(receipt, task_id, reason, given):
                 args += ("X", receipt, task_id, reason, int(given is not None), given or b"")
     return args
-
-
-def _deliveries(receipts: Iterable[int], elements: Sequence[bytes], now: int) -> Sequence[Delivery]:
-    # The layout of an element: scripts/element.lua. Ordinary ones are made without a loop in Python.
-    if not elements:
-        return ()
-    if max(map(_head, elements)) < 16:
-        fields = zip(
-            receipts, map(_body, elements), repeat(0), repeat(None), repeat(0.0), strict=False
-        )
-        return list(map(_new_delivery, repeat(Delivery), fields))  # type: ignore[arg-type]
-    return [
-        _delivery(receipt, element, now)
-        for receipt, element in zip(receipts, elements, strict=True)
-    ]
 
 
 def _delivery(receipt: int, element: bytes, now: int) -> Delivery:

@@ -35,8 +35,8 @@ class _Reader:
         self._data = bytearray()
         self._at = 0
 
-    def feed(self, data: bytes) -> None:
-        self._data += data
+    def feed(self, data: bytearray, start: int, size: int) -> None:
+        self._data += memoryview(data)[start : start + size]
 
     def gets(self) -> Any:
         self._at = 0
@@ -131,7 +131,9 @@ class Wire:
             ) from error
         self._reader = _new_reader()
         self._feed, self._gets = self._reader.feed, self._reader.gets
-        self._recv = self.sock.recv
+        # Read into one buffer for ever: a bytes object of this size for each reply would come from the kernel.
+        self._buffer = bytearray(65_536)
+        self._recv, self._send = self.sock.recv_into, self.sock.sendall
         self.open = True
         self._log_in()
 
@@ -193,15 +195,15 @@ class Wire:
         Whatever interrupts (a time limit that strikes in here, too) closes the connection: the reply may still come.
         """
         try:
-            self.sock.sendall(command)
-            reply = self._gets()
-            while reply is False:
-                data = self._recv(262_144)
-                if not data:
+            self._send(command)
+            while True:
+                size = self._recv(self._buffer)
+                if not size:
                     raise ConnectionResetError("the server closed the connection")
-                self._feed(data)
+                self._feed(self._buffer, 0, size)
                 reply = self._gets()
-            return reply
+                if reply is not False:
+                    return reply
         except OSError as error:
             raise self._lost(error) from error
         except BaseException:
@@ -214,7 +216,9 @@ class Wire:
             return []
         replies = [self.ask(b"".join(commands))]
         while len(replies) < len(commands):
-            replies.append(self.ask(b""))
+            reply = self.ready()
+            if reply is not False:
+                replies.append(reply)
         return replies
 
     def ready(self) -> Any:
@@ -222,10 +226,10 @@ class Wire:
         try:
             reply = self._gets()
             if reply is False:
-                data = self._recv(65_536)
-                if not data:
+                size = self._recv(self._buffer)
+                if not size:
                     raise ConnectionResetError("the server closed the connection")
-                self._feed(data)
+                self._feed(self._buffer, 0, size)
                 reply = self._gets()
             return reply
         except OSError as error:

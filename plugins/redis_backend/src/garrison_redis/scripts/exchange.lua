@@ -3,8 +3,8 @@
 -- ARGV     1 consumer, 2 turn, 3 base, 4 limit, 5 most bytes of payload, 6 holds nothing (0, 1), then the settlements:
 --          "D" first last | "B" first last | "A" receipt delay-ms priority-or-empty payload | "P" receipt delay-ms
 --          | "X" receipt task-id reason has-payload payload
--- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms}, and in
---          the repeat of a turn also the receipts of the elements
+-- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms if one of
+--          the elements is extended, else 0}, and in the repeat of a turn also the receipts of the elements
 --#include now.lua
 local consumer, turn, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local batch = stem .. ':batch:' .. consumer
@@ -153,7 +153,7 @@ if now >= next_look then
 end
 
 -- Lease. Lists are popped in growing bites, so that tasks of megabytes are not all in memory before `most bytes` is seen.
-local got
+local got, extended = nil, 0
 if limit > 0 and flags % 2 == 0 then
   local room, bite, want = tonumber(ARGV[5]), 8, limit
   local priorities = made and redis.call('HGET', stem, 'priorities') or string.sub(face, 24)
@@ -167,7 +167,9 @@ if limit > 0 and flags % 2 == 0 then
       local fits = 0
       for i = 1, #popped do
         local size = #popped[i] - 10
-        if string.byte(popped[i]) > 15 then size = #tools().open(popped[i]).payload end
+        if string.byte(popped[i]) > 15 then
+          size, extended = #tools().open(popped[i]).payload, now
+        end
         if size > room and (have > 0 or i > 1) then break end
         room, fits = room - size, i
       end
@@ -236,4 +238,4 @@ else
   next_due = upcoming()
 end
 if gap < 0 or gap * 24 > lease then tools().put('stamp', tools().digits(now)) end
-return {next_due, version, lost, got, now}
+return {next_due, version, lost, got, extended}
