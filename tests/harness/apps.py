@@ -48,6 +48,14 @@ def held(n, seconds):
 
 
 @work.task
+def endless(n):
+    """Compute in C for ever: holds the GIL, and looks at no signal."""
+    begin(n)
+    sum(range(1 << 60))
+    end(n)
+
+
+@work.task
 def regex(n):
     """A regular expression that never ends, and holds the GIL."""
     begin(n)

@@ -3,13 +3,15 @@
 `Use("harness.losing:Losing", url=…, script=FOLDER)`: each file of the folder is one order, named `number,verb,how`, and
 used up by the first process that obeys it. `lost`: the verb was executed and its answer is lost (`StoreUnavailable`);
 `killed`: the process is SIGKILLed after the verb was executed and before its answer is known; `unsent`: before it is sent.
-`exchange+` is an exchange that leased something, `exchange-` one that settled something.
+`exchange+` is an exchange that leased something, `exchange-` one that settled something. If the folder has a file `calls`,
+each renewal adds a line to it: the boot clock in nanoseconds.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -60,6 +62,11 @@ class Losing:
 
     def renew(self, *args: Any) -> Sequence[tuple[str, str]]:
         """As the wrapped one's, until the script says otherwise."""
+        calls = os.path.join(self._script, "calls")
+        if os.path.exists(calls):
+            fd = os.open(calls, os.O_WRONLY | os.O_APPEND)
+            os.write(fd, f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\n".encode())
+            os.close(fd)
         found: Sequence[tuple[str, str]] = self._around("renew", lambda: self._inner.renew(*args))
         return found
 
@@ -89,6 +96,8 @@ class Losing:
         except FileNotFoundError:
             return []
         for name in names:
+            if name == "calls":
+                continue
             _, wanted, how = name.split(",")
             if wanted == verb:
                 try:

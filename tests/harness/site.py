@@ -119,12 +119,12 @@ class Site:
     def close(self, failed: bool = False) -> None:
         """End all trees; P: nothing that they started is left 2 s later."""
         for tree in self.trees:
-            if tree.process.poll() is None:
+            if tree.process.poll() is None and not failed:
                 tree.send(signal.SIGCONT)
                 tree.send(signal.SIGTERM)
         try:
             for tree in self.trees:
-                if tree.process.poll() is None and not failed:
+                if not failed:
                     tree.end(30)
             if not failed:
                 eventually(lambda: not with_variable(self.mark), 2, lambda: f"P: left: {with_variable(self.mark)}")
