@@ -10,11 +10,17 @@ import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
+
+from garrison.commands.demo import demo
+
+pytestmark = pytest.mark.slow
 
 GARRISON = [sys.executable, "-m", "garrison"]
 
@@ -98,6 +104,28 @@ def test_a_folder_or_queue_that_is_in_use_is_left_alone(ran: Ran) -> None:
             [*GARRISON, "demo", *options], capture_output=True, text=True, check=False
         )
         assert told.returncode == 2 and message in told.stderr
+
+
+def test_two_broken_files_are_planted_where_the_library_has_none_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "lib" / "package"
+    library.mkdir(parents=True)
+    (library / "good.py").write_text("class A:\n    def f(self): ...\n")
+    (library / "bad_name_good_code.py").write_text("import os\n")
+    stranger = tmp_path / "lib" / "site-packages"
+    stranger.mkdir()
+    (stranger / "not_ours.py").write_text("x = 1\n")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / "lib"))
+    told = CliRunner().invoke(demo, ["--keep", str(tmp_path / "kept"), "--workers", "1"])
+    assert told.exit_code == 0, told.output
+    assert "4 Python files" in told.output
+    assert f"planted in {tmp_path}/kept/planted: this library has none" in told.output
+    assert re.search(r"^ +2 files parsed: 3 lines, 1 classes, 1 functions$", told.output, re.M)
+    assert re.search(r"^ +2  SyntaxError, such as: .*(no_colon|half)\.py", told.output, re.M)
+    rows = (tmp_path / "kept" / "results.csv").read_text().splitlines()
+    assert rows[0] == "file,lines,classes,functions,imports"
+    assert f'"{library}/good.py",2,1,1,0' in rows
 
 
 def test_on_a_terminal_there_is_a_bar_and_what_an_interrupt_leaves_is_said_and_kept(
