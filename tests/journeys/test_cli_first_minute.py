@@ -15,7 +15,7 @@ def test_a_pushed_task_is_queued_in_a_file_and_run_by_the_first_burst(cli):
     assert pushed.err.startswith("queued hello:greet ")
     assert 'on "hello" (.garrison/queue.db); no worker is alive yet' in pushed.err
     ran = cli("run", "hello", "--burst", "--log-format", "console")
-    assert (ran.code, ran.out) == (0, "hello Ada\n")
+    assert (ran.code, ran.out) == (0, "hello Ada\n"), ran.err
     assert cli.counts().get("ready", 0) == 0
 
 

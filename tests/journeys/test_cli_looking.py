@@ -284,8 +284,8 @@ def test_check_warns_of_retries_that_cannot_be(cli):
     assert answer.code == 0
     [warning] = answer.document["warnings"]
     assert "self.retry is called in line 8 and max_retries is 0" in warning["text"]
-    cli.write("app.py", CRAWL.format(folder=cli.folder, retries=3))
-    assert cli("check", "app:Crawl", "--json").document["warnings"] == []
+    cli.write("more.py", CRAWL.format(folder=cli.folder, retries=3))
+    assert cli("check", "more:Crawl", "--json").document["warnings"] == []
 
 
 def test_check_connect_says_that_a_store_refuses(cli):
