@@ -24,11 +24,12 @@ from pymongo import MongoClient, WriteConcern
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import mongod
-
 from garrison.contracts import Done, Terms
 from garrison_mongo.connector import MongoConnector
 
 PAYLOAD = b"x" * 43
+Cost = tuple[float, float]
+Ratios = dict[str, float]
 ORDER = [("p", 1), ("s", 1)]
 
 
@@ -127,53 +128,53 @@ class Bare:
         return count
 
 
+def one_round(
+    number: int,
+    tasks: int,
+    meter: Meter,
+    connector: MongoConnector,
+    client: MongoClient[dict[str, Any]],
+) -> Ratios:
+    """Fill both, work both off in turn; each measurement is printed as it is made."""
+    few, many = tasks, tasks * 4
+    queue = f"q{number}"
+    bare, ours = Bare(client, f"b{number}"), Garrison(connector, queue)
+    found: Ratios = {}
+
+    def report(name: str, mine: Cost, other: Cost, what: str = "bare") -> None:
+        found[name] = sum(mine) / sum(other)
+        print(
+            f"{name:22} garrison {mine[0]:7.1f} + {mine[1]:7.1f}   {what} {other[0]:7.1f} + {other[1]:7.1f}"
+            f"   ratio {found[name]:.2f}",
+            flush=True,
+        )
+
+    push = meter(lambda: fill(connector, queue, 10_000))
+    print(f"push 1,000 a call      garrison {push[0]:7.1f} + {push[1]:7.1f}")
+    found["push client"] = push[0]
+    fill(connector, queue, 2 * few + many + 45_000)
+    bare.fill(few + many + 5000)
+    head = meter(lambda: ours.work(few, 1))
+    report("one by one", head, meter(lambda: bare.claim(few)))
+    report("batch 100", meter(lambda: ours.work(many, 100)), meter(lambda: bare.batch(many, 100)))
+    ours.work(50_000, 1000)
+    report("after 50,000 removals", meter(lambda: ours.work(few, 1)), head, "before")
+    return found
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    many, few = args.tasks * 4, args.tasks
     with mongod.cluster(replica_set="benchmark") as server, MongoClient(server.url) as client:
         meter = Meter(server.members[0].pid)
         connector = MongoConnector(server.url, timeout=30)
         connector.open("lease")
-        ratios: dict[str, list[float]] = {}
-
-        def report(name: str, ours: tuple[float, float], bare: tuple[float, float]) -> None:
-            ratio = sum(ours) / sum(bare)
-            ratios.setdefault(name, []).append(ratio)
-            print(
-                f"{name:22} garrison {ours[0]:7.1f} + {ours[1]:7.1f}   bare {bare[0]:7.1f} + {bare[1]:7.1f}   ratio {ratio:.2f}",
-                flush=True,
-            )
-
-        for number in range(args.rounds):
-            bare, queue = Bare(client, f"b{number}"), f"q{number}"
-            ours = Garrison(connector, queue)
-            push = meter(lambda queue=queue: fill(connector, queue, 10_000))  # type: ignore[misc]
-            print(f"push 1,000 a call      garrison {push[0]:7.1f} + {push[1]:7.1f}")
-            ratios.setdefault("push client", []).append(push[0])
-            fill(connector, queue, 2 * few + many - 10_000 + 50_000 + few + 5000)
-            bare.fill(2 * few + many + 50_000 + few + 5000)
-            head = meter(lambda: ours.work(few, 1))
-            report("one by one", head, meter(lambda: bare.claim(few)))
-            report(
-                "batch 100",
-                meter(lambda: ours.work(many, 100)),
-                meter(lambda: bare.batch(many, 100)),
-            )
-            ours.work(50_000, 1000)
-            tail = meter(lambda: ours.work(few, 1))
-            ratio = sum(tail) / sum(head)
-            ratios.setdefault("after 50,000 removals", []).append(ratio)
-            print(
-                f"after 50,000 removals  garrison {tail[0]:7.1f} + {tail[1]:7.1f}   to before     ratio {ratio:.2f}"
-            )
-        print(
-            "median:",
-            "  ".join(f"{name} {statistics.median(found):.2f}" for name, found in ratios.items()),
-        )
+        rounds = [one_round(n, args.tasks, meter, connector, client) for n in range(args.rounds)]
         connector.close()
+    medians = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
+    print("median:", "  ".join(f"{name} {value:.2f}" for name, value in medians.items()))
 
 
 if __name__ == "__main__":

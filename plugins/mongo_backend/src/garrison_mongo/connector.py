@@ -73,8 +73,6 @@ class MongoConnector:
             Node(a, prefix, write_concern, timeout) for a in addresses(url, nodes, database)
         ]
         self._together = Together(self._nodes, self._ask)
-        self._turns = 0
-        self._pinned: dict[str, Node] = {}
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:

@@ -136,6 +136,13 @@ class Leases(Base):
         name = f"{queue} {consumer}"
         return self._rows.get(name) or self._read(name)
 
+    def ended(self, queue: str, consumer: str) -> bool:
+        """Whether it is fenced or closed here (and not merely unknown)."""
+        return (
+            self._consumers.count_documents({"_id": f"{queue} {consumer}", "st": {"$ne": LIVE}})
+            == 1
+        )
+
     def knows(self, queue: str, consumer: str, receipt: int) -> bool:
         row = self._rows.get(f"{queue} {consumer}")
         return row is not None and receipt in row.held

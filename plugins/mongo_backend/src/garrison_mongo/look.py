@@ -122,13 +122,13 @@ class Looks(Base):
                 {"at": {"$lt": behind["at"]}},
                 {"at": behind["at"], "_id": {"$lt": behind["_id"]}},
             ]
-        found = (
-            self._dead.find(query).sort([("at", -1), ("_id", -1)]).limit(limit) if limit > 0 else []
-        )
+        if limit <= 0:
+            return []
+        found = self._dead.find(query, sort=[("at", -1), ("_id", -1)], limit=limit)
         return [_letter(document) for document in found]
 
     def dead_before(self, queue: str, limit: int, at: float) -> Sequence[Letter]:
-        """Letters of that moment and before it (and one second of others, for the order among equal times)."""
+        """Letters of that moment and before it, newest first."""
         query = {"q": queue, "at": {"$lte": int(at * 1000 + 0.5)}}
         found = self._dead.find(query, sort=[("at", -1), ("_id", -1)], limit=limit + 1)
         return [_letter(document) for document in found]

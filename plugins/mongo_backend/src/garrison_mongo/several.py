@@ -101,9 +101,19 @@ class Together:
     def renew(
         self, consumers: Sequence[tuple[str, str]], seconds: float
     ) -> Sequence[tuple[str, str]]:
-        """Lost is who is lost on every cluster that answers: on one that was down at the join it is not known yet."""
-        answers = list(self._all(lambda node: node.renew(consumers, seconds)).values())
-        return [pair for pair in consumers if all(pair in lost for lost in answers)]
+        """Lost is who is fenced or closed on one cluster, or unknown on all: on one that was down at the join it is
+        not known yet.
+        """
+        answers = self._all(lambda node: node.renew(consumers, seconds))
+        lost: list[tuple[str, str]] = []
+        for pair in consumers:
+            doubtful = [index for index, found in answers.items() if pair in found]
+            if doubtful and (
+                len(doubtful) == len(answers)
+                or any(self._try(index, self._nodes[index].ended, *pair) for index in doubtful)
+            ):
+                lost.append(pair)
+        return lost
 
     def exchange(
         self,
@@ -138,7 +148,10 @@ class Together:
             range(len(self._nodes)), key=lambda i: (self._resting(i), (i - turn) % len(self._nodes))
         )
         shares = self._shares(key, rows, settlements)
-        lost = [r for s in shares.pop(-1, []) for r in _receipts(s)]
+        # What none of them holds is asked of all: it is lost if all say so, and one of them may know that the keeper
+        # settled it. The answers are kept there, so a repeat by another process adds up to the same.
+        nobody = shares.pop(-1, [])
+        lost: set[int] | None = None
         self._turns[key] = turn
         deliveries: list[Any] = []
         due: list[float] = []
@@ -147,7 +160,8 @@ class Together:
         answered = 0
         for index in order if pinned is None else [pinned, *(i for i in order if i != pinned)]:
             node = self._nodes[index]
-            share = [*self._owed.get((*key, index), []), *shares.get(index, [])]
+            owed = self._owed.get((*key, index), [])
+            share = [*owed, *shares.get(index, []), *nobody]
             wanted = 0 if deliveries else limit
             if self._resting(index) and index != pinned:
                 self._owe((*key, index), shares.get(index, []))
@@ -176,13 +190,14 @@ class Together:
             answered += 1
             self._owed.pop((*key, index), None)
             deliveries += taken.deliveries
-            lost += taken.lost
+            mine = set(taken.lost) - {r for s in owed for r in _receipts(s)}
+            lost = mine if lost is None else lost & mine
             board = max(board, taken.board)
             if taken.next_due is not None:
                 due.append(taken.next_due)
         if not answered and failure is not None:
             raise failure
-        return Taken(sorted(lost), deliveries, min(due) if due else None, board)
+        return Taken(sorted(lost or ()), deliveries, min(due) if due else None, board)
 
     def _rows(self, queue: str, consumer: str) -> dict[int, Row]:
         rows: dict[int, Row] = {}

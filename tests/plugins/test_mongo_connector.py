@@ -1,0 +1,491 @@
+"""What the MongoDB connector promises beyond the contract: indexes, addresses, refusals, faults between two writes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient, monitoring
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import mongod
+from garrison.contracts import Again, Back, Dead, Done, Park, Terms
+from garrison.errors import ConfigError, Fenced, PayloadTooLarge, StoreError, StoreUnavailable
+from garrison_mongo import Mongo
+from garrison_mongo.address import addresses
+from garrison_mongo.connector import MongoConnector
+
+MIB = 1 << 20
+Documents = MongoClient[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[mongod.Cluster]:
+    with mongod.cluster(replica_set="one") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[mongod.Cluster]:
+    with mongod.cluster() as made:
+        yield made
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return f"t{abs(hash(request.node.name)) % 10**8}"
+
+
+@pytest.fixture
+def connector(one: mongod.Cluster, name: str) -> Iterator[MongoConnector]:
+    made = MongoConnector(one.at(name), timeout=10)
+    made.open("lease")
+    yield made
+    made.close()
+
+
+def push(connector: MongoConnector, *payloads: bytes, queue: str = "q", **more: Any) -> None:
+    connector.push(queue, payloads, **{"priority": 1, "token": os.urandom(8).hex(), **more})
+
+
+# Indexes
+
+
+class Watched(monitoring.CommandListener):
+    """Every read and write that names a filter, as it goes to the server."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self.seen.append((event.command_name, dict(event.command)))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+
+def plans(stage: Any) -> Iterator[str]:
+    """The names of all stages of a plan."""
+    if isinstance(stage, dict):
+        if "stage" in stage:
+            yield stage["stage"]
+        for value in stage.values():
+            yield from plans(value)
+    elif isinstance(stage, list):
+        for value in stage:
+            yield from plans(value)
+
+
+def test_every_query_uses_an_index_and_reads_what_it_returns(
+    one: mongod.Cluster, name: str
+) -> None:
+    watched = Watched()
+    made = MongoConnector(one.at(name), timeout=10)
+    made.open("lease")
+    made.close()
+    # The driver takes listeners at the making of a client; a registered one hears every client made from now on.
+    monitoring.register(watched)
+    try:
+        made = MongoConnector(one.at(name), timeout=10)
+        made.open("lease")
+    finally:
+        monitoring._LISTENERS.command_listeners.remove(watched)
+    for n in range(20):
+        push(made, *(b"%d" % i for i in range(50)), priority=n % 3)
+    push(made, *(b"%d" % i for i in range(500)), delay=600)
+    push(made, b"id", ids=["id"])
+    made.join("q", "me", Terms())
+    made.exchange("q", "me", 1, 1, [], 200, MIB)
+    made.exchange(
+        "q",
+        "me",
+        2,
+        201,
+        [Done(1, 195), Dead(196, "t", b"{}"), Park(197, 9), Again(198, b"x"), Back(199, 199)],
+        100,
+        MIB,
+    )
+    made.release("q", "me", [(200, 210)], {211: b"note"}, only=(200, 250))
+    made.renew([("q", "me")], 30)
+    made.counts("q"), made.peek("q", "ready"), made.peek("q", "delayed"), made.dead("q")
+    made.letters("q", "t"), made.queues(), made.purge("q")
+    made.close()
+    with one.primary().client() as client:
+        database = client[name]
+        asked = 0
+        for command, body in watched.seen:
+            if command == "find" and not body["find"].endswith(
+                (".meta", ".wakes", ".queues", ".presence")
+            ):
+                explained = {
+                    k: v
+                    for k, v in body.items()
+                    if k in ("find", "filter", "sort", "limit", "hint", "projection")
+                }
+            elif command == "delete":
+                explained = {
+                    "delete": body["delete"],
+                    "deletes": [{"q": d["q"], "limit": d["limit"]} for d in body["deletes"]],
+                }
+            elif command == "update" and len(body["updates"]) == 1:
+                updates = [
+                    {k: v for k, v in u.items() if k in ("q", "u", "multi", "upsert")}
+                    for u in body["updates"]
+                ]
+                explained = {"update": body["update"], "updates": updates}
+            else:
+                continue
+            answer = database.command({"explain": explained, "verbosity": "executionStats"})
+            asked += 1
+            assert "COLLSCAN" not in set(plans(answer["queryPlanner"]["winningPlan"])), explained
+            stats = answer["executionStats"]
+            if command == "find" and body["find"].endswith(".tasks"):
+                # The batch is gone by now; what a query of its kind reads stands in a ratio to what it returns.
+                assert stats["totalDocsExamined"] <= max(1, stats["nReturned"]) * 1.2, explained
+        assert asked > 20
+
+
+def test_a_claim_reads_only_what_it_returns_among_many_delayed_and_other_queues(
+    connector: MongoConnector, one: mongod.Cluster, name: str
+) -> None:
+    push(connector, *(b"d" for _ in range(3000)), delay=600)
+    push(connector, *(b"o" for _ in range(3000)), queue="other")
+    push(connector, *(b"r" for _ in range(300)))
+    with one.primary().client() as client:
+        find = {
+            "find": "garrison.tasks",
+            "filter": {"q": "q", "p": 1, "s": {"$gte": 0}},
+            "sort": {"p": 1, "s": 1},
+            "limit": 100,
+            "hint": "ready",
+        }
+        stats = client[name].command({"explain": find, "verbosity": "executionStats"})[
+            "executionStats"
+        ]
+    assert stats["nReturned"] == 100
+    assert stats["totalDocsExamined"] <= 120
+    assert stats["totalKeysExamined"] <= 120
+
+
+def test_a_missing_index_is_a_warning(
+    connector: MongoConnector, one: mongod.Cluster, name: str
+) -> None:
+    with one.primary().client() as client:
+        client[name]["garrison.tasks"].drop_index("ready")
+    assert any("garrison.tasks/ready" in warning for warning in connector.warnings())
+
+
+# Refusals, in words
+
+
+def test_a_newer_layout_is_refused(
+    connector: MongoConnector, one: mongod.Cluster, name: str
+) -> None:
+    with one.primary().client() as client:
+        client[name]["garrison.meta"].update_one({"_id": "layout"}, {"$set": {"version": 99}})
+    with pytest.raises(StoreError, match=r"layout 99 .* upgrade garrison-mongo"):
+        MongoConnector(one.at(name)).open("push")
+
+
+def test_looking_at_an_absent_store_makes_nothing(one: mongod.Cluster, name: str) -> None:
+    made = MongoConnector(one.at(name))
+    made.open("look")
+    assert made.queues() == []
+    assert made.counts("q") == (0, 0, 0, 0, None, 0, False)
+    made.close()
+    with one.primary().client() as client:
+        assert name not in client.list_database_names()
+
+
+def test_a_payload_that_no_document_can_hold_is_refused_before_anything_is_sent(
+    connector: MongoConnector,
+) -> None:
+    with pytest.raises(PayloadTooLarge, match=r"16,777,216 bytes.*15,728,640"):
+        push(connector, bytes(16 * MIB))
+    assert connector.counts("q").ready == 0
+
+
+def test_the_largest_payload_makes_the_whole_journey(connector: MongoConnector) -> None:
+    largest = MongoConnector.capabilities.max_payload
+    assert largest is not None
+    payload = os.urandom(1) * largest
+    push(connector, payload)
+    connector.join("q", "me", Terms())
+    assert connector.exchange("q", "me", 1, 1, [], 10, MIB).deliveries[0].payload == payload
+    connector.release("q", "me", [], {1: b"note"}, close=True)
+    connector.join("q", "you", Terms())
+    assert connector.exchange("q", "you", 1, 1, [], 10, MIB).deliveries[0][2:4] == (1, b"note")
+    connector.exchange("q", "you", 2, 2, [Dead(1, "t", b"{}")], 0, MIB)
+    assert connector.dead("q")[0].payload == payload
+
+
+def test_a_server_that_is_not_there_is_told_in_words_and_in_time() -> None:
+    begin = time.monotonic()
+    with pytest.raises(
+        StoreUnavailable,
+        match=r"mongodb://127.0.0.1:1/garrison cannot be reached.*Is MongoDB running\?",
+    ):
+        MongoConnector("mongodb://user:secret@127.0.0.1:1/", timeout=0.5).open("push")
+    assert time.monotonic() - begin < 5
+
+
+def test_no_message_shows_a_password(one: mongod.Cluster) -> None:
+    host = one.members[0].port
+    made = MongoConnector(f"mongodb://user:s3cret@127.0.0.1:{host}/?directConnection=true")
+    with pytest.raises(StoreError, match="refuses the user name or the password") as caught:
+        made.open("push")
+    assert not isinstance(caught.value, StoreUnavailable)
+    assert "s3cret" not in str(caught.value) + made.describe()
+
+
+def test_a_connector_does_not_cross_a_fork(connector: MongoConnector) -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            connector.counts("q")
+            answer = "no error"
+        except StoreError as error:
+            answer = str(error)
+        os.write(writer, answer.encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    answer = os.read(reader, 1000).decode()
+    os.close(reader), os.close(writer)
+    assert "after a fork, make a connector of its own" in answer
+
+
+def test_a_stand_alone_server_and_a_weak_concern_are_named(alone: mongod.Cluster) -> None:
+    made = MongoConnector(alone.at("warned"), write_concern="acknowledged")
+    made.open("look")
+    warnings = " ".join(made.warnings())
+    made.close()
+    assert "stand-alone server" in warnings
+    assert "write concern 'acknowledged' only" in warnings
+
+
+# Addresses
+
+
+def test_the_database_comes_from_the_path() -> None:
+    assert [a.database for a in addresses("mongodb://a/shop?replicaSet=x", None, None)] == ["shop"]
+    assert [a.database for a in addresses("mongodb+srv://a.example", None, None)] == ["garrison"]
+    assert [a.database for a in addresses("mongodb://a/shop", None, "mine")] == ["mine"]
+
+
+def test_nodes_may_be_mappings() -> None:
+    node = {
+        "host": ["a", "b:7"],
+        "port": 5,
+        "username": "u",
+        "password": "p/:@",
+        "replica_set": "rs",
+        "tls": True,
+    }
+    [address] = addresses(None, [node], None)
+    assert address.url == "mongodb://u:p%2F%3A%40@a:5,b:7/?replicaSet=rs&tls=true"
+    assert address.shown == "mongodb://a:5,b:7/garrison"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({}, "either url or nodes"),
+        ({"url": "mongodb://a", "nodes": ["mongodb://b"]}, "either url or nodes"),
+        ({"url": "redis://a:pw@b"}, "a node is 'redis://…'"),
+        ({"url": "mongodb:///db"}, "names no host"),
+        ({"nodes": [{"hots": "a"}]}, 'no field "hots". Did you mean "host"?'),
+        ({"nodes": [{"port": 0}]}, "port is 0"),
+        ({"url": "mongodb://a", "write_concern": "two"}, "write_concern is 'two'"),
+        ({"url": "mongodb://a", "timeout": 0}, "timeout is 0"),
+        ({"url": "mongodb://a", "prefix": "$x"}, "prefix is '$x'"),
+    ],
+)
+def test_what_is_wrong_with_the_options_is_said(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        MongoConnector(**options)
+    assert problem in str(caught.value)
+
+
+def test_the_typed_helper_makes_the_choice() -> None:
+    use = Mongo("mongodb://a", timeout=3)
+    assert use.name == "mongo"
+    assert MongoConnector(**use.options).describe() == "mongodb://a/garrison"
+
+
+# Faults between two writes
+
+
+class Cut(Exception):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("servers", ["one", "alone"])
+def test_a_worker_killed_between_claim_and_removal_costs_nothing(
+    servers: str, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster: mongod.Cluster = request.getfixturevalue(servers)
+    made = MongoConnector(cluster.at(name), timeout=10)
+    made.open("lease")
+    push(made, *(b"%d" % n for n in range(10)))
+    made.join("q", "dies", Terms())
+    made.join("q", "lives", Terms())
+    node = made._nodes[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(node, "_confirm", lambda *_: (_ for _ in ()).throw(Cut()))
+        with pytest.raises(Cut):
+            made.exchange("q", "dies", 1, 1, [], 5, MIB)
+    # Half a claim: five tasks stand in the document and among the waiting. Nobody else gets them.
+    taken = made.exchange("q", "lives", 1, 1, [], 10, MIB)
+    assert [d.payload for d in taken.deliveries] == [b"5", b"6", b"7", b"8", b"9"]
+    made.release("q", "dies", [], {}, close=True)
+    taken = made.exchange("q", "lives", 2, 6, [Done(1, 5)], 10, MIB)
+    assert [d[1:3] for d in taken.deliveries] == [(b"%d" % n, 0) for n in range(5)]
+    made.exchange("q", "lives", 3, 11, [Done(6, 10)], 10, MIB)
+    assert made.counts("q")[:4] == (0, 0, 0, 0)
+    made.close()
+
+
+@pytest.mark.parametrize("servers", ["one", "alone"])
+@pytest.mark.parametrize("step", ["copies", "removal"])
+def test_a_giving_back_cut_off_at_any_step_is_repaired_by_its_repeat(
+    servers: str,
+    step: str,
+    name: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster: mongod.Cluster = request.getfixturevalue(servers)
+    made = MongoConnector(cluster.at(name), timeout=10)
+    made.open("lease")
+    push(made, b"a", b"b", b"c")
+    made.join("q", "dies", Terms(poison_delays=(0,)))
+    made.exchange("q", "dies", 1, 1, [], 3, MIB)
+    node = made._nodes[0]
+    with monkeypatch.context() as patch:
+        store, verb = (
+            (node._tasks, "insert_many") if step == "copies" else (node._tasks, "delete_many")
+        )
+        whole = getattr(store, verb)
+
+        def cut(*args: Any, **options: Any) -> None:
+            whole(*args, **options)
+            raise Cut
+
+        patch.setattr(store, verb, cut)
+        with pytest.raises(Cut):
+            made.release("q", "dies", [], {1: b"why"}, close=True)
+    made.release("q", "dies", [], {1: b"why"}, close=True)
+    made.join("q", "lives", Terms())
+    taken = made.exchange("q", "lives", 1, 1, [], 10, MIB)
+    assert [d[1:4] for d in taken.deliveries] == [
+        (b"a", 1, b"why"),
+        (b"b", 0, None),
+        (b"c", 0, None),
+    ]
+    made.close()
+
+
+def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
+    connector: MongoConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(connector, b"old", b"old too", b"new")
+    for consumer in ("slow", "quick"):
+        connector.join("q", consumer, Terms())
+    node = connector._nodes[0]
+    whole, first = node._ready, []
+
+    def slow(*args: Any, **options: Any) -> Any:
+        found = whole(*args, **options)
+        if not first:
+            first.append(True)
+            # While "slow" sits between reading and claiming, "quick" takes two, finishes and forgets them.
+            connector.exchange("q", "quick", 1, 1, [], 2, MIB)
+            connector.exchange("q", "quick", 2, 3, [Done(1, 2)], 0, MIB)
+        return found
+
+    monkeypatch.setattr(node, "_ready", slow)
+    taken = connector.exchange("q", "slow", 1, 1, [], 3, MIB)
+    assert [(d.receipt, d.payload) for d in taken.deliveries] == [(1, b"new")]
+    assert connector.counts("q")[:3] == (0, 0, 1)
+
+
+def test_many_consumers_at_once_run_each_task_once(one: mongod.Cluster, name: str) -> None:
+    first = MongoConnector(one.at(name), timeout=20)
+    first.open("lease")
+    push(first, *(b"%d" % n for n in range(600)))
+    ran: list[bytes] = []
+
+    def work(number: int) -> None:
+        mine = MongoConnector(one.at(name), timeout=20)
+        mine.open("lease")
+        mine.join("q", f"c{number}", Terms())
+        turn, base, done, limit = 0, 1, [], 1 if number % 2 else 7
+        while True:
+            turn += 1
+            taken = mine.exchange("q", f"c{number}", turn, base, done, limit, MIB)
+            if not taken.deliveries and first.counts("q").ready == 0:
+                break
+            ran.extend(d.payload for d in taken.deliveries)
+            done = [Done(base, base + len(taken.deliveries) - 1)] if taken.deliveries else []
+            base += len(taken.deliveries)
+        mine.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(int, ran)) == list(range(600))
+    assert first.counts("q")[:3] == (0, 0, 0)
+    first.close()
+
+
+def test_acknowledged_pushes_survive_a_kill_of_mongod(one: mongod.Cluster, name: str) -> None:
+    made = MongoConnector(one.at(name), timeout=20)
+    made.open("push")
+    for n in range(20):
+        push(made, b"%d" % n)
+    server = one.members[0]
+    server.kill()
+    server.start()
+    one.primary()
+    assert made.counts("q").ready == 20
+    made.close()
+
+
+def test_a_step_down_reaches_the_caller_as_nothing_worse_than_try_again(
+    one: mongod.Cluster, name: str
+) -> None:
+    made = MongoConnector(one.at(name), timeout=15)
+    made.open("push")
+    push(made, b"before")
+    with one.primary().client() as client:
+        client.admin.command({"replSetStepDown": 2, "force": True})
+    for token in ("x", "y"):
+        for _ in range(20):
+            try:
+                made.push("q", [b"after"], priority=1, token=token)
+                break
+            except StoreUnavailable:
+                time.sleep(0.2)
+    assert made.counts("q").ready == 3
+    made.close()
+
+
+def test_a_fenced_consumer_is_told_so_in_words(connector: MongoConnector) -> None:
+    connector.join("q", "me", Terms())
+    connector.release("q", "me", [], {}, close=True)
+    with pytest.raises(
+        Fenced, match="consumer me of 'q' was closed or taken for dead; join under a new name"
+    ):
+        connector.join("q", "me", Terms())
+    with pytest.raises(Fenced, match="consumer nobody of 'q' is unknown here; join first"):
+        connector.exchange("q", "nobody", 1, 1, [], 1, MIB)
