@@ -84,10 +84,27 @@ def call(folder: str, topic: str, names: Iterable[str]) -> None:
 def sweep(folder: str) -> None:
     """Remove the FIFOs of processes that are gone."""
     for name in os.listdir(folder):
+        path = os.path.join(folder, name)
         if not name.startswith("."):
-            fd = _writer(os.path.join(folder, name))
+            fd = _writer(path)
             if fd is not None:
                 os.close(fd)
+        elif _age(path) > 60:
+            _remove(path)  # its maker was killed before it had a reader
+
+
+def _age(path: str) -> float:
+    try:
+        return time.time() - os.lstat(path).st_ctime
+    except OSError:
+        return 0.0  # it has its name by now
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
 
 
 def _writer(path: str) -> int | None:
@@ -96,8 +113,5 @@ def _writer(path: str) -> int | None:
         return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENXIO:
-            try:
-                os.unlink(path)
-            except OSError:
-                pass
+            _remove(path)
         return None
