@@ -205,6 +205,8 @@ class Keeper:
                 ward.dead = message
             elif ward is None:
                 self._released.append(message["dead"])
+        elif "count" in message:
+            self._count(message["count"])
         elif "bye" in message:
             self._gone = True
 
@@ -218,6 +220,18 @@ class Keeper:
         ward = self.wards[name] = Ward(name, Path(message["path"]), fds[0], message["spec"], store)
         # Its lease may be shorter than those by which the next renewal was planned.
         store.renew_at = min(store.renew_at, time.monotonic() + ward.lease / RENEWALS)
+
+    def _count(self, name: str) -> None:
+        """The supervisor wonders whether more workers would help."""
+        ward = self.wards.get(name)
+        if ward is None:
+            return
+        queue_name = ward.spec["queue"]
+
+        def job(connector: Connector) -> None:
+            self._send({"backlog": name, "ready": connector.counts(queue_name).ready})
+
+        ward.store.ask(("count", queue_name), job)
 
     def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):

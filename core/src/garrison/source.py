@@ -25,6 +25,9 @@ from garrison.errors import Control, Fenced, Respawn, Stop, StoreUnavailable
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
 _NEVER = 1 << 62
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+_WEIGH_NS = 1_000_000
+"""Nanoseconds between two readings of the own memory: a reading costs some 2 µs, so 0.2 % where a limit is set."""
 
 
 class Source:
@@ -61,7 +64,17 @@ class Source:
         self._backs: list[Back] = []
         self._check = True
         """Whether anything but starting the next delivery may be due."""
-        self._lease_until = 0
+        self._look_by = 0
+        """When, on the boot clock, more must be looked at than the next delivery: lease, settlement, memory."""
+        self._memory_by = _NEVER
+        self._statm = -1
+        if self.words[page.MEMORY]:
+            self._memory_by, self._statm = (
+                0,
+                os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC),
+            )
+        self.too_large = 0
+        """Resident memory in bytes that was found above the limit; 0: it was not."""
         self._tasks = 0
         self._most = self.config.max_tasks_per_run or _NEVER
         self._next_due: float | None = None
@@ -84,7 +97,7 @@ class Source:
                 self._give_up_thread(*self._stuck.popleft())
             if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
                 at = _clock(_BOOT)
-                if at < self._lease_until and (at < self._settle_by or not self._settle_by):
+                if at < self._look_by:
                     attempt = self._start(at)
                     if attempt is not None:
                         return attempt
@@ -152,6 +165,8 @@ class Source:
         self._check = False
         words = self.words
         words[page.TASKS] = self._tasks
+        if self._statm >= 0 and page.now() >= self._memory_by:
+            self._weigh()
         if self._tasks >= self._most:
             self.respawn = True
         if self._pending or self._backs or (self._settle_by and page.now() >= self._settle_by):
@@ -163,8 +178,8 @@ class Source:
         if not self._free:
             return False
         if self._batch:
-            self._lease_until = words[page.LEASE_UNTIL]
-            if page.now() >= self._lease_until:
+            self._look_ahead()
+            if page.now() >= words[page.LEASE_UNTIL]:
                 self._late()
                 return True
             return not self._must_wait_alone() or bool(self._backs)
@@ -175,6 +190,18 @@ class Source:
         if self.burst and not self._busy and self._burst_over():
             self.ended = True
         return False
+
+    def _look_ahead(self) -> None:
+        self._look_by = min(
+            self.words[page.LEASE_UNTIL], self._settle_by or _NEVER, self._memory_by
+        )
+
+    def _weigh(self) -> None:
+        """Between two tasks: over the limit, this process ends and another takes its place."""
+        used = int(os.pread(self._statm, 64, 0).split()[1]) * _PAGE_SIZE
+        self._memory_by = page.now() + _WEIGH_NS
+        if used > self.words[page.MEMORY]:
+            self.too_large, self.respawn = used, True
 
     def _wind_down(self) -> bool:
         """Give back what has not started; sets `ended` once nothing runs, is unsettled or leased."""
@@ -260,6 +287,7 @@ class Source:
     def _note_done(self, number: int) -> None:
         if not self._settle_by:
             self._settle_by = page.now() + self._settle_ns
+            self._look_by = min(self._look_by, self._settle_by)
             self._done_first = self._done_last = number
         elif number == self._done_last + 1:
             self._done_last = number
@@ -346,7 +374,7 @@ class Source:
         self._batch.extend(taken.deliveries)
         self.lease.next = taken.deliveries[-1].receipt + 1
         self.words[page.LAST] = self.lease.next - 1
-        self._lease_until = self.words[page.LEASE_UNTIL]
+        self._look_ahead()
         if len(self._batch) > len(self._free):
             # Something will wait behind something: the keeper must look in time, should that be slow.
             wanted = page.now() + min(self._give_back_ns or _NEVER, self._settle_ns)

@@ -26,7 +26,7 @@ from garrison.errors import ConfigError, GarrisonError, StoreUnavailable
 from garrison.page import Page
 from garrison.registry import Registry
 from garrison.source import Source
-from garrison.supervisor import targets
+from garrison.supervisor import memory, targets
 from garrison.taking import Desk
 
 FIRST_CONNECTION = 10.0
@@ -109,7 +109,8 @@ def _run(setup: Setup, report: Reporter) -> int:
     runtime.desk.close()
     connector.close()
     parts.broker.close()
-    report(ended=_how(source, sheet), tasks=sheet.words[page.TASKS])
+    why = memory.in_words(source.too_large, sheet.words[page.MEMORY]) if source.too_large else ""
+    report(ended=_how(source, sheet), why=why, tasks=sheet.words[page.TASKS])
     return exits.OK
 
 
@@ -154,6 +155,8 @@ def _no_worker_any_more(sheet: Page, source: Source) -> None:
 
 
 def _how(source: Source, sheet: Page) -> str:
+    if source.too_large:
+        return "memory"
     if source.stop_all:
         return "stop"
     if sheet.words[page.ORDERS]:

@@ -34,6 +34,8 @@ class Keeping:
         self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._served: dict[str, tuple[dict[str, Any], int]] = {}
         self._dead: dict[str, dict[str, Any]] = {}
+        self.backlogs: dict[str, int] = {}
+        """Worker -> tasks that are ready in its queue, as asked for by `ask_backlog`."""
         self.channel: socket.socket | None = None
         self.pid, self.pidfd = 0, -1
         self._heard = 0.0
@@ -75,6 +77,10 @@ class Keeping:
         self._send(self._dead[name])
         return True
 
+    def ask_backlog(self, name: str) -> None:
+        """Ask how many tasks are ready in the queue of a worker; the answer comes into `backlogs`."""
+        self._send({"count": name})
+
     @property
     def unacknowledged(self) -> int:
         """Deaths that the keeper has not dealt with yet."""
@@ -97,6 +103,8 @@ class Keeping:
                 break
             self._heard = time.monotonic()
             message = json.loads(data)
+            if "backlog" in message:
+                self.backlogs[message["backlog"]] = message["ready"]
             if "released" in message:
                 name = message["released"]
                 self._dead.pop(name, None)

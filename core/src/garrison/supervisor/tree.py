@@ -22,9 +22,12 @@ from garrison.descendants import Descendants, end_group
 from garrison.errors import GarrisonError
 from garrison.page import Page
 from garrison.registry import registry
-from garrison.supervisor import child, process
+from garrison.supervisor import child, ends, process
+from garrison.supervisor.care import Care
+from garrison.supervisor.ends import End
 from garrison.supervisor.keeping import Keeping
-from garrison.supervisor.strikes import WorkerView, crash_note
+from garrison.supervisor.members import Child, Group
+from garrison.supervisor.memory import parse_size
 from garrison.supervisor.targets import Target, parse
 
 SAME_SIGNAL = 1.0
@@ -49,6 +52,12 @@ class Supervisor:
         tick: float = 1.0,
         crash_backoff: tuple[float, float] = (1.0, 60.0),
         give_up: int = 5,
+        max_memory: int | str | None = None,
+        memory_factor: float = 1.5,
+        scale_down: float = 30.0,
+        preload: bool = False,
+        reload: bool = False,
+        heartbeat: str | None = None,
     ) -> None:
         number = (workers, workers) if isinstance(workers, int) else workers
         names = [targets] if isinstance(targets, str) else targets
@@ -56,12 +65,16 @@ class Supervisor:
         self.burst, self.stop_timeout, self.tick = burst, stop_timeout, tick
         self.app_dir = os.path.abspath(app_dir)
         self.crash_backoff, self.give_up = crash_backoff, give_up
+        self.max_memory = parse_size(max_memory) if isinstance(max_memory, str) else max_memory
+        self.memory_factor, self.scale_down = memory_factor, scale_down
+        self.preload, self.reload, self.heartbeat = preload, reload, heartbeat
         self.children: dict[str, Child] = {}
         self.exit_code = exits.OK
         self.dead_letters = 0
         """How many its workers have made."""
         self._count = 0
         self._stopping: float | None = None
+        self._quiet = self._again = False
         self._deadline: float | None = None
         self._poll = select.poll()
         self._fds: dict[int, Callable[[], None]] = {}
@@ -73,8 +86,10 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until all has ended; the exit code is one of `garrison.exits`."""
+        log.configure()
         signals = self._take_signals()
         self.tree = page.make_tree()
+        self.care = Care(self)
         self.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.descendants.adopt()
         self.keeping = Keeping(self._own_fds, tag=self.descendants.tag)
@@ -87,14 +102,21 @@ class Supervisor:
         finally:
             self._end()
             signals()
+        if self._again and self.exit_code in (exits.OK, exits.KILLED):
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
         return self.exit_code
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has begun."""
+        return self._stopping is not None
 
     def _turn(self) -> None:
         """One turn of the loop: start what is missing, strike what is late, sleep, deal with what woke us."""
         now = time.monotonic()
         self.keeping.look(now)
         self._fill(now)
-        wake = min(now + self.tick, self._watch(), self.keeping.patience)
+        wake = min(self.care.look(now), self._watch(), self.keeping.patience)
         if self._deadline is not None:
             wake = min(wake, self._deadline)
         for group in self.groups:
@@ -114,6 +136,10 @@ class Supervisor:
                 handler()
         for name in self.keeping.receive():
             self._forget(name)
+        while self.keeping.backlogs:
+            name, tasks = self.keeping.backlogs.popitem()
+            if name in self.children:
+                self.care.backlog(self.children[name].group, tasks)
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._kill_what_runs()
 
@@ -134,6 +160,7 @@ class Supervisor:
         self.descendants.let_go()
         if self.burst and self.dead_letters and self.exit_code == exits.OK:
             self.exit_code = exits.BAD
+        self.care.end()
         page.remove_tree(self.tree)
         log.event(logging.INFO, "supervisor.stopped", exit_code=self.exit_code)
 
@@ -167,14 +194,25 @@ class Supervisor:
 
     def _signalled(self, fd: int) -> None:
         for number in os.read(fd, 1024):
-            if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop(signal.Signals(number).name)
+            elif number == signal.SIGHUP:
+                self._hang_up()
             elif number == signal.SIGCHLD:
                 self._look_at_descendants()
             elif number == signal.SIGUSR1:
                 self._stacks()
             elif number == signal.SIGUSR2:
+                self._quiet = True
                 self._order(page.QUIET)
+
+    def _hang_up(self) -> None:
+        """SIGHUP: on a terminal the end; else new code: this process and its children are executed anew."""
+        if os.isatty(0):
+            self.stop("SIGHUP")
+        else:
+            self._again = True
+            self.stop("SIGHUP: to be executed anew")
 
     def _look_at_descendants(self) -> None:
         known = [item.pid for item in self.children.values()]
@@ -187,14 +225,16 @@ class Supervisor:
             log.event(logging.INFO, "supervisor.stopping", reason=why, timeout=self.stop_timeout)
             self._stopping, self._deadline = now, now + self.stop_timeout
             self._order(page.STOP)
+            self.care.stopping()
         elif now - self._stopping >= SAME_SIGNAL:
             self._deadline = now
 
     def _order(self, order: int) -> None:
         for item in self.children.values():
-            self._order_one(item, order)
+            self.order(item, order)
 
-    def _order_one(self, item: Child, order: int) -> None:
+    def order(self, item: Child, order: int) -> None:
+        """Give one worker an order through its page, and wake it."""
         item.page.words[page.ORDERS] |= order
         with contextlib.suppress(BlockingIOError):
             os.eventfd_write(item.wake, 1)
@@ -219,7 +259,7 @@ class Supervisor:
     # Starting
 
     def _wanted(self, group: Group) -> bool:
-        if group.over or self._stopping is not None or len(group.children) >= group.low:
+        if group.over or self._stopping is not None or len(group.children) >= group.size:
             return False
         # One worker goes ahead: the others start when it has said what it found.
         return group.proven or not group.children or any(item.spec for item in group.children)
@@ -233,6 +273,7 @@ class Supervisor:
         self._count += 1
         name = f"w{self._count}"
         sheet = Page(self.tree / f"{name}.page", create=True)
+        sheet.words[page.MEMORY] = self.max_memory or 0
         sheet.words[page.WATCHING] = page.now() + int(self.tick * 1e9)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
@@ -250,6 +291,7 @@ class Supervisor:
         theirs.close()
         item = Child(name, group, sheet, pid, pidfd, ours, wake)
         self.children[name] = item
+        self.care.changed = True
         group.children.append(item)
         self._register(pidfd, lambda: self._reap(item))
         self._register(ours.fileno(), lambda: self._hear(item))
@@ -281,13 +323,15 @@ class Supervisor:
             elif "configured" in message:
                 self._configured(item, message)
             elif "ready" in message:
-                item.ready = item.group.proven = True
+                item.ready = item.group.proven = self.care.changed = True
                 item.group.failures = 0
                 item.group.first_error = ""
                 if self._stopping is not None:
-                    self._order_one(item, page.STOP)
+                    self.order(item, page.STOP)
+                elif self._quiet:
+                    self.order(item, page.QUIET)
             elif "ended" in message:
-                item.ended = message["ended"]
+                item.ended, item.why = message["ended"], message.get("why", "")
             elif "failed" in message:
                 item.failed = message["failed"]
 
@@ -314,7 +358,7 @@ class Supervisor:
             parts = item.spec["parts"]
             log.event(
                 logging.INFO, "supervisor.started", garrison=__version__, pid=os.getpid(), target=group.label,
-                queue=item.spec["queue"], workers=group.low, **parts, plugins=message["plugins"],
+                queue=item.spec["queue"], workers=group.size, **parts, plugins=message["plugins"],
             )  # fmt: skip
 
     # Striking
@@ -352,61 +396,33 @@ class Supervisor:
         item.group.children.remove(item)
         self._deaths.append(item)
         self._look_at_descendants()
-        self._judge_end(item, status)
-        if not self.keeping.bury(item.name, **self._post_mortem(item, status)):
+        self.care.changed = True
+        end = ends.judge(item, status, status == -signal.SIGKILL and self.care.kills.another())
+        self._follow(item, end)
+        if not self.keeping.bury(item.name, **ends.post_mortem(item, status, end)):
             self._forget(item.name)
 
-    def _post_mortem(self, item: Child, status: int) -> dict[str, Any]:
-        if item.stopped or item.ended is not None:
-            return {"interrupted": True}
-        if item.view.struck:
-            return {"notes": {str(number): note for number, note in item.view.struck.items()}}
-        return {"note": crash_note(item.view, status)}
-
-    def _judge_end(self, item: Child, status: int) -> None:
+    def _follow(self, item: Child, end: End) -> None:
         """What follows an end: another worker, a pause before it, or the end of all."""
         group = item.group
         self.dead_letters += item.page.words[page.DEAD_LETTERS]
-        fields: dict[str, Any] = {
-            "worker": item.pid,
-            "target": group.label,
-            "tasks": item.page.words[page.TASKS],
-        }
-        if item.ended in ("stop", "burst"):
-            log.event(logging.INFO, "worker.stopped", reason=item.ended, **fields)
-            if item.ended == "stop" and not group.over:
+        if end.kind == "start":
+            if self._stopping is None:
+                self._failed_start(item, end)
+            return
+        fields = {"worker": item.pid, "target": group.label, "tasks": item.page.words[page.TASKS]}
+        log.event(end.level, end.event, None, reason=end.reason, **fields)
+        group.ends[end.kind] += 1
+        group.last_end = end.reason
+        if end.kind in ("stop", "burst"):
+            if end.kind == "stop" and not group.over:
                 for other in group.children:
-                    self._order_one(other, page.STOP)
+                    self.order(other, page.STOP)
             group.over = True
-        elif item.ended is not None:
-            event = "worker.stopped" if item.ended == "ordered" else "worker.recycled"
-            log.event(logging.INFO, event, reason=item.ended, **fields)
-        elif item.stopped:
-            log.event(
-                logging.WARNING,
-                "worker.stopped",
-                reason="killed at the end of the stop timeout",
-                **fields,
-            )
-        elif item.view.struck:
-            log.event(
-                logging.WARNING,
-                "worker.crashed",
-                reason="killed for a task past its limit",
-                **fields,
-            )
-        elif item.ready:
-            log.event(logging.ERROR, "worker.crashed", reason=process.in_words(status), **fields)
-        elif self._stopping is None:
-            self._failed_start(item, status)
 
-    def _failed_start(self, item: Child, status: int) -> None:
+    def _failed_start(self, item: Child, end: End) -> None:
         group, failed = item.group, item.failed
-        text = (
-            failed["text"]
-            if failed
-            else f"it ended before it was ready: {process.in_words(status)}"
-        )
+        text = failed["text"] if failed else f"it ended before it was ready: {end.reason}"
         if failed and not group.proven:
             self._give_up(failed["code"], text)
             return

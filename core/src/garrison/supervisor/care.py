@@ -1,0 +1,150 @@
+"""What the supervisor does at every tick besides striking: memory, scaling, and signs of life."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from garrison import __version__, log, page
+from garrison.supervisor import heartbeat, memory, process
+from garrison.supervisor.members import Child, Group
+
+if TYPE_CHECKING:
+    from garrison.supervisor.tree import Supervisor
+
+CLOSE_LOOK = 0.1
+"""Seconds between two readings of memory while a worker is above its limit."""
+
+
+class Care:
+    """The duties of a tick. `look` does what is due and returns when it wants to look again (monotonic time)."""
+
+    def __init__(self, tree: Supervisor) -> None:
+        self._tree = tree
+        self._notify = heartbeat.Notify()
+        self._heart = heartbeat.Heartbeat(tree.heartbeat) if tree.heartbeat else None
+        self.kills = memory.Kills()
+        self._tick_at = self._memory_at = 0.0
+        self.changed = True
+        """Whether the roster must be written again."""
+
+    def look(self, now: float) -> float:
+        """Do what is due."""
+        tree = self._tree
+        if tree.max_memory and now >= self._memory_at:
+            near = [self._weigh(item, tree.max_memory) for item in list(tree.children.values())]
+            self._memory_at = now + (min(CLOSE_LOOK, tree.tick) if any(near) else tree.tick)
+        if now >= self._tick_at:
+            self._tick_at = now + tree.tick
+            self._scale(now)
+            self._live()
+        if self.changed:
+            self.changed = False
+            heartbeat.write(tree.tree / heartbeat.ROSTER, self._roster())
+        return min(self._tick_at, self._memory_at) if tree.max_memory else self._tick_at
+
+    def stopping(self) -> None:
+        """The tree has begun to end."""
+        self._notify.stopping()
+        self._live()
+
+    def end(self) -> None:
+        """The tree has ended."""
+        if self._heart is not None:
+            self._heart.end()
+
+    # Memory
+
+    def _weigh(self, item: Child, limit: int) -> bool:
+        """Recycle a worker that is above the limit, kill one above the hard limit; whether it is above."""
+        used = process.resident(item.pid) or 0
+        if used <= limit:
+            return False
+        hard = int(limit * self._tree.memory_factor)
+        if used > hard and item.fatal is None:
+            item.fatal = {
+                "kind": "memory",
+                "reason": memory.in_words(used, hard),
+                "rss": used,
+                "rung": "SIGKILL",
+            }
+            process.send(item.pidfd, signal.SIGKILL)
+        elif item.recycle is None and item.ready:
+            item.recycle = memory.in_words(used, limit)
+            self._tree.order(item, page.STOP)
+        return True
+
+    # Scaling
+
+    def _scale(self, now: float) -> None:
+        for group in self._tree.groups:
+            if group.high == group.low or group.over:
+                continue
+            busy = [item for item in group.children if item.busy(now)]
+            if len(busy) == len(group.children) and busy and group.size < group.high:
+                self._tree.keeping.ask_backlog(busy[0].name)
+            idle = [
+                item
+                for item in group.children
+                if now - item.idle_since >= self._tree.scale_down and item.ready
+            ]
+            if idle and group.size > group.low and not any(item.recycle for item in group.children):
+                group.size -= 1
+                item = min(idle, key=lambda one: one.idle_since)
+                item.recycle = f"idle for {now - item.idle_since:.0f} s"
+                self._tree.order(item, page.STOP)
+
+    def backlog(self, group: Group, ready: int) -> None:
+        """Tasks wait and all workers of the group are busy: start as many again, up to its most."""
+        if ready > 0 and group.size < group.high:
+            before, group.size = (
+                group.size,
+                min(group.high, group.size + min(ready, max(1, group.size))),
+            )
+            log.event(
+                logging.INFO,
+                "supervisor.scaled",
+                target=group.label,
+                workers=group.size,
+                was=before,
+                ready=ready,
+            )
+
+    # Signs of life
+
+    def _live(self) -> None:
+        tree = self._tree
+        ready = sum(item.ready for item in tree.children.values())
+        wanted = sum(group.size for group in tree.groups if not group.over)
+        if all(group.proven for group in tree.groups):
+            self._notify.ready()
+        self._notify.alive()
+        if self._heart is not None:
+            try:
+                self._heart.beat(ready, wanted, stopping=tree.stopping)
+            except OSError as error:
+                log.event(
+                    logging.ERROR,
+                    "supervisor.heartbeat",
+                    error=str(error),
+                    path=str(self._heart.path),
+                )
+
+    def _roster(self) -> dict[str, Any]:
+        """What the pages do not tell: who belongs to which target, and how those before them ended."""
+        tree, started = self._tree, time.time() - time.monotonic()
+        return {
+            "garrison": __version__,
+            "targets": [
+                {"label": group.label, "low": group.low, "high": group.high, "size": group.size,
+                 "ends": dict(group.ends), "last_end": group.last_end}
+                for group in tree.groups
+            ],
+            "workers": [
+                {"name": item.name, "pid": item.pid, "target": item.group.label, "ready": item.ready,
+                 "queue": item.spec["queue"] if item.spec else None, "started": round(started + item.started, 3)}
+                for item in tree.children.values()
+            ],
+        }  # fmt: skip

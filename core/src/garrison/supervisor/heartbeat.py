@@ -1,0 +1,86 @@
+"""Signs of life for others: the heartbeat file, systemd's notifications, and the roster that `garrison workers` reads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from garrison.errors import ConfigError
+
+ROSTER = "tree.json"
+"""Name of the roster in a tree's folder."""
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Replace `path` by `record`, at once: a reader sees the old one or the new one."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(record))
+    os.replace(part, path)
+
+
+class Heartbeat:
+    """The file that `garrison health` reads: written at every tick, removed at the end."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(os.path.abspath(path))
+        try:
+            self.beat(0, 0, stopping=False)
+        except OSError as error:
+            raise ConfigError(
+                f"the heartbeat file {str(self.path)!r} cannot be written: {error.strerror}; name one in a folder "
+                "that exists and that this user may write to"
+            ) from None
+
+    def beat(self, ready: int, wanted: int, *, stopping: bool) -> None:
+        """Say that the supervisor lives now, and how many of its workers are ready."""
+        record = {
+            "pid": os.getpid(),
+            "boot": time.clock_gettime(time.CLOCK_BOOTTIME),
+            "ready": ready,
+        }
+        write(self.path, {**record, "wanted": wanted, "stopping": stopping})
+
+    def end(self) -> None:
+        """The supervisor ends."""
+        self.path.unlink(missing_ok=True)
+
+
+class Notify:
+    """systemd's `Type=notify` and its watchdog; does nothing where NOTIFY_SOCKET is not set."""
+
+    def __init__(self) -> None:
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
+        if self._address.startswith("@"):
+            self._address = "\0" + self._address[1:]
+        self._ready = False
+        self.watchdog = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(
+            os.getpid()
+        ) and bool(os.environ.get("WATCHDOG_USEC"))
+
+    def ready(self) -> None:
+        """All targets have a worker that is ready; said once."""
+        if not self._ready:
+            self._ready = True
+            self._say("READY=1")
+
+    def stopping(self) -> None:
+        """The tree ends."""
+        self._say("STOPPING=1")
+
+    def alive(self) -> None:
+        """The loop turns."""
+        if self.watchdog:
+            self._say("WATCHDOG=1")
+
+    def _say(self, words: str) -> None:
+        if self._address:
+            with (
+                contextlib.suppress(OSError),
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker,
+            ):
+                speaker.sendto(words.encode(), self._address)
