@@ -70,7 +70,7 @@ class Back(NamedTuple):
 
 
 class Again(NamedTuple):
-    """A new try: `payload` replaces the old one, count starts anew, the note ends; due in `delay` seconds."""
+    """A new try: `payload` replaces the old one, count starts anew, note and parking end; due in `delay` seconds."""
 
     receipt: int
     payload: bytes
@@ -104,10 +104,12 @@ class Taken(NamedTuple):
     """The answer of an exchange."""
 
     lost: Sequence[int] = ()
-    """Receipts that the settlements named and this consumer does not hold (any more); nothing was done for them."""
+    """Receipts that the settlements named and this consumer does not hold (any more); nothing was done for them.
+    One that `release` settled for this same consumer is not lost when it is settled again."""
     deliveries: Sequence[Delivery] = ()
     next_due: float | None = None
-    """Seconds until a delayed task is due or another consumer overdue, whichever is first; None: nothing is known."""
+    """Seconds until a delayed task is due or another consumer overdue, whichever is first; None: nothing is known.
+    Promised where nothing was leased: only then does anyone wait for it."""
     board: int = 0
     """Version of the queue's notice board."""
 
@@ -223,7 +225,7 @@ class Connector(Protocol):
 
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
         """Make `consumer` known, with a lease from now. On a living consumer nothing changes; on one that was closed
-        or fenced: `Fenced`.
+        or fenced: `Fenced`. Applies the gap rule first, so that a newcomer is not given the gap.
         """
 
     def renew(
@@ -253,7 +255,7 @@ class Connector(Protocol):
         consumer that is unknown, closed or fenced: `Fenced`, no effect. `holds_nothing` says that the worker holds no
         receipt beyond those it settles here: what the store still lists for it goes back in front first. The batch ends
         before `max_bytes` of payload, but has at least one. The first delivery taken back from an overdue consumer
-        fences it for good; its deliveries return in front with count + 1. A paused queue leases nothing. If nothing
+        fences it for good (also one that holds nothing); its deliveries return in front with count + 1. A paused queue leases nothing. If nothing
         was leased and `limit` > 0, the consumer is registered for a wake-up in the same step. Never blocks.
         """
 
@@ -268,7 +270,7 @@ class Connector(Protocol):
         close: bool = False,
     ) -> None:
         """For a consumer that cannot speak for itself: settle `done`, then give back everything else it holds, or of
-        that only what lies in `only`. A suspect goes back with count + 1, due after the poison delay of that count
+        that only what lies in `only` (a span of receipts that never were: nothing). A suspect goes back with count + 1, due after the poison delay of that count
         (delay 0: in front), with its bytes as note (empty bytes: the old note stays); all others as `Back`.
 
         `close` ends the consumer and leaves a tombstone that outlives any late request (also for one that was

@@ -67,7 +67,10 @@ def configure(style: str = "auto", level: str = "INFO") -> None:
 
     Steps back where the application has configured the root logger itself.
     """
-    if style == "off" or logging.getLogger().handlers:
+    if logging.getLogger().handlers:
+        return
+    if style == "off":
+        logging.getLogger().addHandler(logging.NullHandler())
         return
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"

@@ -125,7 +125,7 @@ class Bench:
             _finish(lambda: answer)
 
     def _hooks(self, name: str) -> list[Callable[..., Any]]:
-        return [_fitted(call) for _, call in self._registry.hooks(name)]
+        return [call for _, call in self._registry.hooks(name)]
 
     def _tell(self, name: str) -> None:
         for told in self._hooks(name):
@@ -159,12 +159,6 @@ def _untold(settlement: Settlement) -> Outcome:
     if isinstance(settlement, Dead):
         return Outcome(outcomes.UNREADABLE, text=settlement.reason.decode())
     return Outcome(outcomes.EXPIRED)
-
-
-def _fitted(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook as pluggy would call it: with as many of the arguments as it names."""
-    wanted = len(inspect.signature(call).parameters)
-    return lambda *args: call(*args[:wanted])
 
 
 def _finish(make: Callable[[], Any]) -> None:
