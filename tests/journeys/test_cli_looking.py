@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 
 CRAWL = '''
 from typing import Annotated
@@ -41,8 +43,6 @@ def test_looking_creates_nothing(cli):
         "queues --json",
         "dead",
         "dead list --group",
-        "plugins",
-        "config hello",
         "check hello --connect",
     ):
         assert cli(*line.split()).code == 0, line
@@ -118,9 +118,10 @@ def test_a_dead_letter_is_listed_grouped_shown_and_replayed(cli):
     assert document["kwargs"] == {"number": 7} and document["queue"] == "hello"
 
     dry = cli("dead", "replay", "hello", "--dry-run")
-    assert "would replay 2 dead letters" in dry.err and cli.counts()["dead"] == 2
+    assert "would replay 2 dead letters" in dry.err
     assert "replayed 1 dead letter" in cli("dead", "replay", "hello", "seven").err
-    assert (cli.counts()["dead"], cli.counts()["ready"]) == (1, 1)
+    counts = cli.counts()
+    assert (counts["dead"], counts["ready"]) == (1, 1)
     assert cli("dead", "replay", "hello", "nobody").code == 1
     assert "replayed 1 dead letter" in cli("dead", "replay", "hello", "--rate", "50/s").err
 
@@ -140,11 +141,10 @@ def fail():
     raise ValueError
 ''')  # fmt: skip
     cli("push", "tries:fail", "--expires", "4s")
+    expired = time.monotonic() + 4
     first = cli("run", "tries", "--burst", "--log-format", "off")
     assert first.out.split("\n")[:2] == ["run 0", "run 1"]
-    import time
-
-    time.sleep(4)
+    time.sleep(max(0.0, expired - time.monotonic()))
     replayed = cli("dead", "replay", "tries")
     assert "1 had expired; their expiry was taken off" in replayed.err
     assert cli("run", "tries", "--burst", "--log-format", "off").out == first.out
@@ -161,8 +161,6 @@ def fail(text): raise ValueError
     cli("run", "odd", "--burst", "--log-format", "off")
     before = cli("dead", "list", "--json").document["letters"][0]
     assert "replayed 1" in cli("dead", "replay", "odd").err
-    import sqlite3
-
     with sqlite3.connect(cli.folder / ".garrison" / "queue.db") as db:
         [(payload,)] = db.execute("SELECT payload FROM tasks").fetchall()
     assert b"json" in payload[:10] and b"zlib" in payload[:16]

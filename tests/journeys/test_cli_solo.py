@@ -76,11 +76,12 @@ def test_a_killed_solo_worker_is_noticed_and_its_task_given_back(cli, read_until
     [keeper] = children(running.pid)
     running.kill()
     wait_for(lambda: gone(keeper))
-    assert (cli.counts()["ready"], cli.counts()["leased"]) == (1, 0)
+    counts = cli.counts()
+    assert (counts["ready"], counts["leased"]) == (1, 0)
 
 
 def test_a_killed_keeper_is_replaced_by_the_worker(cli, read_until, wait_for):
-    cli("push", "hello:sleep", "seconds:=4")
+    cli("push", "hello:sleep", "seconds:=2")
     running = cli.start("run", "hello", "--solo", "--log-format", "off")
     read_until(running, "sleeping")
     [keeper] = children(running.pid)

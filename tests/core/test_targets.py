@@ -1,0 +1,95 @@
+"""Targets: how they are written, and what is found in a module."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from garrison import pushing
+from garrison.errors import TargetError
+from garrison.supervisor import targets
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Writes a module and returns its name; it is forgotten with the test."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made: list[str] = []
+
+    def write(text: str) -> str:
+        name = f"target_{tmp_path.name.replace('-', '_')}_{len(made)}"
+        (tmp_path / f"{name}.py").write_text(text)
+        made.append(name)
+        return name
+
+    yield write
+    for name in made:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("app", ("app", 2, 3)),
+        ("app:Crawl", ("app:Crawl", 2, 3)),
+        ("app:Crawl=4", ("app:Crawl", 4, 4)),
+        ("app=1..8", ("app", 1, 8)),
+        ("app=0..8", ("app", 0, 8)),
+    ],
+)
+def test_a_number_of_its_own_goes_before_the_common_one(text, expected):
+    assert targets.parse(text, (2, 3)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "8..1", "0", "1..", "-1", "1.5", "1..2..3"])
+def test_what_is_no_number_of_workers_is_refused_with_the_value_seen(text):
+    with pytest.raises(ValueError, match="is no number of workers") as caught:
+        targets.parse_range(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_a_module_gives_its_own_workers_in_order_of_definition_once_each(module):
+    base = module(
+        "from garrison import Worker, WorkerConfig\nclass Base(Worker):\n"
+        "    config = WorkerConfig(name='base')\n    def work(self, task): ...\n"
+    )
+    name = module(
+        f"from {base} import Base\nfrom garrison import Queue, Worker, WorkerConfig\n"
+        "class Zulu(Base):\n    config = WorkerConfig(name='z')\n"
+        "alpha = Queue('a')\nagain = alpha\n_hidden = Queue('h')\n@alpha.task\ndef f(): ...\n"
+    )
+    assert list(targets.find(name)) == [f"{name}:Zulu", f"{name}:alpha"]
+
+
+def test_tasks_of_included_modules_make_a_queue_usable(module):
+    name = module("from garrison import Queue\nq = Queue('q', include=['{}_x'])\n")
+    folder = Path(sys.path[0])
+    (folder / f"{name}.py").write_text(
+        f"from garrison import Queue\nq = Queue('q', include=['{name}_x'])\n"
+    )
+    (folder / f"{name}_x.py").write_text(f"from {name} import q\n@q.task\ndef f(): ...\n")
+    [queue] = targets.find(f"{name}:q").values()
+    assert list(queue.tasks) == ["f"]
+    assert targets.find_task(f"{name}:f") is queue.tasks["f"]
+
+
+def test_an_error_inside_an_imported_library_names_the_users_line(module):
+    name = module("import json\njson.loads('{')\n")
+    with pytest.raises(TargetError, match=f'cannot load "{name}"') as caught:
+        targets.find(name)
+    assert "JSONDecodeError" in str(caught.value)
+
+
+def test_a_push_while_the_module_is_imported_is_refused_and_later_pushes_are_not(module):
+    name = module("from garrison import Queue\nq = Queue('q')\n@q.task\ndef f(): ...\nf.push()\n")
+    with pytest.raises(TargetError, match="pushes a task while it is imported"):
+        targets.find(name)
+    assert pushing.importing is None
+
+
+def test_sys_exit_at_import_is_an_error_and_does_not_end_us(module):
+    name = module("import sys\nsys.exit(3)\n")
+    with pytest.raises(TargetError, match="SystemExit: 3"):
+        targets.find(name)
