@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -86,6 +87,12 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until all has ended; the exit code is one of `garrison.exits`."""
+        if threading.current_thread() is not threading.main_thread():
+            # Workers die with the thread that forked them, and only the main thread lives as long as its process.
+            raise GarrisonError(
+                f"Supervisor.run() was called in the thread {threading.current_thread().name!r}; call it in the main "
+                f"thread, or run it as a process of its own: garrison run"
+            )
         log.configure()
         signals = self._take_signals()
         self.tree = page.make_tree()
