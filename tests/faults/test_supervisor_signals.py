@@ -1,0 +1,261 @@
+"""Rows 23 and 27 to 32 of the fault matrix: the supervisor, its signals, and processes that are gone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness.scale import seeds, size
+from harness.site import Site
+from harness.wait import alive, descriptors, eventually, state_of, with_variable
+
+
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("batch", [1, 100])
+@pytest.mark.parametrize("seed", seeds())
+def test_nothing_of_a_tree_is_left_a_second_after_its_supervisor_was_killed(
+    site: Site, seed: int, batch: int
+) -> None:
+    chance = random.Random(seed)
+    site.app(f"tasks_per_transaction={batch}, lease=30")
+    tree = site.tree(workers=3)
+    numbers = site.push_many([{"seconds": 0.005}] * 800)
+    time.sleep(chance.uniform(0.1, 0.8))  # the random moment is the row itself
+    tree.kill()
+    next_one = site.tree(workers=3, ready=False)  # may start at once
+    eventually(
+        lambda: not [pid for pid in with_variable(site.mark) if os.getpgid(pid) == tree.pid], 1.0, "no orphan"
+    )
+    next_one.ready(3)
+    site.ended(*numbers, within=20)
+    books = site.settle(5, extra_starts=3, extra_ends=3)
+    assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
+    assert next_one.stop() == 0
+
+
+@pytest.mark.fault(23)
+def test_a_whole_tree_killed_at_once_costs_what_it_had_leased_and_nothing_is_lost(site: Site) -> None:
+    site.app("tasks_per_transaction=10, lease=1, recheck=0.2, poison_delays=(0.0,)")
+    tree = site.tree(workers=2)
+    numbers = site.push_many([{"seconds": 0.005}] * 600)
+    for _ in range(size(3, 20)):
+        before = len(site.books().ends)
+        site.until(lambda books: len(books.ends) > before + 20, 10)
+        for pid in [tree.pid, tree.keeper(), *tree.workers()]:
+            os.kill(pid, signal.SIGKILL)
+        tree.process.wait()
+        tree = site.tree(workers=2)
+    site.ended(*numbers, within=30)
+    kills = size(3, 20)
+    site.settle(10, extra_starts=kills * 20, extra_ends=kills * 20)
+
+
+@pytest.mark.fault(27)
+def test_sigterm_finishes_what_runs_and_puts_the_rest_back_in_front_uncounted(site: Site) -> None:
+    site.app("tasks_per_transaction=5, lease=3, give_back_after=None")
+    tree = site.tree(workers=2, stop_timeout=5)
+    numbers = site.push_many([{"seconds": 1.0}] * 10)
+    later = site.push_many([{}] * 5)
+    site.started(numbers[0], numbers[5])
+    tree.send(signal.SIGTERM)
+    told = time.monotonic()
+    assert tree.end(5) == 0
+    assert time.monotonic() - told < 2.5
+    books = site.books()
+    assert set(books.ends) == {numbers[0], numbers[5]}
+    assert not books.running
+    waits = site.store.peek()
+    assert sorted(waits) == sorted((n, 0) for n in [*numbers, *later] if n not in books.ends)
+    assert waits[-5:] == [(n, 0) for n in later], "what came back stands in front"
+    counts = site.store.counts()
+    assert (counts.leased, counts.delayed, counts.ready) == (0, 0, 13)
+
+
+@pytest.mark.fault(27)
+def test_what_runs_beyond_the_stop_timeout_is_killed_and_given_back_and_the_exit_says_so(
+    site: Site,
+) -> None:
+    site.app("tasks_per_transaction=5, give_back_after=None")
+    tree = site.tree(workers=2, stop_timeout=1)
+    numbers = site.push_many([{"seconds": 30}] * 10)
+    site.started(numbers[0], numbers[5])
+    tree.send(signal.SIGTERM)
+    told = time.monotonic()
+    assert tree.end(10) == 8
+    assert 1 <= time.monotonic() - told < 2
+    assert site.store.peek() == [(n, 0) for n in numbers]
+    assert site.store.counts().leased == 0
+
+
+@pytest.mark.fault(27)
+def test_nothing_is_leased_a_tenth_of_a_second_after_sigterm(site: Site) -> None:
+    site.app("tasks_per_transaction=1, recheck=60")
+    tree = site.tree(workers=3)
+    numbers = site.push_many([{"seconds": 0.02}] * 500)
+    site.started(numbers[20])
+    tree.send(signal.SIGTERM)
+    told = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert tree.end(10) == 0
+    late = [n for n, lines in site.books().starts.items() if lines[-1].at - told > 0.1e9]
+    assert not late
+    assert site.store.counts().leased == 0
+
+
+@pytest.mark.fault(28)
+@pytest.mark.parametrize("how", ["double", "triple", "group", "interrupt"])
+def test_signals_within_a_second_are_the_same_signal(site: Site, how: str) -> None:
+    site.app("tasks_per_transaction=5")
+    for _ in range(size(1, 60)):
+        tree = site.tree(workers=2, stop_timeout=10)
+        numbers = site.push_many([{"seconds": 0.5}] * 2)
+        site.started(*numbers)
+        for _ in range({"double": 2, "triple": 3, "group": 2, "interrupt": 2}[how]):
+            if how == "group":
+                os.killpg(tree.pid, signal.SIGTERM)
+            else:
+                tree.send(signal.SIGINT if how == "interrupt" else signal.SIGTERM)
+            time.sleep(0.02)  # the distance of the signals is the row itself
+        assert tree.end(5) == 0
+        assert "reentrant" not in tree.text() and "Traceback" not in tree.text()
+    site.settle(1)
+
+
+@pytest.mark.fault(28)
+def test_a_later_signal_stops_now_and_still_gives_everything_back(site: Site) -> None:
+    site.app("tasks_per_transaction=5, give_back_after=None")
+    tree = site.tree(workers=2, stop_timeout=60)
+    numbers = site.push_many([{"seconds": 30}] * 10)
+    site.started(numbers[0], numbers[5])
+    tree.send(signal.SIGTERM)
+    time.sleep(1.05)  # beyond the second within which it is the same signal
+    tree.send(signal.SIGTERM)
+    second = time.monotonic()
+    assert tree.end(5) == 8
+    assert time.monotonic() - second < 1.0
+    assert site.store.peek() == [(n, 0) for n in numbers]
+
+
+@pytest.mark.fault(28)
+def test_a_signal_before_anything_is_ready_ends_the_tree(site: Site) -> None:
+    site.app()
+    n = site.push()
+    for wait in (0.05, 0.3, 0.5, 0.7):
+        tree = site.tree(workers=2, ready=False)
+        if wait > 0.05:
+            eventually(lambda: tree.folder.name != "none", 10)
+            time.sleep(wait - 0.3)  # somewhere in the start of the workers
+            assert tree.stop(5) == 0
+        else:
+            tree.send(signal.SIGTERM)
+            tree.end(5)
+    assert site.store.counts().leased == 0
+    books = site.books()
+    assert n in books.ends or site.store.peek() == [(n, 0)]
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize("whom", ["supervisor", "worker"])
+def test_a_storm_of_signals_stops_nothing(site: Site, whom: str) -> None:
+    site.app("tasks_per_transaction=10, recheck=0.2")
+    tree = site.tree(workers=2, level="DEBUG")
+    numbers = site.push_many([{"seconds": 0.002}] * size(600, 10_000))
+    until, storm = time.monotonic() + size(3, 60), 0
+    if whom == "supervisor":
+        kinds = [signal.SIGCHLD, signal.SIGUSR1, signal.SIGCHLD, signal.SIGCHLD]
+    else:
+        kinds = [signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1]
+    while time.monotonic() < until:
+        for pid in [tree.pid] if whom == "supervisor" else tree.workers():
+            kind = kinds[storm % len(kinds)]
+            if kind != signal.SIGUSR1 or storm % 400 == 1:  # each dump of stacks takes the supervisor 0.2 s
+                os.kill(pid, kind)
+        storm += 1
+        time.sleep(0.001)
+    site.ended(*numbers, within=30)
+    site.settle(10)
+    assert tree.stop() == 0
+    assert "Traceback" not in tree.text()
+
+
+@pytest.mark.fault(30)
+def test_a_process_that_has_the_pid_of_a_dead_worker_is_never_signalled(site: Site) -> None:
+    """The worker is struck; another process takes its pid before the supervisor acts on its death."""
+    site.app("timeouts=Timeouts(0.3, grace=0.2), recheck=0.2")
+    tree = site.tree(workers=1)
+    (pid,) = tree.workers()
+    os.kill(tree.pid, signal.SIGSTOP)  # it shall notice late
+    n = site.push("deaf")
+    site.started(n)
+    os.kill(pid, signal.SIGKILL)
+    # The zombie holds its pid until the supervisor reaps it, so nobody can have it while it may still be struck.
+    eventually(lambda: state_of(pid) == "Z", 2)
+    time.sleep(0.6)  # its deadline passes meanwhile
+    os.kill(tree.pid, signal.SIGCONT)
+    eventually(lambda: state_of(pid) is None, 2, "reaped")
+    sleeper = _take(pid)
+    try:
+        site.store.quiet(15)
+        tree.ready(1)
+        assert alive(sleeper.pid), "the process with a dead worker's pid was signalled"
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def _take(pid: int) -> subprocess.Popen[bytes]:
+    """A process with that pid where the kernel lets us choose, else any."""
+    try:
+        with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+            last.write(str(pid - 1))
+    except OSError:
+        pass
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+@pytest.mark.fault(31)
+def test_dead_workers_are_reaped_and_replaced_within_a_second_and_no_descriptor_stays(
+    site: Site,
+) -> None:
+    site.app("recheck=0.2")
+    tree = site.tree(workers=2)
+    keeper = tree.keeper()
+    for _ in range(2):  # what is loaded at the first death is not counted
+        os.kill(tree.ready(2)[0], signal.SIGKILL)
+        tree.ready(2)
+    before = eventually(lambda: (descriptors(tree.pid), descriptors(keeper)), 1)
+    for _ in range(size(8, 200)):
+        victim = tree.ready(2)[0]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: state_of(victim) is None, 1.0, "reaped")
+        tree.ready(2)
+    eventually(lambda: (descriptors(tree.pid), descriptors(keeper)) == before, 2, lambda: f"{before} before")
+    assert len(list(tree.folder.glob("*.page"))) == 2, "pages of the dead are gone"
+
+
+@pytest.mark.fault(32)
+def test_a_supervisor_outside_the_main_thread_refuses_in_words(site: Site) -> None:
+    """Children are tied to the thread that forked them: one that can end before its process is refused."""
+    site.app()
+    code = f"""
+import threading
+from garrison import Supervisor
+def short():
+    try:
+        Supervisor("app:work", app_dir={str(site.folder)!r}).run()
+    except Exception as error:
+        print(type(error).__name__, error)
+thread = threading.Thread(target=short, name='short')
+thread.start()
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout == (
+        "GarrisonError Supervisor.run() was called in the thread 'short'; call it in the main thread, "
+        "or run it as a process of its own: garrison run\n"
+    )
