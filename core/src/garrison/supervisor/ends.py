@@ -12,14 +12,17 @@ from garrison.supervisor.strikes import crash_note
 
 
 class End(NamedTuple):
-    """`kind` is what is counted: ordered, stop, burst, respawn, max_tasks_per_run, memory, idle, stop_timeout, timeout,
-    oom, crash, or start for a worker that ended before it was ready.
+    """`kind` is what is counted: ordered, stop, burst, respawn, max_tasks_per_run, memory, idle, reload, stop_timeout,
+    timeout, oom, crash, or start for a worker that ended before it was ready.
     """
 
     kind: str
     reason: str
     event: str = "worker.recycled"
     level: int = logging.INFO
+
+
+_RECYCLED = {"out": "memory", "idle": "idle"}
 
 
 def judge(item: Child, status: int, oom: bool) -> End:
@@ -30,7 +33,7 @@ def judge(item: Child, status: int, oom: bool) -> End:
         return End("ordered", "told to end", "worker.stopped")
     if item.ended is not None:
         reason = item.recycle or item.why or item.ended
-        kind = item.ended if item.ended != "ordered" else "memory" if "memory" in reason else "idle"
+        kind = item.ended if item.recycle is None else _RECYCLED.get(reason.split()[0], "reload")
         return End(kind, reason)
     if item.stopped:
         return End(

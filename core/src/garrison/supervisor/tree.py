@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,16 +21,17 @@ from typing import Any
 from garrison import __version__, exits, log, page
 from garrison.config import Use
 from garrison.descendants import Descendants, end_group
-from garrison.errors import GarrisonError
+from garrison.errors import ConfigError, GarrisonError
 from garrison.page import Page
 from garrison.registry import registry
 from garrison.supervisor import child, ends, process
+from garrison.supervisor import reload as reloading
 from garrison.supervisor.care import Care
 from garrison.supervisor.ends import End
 from garrison.supervisor.keeping import Keeping
 from garrison.supervisor.members import Child, Group
 from garrison.supervisor.memory import parse_size
-from garrison.supervisor.targets import Target, parse
+from garrison.supervisor.targets import Target, find, parse
 
 SAME_SIGNAL = 1.0
 """Seconds within which further stop signals are the same one."""
@@ -69,6 +71,12 @@ class Supervisor:
         self.max_memory = parse_size(max_memory) if isinstance(max_memory, str) else max_memory
         self.memory_factor, self.scale_down = memory_factor, scale_down
         self.preload, self.reload, self.heartbeat = preload, reload, heartbeat
+        if reload:
+            if preload:
+                raise ConfigError(
+                    "--reload and --preload exclude each other: what is preloaded is never read again"
+                )
+            reloading.check()
         self.children: dict[str, Child] = {}
         self.exit_code = exits.OK
         self.dead_letters = 0
@@ -76,6 +84,7 @@ class Supervisor:
         self._count = 0
         self._stopping: float | None = None
         self._quiet = self._again = False
+        self._watcher: tuple[int, int] | None = None
         self._deadline: float | None = None
         self._poll = select.poll()
         self._fds: dict[int, Callable[[], None]] = {}
@@ -95,6 +104,8 @@ class Supervisor:
             )
         log.configure()
         signals = self._take_signals()
+        if self.preload:
+            self._preload()
         self.tree = page.make_tree()
         self.care = Care(self)
         self.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -103,6 +114,8 @@ class Supervisor:
         self._register(self.watcher_poke, lambda: _drain(self.watcher_poke))
         try:
             self.keeping.start()
+            if self.reload:
+                self._watch_files()
             log.event(logging.DEBUG, "supervisor.started", pid=os.getpid())
             while not self._over():
                 self._turn()
@@ -112,6 +125,47 @@ class Supervisor:
         if self._again and self.exit_code in (exits.OK, exits.KILLED):
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
         return self.exit_code
+
+    def _preload(self) -> None:
+        """Import the applications here, so that children share their pages. A thread would not survive the forks."""
+        if self.app_dir not in sys.path:
+            sys.path.insert(0, self.app_dir)
+        for group in self.groups:
+            find(group.target)
+        alive = [
+            thread.name
+            for thread in threading.enumerate()
+            if thread is not threading.current_thread()
+        ]
+        if alive:
+            raise ConfigError(
+                f"--preload: importing the application has started threads ({', '.join(alive)}), which do not live on in "
+                "workers; start them in initialize(), or run without --preload"
+            )
+
+    def _watch_files(self) -> None:
+        """Fork the child that watches the application's files; every byte it sends means: drain and restart."""
+        read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._watcher = process.fork(
+            lambda: reloading.watch(self.app_dir, write), [read, *self._own_fds()]
+        )
+        os.close(write)
+
+        def changed() -> None:
+            if not os.read(read, 1024):
+                self._unregister(read)
+                log.event(
+                    logging.ERROR,
+                    "supervisor.reload",
+                    error="the watcher of files has ended; changes are not seen",
+                )
+                return
+            log.event(logging.INFO, "supervisor.reload", reason="files changed")
+            for item in self.children.values():
+                item.recycle = "files changed"
+                self.order(item, page.STOP)
+
+        self._register(read, changed)
 
     @property
     def stopping(self) -> bool:
@@ -162,6 +216,10 @@ class Supervisor:
     def _end(self) -> None:
         for item in list(self.children.values()):
             process.send(item.pidfd, signal.SIGKILL)
+        if self._watcher is not None:
+            process.send(self._watcher[1], signal.SIGKILL)
+            os.waitid(os.P_PIDFD, self._watcher[1], os.WEXITED)
+            os.close(self._watcher[1])
         self.keeping.stop(patience=2.0)
         self.descendants.end_all(2.0)
         self.descendants.let_go()
