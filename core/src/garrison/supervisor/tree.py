@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import threading
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
