@@ -67,7 +67,7 @@ class Shard:
         self._scripts = Scripts(root)
         self._clustered = isinstance(root, ClusterLink)
         self._run = self._scripts.run
-        self._watch = Watch(root)
+        self.watch = Watch(root)
         self._stems: dict[str, str] = {}
         self._listed: dict[str, float] = {}
         self._due: dict[tuple[str, str], float] = {}
@@ -78,7 +78,7 @@ class Shard:
         """Connect and look whether this is a server to keep tasks on."""
         key = f"{self.prefix}:layout"
         link = self.root.link(key)
-        state = link.command("ROLE") if role != "look" else [b"master"]
+        state: Any = link.command("ROLE") if role != "look" else [b"master"]
         if state[0] == b"slave":
             primary = f"{_text(state[1])}:{state[2]}"
             where = link.ready().where
@@ -97,7 +97,7 @@ class Shard:
             )
 
     def close(self) -> None:
-        self._watch.close()
+        self.watch.close()
         self.root.close()
 
     def warnings(self) -> list[str]:
@@ -158,30 +158,45 @@ class Shard:
     def renew(
         self, consumers: Sequence[tuple[str, str]], seconds: float
     ) -> Sequence[tuple[str, str]]:
+        unknown, fenced = self.renewed(consumers, seconds)
+        return [*unknown, *fenced]
+
+    def renewed(
+        self, consumers: Sequence[tuple[str, str]], seconds: float
+    ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Renew; those that are not known here, and those that are fenced."""
         queues: dict[str, list[Part]] = {}
         for queue, consumer in consumers:
             queues.setdefault(queue, [ms(seconds)]).append(consumer)
         replies = self._scripts.run_all(
             _RENEW, [(self._stem(queue), args) for queue, args in queues.items()]
         )
-        return [
-            (queue, c.decode()) for queue, lost in zip(queues, replies, strict=True) for c in lost
+        unknown = [
+            (queue, c.decode())
+            for queue, lost in zip(queues, replies, strict=True)
+            for c in lost[0]
         ]
+        fenced = [
+            (queue, c.decode())
+            for queue, lost in zip(queues, replies, strict=True)
+            for c in lost[1]
+        ]
+        return unknown, fenced
 
     def exchange(
         self, queue: str, consumer: str, turn: int, base: int, settlements: Sequence[Settlement], limit: int,
-        max_bytes: int, holds_nothing: bool = False,
+        max_bytes: int, holds_nothing: bool = False, gaps: bool = False,
     ) -> Taken:  # fmt: skip
         if base > LARGEST - limit:
             return self._high_exchange(
-                queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing
+                queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing, gaps
             )
         stem = self._stems.get(queue) or self._stem(queue)
         link = self.root.link(stem) if self._clustered else self.root
         wire = link.wire
         if wire is None or not wire.open:
             wire = link.ready()
-        nothing = 1 if holds_nothing else 0
+        nothing = (1 if holds_nothing else 0) + (2 if gaps else 0)
         if len(settlements) == 1 and type(settlements[0]) is Done:
             first, last = settlements[0]
             command = pack(
@@ -249,11 +264,12 @@ class Shard:
                 strict=False,
             )
             found = list(map(_new, repeat(Delivery), fields))
-        return _new(Taken, (lost, found, due / 1000, board))
+        answer: Taken = _new(Taken, (lost, found, due / 1000, board))
+        return answer
 
     def _high_exchange(
         self, queue: str, consumer: str, turn: int, base: int, settlements: Sequence[Settlement], limit: int,
-        max_bytes: int, holds_nothing: bool,
+        max_bytes: int, holds_nothing: bool, gaps: bool,
     ) -> Taken:  # fmt: skip
         # The scripts see the low bits of a receipt; of one consumer they never repeat in 2**52 tasks.
         start, low = base - (base & LARGEST), base & LARGEST
@@ -264,7 +280,9 @@ class Shard:
                 lowered += [type(s)(*span) for span in _low_spans(s.first, s.last)]
             else:
                 lowered.append(s._replace(receipt=s.receipt & LARGEST))
-        taken = self.exchange(queue, consumer, turn, low, lowered, limit, max_bytes, holds_nothing)
+        taken = self.exchange(
+            queue, consumer, turn, low, lowered, limit, max_bytes, holds_nothing, gaps
+        )
 
         def high(receipt: int) -> int:
             return start + receipt - (LARGEST + 1 if receipt > low + limit else 0)
@@ -310,7 +328,7 @@ class Shard:
         self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None
     ) -> Sequence[str]:
         marks, seconds, ripe = self.waits(consumers, seconds)
-        return self._watch.wait(marks, seconds, wake_fd) or ripe
+        return self.watch.wait(marks, seconds, wake_fd) or ripe
 
     def waits(
         self, consumers: Sequence[tuple[str, str]], seconds: float
@@ -422,7 +440,7 @@ class Shard:
         key = self._lock(name)
         left = self._command(key, "PTTL", key)
         if left > 0 and seconds > 0:
-            self._watch.once(f"{key}:free", min(seconds, (left + 1) / 1000))
+            self.watch.once(f"{key}:free", min(seconds, (left + 1) / 1000))
 
     def announce(self, key: str, value: bytes, ttl: float) -> None:
         self._run(_ANNOUNCE, f"{self.prefix}:{{presence}}", key, value, ms(ttl))

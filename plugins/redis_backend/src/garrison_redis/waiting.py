@@ -130,11 +130,12 @@ class Watch:
 
     def sleep(self, seconds: float, more: list[int]) -> set[int]:
         """Poll the pops and the descriptors `more`; returns those that are readable."""
-        late = min(
-            (pop.late for pop in self._pops.values() if pop.waits),
-            default=time.monotonic() + seconds,
-        )
-        return sleep([*self.descriptors(), *more], min(seconds, late - time.monotonic()))
+        return sleep([*self.descriptors(), *more], min(seconds, self.late()))
+
+    def late(self) -> float:
+        """Seconds until one of the pops must have ended by itself."""
+        lates = [pop.late for pop in self._pops.values() if pop.waits]
+        return min(lates, default=1e9) - time.monotonic()
 
     def taken(self, ready: set[int], until: float) -> list[str]:
         """The keys popped on the readable sockets; what ended with nothing before `until` is sent again."""

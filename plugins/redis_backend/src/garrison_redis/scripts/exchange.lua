@@ -1,6 +1,7 @@
 -- Settles, returns what is overdue, promotes what is due, and leases what comes next.
 -- KEYS[1]  stem of the queue, "garrison:{queue}"; every other key is the stem and a suffix, so in the same slot
--- ARGV     1 consumer, 2 turn, 3 base, 4 limit, 5 most bytes of payload, 6 holds nothing (0, 1), then the settlements:
+-- ARGV     1 consumer, 2 turn, 3 base, 4 limit, 5 most bytes of payload, 6 holds nothing (1) + turns may be left out (2: several
+--          nodes share a consumer), then the settlements:
 --          "D" first last | "B" first last | "A" receipt delay-ms priority-or-empty payload | "P" receipt delay-ms
 --          | "X" receipt task-id reason has-payload payload
 -- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms if one of
@@ -45,7 +46,8 @@ if turn == last then
   end
   return {(upcoming()), version, lost, elements, now, receipts}
 end
-if turn ~= last + 1 then return 0 end
+local flag = tonumber(ARGV[6])
+if turn < last or turn > last + 1 and flag < 2 then return 0 end
 
 local kept
 if more then
@@ -127,7 +129,7 @@ elseif #ARGV > 6 then
   base, left = holder.base, holder.left
 end
 
-if ARGV[6] == '1' then
+if flag % 2 == 1 then
   if left > 0 or redis.call('EXISTS', stem .. ':held:' .. consumer) == 1 then
     local t = tools()
     t.front(t.empty(t.holder(consumer)))

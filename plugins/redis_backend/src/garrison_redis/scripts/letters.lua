@@ -2,7 +2,8 @@
 -- KEYS[1]  stem of the queue
 -- ARGV     1 "list", most, id to go on behind or empty | 2 "find", letter id or task id
 -- returns  a list of {id, task id, payload, reason, ms since the epoch, priority}
-local stem, ids = KEYS[1], {}
+--#include now.lua
+local ids = {}
 if ARGV[1] == 'list' then
   local behind = ARGV[3] == '' and '+' or '(' .. ARGV[3]
   ids = redis.call('ZREVRANGEBYLEX', stem .. ':deaths', behind, '-', 'LIMIT', 0, ARGV[2])
@@ -18,7 +19,10 @@ for _, id in ipairs(ids) do
   local packed = redis.call('HGET', stem .. ':dead', id)
   if packed then
     local letter = cmsgpack.unpack(packed)
-    found[#found + 1] = {id, letter[1], letter[2], letter[3], letter[4], letter[5]}
+    -- Too old ones are deleted by the next death; until then they are not shown.
+    if tonumber(letter[7]) > now then
+      found[#found + 1] = {id, letter[1], letter[2], letter[3], letter[4], letter[5]}
+    end
   end
 end
 return found

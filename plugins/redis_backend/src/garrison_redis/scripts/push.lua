@@ -15,8 +15,14 @@ if ARGV[4] == 'at' then due = math.max(now, tonumber(ARGV[5])) end
 local head, elements, out = string.char(priority), {}, ''
 local micros, pack = clock[1] * 1000000 + clock[2], struct.pack
 if from == 8 then
+  local char, place = string.char, head .. pack('>I7', micros)
   for i = 8, #ARGV do
-    elements[i - 7] = head .. pack('>I7I2', micros + math.floor(i / 65536), i % 65536) .. ARGV[i]
+    local number = (i - 8) % 65536
+    if number == 0 and i > 8 then
+      micros = micros + 1
+      place = head .. pack('>I7', micros)
+    end
+    elements[i - 7] = place .. char((number - number % 256) / 256, number % 256) .. ARGV[i]
   end
 else
   local t, ids, live, left = tools(), stem .. ':ids', stem .. ':live', {}
