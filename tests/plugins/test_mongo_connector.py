@@ -20,6 +20,7 @@ from garrison.errors import ConfigError, Fenced, PayloadTooLarge, StoreError, St
 from garrison_mongo import Mongo
 from garrison_mongo.address import addresses
 from garrison_mongo.connector import MongoConnector
+from garrison_mongo.ledger import waiting
 
 MIB = 1 << 20
 Documents = MongoClient[dict[str, Any]]
@@ -489,3 +490,18 @@ def test_a_fenced_consumer_is_told_so_in_words(connector: MongoConnector) -> Non
         connector.join("q", "me", Terms())
     with pytest.raises(Fenced, match="consumer nobody of 'q' is unknown here; join first"):
         connector.exchange("q", "nobody", 1, 1, [], 1, MIB)
+
+
+def test_a_copy_that_is_there_already_is_not_made_again_and_stops_nothing(
+    connector: MongoConnector, one: mongod.Cluster, name: str
+) -> None:
+    push(connector, b"a", b"b")
+    connector.join("q", "dies", Terms())
+    connector.exchange("q", "dies", 1, 1, [], 2, MIB)
+    held = connector._nodes[0].row("q", "dies")
+    assert held is not None
+    with one.primary().client() as client:
+        copy = waiting("q", held.held[1])
+        client[name]["garrison.tasks"].insert_one(copy)
+    connector.release("q", "dies", [], {}, close=True)
+    assert [task.payload for task in connector.peek("q", "ready")] == [b"a", b"b"]

@@ -55,18 +55,6 @@ def two() -> Iterator[list[str]]:
         yield [one.url for one in made]
 
 
-ACROSS = {
-    "test_a_revived_letter_is_ready_at_the_tail_of_its_priority",
-    "test_again_with_a_priority_changes_it",
-    "test_dead_makes_a_letter",
-    "test_a_lower_priority_number_comes_first",
-    "test_due_tasks_join_the_tail_of_their_priority_in_due_order",
-    "test_processes_that_push_at_once_lose_nothing_and_keep_their_own_order",
-    "test_letters_are_listed_newest_first_in_pages",
-}
-"""Checks that see an order over several pushes: independent clusters keep it each for itself, and not together."""
-
-
 class OnMongo(ConnectorContract):
     """What all layouts of servers share."""
 
@@ -82,7 +70,7 @@ class OnMongo(ConnectorContract):
             made = (
                 MongoConnector(nodes[0], timeout=10)
                 if len(nodes) == 1
-                else MongoConnector(nodes=nodes, timeout=10)
+                else MongoConnector(nodes=nodes, spread="queue", timeout=10)
             )
             made.open(role)
             return made
@@ -117,10 +105,10 @@ class TestSetOfThree(OnMongo):
 
 @pytest.mark.slow
 class TestTwoClusters(OnMongo):
+    """With `spread="queue"`: independent clusters cannot keep one order between them."""
+
     capabilities = MongoConnector.capabilities
 
     @pytest.fixture
-    def urls(self, two: list[str], request: pytest.FixtureRequest) -> list[str]:
-        if request.node.originalname in ACROSS:
-            pytest.skip("independent clusters keep an order each for itself")
+    def urls(self, two: list[str]) -> list[str]:
         return two

@@ -66,6 +66,10 @@ class Stale(Exception):
     """A guard did not match: somebody else changed the consumer's document first. Read it again."""
 
 
+class Copied(Exception):
+    """A copy that a transaction was to make is there already."""
+
+
 class Base:
     """Client, collections and clock of one cluster."""
 

@@ -15,9 +15,11 @@ def Mongo(  # noqa: N802
     database: str | None = None,
     prefix: str = "garrison",
     write_concern: str = "majority",
+    spread: str = "push",
     timeout: float = 2.0,
 ) -> Use:
     """The connector "mongo" with these options; `MongoConnector` tells what they mean."""
     options = {"url": url, "nodes": nodes, "database": database}
     given = {name: value for name, value in options.items() if value is not None}
-    return Use("mongo", prefix=prefix, write_concern=write_concern, timeout=timeout, **given)
+    usual = {"prefix": prefix, "write_concern": write_concern, "spread": spread, "timeout": timeout}
+    return Use("mongo", **usual, **given)

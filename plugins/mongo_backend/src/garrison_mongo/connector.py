@@ -40,8 +40,9 @@ class MongoConnector:
 
     `url`: `mongodb://` or `mongodb+srv://` with any option of the driver; the database is its path, or `database`, or
     "garrison". `nodes`: several independent clusters instead, URLs or mappings (host, port, username, password, database,
-    replica_set, tls, auth_source, options): pushes are spread, a consumer works for all of them, and one that is
-    down delays only its own tasks. `prefix`: first part of the collections' names. `write_concern`: what a push waits
+    replica_set, tls, auth_source, options). A consumer works for all of them, and one that is down delays only its own
+    tasks. `spread`: "push" sends each push to one of them in turn, "queue" all of a queue to the same one, which keeps
+    the order of its tasks. `prefix`: first part of the collections' names. `write_concern`: what a push waits
     for: "majority" (with journal), "journal" (of the primary), "acknowledged" (its memory). `timeout`: seconds that a
     verb may take, and a bulk push a second more for every 10 MB.
     """
@@ -58,17 +59,16 @@ class MongoConnector:
         database: str | None = None,
         prefix: str = "garrison",
         write_concern: str = "majority",
+        spread: str = "push",
         timeout: float = 2.0,
     ) -> None:
+        given = {"url": url, "nodes": nodes, "database": database, "prefix": prefix}
         problems = self.check(
-            {
-                "url": url, "nodes": nodes, "database": database, "prefix": prefix,
-                "write_concern": write_concern, "timeout": timeout,
-            }
-        )  # fmt: skip
+            {**given, "write_concern": write_concern, "spread": spread, "timeout": timeout}
+        )
         if problems:
             raise ConfigError(problems)
-        self._timeout = timeout
+        self._timeout, self._spread = timeout, spread
         self._nodes = [
             Node(a, prefix, write_concern, timeout) for a in addresses(url, nodes, database)
         ]
@@ -87,6 +87,9 @@ class MongoConnector:
             found.append(
                 f"mongo: write_concern is {concern!r}; expected {', '.join(map(repr, CONCERNS))}"
             )
+        spread = options.get("spread", "push")
+        if spread not in ("push", "queue"):
+            found.append(f"mongo: spread is {spread!r}; expected 'push' or 'queue'")
         prefix = options.get("prefix", "garrison")
         if (
             not isinstance(prefix, str)
@@ -160,8 +163,8 @@ class MongoConnector:
 
         if len(self._nodes) == 1:
             return send(self._nodes[0])
-        if ids is not None:
-            # Ids deduplicate where they are kept, so a queue has one home for them.
+        if ids is not None or self._spread == "queue":
+            # Ids deduplicate where they are kept, and order holds there, so a queue has one home for both.
             return send(self._nodes[crc32(queue.encode()) % len(self._nodes)])
         return self._together.push(token, send)
 

@@ -16,7 +16,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from garrison.contracts import Back, Dead, Settlement, Span, Taken, Terms
 from garrison.errors import Fenced
-from garrison_mongo.base import MAX_PAYLOAD, Base, Moment, Session, Stale, date
+from garrison_mongo.base import MAX_PAYLOAD, Base, Copied, Moment, Session, Stale, date
 from garrison_mongo.layout import Document
 from garrison_mongo.ledger import (
     CLOSED,
@@ -409,8 +409,7 @@ class Leases(Base):
             there = set(ids) if self._tasks.delete_one({"_id": ids[0]}).deleted_count else set()
             deleted = True
         else:
-            there = {d["_id"] for d in self._tasks.find({"_id": {"$in": ids}}, {"_id": 1})}
-            deleted = False
+            there, deleted = self._there(ids), False
         if len(there) < len(ids):
             claimed = self._strike_stale(row, claimed, there)
         if not deleted and there:
@@ -418,6 +417,15 @@ class Leases(Base):
         for item in claimed:
             facts.marks[item["p"]] = max(item["s"], facts.marks.get(item["p"], 0))
         return claimed
+
+    def _there(self, ids: list[ObjectId]) -> set[ObjectId]:
+        """Those of the ids that are still among the waiting tasks; a count says "all" at half the cost of a list."""
+        wanted = {"_id": {"$in": ids}}
+        if self._database.command("count", self._tasks.name, query=wanted, hint="_id_")["n"] == len(
+            ids
+        ):
+            return set(ids)
+        return {task["_id"] for task in self._tasks.find(wanted, {"_id": 1})}
 
     def _strike_stale(
         self, row: Row, claimed: list[Document], there: set[ObjectId]
@@ -513,7 +521,7 @@ class Leases(Base):
                         ):
                             raise
                         if session is not None:
-                            raise Stale from None
+                            raise Copied from None
             if out:
                 self._tasks.delete_many(
                     {"_id": {"$in": [item["t"] for item in out]}}, session=session
@@ -521,7 +529,16 @@ class Leases(Base):
             if self._consumers.update_one(guard, update, session=session).matched_count != 1:
                 raise Stale
 
-        self.atomically(work)
+        try:
+            self.atomically(work)
+        except Copied:
+            # Made by a giving back that was cut off while this set was a stand-alone server.
+            there = self._there([task["_id"] for task in tasks])
+            tasks = [task for task in tasks if task["_id"] not in there]
+            wanted = {"_id": {"$in": [letter["_id"] for letter in letters]}}
+            dead = {letter["_id"] for letter in self._dead.find(wanted, {"_id": 1})}
+            letters = [letter for letter in letters if letter["_id"] not in dead]
+            self.atomically(work)
         row.v += 1
         row.held = {item["r"]: item for item in left}
         row.state = fields.get("st", row.state)
