@@ -1,0 +1,324 @@
+"""What the Redis connector does when Redis is away, refuses, is full, or answers in pieces: on real servers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from garrison.contracts import Back, Done, Terms
+from garrison.errors import ConfigError, Fenced, QueueFull, StoreError, StoreUnavailable
+from garrison_redis import Redis
+from garrison_redis.connector import RedisConnector
+from proxy import Proxy
+from servers import RedisServer, redis
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with redis() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server: RedisServer) -> Iterator[Proxy]:
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+def opened(url: str, **options: object) -> RedisConnector:
+    connector = RedisConnector(url, **options)  # type: ignore[arg-type]
+    connector.open("push")
+    return connector
+
+
+def is_script(request: bytes) -> bool:
+    return b"EVALSHA" in request
+
+
+@pytest.mark.fault(4)
+def test_a_lease_whose_reply_was_lost_is_answered_again(server: RedisServer, proxy: Proxy) -> None:
+    opened(server.url).push("q", [b"%d" % n for n in range(500)], priority=1, token="t")
+    worker = opened(proxy.url)
+    worker.join("q", "w", Terms())
+    found, settlements, base = [], [], 1
+    for turn in range(1, 51):
+        proxy.cut_reply(is_script)
+        with pytest.raises(StoreUnavailable) as caught:
+            worker.exchange("q", "w", turn, base, settlements, 10, MIB)
+        assert caught.value.maybe_pushed
+        taken = worker.exchange("q", "w", turn, base, settlements, 10, MIB)
+        assert not taken.lost
+        found += [d.payload for d in taken.deliveries]
+        settlements = [Done(base, base + 9)]
+        base += 10
+    assert found == [b"%d" % n for n in range(500)]
+    assert proxy.cuts == 50
+
+
+@pytest.mark.fault(65)
+def test_a_push_whose_reply_was_lost_is_repeated_without_a_copy(
+    server: RedisServer, proxy: Proxy
+) -> None:
+    producer = opened(proxy.url)
+    producer.push("q", [b"0"], priority=1, token="0")
+    for n in range(1, 20):
+        proxy.cut_reply(is_script)
+        with pytest.raises(StoreUnavailable) as caught:
+            producer.push("q", [b"%d" % n], priority=1, token=f"{n}")
+        assert caught.value.maybe_pushed
+        assert producer.push("q", [b"%d" % n], priority=1, token=f"{n}") == ()
+    assert [p.payload for p in producer.peek("q", "ready")] == [b"%d" % n for n in range(20)]
+
+
+@pytest.mark.fault(44)
+def test_a_reply_cut_in_the_middle_is_never_taken_for_another(
+    server: RedisServer, proxy: Proxy
+) -> None:
+    opened(server.url).push("q", [b"x" * 1000] * 20, priority=1, token="t")
+    worker = opened(proxy.url)
+    worker.join("q", "w", Terms())
+    proxy.cut_after(3000)
+    with pytest.raises(StoreUnavailable):
+        worker.exchange("q", "w", 1, 1, [], 20, MIB)
+    taken = worker.exchange("q", "w", 1, 1, [], 20, MIB)
+    assert [d.receipt for d in taken.deliveries] == list(range(1, 21))
+    assert worker.counts("q").leased == 20
+
+
+@pytest.mark.fault(42)
+def test_a_silent_connection_is_noticed_after_the_timeout(
+    server: RedisServer, proxy: Proxy
+) -> None:
+    worker = opened(proxy.url, timeout=0.5)
+    worker.join("q", "w", Terms())
+    proxy.half_open()
+    start = time.monotonic()
+    with pytest.raises(StoreUnavailable, match=r"did not answer: nothing came for 0\.5 s"):
+        worker.exchange("q", "w", 1, 1, [], 1, MIB)
+    assert 0.4 < time.monotonic() - start < 5
+    proxy.pass_on()
+    assert worker.exchange("q", "w", 1, 1, [], 1, MIB).deliveries == ()
+
+
+@pytest.mark.fault(41)
+def test_after_a_reset_the_next_call_connects_again(server: RedisServer, proxy: Proxy) -> None:
+    worker = opened(proxy.url)
+    worker.join("q", "w", Terms())
+    for turn in range(1, 6):
+        proxy.reset()
+        for _ in range(3):
+            try:
+                worker.exchange("q", "w", turn, 1, [], 1, MIB)
+                break
+            except StoreUnavailable:
+                continue
+        else:
+            pytest.fail("it did not come back")
+
+
+@pytest.mark.fault(34)
+def test_a_restarted_server_gets_its_scripts_again_and_knows_its_consumers(
+    server: RedisServer,
+) -> None:
+    worker = opened(server.url)
+    worker.push("q", [b"1", b"2"], priority=1, token="t")
+    worker.join("q", "w", Terms())
+    assert len(worker.exchange("q", "w", 1, 1, [], 1, MIB).deliveries) == 1
+    server.stop()
+    with pytest.raises(StoreUnavailable):
+        worker.exchange("q", "w", 2, 2, [Done(1, 1)], 1, MIB)
+    with pytest.raises(StoreUnavailable, match="Is Redis running there") as caught:
+        worker.push("q", [b"3"], priority=1, token="u")
+    assert not caught.value.maybe_pushed
+    server.start()
+    taken = worker.exchange("q", "w", 2, 2, [Done(1, 1)], 1, MIB)
+    assert [d.payload for d in taken.deliveries] == [b"2"]
+    assert not taken.lost
+
+
+@pytest.mark.fault(36)
+def test_a_server_that_forgot_everything_fences_its_consumers() -> None:
+    with redis(aof=False) as server:
+        worker = opened(server.url)
+        worker.push("q", [b"1"], priority=1, token="t")
+        worker.join("q", "w", Terms())
+        worker.exchange("q", "w", 1, 1, [], 1, MIB)
+        server.kill()
+        server.start()
+        for _ in range(2):
+            try:
+                worker.exchange("q", "w", 2, 2, [Done(1, 1)], 1, MIB)
+            except StoreUnavailable:
+                continue
+            except Fenced:
+                break
+        else:
+            pytest.fail("it was not fenced")
+        worker.join("q", "w2", Terms())
+        worker.push("q", [b"2"], priority=1, token="u")
+        assert [d.payload for d in worker.exchange("q", "w2", 1, 1, [], 5, MIB).deliveries] == [
+            b"2"
+        ]
+
+
+@pytest.mark.fault(35)
+def test_what_was_acknowledged_survives_a_kill_of_the_server() -> None:
+    with redis("--appendfsync", "always") as server:
+        for round in range(3):
+            producer = opened(server.url)
+            for n in range(300):
+                producer.push("q", [b"%d.%d" % (round, n)], priority=1, token=f"{round}.{n}")
+            server.kill()
+            server.start()
+            producer.close()
+        assert opened(server.url).counts("q").ready == 900
+
+
+@pytest.mark.fault(46)
+def test_a_full_server_refuses_pushes_and_can_be_drained(server: RedisServer) -> None:
+    worker = opened(server.url)
+    worker.push("q", [b"x" * 1000] * 100, priority=1, token="t")
+    worker.join("q", "w", Terms(lease=5))
+    server.ask("CONFIG", "SET", "maxmemory", "1mb")
+    with pytest.raises(QueueFull, match="takes no more tasks: it has reached maxmemory"):
+        worker.push("q", [b"y"], priority=1, token="u")
+    worker.join("q", "late", Terms(lease=5))
+    assert list(worker.renew([("q", "w")], 5)) == []
+    settlements, base, turn, done = [], 1, 1, 0
+    while taken := worker.exchange("q", "w", turn, base, settlements, 10, MIB).deliveries:
+        settlements = (
+            [Done(base, base + 7), Back(base + 8, base + 9)]
+            if turn == 1
+            else [Done(base, base + len(taken) - 1)]
+        )
+        done += 8 if turn == 1 else len(taken)
+        turn, base = turn + 1, base + len(taken)
+    worker.release("q", "w", [], {}, close=True)
+    assert done == 100
+    server.ask("CONFIG", "SET", "maxmemory", "0")
+    worker.push("q", [b"y"], priority=1, token="u")
+    assert (
+        worker.counts("q") == (1, 0, 0, 0, worker.counts("q").oldest, 1, False)
+        or worker.counts("q").ready == 1
+    )
+
+
+@pytest.mark.fault(45)
+def test_a_wrong_password_is_refused_in_words_without_the_secret() -> None:
+    with redis() as server:
+        server.ask("CONFIG", "SET", "requirepass", "right-one")
+        server.password = "right-one"
+        for url in (f"redis://:wrong-one@127.0.0.1:{server.port}/0", server.url):
+            with pytest.raises(StoreError, match="refused us") as caught:
+                opened(url)
+            assert not isinstance(caught.value, StoreUnavailable)
+            assert "wrong-one" not in str(caught.value)
+        good = opened(f"redis://:right-one@127.0.0.1:{server.port}/0")
+        assert "right-one" not in good.describe()
+        good.push("q", [b"1"], priority=1, token="t")
+
+
+@pytest.mark.fault(45)
+def test_a_replica_is_named_at_start_and_a_demoted_primary_is_away() -> None:
+    with redis() as primary, redis() as replica:
+        worker = opened(replica.url)
+        replica.ask("REPLICAOF", "127.0.0.1", primary.port)
+        with pytest.raises(StoreUnavailable, match="is a replica now"):
+            worker.push("q", [b"1"], priority=1, token="t")
+        with pytest.raises(StoreError, match=f"is a replica of 127.0.0.1:{primary.port}"):
+            opened(replica.url)
+
+
+@pytest.mark.fault(47)
+def test_eviction_and_missing_persistence_are_warned_of() -> None:
+    with redis("--maxmemory-policy", "allkeys-lru", aof=False) as server:
+        texts = opened(server.url).warnings()
+        assert any("maxmemory-policy allkeys-lru" in text for text in texts)
+        assert any("no persistence" in text for text in texts)
+    with redis() as server:
+        assert opened(server.url).warnings() == []
+
+
+@pytest.mark.fault(50)
+def test_a_server_without_free_connections_is_unavailable() -> None:
+    with redis("--maxclients", "3") as server:
+        held = [opened(server.url) for _ in range(3)]
+        with pytest.raises(StoreUnavailable):
+            opened(server.url)
+        for connector in held:
+            connector.close()
+
+
+def test_a_newer_layout_is_refused_in_words(server: RedisServer) -> None:
+    server.ask("SET", "garrison:layout", "99")
+    with pytest.raises(StoreError, match="holds the layout 99.*Upgrade garrison-redis"):
+        opened(server.url)
+
+
+def test_a_node_that_is_down_delays_only_its_own_tasks() -> None:
+    with redis() as one, redis() as two:
+        store = RedisConnector(nodes=[one.url, two.url])
+        store.open("lease")
+        store.join("q", "w", Terms())
+        for n in range(40):
+            store.push("q", [b"%d" % n], priority=1, token=f"{n}")
+        there = RedisConnector(two.url)
+        there.open("look")
+        waiting = there.counts("q").ready
+        assert 0 < waiting < 40
+        there.close()
+        two.kill()
+        for n in range(40, 60):
+            for _ in range(3):
+                try:
+                    store.push("q", [b"%d" % n], priority=1, token=f"{n}")
+                    break
+                except StoreUnavailable:
+                    two.start() if n == 59 else None
+        found = set()
+        base, settlements = 1, []
+        for turn in range(1, 40):
+            for _ in range(5):
+                try:
+                    taken = store.exchange("q", "w", turn, base, settlements, 10, MIB)
+                    break
+                except StoreUnavailable:
+                    continue
+            found |= {d.payload for d in taken.deliveries}
+            settlements = [Done(base, base + len(taken.deliveries) - 1)] if taken.deliveries else []
+            base += len(taken.deliveries)
+            if len(found) >= 40 - waiting:
+                break
+        assert len(found) >= 40 - waiting
+
+
+def test_addresses_say_what_is_wrong_with_them_without_the_password() -> None:
+    for url, words in (
+        ("reddis://:secret@h", 'Did you mean "redis"'),
+        ("redis://:secret@h:99999/0", "port"),
+        ("redis://a:1,b:2", "nodes="),
+        ("redis://:secret@h/zero", "database"),
+        ("redis+sentinel://:secret@h", "names no service"),
+        ("redis+cluster://:secret@h/3", "only database 0"),
+        ("redis://h?tiemout=3", "knows no address option"),
+        ("unix://", "names no socket"),
+    ):
+        with pytest.raises(ConfigError, match=words) as caught:
+            RedisConnector(url)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigError, match="url and nodes"):
+        RedisConnector("redis://h", nodes=["redis://h"])
+
+
+def test_the_typed_helper_gives_the_use_of_the_connector() -> None:
+    use = Redis(url="redis://h:1/2", timeout=3)
+    assert use.name == "redis"
+    assert use.options == {"url": "redis://h:1/2", "timeout": 3}
+    assert RedisConnector(**use.options).describe() == "redis://h:1/2"
