@@ -302,6 +302,15 @@ def test_a_row_of_the_fault_matrix_is_called_shown_only_if_the_tests_it_names_sh
             assert re.search(rf"mark\.fault\({number}\b", path.read_text()), f"row {number}: {name}"
 
 
+def test_the_architecture_page_has_a_room_for_every_module_of_the_core() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    section = page.split("## Rooms")[1].split("\n## ")[0]
+    told = set(re.findall(r"`(\w+)/?`", section))
+    core = ROOT / "core/src/garrison"
+    modules = {path.stem for path in core.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert {name for name in modules if not name.startswith("__")} <= told
+
+
 def test_every_rule_is_told_with_what_goes_wrong_without_it() -> None:
     page = (ROOT / "docs/guarantees.md").read_text()
     told = re.findall(r"^- \*\*R(\d+)\.\*\*.*?\*Without it:", page, re.MULTILINE | re.DOTALL)
