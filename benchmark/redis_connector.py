@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +159,9 @@ def main() -> None:
                 consumer = f"{batch}.{round}"
                 store.join("bench", consumer, Terms())
                 bare.append(
-                    measured(server, lambda: bare_loop(sock, reader, sha, tasks, batch, page))
+                    measured(server, partial(bare_loop, sock, reader, sha, tasks, batch, page))
                 )
-                ours.append(measured(server, lambda: connector_loop(store, consumer, batch, page)))
+                ours.append(measured(server, partial(connector_loop, store, consumer, batch, page)))
                 store.release("bench", consumer, [], {}, close=True)
             b, o = (
                 [statistics.median(column) for column in zip(*rows, strict=True)]
