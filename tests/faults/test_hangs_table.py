@@ -57,7 +57,7 @@ THREAD = Pair(
     f"{SOFT}, executor=Use('threaded', threads=3), killer=Use('thread', grace={GRACE})", soft=True,
 )  # fmt: skip
 
-BODIES = '''
+BODIES = """
 import asyncio, subprocess
 
 def leave_a_child(n):
@@ -97,15 +97,15 @@ async def swallowing():
             await asyncio.sleep(1)
         except asyncio.CancelledError:
             pass
-'''
-PLAIN = '''
+"""
+PLAIN = """
 def {name}(n):
     begin(n)
     leave_a_child(n)
     {call}
 
 work.task({name})
-'''
+"""
 CALLS = {
     "sleeps": "in_c()", "loops": "in_python()", "matches": "in_a_regex()", "catches": "in_deafness()",
     "receives": "in_recv()",
@@ -169,7 +169,11 @@ def check(site: Site, tree: Any, n: int) -> dict[str, Any]:
     assert evidence["seconds"] >= LIMIT
     assert evidence["rss"] > 1_000_000
     assert evidence["cpu"] >= 0
-    lost = [m for m in site.books().acknowledged if m not in site.books().ends and m not in site.store.dead()]
+    lost = [
+        m
+        for m in site.books().acknowledged
+        if m not in site.books().ends and m not in site.store.dead()
+    ]
     assert not lost
     child = next(int(words[2]) for words in site.books().words if words[:2] == ["C", str(n)])
     return {**reason, "child": child}
@@ -189,7 +193,10 @@ def test_each_hanger_ends_within_limit_grace_and_half_a_second(site: Site, pair:
         reason = check(site, tree, n)
         assert reason["evidence"]["rung"] == ("soft" if how == "soft" else "hard")
         if how == "killed":
-            assert "Current thread" in reason["evidence"]["stacks"] or "Thread 0x" in reason["evidence"]["stacks"]
+            assert (
+                "Current thread" in reason["evidence"]["stacks"]
+                or "Thread 0x" in reason["evidence"]["stacks"]
+            )
             eventually(lambda: not alive(reason["child"]), 2, "the descendant is gone")
         seen[pair][words] = f"{'ended' if how == 'soft' else 'killed'} at {seconds:.2f} s"
     assert tree.stop() == 0
@@ -203,7 +210,9 @@ def test_each_hanger_ends_within_limit_grace_and_half_a_second(site: Site, pair:
 def test_the_thread_killer_ends_what_runs_python_and_writes_off_what_stays_in_c(site: Site) -> None:
     site.app(THREAD.settings, hooks=True, body=body(False))
     tree = site.tree(workers=1)
-    seen[THREAD] = {"matches a regular expression for ever": "**not stopped** (it holds the interpreter)"}
+    seen[THREAD] = {
+        "matches a regular expression for ever": "**not stopped** (it holds the interpreter)"
+    }
     for words, name in HANGERS.items():
         if name == "matches":
             continue
@@ -217,7 +226,9 @@ def test_the_thread_killer_ends_what_runs_python_and_writes_off_what_stays_in_c(
         seen[THREAD][words] = f"{'ended' if rung == 'soft' else 'written off'} at {seconds:.2f} s"
         if rung != "soft":
             assert re.search(r'File ".*app\.py"', reason["evidence"]["stacks"])
-            eventually(lambda: not alive(site.books().starts[n][0].pid), 3, "the worker is replaced")
+            eventually(
+                lambda: not alive(site.books().starts[n][0].pid), 3, "the worker is replaced"
+            )
     assert tree.stop() == 0
 
 
@@ -225,11 +236,15 @@ def write_table(path: Path) -> None:
     """Replace the table between the marks of the page."""
     pairs = [pair for pair in [*PAIRS, THREAD] if pair in seen]
     lines = [
-        "| a task that … | " + " | ".join(f"{pair.executor}, `{pair.killer}`" for pair in pairs) + " |",
+        "| a task that … | "
+        + " | ".join(f"{pair.executor}, `{pair.killer}`" for pair in pairs)
+        + " |",
         "|---|" + "---|" * len(pairs),
     ]
     for words in HANGERS:
-        lines.append(f"| {words} | " + " | ".join(seen[pair].get(words, "–") for pair in pairs) + " |")
+        lines.append(
+            f"| {words} | " + " | ".join(seen[pair].get(words, "–") for pair in pairs) + " |"
+        )
     text = path.read_text()
     before, _, rest = text.partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- end of table -->")

@@ -97,6 +97,8 @@ class Thread:
         wake: int | None = None
         grace = int(self._grace * 1e9)
         for reading in view.readings():
+            if not reading.soft:
+                continue
             due = reading.soft
             if reading.struck == reading.number:
                 due += grace

@@ -20,21 +20,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-__all__ = ["CompressorContract", "ConnectorContract", "SerializerContract"]
+__all__ = [
+    "CompressorContract",
+    "ConnectorContract",
+    "ExecutorContract",
+    "KillerContract",
+    "SerializerContract",
+]
 
 _HOME = {
     "ConnectorContract": "connector",
     "SerializerContract": "serializer",
     "CompressorContract": "compressor",
+    "ExecutorContract": "executor",
+    "KillerContract": "killer",
 }
 
 if TYPE_CHECKING:
     from garrison.testing.contracts.compressor import CompressorContract as CompressorContract
     from garrison.testing.contracts.connector import ConnectorContract as ConnectorContract
+    from garrison.testing.contracts.executor import ExecutorContract as ExecutorContract
+    from garrison.testing.contracts.killer import KillerContract as KillerContract
     from garrison.testing.contracts.serializer import SerializerContract as SerializerContract
 
 # A failed check is to show the values it compared, also in modules that pytest did not collect.
-for _name in ("bench", "compressor", "connector", "keys", "lease", "letters", "looking", "push", "release",
+for _name in ("bench", "compressor", "connector", "executor", "keys", "killer", "lease", "letters", "looking", "push", "release",
               "serializer", "settling", "turns", "waiting"):  # fmt: skip
     pytest.register_assert_rewrite(f"{__name__}.{_name}")
 
