@@ -119,6 +119,7 @@ class Attempt:
         "source",
         "started",
         "task",
+        "words",
     )
 
     delivery: Delivery
@@ -128,7 +129,7 @@ class Attempt:
 
     def __init__(self, runtime: Runtime, source: Settler, slot: int) -> None:
         self.runtime, self.source, self.slot = runtime, source, slot
-        self.at = page.slot_index(slot)
+        self.at, self.words = page.slot_index(slot), runtime.page.words
         self.task: Task | None = None
         self.outcome: Outcome | None = None
         """How it ended, while its handlers run."""
@@ -140,12 +141,12 @@ class Attempt:
         """Run to the settlement, here. Never raises what the task raised."""
         if attempt_now.get(None) is not self:
             attempt_now.set(self)
-        ready = self._open()
-        if ready is None:
+        found = self._open()
+        if found is None:
             return
-        outcome, work, rules = ready
-        if outcome is not None or not self.runtime.plain:
-            _drive(self._whole(outcome, work, rules))
+        work, rules = found
+        if self.outcome is not None or not self.runtime.plain:
+            _drive(self._whole(work, rules))
             return
         outcome = self._work(work, rules)
         if outcome is _DONE:
@@ -157,18 +158,19 @@ class Attempt:
     async def arun(self) -> None:
         """The same on an event loop, where hooks and `work` may be coroutine functions."""
         attempt_now.set(self)
-        ready = self._open()
-        if ready is not None:
-            outcome, work, rules = ready
-            if outcome is not None or not self.runtime.plain:
-                await _adrive(self._whole(outcome, work, rules, self._awork))
-                return
-            outcome = await self._awork(work, rules)
-            if outcome is _DONE:
-                self.task = None
-                self.source.done(self)
-            else:
-                await _adrive(self._ending(outcome, rules))
+        found = self._open()
+        if found is None:
+            return
+        work, rules = found
+        if self.outcome is not None or not self.runtime.plain:
+            await _adrive(self._whole(work, rules, self._awork))
+            return
+        outcome = await self._awork(work, rules)
+        if outcome is _DONE:
+            self.task = None
+            self.source.done(self)
+        else:
+            await _adrive(self._ending(outcome, rules))
 
     def abandon(self, stack: str) -> None:
         """End it as a timeout without its thread, which stands at `stack` and is not waited for any more.
@@ -203,7 +205,7 @@ class Attempt:
 
     def remaining(self) -> float | None:
         """Seconds until this task's limit; None without one. Negative if it has passed."""
-        words, at = self.runtime.page.words, self.at
+        words, at = self.words, self.at
         limit = words[at + page.SOFT] or words[at + page.HARD]
         return (limit - page.now()) / 1e9 if limit else None
 
@@ -251,8 +253,8 @@ class Attempt:
 
     # The life of an attempt
 
-    def _open(self) -> tuple[Outcome | None, Callable[[Task], Any], Rules] | None:
-        """Decode, and judge what must not run: (outcome or None, work, rules); None if it is settled already."""
+    def _open(self) -> tuple[Callable[[Task], Any], Rules] | None:
+        """Decode; (work, rules), or None if it is settled already. What must not run has its `outcome` set."""
         runtime, delivery = self.runtime, self.delivery
         try:
             self.task = task = runtime.decode(delivery[1], runtime.queue, delivery[2])
@@ -265,48 +267,52 @@ class Attempt:
                 f"no task named {task.name!r} is known on queue {task.queue!r}", outcomes.UNKNOWN
             )
             return None
-        work, rules = found
         if task.expires is not None and time.time() >= task.expires:
             log.event(logging.INFO, "task.expired", **log.attempt_fields())
             self._close(Done(self.number, self.number))
             return None
-        if delivery[3] is None and not delivery[2]:
-            return None, work, rules
+        self.outcome = None
+        if delivery[2] or delivery[3] is not None:
+            self.outcome = self._foregone(delivery)
+        return found
+
+    def _foregone(self, delivery: Delivery) -> Outcome | None:
+        """The outcome of a delivery that was struck, or has ended its worker too often; None for one that may run."""
         evidence = read_note(delivery.note)
         if evidence.get("kind") == outcomes.TIMEOUT:
             text = f"{evidence.get('reason', 'killed at its time limit')}\n{evidence.get('stacks', '')}".rstrip()
             late = TaskTimeout(evidence.get("reason", "killed at its time limit"))
-            return Outcome(outcomes.TIMEOUT, error=late, text=text, evidence=evidence), work, rules
-        most = 1 if runtime.config.delivery == "at_most_once" else runtime.config.max_deliveries
-        if delivery.count >= most:
+            return Outcome(outcomes.TIMEOUT, error=late, text=text, evidence=evidence)
+        config = self.runtime.config
+        if delivery.count >= (1 if config.delivery == "at_most_once" else config.max_deliveries):
             text = f"ended its worker {delivery.count} times; the last: {evidence.get('reason', 'its host was lost')}"
-            return Outcome(outcomes.POISON, text=text, evidence=evidence), work, rules
-        return None, work, rules
+            return Outcome(outcomes.POISON, text=text, evidence=evidence)
+        return None
 
     def _work(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
         """The guarded region. A strike lands inside of it or nowhere: it ends by a word on the page (R12).
 
         A plain success is marked done at once; whatever has more to do is marked *ended*.
         """
-        words, at, task = self.runtime.page.words, self.at, self.task
-        ended = self.number << 3 | (page.DONE if self.runtime.plain else page.ENDED)
+        runtime, words, at, task = self.runtime, self.words, self.at, self.task
+        ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
         try:
             if rules.soft is None and rules.hard is None:
                 value = work(task)  # type: ignore[arg-type]
                 if value is None:
                     words[at] = ended
             else:
-                if self.runtime.slots > 1:
+                if runtime.slots > 1:
                     self.ending = [True]
-                with self.runtime.killer.guard(self.slot, rules.soft, rules.hard):
+                with runtime.killer.guard(self.slot, rules.soft, rules.hard):
                     value = work(task)  # type: ignore[arg-type]
                     words[at] = ended if value is None else self.number << 3 | page.ENDED
                 if words[at + page.CONDEMNED] == self.number:
                     self._stand_still_if_condemned()
-                if self.runtime.slots > 1 and not self.claim():
+                if runtime.slots > 1 and not self.claim():
                     _stand_still_for_ever()
         except BaseException as error:
-            if self.runtime.slots > 1 and (rules.soft or rules.hard) and not self.claim():
+            if runtime.slots > 1 and (rules.soft or rules.hard) and not self.claim():
                 _stand_still_for_ever()
             words[at] = self.number << 3 | page.ENDED
             self._stand_still_if_condemned()
@@ -321,14 +327,14 @@ class Attempt:
                 error=TypeError(_COROUTINE.format(task)),
                 text=_COROUTINE.format(task),
             )
-        if self.runtime.plain:
+        if runtime.plain:
             words[at] = self.number << 3 | page.DONE
             return _DONE
         return Outcome(outcomes.SUCCESS, value)
 
     async def _awork(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
         """The same on a loop: a coroutine function is awaited, a plain function runs in a thread."""
-        runtime, task, words, at = self.runtime, self.task, self.runtime.page.words, self.at
+        runtime, task, words, at = self.runtime, self.task, self.words, self.at
         assert task is not None
         limited = rules.soft is not None or rules.hard is not None
         ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
@@ -350,19 +356,13 @@ class Attempt:
 
     def _stand_still_if_condemned(self) -> None:
         """R12, R16: named by the supervisor, the worker waits for the strike, or for the name to be taken back."""
-        words, at = self.runtime.page.words, self.at
+        words, at = self.words, self.at
         while words[at + page.CONDEMNED] == self.number:
             time.sleep(0.0005)
 
-    def _whole(
-        self,
-        outcome: Outcome | None,
-        work: Callable[[Task], Any],
-        rules: Rules,
-        guarded: Any = None,
-    ) -> Steps:
+    def _whole(self, work: Callable[[Task], Any], rules: Rules, guarded: Any = None) -> Steps:
         """Everything around the work, as steps: whoever drives them decides whether to call or to await."""
-        runtime, task = self.runtime, self.task
+        runtime, task, outcome = self.runtime, self.task, self.outcome
         assert task is not None
         if outcome is None and runtime.debug:
             log.event(logging.DEBUG, "task.started", **log.attempt_fields())
@@ -491,7 +491,7 @@ class Attempt:
         self.source.finish(self, settlement)
 
     def _mark_ended(self) -> None:
-        words, at = self.runtime.page.words, self.at
+        words, at = self.words, self.at
         if words[at] & 7 == page.STARTED:
             words[at] = self.number << 3 | page.ENDED
 

@@ -48,7 +48,9 @@ _MAGIC = 0x676172726973_01
 _JOINS, _JOIN_SIZE, JOINS = 512, 256, 8
 _SLOT_START, _SLOT_SIZE = 4096, 256
 WORD, CONDEMNED, STRUCK, START, SOFT, HARD, PROGRESS, TOTAL = range(8)
-_START = struct.Struct(f"QQQQQ{HEAD_BYTES}s")  # START to TOTAL, then the head
+PACK_START = struct.Struct(f"QQQQQ{HEAD_BYTES}s").pack_into
+"""Writes START to TOTAL and the head of a payload; the source calls it without the detour of `Page.start`."""
+START_AT = 8 * START
 _HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
 _JOIN = struct.Struct("QQQ56s104s")
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -87,20 +89,23 @@ class Page:
 
     SOFT_SIGNAL = SOFT_SIGNAL
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
         self.path = path
         self.wake_watcher: Callable[[], object] = lambda: None
         """In a worker: tells its supervisor that a deadline came earlier than the one it sleeps for."""
         self.write_off: Callable[[int, int, str], object] = lambda slot, number, stack: None
         """In a worker: gives up the thread that runs `number` in `slot` and stands at `stack`, and its task ends there."""
         self.seen_strike = 0
-        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
+        access = os.O_RDONLY if read_only else os.O_RDWR
+        flags = access | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
         fd = os.open(path, flags, 0o600)
         try:
             size = _SLOT_START + MAX_SLOTS * _SLOT_SIZE
             if create:
                 os.ftruncate(fd, size)
-            self.map = mmap.mmap(fd, size)
+            self.map = mmap.mmap(
+                fd, size, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE
+            )
         finally:
             os.close(fd)
         self.words = memoryview(self.map).cast("Q")
@@ -136,7 +141,7 @@ class Page:
     def start(self, slot: int, number: int, payload: bytes, at: int, phase: int = STARTED) -> None:
         """Note that `number` starts in `slot`; disarms what was armed there."""
         offset = _SLOT_START + slot * _SLOT_SIZE
-        _START.pack_into(self.map, offset + 8 * START, at, 0, 0, 0, 0, payload)
+        PACK_START(self.map, offset + START_AT, at, 0, 0, 0, 0, payload)
         self.words[offset >> 3] = number << 3 | phase
 
     def arm(self, slot: int, soft: int, hard: int) -> None:

@@ -43,9 +43,11 @@ class Source:
     ) -> None:  # fmt: skip
         self.runtime, self.lease, self.wake_fd, self.burst = runtime, lease, wake, burst
         self.config, self.page = runtime.config, runtime.page
-        self.words, self._note = self.page.words, self.page.start
+        self.words, self._map, self._pack = self.page.words, self.page.map, page.PACK_START
         self.words[page.SLOTS] = self.slots = runtime.slots = slots
         self.ended = self.respawn = self.stop_all = False
+        self.left_unsettled = False
+        """Whether it was told to end and did, although its store did not answer any more."""
         self.tell_keeper = tell_keeper
         self._attempts = [Attempt(runtime, self, slot) for slot in range(slots)]
         self._free = list(range(slots - 1, -1, -1))
@@ -96,9 +98,9 @@ class Source:
             if self._stuck:
                 self._give_up_thread(*self._stuck.popleft())
             if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
-                at = _clock(_BOOT)
-                if at < self._look_by:
-                    attempt = self._start(at)
+                now = _clock(_BOOT)
+                if now < self._look_by:
+                    attempt = self._start(now)
                     if attempt is not None:
                         return attempt
                     continue
@@ -233,29 +235,29 @@ class Source:
 
     def _start(self, now: int) -> Attempt | None:
         """Start the next delivery of the batch in a free slot, if the rules let it (R10)."""
-        words, delivery = self.words, self._batch[0]
-        if delivery.count and self._must_wait_alone():
+        delivery = self._batch[0]
+        number, payload, count, note, _ = delivery
+        if count and self._must_wait_alone():
             self._check = True
             return None
-        number, payload, _, note, _ = delivery
-        slot = self._free[-1]
-        judging = note is not None and b'"timeout"' in note[:40]
-        self._note(slot, number, payload, now, page.JUDGING if judging else page.STARTED)
-        revoked = words[page.REVOKED]
+        attempt = self._attempts[self._free[-1]]
+        phase = page.STARTED if note is None else _phase(note)
+        self._pack(self._map, attempt.at * 8 + page.START_AT, now, 0, 0, 0, 0, payload)
+        self.words[attempt.at] = number << 3 | phase
+        revoked = self.words[page.REVOKED]
         if revoked and revoked >> 24 <= number <= (revoked >> 24) + (revoked & 0xFFFFFF):
-            self._withdraw(slot, number)
+            self._withdraw(attempt, number)
             return None
         self._batch.popleft()
         self._free.pop()
         self._busy += 1
-        attempt = self._attempts[slot]
         attempt.delivery, attempt.number, attempt.started = delivery, number, now
         attempt.identity, attempt.task = self.lease.consumer, None
         return attempt
 
-    def _withdraw(self, slot: int, number: int) -> None:
+    def _withdraw(self, attempt: Attempt, number: int) -> None:
         """R14: the number stays on the page as *returning* until its Back, with the rest of the batch, is answered."""
-        self.words[page.slot_index(slot)] = number << 3 | page.RETURNING
+        self.words[attempt.at] = number << 3 | page.RETURNING
         self._give_back_batch()
         self._check = True
 
@@ -408,6 +410,7 @@ class Source:
             log.event(logging.ERROR, "connector.lost", error=str(error), queue=self.lease.queue)
         if self.words[page.ORDERS] & page.STOP and not self._busy:
             # What is unsettled stands on the page; the keeper settles it and gives back the rest after our end.
+            self.left_unsettled = True
             raise SystemExit(0)
 
     # Identity
@@ -506,3 +509,8 @@ class Source:
     def _burst_over(self) -> bool:
         counts = self._insist(lambda: self.lease.connector.counts(self.lease.queue))
         return counts is not None and not (counts.ready or counts.delayed or counts.leased)
+
+
+def _phase(note: bytes) -> int:
+    """A delivery whose note says timeout is judged; any other note is evidence, and the delivery runs."""
+    return page.JUDGING if b'"timeout"' in note[:40] else page.STARTED

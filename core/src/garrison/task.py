@@ -74,8 +74,9 @@ class Task:
         self.name = name
         self.kwargs = kwargs
         self.date = date
-        for field, value in others.items():
-            setattr(self, field, value)
+        if others:
+            for field, value in others.items():
+                setattr(self, field, value)
 
     def __repr__(self) -> str:
         return f"<Task {self.name or self.queue} {self.id}>"
