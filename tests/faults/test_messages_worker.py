@@ -1,0 +1,274 @@
+"""Rows 56 to 58 and 60 to 65 of the fault matrix, through a worker: what cannot be read is neither run, lost nor fatal."""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import zlib
+
+import pytest
+
+from garrison.errors import EncodeError, GarrisonError, PayloadTooLarge
+from garrison.task import Task, new_id
+from harness.scale import size
+from harness.site import Site
+
+PARK = "unknown_for=1.5, recheck=0.2"
+
+
+def encoded(site: Site, name: str = "nap", **kwargs: object) -> bytes:
+    """A whole message."""
+    task = Task(new_id(), site.queue.name, name, dict(kwargs), 1.0)
+    return bytes(site.queue.broker.codec.encode(task))
+
+
+def sealed(message: bytes) -> bytes:
+    """The message with a checksum that matches: written so, not damaged."""
+    return message + struct.pack("<I", zlib.crc32(message))
+
+
+@pytest.mark.fault(56)
+def test_damaged_messages_are_dead_letters_with_their_bytes_and_the_worker_goes_on(site: Site) -> None:
+    chance = random.Random(56)
+    site.app("tasks_per_transaction=10")
+    good = site.push_many([{}] * 20)
+    whole = encoded(site, n=999)
+    bad = [b"", bytes(1 << 20), whole[: len(whole) // 2], b'{"task": "of another framework"}']
+    for _ in range(size(40, 500)):
+        at = chance.randrange(len(whole))
+        bad.append(whole[:at] + bytes([whole[at] ^ (1 << chance.randrange(8))]) + whole[at + 1 :])
+    site.store.put(*bad)
+    good += site.push_many([{}] * 20)
+    tree = site.tree(workers=1)
+    pids = tree.workers()
+    site.ended(*good)
+    books = site.settle(10)
+    assert 999 not in books.starts
+    letters = site.store.look.dead(site.queue.name, 10_000)
+    assert sorted(letter.payload for letter in letters) == sorted(bad)
+    assert all(reason["kind"] == "unreadable" for reason in site.store.dead().values())
+    assert tree.workers() == pids
+
+
+@pytest.mark.fault(57)
+@pytest.mark.fault(58)
+def test_what_another_release_would_know_is_parked_and_dead_only_after_its_time(site: Site) -> None:
+    site.app(PARK)
+    whole = encoded(site, n=1)[:-4]
+    assert b"msgpack" in whole
+    unknown = sealed(whole.replace(b"msgpack", b"newpack"))
+    site.store.put(unknown)
+    n = site.push("not_yet_deployed")
+    other = site.push()
+    tree = site.tree(workers=1)
+    site.ended(other)
+    assert site.store.counts().delayed == 2
+    assert not site.store.dead()
+    site.store.quiet(10)
+    dead = site.store.dead()
+    assert dead[n]["kind"] == "unknown"
+    assert "not_yet_deployed" in dead[n]["error"] and "parked for" in dead[n]["error"]
+    (serializer,) = [reason for number, reason in dead.items() if number < 0]
+    assert "newpack" in serializer["error"]
+    assert len(tree.workers()) == 1
+
+
+@pytest.mark.fault(58)
+def test_a_task_that_is_deployed_while_it_is_parked_runs(site: Site) -> None:
+    site.app("unknown_for=600, recheck=0.2")
+    n = site.push("later")
+    tree = site.tree(workers=1)
+    tree.event("task.parked")
+    assert tree.stop() == 0
+    site.app(
+        "unknown_for=600, recheck=0.2",
+        body="@work.task\ndef later(n):\n    begin(n)\n    end(n)\n",
+    )
+    site.tree(workers=1)
+    site.ended(n, within=10)
+    site.settle(5)
+
+
+@pytest.mark.fault(60)
+@pytest.mark.fault(61)
+def test_what_is_too_large_is_refused_at_push_and_is_dead_without_being_unpacked(site: Site) -> None:
+    site.app('payload_limit=100_000, compressor="zlib"')
+    with pytest.raises(PayloadTooLarge):
+        site.queue.options(name="nap").push(n=1, filler=os.urandom(9 * 1024 * 1024))
+    assert site.store.counts().ready == 0
+    plain = encoded(site, n=1, filler="x" * 200_000)
+    from garrison import Queue
+
+    packer = Queue(site.queue.name, connector=site.url, compressor="zlib", payload_limit=1 << 28)
+    bomb = packer.broker.codec.encode(
+        Task(new_id(), site.queue.name, "nap", {"n": 2, "filler": "x" * (100 << 20)}, 1.0)
+    )
+    assert len(bomb) < 1 << 20
+    site.store.put(plain, bytes(bomb), bytes(20 << 20))
+    n = site.push()
+    tree = site.tree(workers=1)
+    (pid,) = tree.workers()
+    site.ended(n)
+    site.store.quiet(10)
+    assert site.books().starts.keys() == {n}
+    reasons = [reason["kind"] for reason in site.store.dead().values()]
+    assert reasons == ["unreadable"] * 3
+    with open(f"/proc/{pid}/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    assert peak < 150 * 1024, "a bomb of 100 MB was not unpacked (kilobytes)"
+
+
+@pytest.mark.fault(62)
+def test_a_pickle_in_a_queue_that_did_not_ask_for_pickle_is_not_opened(site: Site) -> None:
+    from garrison import Queue, Use
+
+    marker = site.folder / "opened"
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {marker}",)
+
+    pickler = Queue(site.queue.name, connector=site.url, serializer=Use("pickle", key="chosen by the attacker"))
+    payload = pickler.broker.codec.encode(
+        Task(new_id(), site.queue.name, "nap", {"n": Evil()}, 1.0)
+    )
+    site.app(PARK)
+    site.store.put(bytes(payload))
+    n = site.push()
+    tree = site.tree(workers=1)
+    site.ended(n)
+    site.store.quiet(10)
+    assert not marker.exists()
+    (reason,) = site.store.dead().values()
+    assert "pickle" in reason["error"]
+    assert len(tree.workers()) == 1
+
+
+@pytest.mark.fault(63)
+def test_exceptions_of_any_shape_become_reasons_of_bounded_size(site: Site) -> None:
+    site.app(
+        "tasks_per_transaction=5, max_retries=1, backoff=Backoff(first=0.05)",
+        hooks=True,
+        body='''
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+    __repr__ = __str__
+
+class Unpicklable(Exception):
+    def __init__(self, a, b):
+        self.lock = threading.Lock()
+        super().__init__(a)
+
+class Deep(Exception):
+    def __str__(self):
+        return str(self)
+
+@work.task
+def fails(n, how):
+    begin(n)
+    if how == "mute": raise Mute
+    if how == "unpicklable": raise Unpicklable(1, 2)
+    if how == "huge": raise ValueError("x" * (50 << 20))
+    if how == "deep": raise Deep
+    if how == "recursion": fails.function(n, how)
+    if how == "surrogate": raise ValueError("\\ud800")
+    if how == "group": raise BaseExceptionGroup("g", [ValueError(1), KeyboardInterrupt()])
+    if how == "memory": raise MemoryError
+    if how == "chain":
+        try:
+            raise ValueError("first")
+        except ValueError as error:
+            raise KeyError("second") from error
+''',
+    )
+    ways = ["mute", "unpicklable", "huge", "deep", "recursion", "surrogate", "group", "memory", "chain"]
+    numbers = {how: site.push("fails", how=how) for how in ways}
+    tree = site.tree(workers=1)
+    pids = tree.workers()
+    site.store.quiet(20)
+    dead = site.store.dead()
+    assert set(dead) == set(numbers.values())
+    for how, n in numbers.items():
+        letter = dead[n]
+        assert letter["kind"] == "failure", how
+        assert len(letter["error"]) <= 8200 and len(letter.get("traceback", "")) <= 8200, how
+        assert letter["error_type"], how
+    assert tree.workers() == pids, tree.text()[-2000:]
+
+
+@pytest.mark.fault(64)
+def test_arguments_of_any_shape_are_refused_at_push_or_arrive_as_they_were(site: Site) -> None:
+    site.app(
+        body="""
+@work.task
+def shape(n, value, kind):
+    begin(n)
+    write("V", n, kind, type(value).__name__, len(value) if hasattr(value, "__len__") else repr(value))
+    end(n)
+"""
+    )
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    nan, keys = float("nan"), {str(k): k for k in range(100_000)}
+    expected = {}
+    for kind, value in {"deep": deep, "nan": nan, "keys": keys, "surrogate": "\ud800", "lock": site}.items():
+        try:
+            n = site.push("shape", value=value, kind=kind)
+        except (EncodeError, PayloadTooLarge) as error:
+            assert str(error)
+            continue
+        length = len(value) if isinstance(value, (dict, list, str)) else repr(value)
+        expected[str(n)] = [kind, type(value).__name__, str(length)]
+    assert [kind for kind, *_ in expected.values()] == ["nan", "keys"]
+    tree = site.tree(workers=1)
+    site.store.quiet(10)
+    got = {n: rest for word, n, *rest in site.books().words if word == "V"}
+    assert got == expected
+    assert len(tree.workers()) == 1
+
+
+@pytest.mark.fault(65)
+def test_the_same_id_pushed_again_runs_once_also_after_it_has_ended(site: Site) -> None:
+    site.app()
+    first = site.queue.options(name="nap", id="order-7").push(n=1000)
+    again = site.queue.options(name="nap", id="order-7").push(n=1000)
+    assert (first.existed, again.existed) == (False, True)
+    site.producer.write("I 1000\nA 1000")
+    site.tree(workers=1)
+    site.ended(1000)
+    site.store.quiet(5)
+    assert site.queue.options(name="nap", id="order-7").push(n=1000).existed
+    site.push_many([{}] * 3)
+    site.settle(5)
+
+
+@pytest.mark.fault(65)
+def test_a_push_whose_answer_was_lost_is_repeated_under_its_token_and_runs_once(site: Site) -> None:
+    site.app("recheck=0.2", losing=True, body=LOSING_PUSHES)
+    site.tree(workers=2)
+    for _ in range(size(5, 50)):
+        site.order("push", "lost")
+        site.push("parent")
+    books = site.settle(20)
+    assert len(books.ends) == 2 * size(5, 50)
+
+
+LOSING_PUSHES = """
+@work.task
+def parent(n):
+    begin(n)
+    write("I", 10_000 + n)
+    nap.push(n=10_000 + n)
+    write("A", 10_000 + n)
+    end(n)
+"""
+
+
+@pytest.mark.fault(64)
+def test_a_push_with_the_wrong_arguments_is_an_error_of_garrison_and_queues_nothing(site: Site) -> None:
+    with pytest.raises(GarrisonError):
+        site.queue.options(name="nap", priority="URGENT").push(n=1000)
+    assert site.store.counts().ready == 0
