@@ -105,7 +105,12 @@ def _run(setup: Setup, report: Reporter) -> int:
     runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.tell_keeper)
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
-    _around_the_work(app, parts, source, report, sheet)
+    try:
+        _around_the_work(app, parts, source, report, sheet)
+    except SystemExit:
+        if source.left_unsettled:
+            report(ended=_how(source, sheet))  # what it holds is interrupted, and no crash
+        raise
     runtime.desk.close()
     connector.close()
     parts.broker.close()

@@ -32,6 +32,9 @@ from garrison.supervisor.members import Child, Group
 from garrison.supervisor.memory import parse_size
 from garrison.supervisor.targets import Target, find, parse
 
+GIVE_BACK = 0.4
+"""Seconds beyond the stop timeout that the keeper is given to give back; after as many again it is left."""
+
 SAME_SIGNAL = 1.0
 """Seconds within which further stop signals are the same one."""
 
@@ -85,6 +88,8 @@ class Supervisor:
         self._quiet = self._again = False
         self._watcher: tuple[int, int] | None = None
         self._deadline: float | None = None
+        self._killed: float | None = None
+        """When the stop timeout ended, and what still ran was killed."""
         self._poll = select.poll()
         self._fds: dict[int, Callable[[], None]] = {}
         self._deaths: list[Child] = []
@@ -205,10 +210,8 @@ class Supervisor:
 
     def _over(self) -> bool:
         if self.children or self.keeping.unacknowledged:
-            patient = (
-                self._stopping is None
-                or time.monotonic() < (self._deadline or self._stopping) + 5.0
-            )
+            # What the keeper cannot give back, because its store does not answer, waits for the lease.
+            patient = self._killed is None or time.monotonic() < self._killed + GIVE_BACK
             return not self.children and not patient
         return self._stopping is not None or all(group.over for group in self.groups)
 
@@ -219,7 +222,7 @@ class Supervisor:
             process.send(self._watcher[1], signal.SIGKILL)
             os.waitid(os.P_PIDFD, self._watcher[1], os.WEXITED)
             os.close(self._watcher[1])
-        self.keeping.stop(patience=2.0)
+        self.keeping.stop(patience=GIVE_BACK if self.keeping.unacknowledged else 2.0)
         self.descendants.end_all(2.0)
         self.descendants.let_go()
         if self.burst and self.dead_letters and self.exit_code == exits.OK:
@@ -304,7 +307,8 @@ class Supervisor:
             os.eventfd_write(item.wake, 1)
 
     def _kill_what_runs(self) -> None:
-        self._deadline = time.monotonic() + 3600
+        self._killed = self._killed or time.monotonic()
+        self._deadline = time.monotonic() + GIVE_BACK
         for item in self.children.values():
             item.stopped = True
             self.exit_code = exits.KILLED
