@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    with mongod.cluster(replica_set="benchmark") as server, MongoClient(server.url) as client:
+    with mongod.cluster(replica_set="benchmark") as server, server.primary().client() as client:
         meter = Meter(server.members[0].pid)
         connector = MongoConnector(server.url, timeout=30)
         connector.open("lease")

@@ -259,7 +259,8 @@ def test_a_connector_does_not_cross_a_fork(connector: MongoConnector) -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     answer = os.read(reader, 1000).decode()
-    os.close(reader), os.close(writer)
+    os.close(reader)
+    os.close(writer)
     assert "after a fork, make a connector of its own" in answer
 
 
@@ -401,7 +402,8 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
     for consumer in ("slow", "quick"):
         connector.join("q", consumer, Terms())
     node = connector._nodes[0]
-    whole, first = node._ready, []
+    whole = node._ready
+    first: list[bool] = []
 
     def slow(*args: Any, **options: Any) -> Any:
         found = whole(*args, **options)
@@ -428,7 +430,8 @@ def test_many_consumers_at_once_run_each_task_once(one: mongod.Cluster, name: st
         mine = MongoConnector(one.at(name), timeout=20)
         mine.open("lease")
         mine.join("q", f"c{number}", Terms())
-        turn, base, done, limit = 0, 1, [], 1 if number % 2 else 7
+        done: list[Done] = []
+        turn, base, limit = 0, 1, 1 if number % 2 else 7
         while True:
             turn += 1
             taken = mine.exchange("q", f"c{number}", turn, base, done, limit, MIB)

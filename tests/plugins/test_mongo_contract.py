@@ -23,7 +23,8 @@ DATABASE = "examination"
 
 def emptied(url: str) -> None:
     """Nothing of an earlier check is left; the collections and their indexes stay, they take a second to make."""
-    with MongoClient(url) as client:
+    client: MongoClient[dict[str, Any]] = MongoClient(url)
+    with client:
         database: Any = client[DATABASE]
         for name in database.list_collection_names():
             if not name.endswith((".meta", ".wakes")):

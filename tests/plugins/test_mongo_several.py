@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import mongod
-from garrison.contracts import Delivery, Done, Taken, Terms
+from garrison.contracts import Dead, Delivery, Done, Taken, Terms
 from garrison.errors import StoreUnavailable
 from garrison_mongo.connector import MongoConnector
 
@@ -103,3 +103,23 @@ def test_a_cluster_that_is_down_delays_only_its_own_tasks(
     worker.until(lambda: len(worker.ran) >= 50)
     worker.step()
     assert sorted(map(int, worker.ran)) == [*range(40), *range(100, 110)]
+
+
+def test_dead_letters_of_all_clusters_are_paged_newest_first(connector: MongoConnector) -> None:
+    push(connector, range(12))
+    connector.join("q", "me", Terms())
+    turn, base = 1, 1
+    while connector.counts("q").dead < 12:
+        assert turn < 50
+        taken = connector.exchange("q", "me", turn, base, [], 2, MIB)
+        base += len(taken.deliveries)
+        letters = [Dead(d.receipt, d.payload.decode(), b"{}") for d in taken.deliveries]
+        connector.exchange("q", "me", turn + 1, base, letters, 0, MIB)
+        turn += 2
+    whole = connector.dead("q")
+    assert [letter.at for letter in whole] == sorted((letter.at for letter in whole), reverse=True)
+    paged: list[str] = []
+    while page := connector.dead("q", 1, after=paged[-1] if paged else None):
+        paged.append(page[0].id)
+    assert paged == [letter.id for letter in whole]
+    assert len(paged) == 12

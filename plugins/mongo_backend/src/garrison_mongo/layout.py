@@ -47,7 +47,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("gone", ASCENDING)], name="gone", expireAfterSeconds=0),
     ],
     "dead": [
-        IndexModel([("q", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)], name="newest"),
+        IndexModel([("q", ASCENDING), ("at", DESCENDING), ("d", DESCENDING)], name="newest"),
         IndexModel([("q", ASCENDING), ("t", ASCENDING)], name="task"),
         IndexModel([("ex", ASCENDING)], name="age", expireAfterSeconds=0),
     ],

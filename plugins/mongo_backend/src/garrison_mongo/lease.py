@@ -463,7 +463,7 @@ class Leases(Base):
         tasks, letters = [], []
         for number, (item, settlement) in enumerate(plan.moves, moment.first):
             if isinstance(settlement, Dead):
-                letters.append(self._letter(queue, row, item, settlement, moment))
+                letters.append(self._letter(queue, row, item, settlement, moment, number))
             else:
                 tasks.append(moved(queue, item, settlement, moment, number))
         out = [item for item, _ in plan.moves]
@@ -544,7 +544,7 @@ class Leases(Base):
         row.state = fields.get("st", row.state)
 
     def _letter(
-        self, queue: str, row: Row, item: Document, settlement: Dead, moment: Moment
+        self, queue: str, row: Row, item: Document, settlement: Dead, moment: Moment, number: int
     ) -> Document:
         return {
             "_id": waiting(queue, item)["_id"],
@@ -554,6 +554,7 @@ class Leases(Base):
             "r": settlement.reason,
             "p": item["p"],
             "at": moment.now,
+            "d": number,
             "ex": date(moment.now + row.dead_age * 1000),
             **({"i": item["i"]} if "i" in item else {}),
         }
@@ -566,7 +567,7 @@ class Leases(Base):
         if total > limit:
             oldest = (
                 self._dead.find({"q": queue}, {"_id": 1})
-                .sort([("at", 1), ("_id", 1)])
+                .sort([("at", 1), ("d", 1)])
                 .limit(total - limit)
             )
             self._dead.delete_many({"_id": {"$in": [d["_id"] for d in oldest]}})

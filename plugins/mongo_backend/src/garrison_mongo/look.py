@@ -115,28 +115,31 @@ class Looks(Base):
     def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
         query: Document = {"q": queue, "ex": {"$gt": date(self.server_time())}}
         if after is not None:
-            behind = self._dead.find_one({"_id": _letter_id(after), "q": queue}, {"at": 1})
+            behind = self._dead.find_one({"_id": _letter_id(after), "q": queue}, {"at": 1, "d": 1})
             if behind is None:
                 return []
             query["$or"] = [
                 {"at": {"$lt": behind["at"]}},
-                {"at": behind["at"], "_id": {"$lt": behind["_id"]}},
+                {"at": behind["at"], "d": {"$lt": behind["d"]}},
             ]
         if limit <= 0:
             return []
-        found = self._dead.find(query, sort=[("at", -1), ("_id", -1)], limit=limit)
+        found = self._dead.find(query, sort=[("at", -1), ("d", -1)], limit=limit)
         return [_letter(document) for document in found]
 
-    def dead_before(self, queue: str, limit: int, at: float) -> Sequence[Letter]:
-        """Letters of that moment and before it, newest first."""
-        query = {"q": queue, "at": {"$lte": int(at * 1000 + 0.5)}}
-        found = self._dead.find(query, sort=[("at", -1), ("_id", -1)], limit=limit + 1)
+    def dead_before(self, queue: str, limit: int, at: float, inclusive: bool) -> Sequence[Letter]:
+        """Letters before a moment (or of it too), newest first: what stands behind a letter of another cluster."""
+        if limit <= 0:
+            return []
+        moment = round(at * 1000) + (1 if inclusive else 0)
+        query = {"q": queue, "at": {"$lt": moment}, "ex": {"$gt": date(self.server_time())}}
+        found = self._dead.find(query, sort=[("at", -1), ("d", -1)], limit=limit)
         return [_letter(document) for document in found]
 
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
         either = [{"q": queue, "t": id}, {"q": queue, "_id": _letter_id(id)}]
         found = self._dead.find({"$or": either, "ex": {"$gt": date(self.server_time())}})
-        return [_letter(document) for document in found.sort([("at", -1), ("_id", -1)])]
+        return [_letter(document) for document in found.sort([("at", -1), ("d", -1)])]
 
     def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
         count = 0
@@ -145,7 +148,7 @@ class Looks(Base):
             payloads = {_letter_id(id): payload for id, payload in wanted[begin : begin + CHUNK]}
             found = list(
                 self._dead.find({"q": queue, "_id": {"$in": list(payloads)}}).sort(
-                    [("at", 1), ("_id", 1)]
+                    [("at", 1), ("d", 1)]
                 )
             )
             if not found:

@@ -248,24 +248,28 @@ class Together:
             self._owed[key] = [*self._owed.get(key, []), *share]
 
     def dead(self, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
-        """Newest first over all clusters; `after` is found where it is, and its time cuts the others."""
+        """Newest first over all clusters; at the same moment the letters of an earlier one come first."""
         if after is None:
-            lists = self._all(lambda node: node.dead(queue, limit)).values()
-            return sorted((x for found in lists for x in found), key=lambda x: (-x.at, x.id))[
-                :limit
+            lists = self._all(lambda node: node.dead(queue, limit))
+        else:
+            found = self._all(lambda node: node.letters(queue, after))
+            marks = [
+                (index, x.at) for index, letters in found.items() for x in letters if x.id == after
             ]
-        marks = [
-            x
-            for found in self._all(lambda node: node.letters(queue, after)).values()
-            for x in found
-            if x.id == after
+            if not marks:
+                return []
+            home, at = marks[0]
+
+            def behind(node: Node) -> Sequence[Letter]:
+                index = self._nodes.index(node)
+                if index == home:
+                    return node.dead(queue, limit, after=after)
+                return node.dead_before(queue, limit, at, inclusive=index > home)
+
+            lists = self._all(behind)
+        return sorted((x for letters in lists.values() for x in letters), key=lambda x: -x.at)[
+            :limit
         ]
-        if not marks:
-            return []
-        lists = self._all(lambda node: node.dead_before(queue, limit, marks[0].at)).values()
-        letters = sorted((x for found in lists for x in found), key=lambda x: (-x.at, x.id))
-        behind = [x for x in letters if (-x.at, x.id) > (-marks[0].at, after)]
-        return behind[:limit]
 
 
 def _receipts(settlement: Settlement) -> Sequence[int]:
