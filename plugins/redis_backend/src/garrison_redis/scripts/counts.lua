@@ -2,7 +2,7 @@
 -- KEYS[1]  stem of the queue
 -- returns  {ready, delayed, leased, dead, ms since the oldest ready one is ready or -1, consumers, paused (0, 1)}
 --#include now.lua
-local queue = redis.call('HMGET', stem, 'priorities', 'paused')
+local queue = redis.call('HMGET', stem, 'priorities', 'paused', 'dead_age')
 local ready, leased, oldest = 0, 0, nil
 for priority in string.gmatch(queue[1] or '', '%d') do
   local list = stem .. ':ready:' .. priority
@@ -18,7 +18,9 @@ for _, consumer in ipairs(consumers) do
   leased = leased + math.max(redis.call('LLEN', stem .. ':batch:' .. consumer) - 1, 0)
     + redis.call('HLEN', stem .. ':held:' .. consumer)
 end
+-- Letters that are too old are deleted by the next death; until then they do not count.
+local since = string.format('[%014.0f', now - (tonumber(queue[3]) or 7776000000))
 return {
-  ready, redis.call('ZCARD', stem .. ':delayed'), leased, redis.call('ZCARD', stem .. ':deaths'),
+  ready, redis.call('ZCARD', stem .. ':delayed'), leased, redis.call('ZLEXCOUNT', stem .. ':deaths', since, '+'),
   oldest and math.max(now - oldest, 0) or -1, #consumers, queue[2] and 1 or 0,
 }

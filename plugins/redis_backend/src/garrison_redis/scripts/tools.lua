@@ -413,6 +413,7 @@ local function tools()
     local age = tonumber(bounds[2]) or 7776000000
     local letter = cmsgpack.pack({task_id, task.payload, reason, digits(now), task.priority, task.id, digits(now + age)})
     redis.call('HSET', stem .. ':dead', id, letter)
+    redis.call('HSET', stem, 'dead_age', digits(age))
     redis.call('ZADD', stem .. ':deaths', 0, id)
     redis.call('ZADD', stem .. ':dead-tasks', 0, task_id .. '\0' .. id)
     local old = string.format('(%014.0f', now - age)
