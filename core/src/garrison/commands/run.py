@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from garrison import log
 from garrison.commands.words import Duration, many, say
-from garrison.supervisor.targets import parse, parse_range
+from garrison.supervisor.memory import parse_size
+from garrison.supervisor.targets import named_twice, parse, parse_range
+
+if TYPE_CHECKING:
+    _Type = click.ParamType[int]
+else:
+    _Type = click.ParamType  # generic for type checkers since click 8.2 only
+
+
+class Size(_Type):
+    """Bytes, as `memory.parse_size` reads them."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("run")
@@ -19,10 +39,18 @@ from garrison.supervisor.targets import parse, parse_range
 @click.option("--burst", is_flag=True, help="End when nothing is ready, leased or delayed; exit 1 if it made a dead letter.")  # fmt: skip
 @click.option("--stop-timeout", type=Duration(), default="25s", show_default=True,
               help="How long running tasks may go on after a stop signal.")  # fmt: skip
+@click.option("--max-memory", type=Size(), metavar="SIZE",
+              help="Replace a worker above it after its task, kill one above 1.5 times it. Resident memory: 512MiB, 1.5GB.")  # fmt: skip
+@click.option(
+    "--preload", is_flag=True, help="Import the application before the workers are forked."
+)
+@click.option("--reload", is_flag=True, help="Restart workers when a Python file of the application changes.")  # fmt: skip
+@click.option("--heartbeat", metavar="PATH", help="Write a file every second, for garrison health.")
 @click.option("--solo", is_flag=True, help="One worker in the foreground: no limits, no respawn, stdin kept.")  # fmt: skip
 def command(
-    targets: tuple[str, ...], workers: str | None, burst: bool, stop_timeout: float, solo: bool
-) -> int:
+    targets: tuple[str, ...], workers: str | None, burst: bool, stop_timeout: float, max_memory: int | None,
+    preload: bool, reload: bool, heartbeat: str | None, solo: bool,
+) -> int:  # fmt: skip
     """Supervise workers of each TARGET until told to stop.
 
     TARGET is MODULE (every worker defined there) or MODULE:NAME; =4 gives it four workers, =1..8 a range.
@@ -38,9 +66,9 @@ def command(
         wanted = [parse(target, number) for target in targets]
     except ValueError as error:
         raise click.UsageError(str(error), click.get_current_context()) from None
-    twice = sorted({one.text for one in wanted if [w.text for w in wanted].count(one.text) > 1})
+    twice = named_twice(wanted)
     if twice:
-        raise click.UsageError(f'the target "{twice[0]}" is named twice; give it a number: {twice[0]}=2')  # fmt: skip
+        raise click.UsageError(twice)
     style = said.log_format
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
@@ -48,14 +76,22 @@ def command(
     if style == "console":
         log.logger.addFilter(_announce)
     if solo:
+        others = {"--max-memory": max_memory, "--preload": preload, "--reload": reload, "--heartbeat": heartbeat}  # fmt: skip
+        _no_supervisor([option for option, value in others.items() if value])
         return _solo(targets, workers, burst, said.app_dir)
     from garrison.registry import registry
     from garrison.supervisor import Supervisor
 
     registry()  # before the fork: supervisor, keeper and workers all need it, and none has to look again
     return Supervisor(
-        targets, workers=number, burst=burst, stop_timeout=stop_timeout, app_dir=said.app_dir
-    ).run()
+        targets, workers=number, burst=burst, stop_timeout=stop_timeout, app_dir=said.app_dir, max_memory=max_memory,
+        preload=preload, reload=reload, heartbeat=heartbeat,
+    ).run()  # fmt: skip
+
+
+def _no_supervisor(options: list[str]) -> None:
+    if options:
+        raise click.UsageError(f"{options[0]} is a supervisor's, and --solo has none: leave one of them out")  # fmt: skip
 
 
 def _solo(targets: tuple[str, ...], workers: str | None, burst: bool, app_dir: str) -> int:

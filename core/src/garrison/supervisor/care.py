@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from garrison import __version__, log, page
@@ -24,7 +25,10 @@ class Care:
     def __init__(self, tree: Supervisor) -> None:
         self._tree = tree
         self._notify = heartbeat.Notify()
-        self._heart = heartbeat.Heartbeat(tree.heartbeat) if tree.heartbeat else None
+        places = [str(tree.tree / heartbeat.BEAT), *([tree.heartbeat] if tree.heartbeat else [])]
+        self._hearts = [heartbeat.Heartbeat(place, tree.tick) for place in places]
+        self._throttle = log.Throttle()
+        self._keeper = 0
         self.kills = memory.Kills()
         self._tick_at = self._memory_at = 0.0
         self.changed = True
@@ -40,20 +44,23 @@ class Care:
             self._tick_at = now + tree.tick
             self._scale(now)
             self._live()
-        if self.changed:
-            self.changed = False
-            heartbeat.write(tree.tree / heartbeat.ROSTER, self._roster())
+        if self.changed or tree.keeping.pid != self._keeper:
+            self.changed, self._keeper = False, tree.keeping.pid
+            try:
+                heartbeat.write(tree.tree / heartbeat.ROSTER, self._roster())
+            except OSError as error:
+                self._unwritten(tree.tree, error)
         return min(self._tick_at, self._memory_at) if tree.max_memory else self._tick_at
 
-    def stopping(self) -> None:
-        """The tree has begun to end."""
-        self._notify.stopping()
+    def stopping(self, again: bool) -> None:
+        """The tree has begun to end; with `again` the same process will start it anew."""
+        self._notify.reloading() if again else self._notify.stopping()
         self._live()
 
     def end(self) -> None:
         """The tree has ended."""
-        if self._heart is not None:
-            self._heart.end()
+        for heart in self._hearts:
+            heart.end()
 
     # Memory
 
@@ -121,22 +128,28 @@ class Care:
         if all(group.proven for group in tree.groups):
             self._notify.ready()
         self._notify.alive()
-        if self._heart is not None:
+        missing = [
+            group.label
+            for group in tree.groups
+            if not group.over and not any(item.ready for item in group.children)
+        ]
+        for heart in self._hearts:
             try:
-                self._heart.beat(ready, wanted, stopping=tree.stopping)
+                heart.beat(ready, wanted, missing=missing, stopping=tree.stopping)
             except OSError as error:
-                log.event(
-                    logging.ERROR,
-                    "supervisor.heartbeat",
-                    error=str(error),
-                    path=str(self._heart.path),
-                )
+                self._unwritten(heart.path, error)
+
+    def _unwritten(self, path: Path, error: OSError) -> None:
+        """A disk that is full costs the signs of life, not the workers."""
+        if self._throttle() is not None:
+            log.event(logging.ERROR, "supervisor.heartbeat", error=str(error), path=str(path))
 
     def _roster(self) -> dict[str, Any]:
         """What the pages do not tell: who belongs to which target, and how those before them ended."""
         tree, started = self._tree, time.time() - time.monotonic()
         return {
             "garrison": __version__,
+            "keeper": tree.keeping.pid,
             "targets": [
                 {"label": group.label, "low": group.low, "high": group.high, "size": group.size,
                  "ends": dict(group.ends), "last_end": group.last_end}

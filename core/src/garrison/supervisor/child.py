@@ -26,7 +26,7 @@ from garrison.errors import ConfigError, GarrisonError, StoreUnavailable
 from garrison.page import Page
 from garrison.registry import Registry
 from garrison.source import Source
-from garrison.supervisor import memory, targets
+from garrison.supervisor import memory, process, targets
 from garrison.taking import Desk
 
 FIRST_CONNECTION = 10.0
@@ -124,6 +124,7 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
     if "initialize" in handlers:
         source.runtime.call(handlers["initialize"])
     _tell(parts.registry, "garrison_worker_started", worker=app)
+    _check_memory(app.config.name, sheet.words[page.MEMORY])
     sheet.words[page.STATE] = page.READY
     report(ready=True)
     log.event(logging.INFO, "worker.ready", worker=os.getpid(), queue=app.config.name)
@@ -138,6 +139,16 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
             except Exception as error:
                 log.event(logging.ERROR, "hook.error", exc_info=error, hook="finalize")
         getattr(parts.executor, "close", _nothing)()
+
+
+def _check_memory(queue: str, limit: int) -> None:
+    """A limit below what a worker has in use before its first task would replace it after every task, for ever."""
+    used = process.resident(os.getpid()) or 0
+    if limit and used > limit:
+        raise ConfigError(
+            f'a worker of "{queue}" has {used / memory.MIB:.0f} MiB in use before its first task, and --max-memory is '
+            f"{limit / memory.MIB:.0f} MiB; give it more than a task needs beyond that"
+        )
 
 
 def _nothing() -> None:

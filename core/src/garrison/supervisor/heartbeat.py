@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from garrison.errors import ConfigError
 
 ROSTER = "tree.json"
 """Name of the roster in a tree's folder."""
+
+BEAT = "heartbeat.json"
+"""Name of the heartbeat file that every tree has in its folder."""
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
@@ -24,26 +28,30 @@ def write(path: Path, record: dict[str, Any]) -> None:
 
 
 class Heartbeat:
-    """The file that `garrison health` reads: written at every tick, removed at the end."""
+    """A file that `garrison health` reads: written at every tick (`tick` seconds), removed at the end."""
 
-    def __init__(self, path: str) -> None:
-        self.path = Path(os.path.abspath(path))
+    def __init__(self, path: str, tick: float) -> None:
+        self.path, self._tick = Path(os.path.abspath(path)), tick
         try:
-            self.beat(0, 0, stopping=False)
+            self.beat(0, 0, missing=(), stopping=False)
         except OSError as error:
             raise ConfigError(
                 f"the heartbeat file {str(self.path)!r} cannot be written: {error.strerror}; name one in a folder "
                 "that exists and that this user may write to"
             ) from None
 
-    def beat(self, ready: int, wanted: int, *, stopping: bool) -> None:
-        """Say that the supervisor lives now, and how many of its workers are ready."""
+    def beat(self, ready: int, wanted: int, *, missing: Sequence[str], stopping: bool) -> None:
+        """Say that the supervisor lives now, how many of its workers are ready, and which targets have none."""
         record = {
             "pid": os.getpid(),
             "boot": time.clock_gettime(time.CLOCK_BOOTTIME),
+            "tick": self._tick,
             "ready": ready,
+            "wanted": wanted,
+            "missing": list(missing),
+            "stopping": stopping,
         }
-        write(self.path, {**record, "wanted": wanted, "stopping": stopping})
+        write(self.path, record)
 
     def end(self) -> None:
         """The supervisor ends."""
@@ -71,6 +79,12 @@ class Notify:
     def stopping(self) -> None:
         """The tree ends."""
         self._say("STOPPING=1")
+
+    def reloading(self) -> None:
+        """The tree ends, and the same process starts it anew: systemd is to wait for READY=1, not for the end."""
+        self._say(
+            f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+        )
 
     def alive(self) -> None:
         """The loop turns."""

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -45,6 +46,25 @@ def parse_range(text: str) -> tuple[int, int]:
             f"{text!r} is no number of workers: the first number must not be above the second, nor 0"
         )
     return low, high
+
+
+def named_twice(targets: Iterable[Target]) -> str | None:
+    """What is wrong where a worker is named twice, by itself or also by its module; None if none is."""
+    seen: dict[str, str] = {}
+    for target in targets:
+        module, colon, _ = target.text.partition(":")
+        if target.text in seen:
+            return f'the target "{target.text}" is named twice; give it a number: {target.text}=2'
+        clash = (
+            module if colon else next((text for text in seen if text.startswith(f"{module}:")), "")
+        )
+        if clash in seen:
+            alone = target.text if colon else clash
+            return (
+                f'the target "{alone}" is named twice: "{module}" means all workers of that module'
+            )
+        seen[target.text] = module
+    return None
 
 
 def load(module: str) -> ModuleType:

@@ -30,7 +30,7 @@ from garrison.supervisor.ends import End
 from garrison.supervisor.keeping import Keeping
 from garrison.supervisor.members import Child, Group
 from garrison.supervisor.memory import parse_size
-from garrison.supervisor.targets import Target, find, parse
+from garrison.supervisor.targets import Target, find, named_twice, parse
 
 GIVE_BACK = 0.4
 """Seconds beyond the stop timeout that the keeper is given to give back; after as many again it is left."""
@@ -66,7 +66,11 @@ class Supervisor:
     ) -> None:
         number = (workers, workers) if isinstance(workers, int) else workers
         names = [targets] if isinstance(targets, str) else targets
-        self.groups = [Group(parse(name, number)) for name in names]
+        parsed = [parse(name, number) for name in names]
+        twice = named_twice(parsed)
+        if twice:
+            raise ConfigError(twice)
+        self.groups = [Group(target) for target in parsed]
         self.burst, self.stop_timeout, self.tick = burst, stop_timeout, tick
         self.app_dir = os.path.abspath(app_dir)
         self.crash_backoff, self.give_up = crash_backoff, give_up
@@ -111,7 +115,11 @@ class Supervisor:
         if self.preload:
             self._preload()
         self.tree = page.make_tree()
-        self.care = Care(self)
+        try:
+            self.care = Care(self)
+        except ConfigError:
+            page.remove_tree(self.tree)
+            raise
         self.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.descendants.adopt()
         self.keeping = Keeping(self._own_fds, tag=self.descendants.tag)
@@ -292,7 +300,7 @@ class Supervisor:
             log.event(logging.INFO, "supervisor.stopping", reason=why, timeout=self.stop_timeout)
             self._stopping, self._deadline = now, now + self.stop_timeout
             self._order(page.STOP)
-            self.care.stopping()
+            self.care.stopping(self._again)
         elif now - self._stopping >= SAME_SIGNAL:
             self._deadline = now
 
