@@ -173,6 +173,7 @@ class Source:
             self.respawn = True
         if self._pending or self._backs or (self._settle_by and page.now() >= self._settle_by):
             self._exchange(0)
+            self._check = True  # a task that asked for the end of this process has just been settled, perhaps
             return True
         if words[page.ORDERS] or self.respawn or self.stop_all:
             self._check = True
