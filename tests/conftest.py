@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness.site import Site  # noqa: E402
+from harness.site import Site
 
 
 @pytest.fixture

@@ -43,7 +43,9 @@ def test_whoever_was_taken_for_dead_can_settle_renew_and_release_nothing_that_ru
 
 
 @pytest.mark.fault(67)
-def test_a_holder_that_was_away_longer_than_its_time_is_told_and_harms_no_next_holder(site: Site) -> None:
+def test_a_holder_that_was_away_longer_than_its_time_is_told_and_harms_no_next_holder(
+    site: Site,
+) -> None:
     broker = site.queue.broker
     mine, other = broker.lock("report"), broker.lock("report")
     mine.acquire(timeout=1, ttl=0.3)
@@ -161,7 +163,9 @@ def test_a_tree_can_be_stopped_while_its_store_does_not_answer(site: Site, busy:
 
 
 @pytest.mark.fault(3)
-def test_what_had_ended_when_its_worker_left_a_silent_store_is_not_taken_for_a_crash(site: Site) -> None:
+def test_what_had_ended_when_its_worker_left_a_silent_store_is_not_taken_for_a_crash(
+    site: Site,
+) -> None:
     """Its settlement could not be sent, and it was told to end: interrupted, not counted."""
     site.app("tasks_per_transaction=1, lease=30, recheck=0.2, max_retries=3, backoff=Backoff(first=0.1)", body="""
 @work.task
@@ -179,7 +183,9 @@ def again(n):
     lock.execute("BEGIN IMMEDIATE")
     tree.send(signal.SIGTERM)
     with tree.pages() as pages:
-        eventually(lambda: pages[0].slot_word(0)[1] == page.ENDED, 5, "it has ended, and is not settled")
+        eventually(
+            lambda: pages[0].slot_word(0)[1] == page.ENDED, 5, "it has ended, and is not settled"
+        )
         pid = int(pages[0].words[page.PID])
     eventually(lambda: not alive(pid), 10, "the worker has left")
     lock.execute("ROLLBACK")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -50,7 +51,10 @@ def test_a_tree_stopped_for_two_leases_settles_nothing_and_starts_nothing_that_o
     before = set(site.books().starts)
     second = site.tree(workers=1)
     (taker,) = second.workers()
-    site.until(lambda books: all(any(line.pid == taker for line in books.starts[n]) for n in numbers[2:]), 10)
+    site.until(
+        lambda books: all(any(line.pid == taker for line in books.starts[n]) for n in numbers[2:]),
+        10,
+    )
     for pid in reversed(frozen):
         os.kill(pid, signal.SIGCONT)
     again = site.push_many([{}] * 20)
@@ -59,7 +63,9 @@ def test_a_tree_stopped_for_two_leases_settles_nothing_and_starts_nothing_that_o
     late = {n for n in numbers if len(books.starts[n]) > 1} - before
     assert not late, f"started again by the worker that was away: {late}"
     assert first.events("lease.lost"), "it was told that its lease is lost"
-    assert any(line.pid not in (taker,) for n in again for line in books.starts[n]) or first.workers()
+    assert (
+        any(line.pid not in (taker,) for n in again for line in books.starts[n]) or first.workers()
+    )
     assert first.stop() == second.stop() == 0
 
 
@@ -102,7 +108,9 @@ def test_workers_go_on_under_a_stopped_supervisor_and_are_not_killed_when_it_wak
     workers, keeper = tree.workers(), tree.keeper()
     os.kill(tree.pid, signal.SIGSTOP)
     stopped, numbers = time.monotonic(), []
-    while time.monotonic() - stopped < size(4, 10):  # longer than the keeper may be silent, and than the lease
+    while time.monotonic() - stopped < size(
+        4, 10
+    ):  # longer than the keeper may be silent, and than the lease
         numbers += [site.push(seconds=0.05)]
         site.ended(numbers[-1])
     os.kill(tree.pid, signal.SIGCONT)
@@ -116,7 +124,9 @@ def test_workers_go_on_under_a_stopped_supervisor_and_are_not_killed_when_it_wak
 
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("lease", [3, 10])
-def test_a_stopped_keeper_is_killed_and_replaced_within_three_seconds(site: Site, lease: int) -> None:
+def test_a_stopped_keeper_is_killed_and_replaced_within_three_seconds(
+    site: Site, lease: int
+) -> None:
     site.app(f"tasks_per_transaction=8, lease={lease}, recheck=0.2")
     tree = site.tree(workers=2)
     keeper = tree.keeper()
@@ -132,7 +142,9 @@ def test_a_stopped_keeper_is_killed_and_replaced_within_three_seconds(site: Site
 
 
 @pytest.mark.fault(25)
-def test_a_killed_keeper_is_replaced_within_a_second_and_no_lease_or_limit_lapses(site: Site) -> None:
+def test_a_killed_keeper_is_replaced_within_a_second_and_no_lease_or_limit_lapses(
+    site: Site,
+) -> None:
     site.app("tasks_per_transaction=5, lease=1, recheck=0.2, timeouts=Timeouts(4, grace=0.2)")
     tree = site.tree(workers=2)
     long, hangs = site.push(seconds=3), site.push("deaf")
@@ -178,7 +190,9 @@ def test_two_supervisors_that_come_and_go_share_a_queue_without_running_anything
     chance = random.Random(seed)
     site.app("tasks_per_transaction=8, recheck=0.2")
     trees = [site.tree(workers=3), site.tree(workers=2)]
-    numbers = site.push_many({"seconds": chance.uniform(0.001, 0.02)} for _ in range(size(800, 5000)))
+    numbers = site.push_many(
+        {"seconds": chance.uniform(0.001, 0.02)} for _ in range(size(800, 5000))
+    )
     for _ in range(size(3, 10)):
         time.sleep(chance.uniform(0.1, 0.5))  # a random moment is the row itself
         leaving = trees.pop(chance.randrange(len(trees)))
@@ -211,7 +225,9 @@ def test_a_dead_host_is_noticed_one_lease_later_by_an_idle_worker(site: Site) ->
 
 
 @pytest.mark.fault(7)
-def test_the_keeper_renews_more_often_than_stores_take_for_an_outage_of_their_own(site: Site) -> None:
+def test_the_keeper_renews_more_often_than_stores_take_for_an_outage_of_their_own(
+    site: Site,
+) -> None:
     """R8: a gap of more than a third of the lease moves all deadlines, also those of a host that is dead."""
     site.app("lease=1.5", losing=True)
     calls = site.folder / "orders" / "calls"
@@ -219,5 +235,5 @@ def test_the_keeper_renews_more_often_than_stores_take_for_an_outage_of_their_ow
     calls.touch()
     site.tree(workers=1)
     times = eventually(lambda: found if len(found := calls.read_text().split()) > 10 else None, 15)
-    gaps = sorted((int(b) - int(a)) / 1e9 for a, b in zip(times, times[1:], strict=False))
+    gaps = sorted((int(b) - int(a)) / 1e9 for a, b in itertools.pairwise(times))
     assert gaps[len(gaps) // 2] < 0.9 * 1.5 / 3, gaps

@@ -29,7 +29,9 @@ def sealed(message: bytes) -> bytes:
 
 
 @pytest.mark.fault(56)
-def test_damaged_messages_are_dead_letters_with_their_bytes_and_the_worker_goes_on(site: Site) -> None:
+def test_damaged_messages_are_dead_letters_with_their_bytes_and_the_worker_goes_on(
+    site: Site,
+) -> None:
     chance = random.Random(56)
     site.app("tasks_per_transaction=10")
     good = site.push_many([{}] * 20)
@@ -92,7 +94,9 @@ def test_a_task_that_is_deployed_while_it_is_parked_runs(site: Site) -> None:
 
 @pytest.mark.fault(60)
 @pytest.mark.fault(61)
-def test_what_is_too_large_is_refused_at_push_and_is_dead_without_being_unpacked(site: Site) -> None:
+def test_what_is_too_large_is_refused_at_push_and_is_dead_without_being_unpacked(
+    site: Site,
+) -> None:
     site.app('payload_limit=100_000, compressor="zlib"')
     with pytest.raises(PayloadTooLarge):
         site.queue.options(name="nap").push(n=1, filler=os.urandom(9 * 1024 * 1024))
@@ -129,7 +133,9 @@ def test_a_pickle_in_a_queue_that_did_not_ask_for_pickle_is_not_opened(site: Sit
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {marker}",)
 
-    pickler = Queue(site.queue.name, connector=site.url, serializer=Use("pickle", key="chosen by the attacker"))
+    pickler = Queue(
+        site.queue.name, connector=site.url, serializer=Use("pickle", key="chosen by the attacker")
+    )
     payload = pickler.broker.codec.encode(
         Task(new_id(), site.queue.name, "nap", {"n": Evil()}, 1.0)
     )
@@ -150,7 +156,7 @@ def test_exceptions_of_any_shape_become_reasons_of_bounded_size(site: Site) -> N
     site.app(
         "tasks_per_transaction=5, max_retries=1, backoff=Backoff(first=0.05)",
         hooks=True,
-        body='''
+        body="""
 class Mute(Exception):
     def __str__(self):
         raise RuntimeError("no text")
@@ -181,9 +187,19 @@ def fails(n, how):
             raise ValueError("first")
         except ValueError as error:
             raise KeyError("second") from error
-''',
+""",
     )
-    ways = ["mute", "unpicklable", "huge", "deep", "recursion", "surrogate", "group", "memory", "chain"]
+    ways = [
+        "mute",
+        "unpicklable",
+        "huge",
+        "deep",
+        "recursion",
+        "surrogate",
+        "group",
+        "memory",
+        "chain",
+    ]
     numbers = {how: site.push("fails", how=how) for how in ways}
     tree = site.tree(workers=1)
     pids = tree.workers()
@@ -214,7 +230,13 @@ def shape(n, value, kind):
         deep = [deep]
     nan, keys = float("nan"), {str(k): k for k in range(100_000)}
     expected = {}
-    for kind, value in {"deep": deep, "nan": nan, "keys": keys, "surrogate": "\ud800", "lock": site}.items():
+    for kind, value in {
+        "deep": deep,
+        "nan": nan,
+        "keys": keys,
+        "surrogate": "\ud800",
+        "lock": site,
+    }.items():
         try:
             n = site.push("shape", value=value, kind=kind)
         except (EncodeError, PayloadTooLarge) as error:
@@ -268,7 +290,9 @@ def parent(n):
 
 
 @pytest.mark.fault(64)
-def test_a_push_with_the_wrong_arguments_is_an_error_of_garrison_and_queues_nothing(site: Site) -> None:
+def test_a_push_with_the_wrong_arguments_is_an_error_of_garrison_and_queues_nothing(
+    site: Site,
+) -> None:
     with pytest.raises(GarrisonError):
         site.queue.options(name="nap", priority="URGENT").push(n=1000)
     assert site.store.counts().ready == 0

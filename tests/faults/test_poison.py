@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from harness.scale import size
@@ -22,11 +24,13 @@ def test_a_poisonous_task_starts_exactly_max_deliveries_times_and_is_dead_with_a
     books, reason = site.books(), site.store.dead()[n]
     starts = books.starts[n]
     assert [line.delivery for line in starts] == [0, 1, 2, 3]
-    gaps = [(after.at - before.at) / 1e9 for before, after in zip(starts, starts[1:], strict=False)]
+    gaps = [(after.at - before.at) / 1e9 for before, after in itertools.pairwise(starts)]
     assert gaps[0] < 1.0, "the first redelivery comes at once"
     assert gaps[1] >= 0.1 and gaps[2] >= 0.3, gaps
     assert reason["kind"] == "poison"
-    words = {"exit": "exit code 11", "segfault": "killed by SIGSEGV", "kill": "killed by SIGKILL"}[how]
+    words = {"exit": "exit code 11", "segfault": "killed by SIGSEGV", "kill": "killed by SIGKILL"}[
+        how
+    ]
     assert reason["error"] == f"ended its worker 4 times; the last: {words}"
     assert [told.outcome for told in books.told[n]] == ["dead"]
     assert len(tree.events("worker.crashed")) == 4
@@ -80,7 +84,9 @@ def test_others_keep_four_fifths_of_their_throughput_beside_a_poisonous_task(sit
 
     quiet = seconds(0)
     noisy = seconds(1)
-    assert quiet / noisy >= 0.8, f"{count} tasks took {quiet:.2f} s, beside a poisonous one {noisy:.2f} s"
+    assert quiet / noisy >= 0.8, (
+        f"{count} tasks took {quiet:.2f} s, beside a poisonous one {noisy:.2f} s"
+    )
     assert tree.stop() == 0
 
 

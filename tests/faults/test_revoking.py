@@ -14,7 +14,9 @@ from harness.site import Site
 
 @pytest.mark.fault(9)
 @pytest.mark.parametrize("seed", seeds(2, 20))
-def test_two_hundred_short_tasks_do_not_wait_for_a_long_one_in_their_batch(site: Site, seed: int) -> None:
+def test_two_hundred_short_tasks_do_not_wait_for_a_long_one_in_their_batch(
+    site: Site, seed: int
+) -> None:
     chance = random.Random(seed)
     site.app("tasks_per_transaction=100")
     tree = site.tree(workers=2, stop_timeout=0.5)
@@ -35,7 +37,9 @@ def test_two_hundred_short_tasks_do_not_wait_for_a_long_one_in_their_batch(site:
 
 @pytest.mark.fault(9)
 @pytest.mark.parametrize("seed", seeds(2, 20))
-def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(site: Site, seed: int) -> None:
+def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(
+    site: Site, seed: int
+) -> None:
     """The race: task length = give_back_after ± 1 ms, so that the worker starts the next as it is revoked."""
     chance = random.Random(seed)
     site.app("tasks_per_transaction=10, give_back_after=0.04, settle_within=0.02, recheck=0.2")

@@ -30,7 +30,9 @@ def test_nothing_of_a_tree_is_left_a_second_after_its_supervisor_was_killed(
     tree.kill()
     next_one = site.tree(workers=3, ready=False)  # may start at once
     eventually(
-        lambda: not [pid for pid in with_variable(site.mark) if os.getpgid(pid) == tree.pid], 1.0, "no orphan"
+        lambda: not [pid for pid in with_variable(site.mark) if os.getpgid(pid) == tree.pid],
+        1.0,
+        "no orphan",
     )
     next_one.ready(3)
     site.ended(*numbers, within=20)
@@ -40,7 +42,9 @@ def test_nothing_of_a_tree_is_left_a_second_after_its_supervisor_was_killed(
 
 
 @pytest.mark.fault(23)
-def test_a_whole_tree_killed_at_once_costs_what_it_had_leased_and_nothing_is_lost(site: Site) -> None:
+def test_a_whole_tree_killed_at_once_costs_what_it_had_leased_and_nothing_is_lost(
+    site: Site,
+) -> None:
     site.app("tasks_per_transaction=10, lease=1, recheck=0.2, poison_delays=(0.0,)")
     tree = site.tree(workers=2)
     numbers = site.push_many([{"seconds": 0.005}] * 600)
@@ -173,7 +177,9 @@ def test_a_storm_of_signals_stops_nothing(site: Site, whom: str) -> None:
     while time.monotonic() < until:
         for pid in [tree.pid] if whom == "supervisor" else tree.workers():
             kind = kinds[storm % len(kinds)]
-            if kind != signal.SIGUSR1 or storm % 400 == 1:  # each dump of stacks takes the supervisor 0.2 s
+            if (
+                kind != signal.SIGUSR1 or storm % 400 == 1
+            ):  # each dump of stacks takes the supervisor 0.2 s
                 os.kill(pid, kind)
         storm += 1
         time.sleep(0.001)
@@ -234,7 +240,11 @@ def test_dead_workers_are_reaped_and_replaced_within_a_second_and_no_descriptor_
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: state_of(victim) is None, 1.0, "reaped")
         tree.ready(2)
-    eventually(lambda: (descriptors(tree.pid), descriptors(keeper)) == before, 2, lambda: f"{before} before")
+    eventually(
+        lambda: (descriptors(tree.pid), descriptors(keeper)) == before,
+        2,
+        lambda: f"{before} before",
+    )
     assert len(list(tree.folder.glob("*.page"))) == 2, "pages of the dead are gone"
 
 

@@ -26,7 +26,9 @@ def test_what_cannot_be_stopped_from_inside_is_killed_in_time_and_is_one_timeout
     (old,) = tree.workers()
     n = site.push(how)
     start = site.started(n).starts[n][0]
-    if how == "regex":  # the soft strike interrupts the matching, which checks for signals, in the main thread
+    if (
+        how == "regex"
+    ):  # the soft strike interrupts the matching, which checks for signals, in the main thread
         site.until(lambda books: books.told[n], 5)
         assert alive(old)
     else:

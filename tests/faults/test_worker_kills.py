@@ -159,14 +159,18 @@ def test_a_request_whose_answer_was_lost_is_repeated_and_does_nothing_twice(
     orders = [site.order(verb, "lost") for _ in range(3)]
     tree = site.tree(workers=2)
     numbers = site.push_many([{"seconds": 0.01}] * 150)
-    if verb == "release":  # the keeper releases what is behind a slow task, and what a dead worker held
+    if (
+        verb == "release"
+    ):  # the keeper releases what is behind a slow task, and what a dead worker held
         slow = site.push(seconds=1.5)
         site.push_many([{}] * 20)
         site.started(slow)
         for _ in range(2):
             os.kill(tree.ready(2)[0], signal.SIGKILL)
     site.ended(*numbers, within=20)
-    eventually(lambda: not any(order.exists() for order in orders), 10, "every answer was lost once")
+    eventually(
+        lambda: not any(order.exists() for order in orders), 10, "every answer was lost once"
+    )
     kills = 2 if verb == "release" else 0
     site.settle(20, extra_starts=kills, extra_ends=kills)
     assert tree.stop() == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HEAD = '''\
+HEAD = """\
 import ctypes, gc, os, re, signal, socket, sys, threading, time
 from garrison import Backoff, Queue, Requeue, Respawn, Retry, Fail, Stop, Timeouts, Use, current
 
@@ -26,7 +26,7 @@ def end(n):
 
 
 work = Queue({queue!r}, connector={connector}, {settings})
-'''
+"""
 
 TASKS = '''
 
@@ -102,7 +102,7 @@ def leave(n, how):
     end(n)
 '''
 
-HOOKS = '''
+HOOKS = """
 
 def tell(outcome):
     def told(task, *_):
@@ -112,12 +112,10 @@ def tell(outcome):
 
 for outcome in ("success", "failure", "timeout", "retry", "requeue", "stop", "max_retries", "dead"):
     work.on(outcome)(tell(outcome))
-'''
+"""
 
 
-def text(
-    ledger: str, connector: str, queue: str, settings: str, *, hooks: bool, body: str
-) -> str:
+def text(ledger: str, connector: str, queue: str, settings: str, *, hooks: bool, body: str) -> str:
     """The module's source. `settings` are keyword arguments of the queue, `body` is more source behind it."""
     head = HEAD.format(ledger=ledger, connector=connector, queue=queue, settings=settings)
     return head + TASKS + (HOOKS if hooks else "") + "\n\n" + body

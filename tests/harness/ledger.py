@@ -61,14 +61,18 @@ class Books:
                 line = Line(*(int(word) for word in rest))
                 (self.starts if kind == "S" else self.ends)[line.n].append(line)
             elif kind == "O":
-                self.told[int(rest[0])].append(Told(int(rest[0]), rest[1], int(rest[2]), int(rest[3])))
+                self.told[int(rest[0])].append(
+                    Told(int(rest[0]), rest[1], int(rest[2]), int(rest[3]))
+                )
             else:
                 self.words.append([kind, *rest])
 
     @property
     def running(self) -> list[Line]:
         """Starts without an end in the same process and delivery."""
-        ended = {(line.n, line.pid, line.delivery) for lines in self.ends.values() for line in lines}
+        ended = {
+            (line.n, line.pid, line.delivery) for lines in self.ends.values() for line in lines
+        }
         return [
             line
             for lines in self.starts.values()
@@ -89,16 +93,22 @@ class Books:
         """Ends beyond the first of each task: runs that were whole and came again (D)."""
         return sum(len(lines) - 1 for lines in self.ends.values())
 
-    def check(self, dead: Collection[int] = (), *, extra_starts: int | None = 0, extra_ends: int = 0) -> None:
+    def check(
+        self, dead: Collection[int] = (), *, extra_starts: int | None = 0, extra_ends: int = 0
+    ) -> None:
         """L0, L1 and D: nothing lost, no phantom, at most so many starts and ends beyond one for each task."""
         lost = sorted(self.acknowledged - self.ends.keys() - set(dead))
         assert not lost, f"L0: {len(lost)} acknowledged tasks neither ended nor died: {lost[:20]}"
         phantoms = sorted(self.starts.keys() - self.acknowledged - self.unknown)
         assert not phantoms, f"L1: {len(phantoms)} tasks ran that nobody pushed: {phantoms[:20]}"
-        assert self.extra_ends() <= extra_ends, f"D: {self.extra_ends()} ran whole again, more than {extra_ends}: {self._some()}"
+        assert self.extra_ends() <= extra_ends, (
+            f"D: {self.extra_ends()} ran whole again, more than {extra_ends}: {self._some()}"
+        )
         if extra_starts is not None:
             seen = self.extra_starts()
-            assert seen <= extra_starts, f"D: {seen} starts too many, more than {extra_starts}: {self._some()}"
+            assert seen <= extra_starts, (
+                f"D: {seen} starts too many, more than {extra_starts}: {self._some()}"
+            )
 
     def _some(self) -> str:
         return "; ".join(
@@ -110,7 +120,9 @@ class Books:
         """O: each task had exactly `runs` outcomes, one for each of its deliveries."""
         for n in self.acknowledged:
             kinds = Counter(told.outcome for told in self.told[n] if told.outcome in ONE_OF)
-            assert sum(kinds.values()) == runs, f"O: task {n} was told {dict(kinds)}; expected {runs} outcome(s)"
+            assert sum(kinds.values()) == runs, (
+                f"O: task {n} was told {dict(kinds)}; expected {runs} outcome(s)"
+            )
 
 
 class Producer:

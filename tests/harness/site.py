@@ -27,7 +27,11 @@ class Site:
     def __init__(self, folder: Path, url: str, queue: str = "work") -> None:
         self.folder, self.url = folder, url
         self.ledger = folder / "ledger"
-        self.runtime = Path(tempfile.mkdtemp(prefix="garrison-test-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+        self.runtime = Path(
+            tempfile.mkdtemp(
+                prefix="garrison-test-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None
+            )
+        )
         self.queue = Queue(queue, connector=url)
         self.store = Store(url, self.queue)
         self.producer = Producer(self.ledger, self.queue)
@@ -39,14 +43,25 @@ class Site:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self.close(failed=kind is not None)
         finally:
             shutil.rmtree(self.runtime, ignore_errors=True)
 
     def app(
-        self, settings: str = "", *, hooks: bool = False, body: str = "", losing: bool = False, name: str = "app"
+        self,
+        settings: str = "",
+        *,
+        hooks: bool = False,
+        body: str = "",
+        losing: bool = False,
+        name: str = "app",
     ) -> str:
         """Write an application; its target. `settings` are keywords of its queue; a lease of 3 s is the default."""
         if "lease=" not in settings:
@@ -69,11 +84,24 @@ class Site:
         path.touch()
         return path
 
-    def tree(self, target: str = "app:work", workers: int = 1, *, ready: bool = True, **options: Any) -> Tree:
+    def tree(
+        self,
+        target: str | list[str] = "app:work",
+        workers: int = 1,
+        *,
+        ready: bool = True,
+        **options: Any,
+    ) -> Tree:
         """Start a tree, and wait until its workers are ready."""
         name, _, value = self.mark.partition("=")
-        path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-        environment = {name: value, "PYTHONPATH": path.rstrip(os.pathsep), **options.pop("environment", {})}
+        path = os.pathsep.join(
+            [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        )
+        environment = {
+            name: value,
+            "PYTHONPATH": path.rstrip(os.pathsep),
+            **options.pop("environment", {}),
+        }
         targets = [target] if isinstance(target, str) else target
         tree = Tree(
             self.folder, self.runtime, targets, self.folder / f"log{len(self.trees)}", workers=workers,
@@ -95,7 +123,7 @@ class Site:
             books = self.books()
             return books if what(books) else None
 
-        return eventually(look, within, why or self.logs)  # type: ignore[return-value]
+        return eventually(look, within, why or self.logs)
 
     def started(self, *numbers: int, within: float = 10.0) -> Books:
         """Wait until these tasks have started."""
@@ -127,7 +155,11 @@ class Site:
                 if not failed:
                     tree.end(30)
             if not failed:
-                eventually(lambda: not with_variable(self.mark), 2, lambda: f"P: left: {with_variable(self.mark)}")
+                eventually(
+                    lambda: not with_variable(self.mark),
+                    2,
+                    lambda: f"P: left: {with_variable(self.mark)}",
+                )
         finally:
             for tree in self.trees:
                 if tree.process.poll() is None:

@@ -51,7 +51,7 @@ class Store:
             found = self.counts()
             return None if found.ready or found.leased or found.delayed else found
 
-        return eventually(over, within, lambda: f"quiet; {self.counts()}")  # type: ignore[return-value]
+        return eventually(over, within, lambda: f"quiet; {self.counts()}")
 
     def dead(self) -> dict[int, dict[str, Any]]:
         """Number of each dead letter's task, and its reason. What cannot be decoded stands under negative numbers."""

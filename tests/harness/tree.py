@@ -29,7 +29,11 @@ class Tree:
         environment: dict[str, str] | None = None, new_group: bool = True, **supervisor: Any,
     ) -> None:  # fmt: skip
         self.runtime, self.log, self.expected = runtime, log, 0
-        order = {"targets": targets, "level": level, "supervisor": {"app_dir": str(folder), **supervisor}}
+        order = {
+            "targets": targets,
+            "level": level,
+            "supervisor": {"app_dir": str(folder), **supervisor},
+        }
         variables = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), **(environment or {})}
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
@@ -79,13 +83,15 @@ class Tree:
             others = [pid for pid in children(self.pid) if pid not in workers and alive(pid)]
             return None if born or len(others) != 1 else others[0]
 
-        return eventually(found, 10, "one keeper")  # type: ignore[return-value]
+        return eventually(found, 10, "one keeper")
 
     def ready(self, count: int = 1, within: float = START) -> list[int]:
         """Wait until so many workers are ready; their pids."""
         return eventually(
-            lambda: found if len(found := self.workers()) >= count else None, within, lambda: self.text()[-3000:]
-        )  # type: ignore[return-value]
+            lambda: found if len(found := self.workers()) >= count else None,
+            within,
+            lambda: self.text()[-3000:],
+        )
 
     def text(self) -> str:
         """Its log."""
@@ -107,8 +113,9 @@ class Tree:
         """Wait for the `count`-th event of a name."""
         return eventually(
             lambda: found[count - 1] if len(found := self.events(name)) >= count else None,
-            within, lambda: f"event {name}\n{self.text()[-3000:]}",
-        )  # type: ignore[return-value]
+            within,
+            lambda: f"event {name}\n{self.text()[-3000:]}",
+        )
 
     # Doing
 
@@ -121,7 +128,9 @@ class Tree:
         try:
             return self.process.wait(within)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the tree has not ended within {within:g} s\n{self.text()[-3000:]}") from None
+            raise AssertionError(
+                f"the tree has not ended within {within:g} s\n{self.text()[-3000:]}"
+            ) from None
 
     def stop(self, within: float = 30.0) -> int:
         """SIGTERM, and wait for the end; the exit code."""

@@ -13,7 +13,7 @@ STEP = 0.004
 """Seconds between two looks."""
 
 
-def eventually(what: Callable[[], T], within: float, why: object = "") -> T:
+def eventually(what: Callable[[], T | None], within: float, why: object = "") -> T:
     """The first true answer of `what`; AssertionError with `why` (called, if it can be) when `within` seconds are over."""
     deadline = time.monotonic() + within
     while True:
@@ -22,7 +22,9 @@ def eventually(what: Callable[[], T], within: float, why: object = "") -> T:
             return found
         if time.monotonic() > deadline:
             told = why() if callable(why) else why
-            raise AssertionError(f"not within {within:g} s: {told or what}; the last answer: {found!r}")
+            raise AssertionError(
+                f"not within {within:g} s: {told or what}; the last answer: {found!r}"
+            )
         time.sleep(STEP)
 
 
