@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -96,8 +97,8 @@ class View:
 
 
 def _frames(view: View, interval: float, once: bool) -> None:
-    """For a pipe."""
-    with contextlib.suppress(KeyboardInterrupt):
+    """For a pipe; ends when its reader has gone."""
+    try:
         while True:
             view.look()
             click.echo(view.text())
@@ -106,6 +107,10 @@ def _frames(view: View, interval: float, once: bool) -> None:
             click.echo()
             sys.stdout.flush()
             time.sleep(interval)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is left to flush goes nowhere
 
 
 def _live(view: View, interval: float) -> None:
@@ -128,7 +133,7 @@ def _live(view: View, interval: float) -> None:
 
 def _draw(view: View, below: str = "") -> None:
     """Draw a frame over the last one, cut to what the terminal has room for."""
-    width, height = os.get_terminal_size(sys.stdout.fileno())
+    width, height = shutil.get_terminal_size()
     lines = [_cut(line, width) for line in view.text().splitlines()[: height - 2]]
     sys.stdout.write(CLEAR + "\r\n".join([*lines, below or "q ends, s sorts, / filters"]))
     sys.stdout.flush()
