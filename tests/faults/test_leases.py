@@ -109,7 +109,7 @@ def test_workers_go_on_under_a_stopped_supervisor_and_are_not_killed_when_it_wak
     os.kill(tree.pid, signal.SIGSTOP)
     stopped, numbers = time.monotonic(), []
     while time.monotonic() - stopped < size(
-        4, 10
+        3, 10
     ):  # longer than the keeper may be silent, and than the lease
         numbers += [site.push(seconds=0.05)]
         site.ended(numbers[-1])

@@ -31,7 +31,7 @@ def test_a_poisonous_task_starts_exactly_max_deliveries_times_and_is_dead_with_a
     words = {"exit": "exit code 11", "segfault": "killed by SIGSEGV", "kill": "killed by SIGKILL"}[
         how
     ]
-    assert reason["error"] == f"ended its worker 4 times; the last: {words}"
+    assert reason["error"] == f"ended its worker 4 times, the last time: {words}"
     assert [told.outcome for told in books.told[n]] == ["dead"]
     assert len(tree.events("worker.crashed")) == 4
 
@@ -71,7 +71,7 @@ def test_a_delivery_on_its_last_try_runs_alone(site: Site) -> None:
 def test_others_keep_four_fifths_of_their_throughput_beside_a_poisonous_task(site: Site) -> None:
     site.app("tasks_per_transaction=10, give_back_after=0.1")
     tree = site.tree(workers=3)
-    count = size(1000, 10_000)
+    count = size(700, 10_000)
 
     def seconds(poison: int) -> float:
         bad = [site.push("crash", how="exit") for _ in range(poison)]
