@@ -45,7 +45,7 @@ def tree(folder: Path, batch: int, limit: bool) -> float:
         env["BENCH_LIMIT"] = "30"
     code = "import sys; from garrison import Supervisor; sys.exit(Supervisor('embedded:Noop', burst=True).run())"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, cwd=Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

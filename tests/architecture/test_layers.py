@@ -15,9 +15,9 @@ CORE = ROOT / "core/src/garrison"
 ROOMS = [
     ["exits", "errors", "task", "outcome"],
     ["contracts", "config", "hooks"],
-    ["log", "registry", "codec", "policy"],
+    ["log", "registry", "codec", "policy", "descendants"],
     ["broker"],
-    ["page", "attempt", "source", "keeper"],
+    ["page", "taking", "attempt", "source", "keeper"],
     ["assemble"],
     ["pushing", "worker", "queue"],
     ["supervisor", "commands", "cli", "__main__"],
@@ -33,7 +33,8 @@ OPEN_TO_PLUGINS = {
     "garrison.outcome",
 }
 OPTIONS = (
-    "local memory redis mongo msgpack pickle zlib gzip bzip2 lzma zstd serial threaded coroutine sqlite mongodb"
+    # "memory", "process", "thread" and "json" are ordinary words too
+    "local redis mongo msgpack pickle zlib gzip bzip2 lzma zstd serial threaded coroutine sqlite mongodb"
 ).split()
 
 

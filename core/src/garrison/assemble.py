@@ -24,6 +24,13 @@ CONNECTOR_VARIABLE = "GARRISON_CONNECTOR"
 
 def connector_use(config: WorkerConfig) -> tuple[Use, str]:
     """What a configuration's connector is, and where that was said."""
+    use, where = _connector_choice(config)
+    if config.push_durability is not None:
+        use = Use(use.name, **{**use.options, "push_durability": config.push_durability})
+    return use, where
+
+
+def _connector_choice(config: WorkerConfig) -> tuple[Use, str]:
     if config.connector is not None:
         return as_use(config.connector), "WorkerConfig(connector=…)"
     url = os.environ.get(CONNECTOR_VARIABLE)
@@ -196,7 +203,10 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
 
 def _unplaced(executor: Any, name: str, config: WorkerConfig) -> list[str]:
     """What is wrong with the number of slots."""
-    if config.number_of_threads is not None and as_use(config.executor).name != "serial":
+    if (
+        config.number_of_threads is not None
+        and as_use(config.executor).name != defaults.DEFAULT_EXECUTOR
+    ):
         return [
             f"number_of_threads is {config.number_of_threads!r} and executor is {name!r}; number_of_threads is short for "
             f'executor=Use("threaded", threads=…), set one of the two'

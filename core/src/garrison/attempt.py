@@ -82,6 +82,8 @@ class Runtime:
         """Calls a hook that belongs to no task where this worker's code runs."""
         self.desk: Desk | None = None
         self.slots, self.forked = 1, False
+        self.reusable: bool = getattr(killer, "reusable", False)
+        """Whether a killer's guard may be entered for one task after another of its slot."""
         """`forked`: this is a process that a task forked, and no worker any more."""
         self._awaits: dict[str, bool] = {}
         self.decode, self.queue, self.work_for = codec.decode, self.config.name, app.work_for
@@ -111,6 +113,8 @@ class Attempt:
         "at",
         "delivery",
         "ending",
+        "guard",
+        "guarded",
         "identity",
         "number",
         "outcome",
@@ -134,6 +138,9 @@ class Attempt:
         self.outcome: Outcome | None = None
         """How it ended, while its handlers run."""
         self.ending: list[bool] = []
+        self.guard: AbstractContextManager[None] = _UNGUARDED
+        self.guarded: Rules | None = None
+        """The rules whose limits `guard` arms."""
 
     # What an executor calls
 
@@ -285,7 +292,8 @@ class Attempt:
             return Outcome(outcomes.TIMEOUT, error=late, text=text, evidence=evidence)
         config = self.runtime.config
         if delivery.count >= (1 if config.delivery == "at_most_once" else config.max_deliveries):
-            text = f"ended its worker {delivery.count} times; the last: {evidence.get('reason', 'its host was lost')}"
+            times = "once" if delivery.count == 1 else f"{delivery.count} times, the last time"
+            text = f"ended its worker {times}: {evidence.get('reason', 'its host was lost')}"
             return Outcome(outcomes.POISON, text=text, evidence=evidence)
         return None
 
@@ -295,6 +303,7 @@ class Attempt:
         A plain success is marked done at once; whatever has more to do is marked *ended*.
         """
         runtime, words, at, task = self.runtime, self.words, self.at, self.task
+        several = runtime.slots > 1
         ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
         try:
             if rules.soft is None and rules.hard is None:
@@ -302,17 +311,17 @@ class Attempt:
                 if value is None:
                     words[at] = ended
             else:
-                if runtime.slots > 1:
+                if several:
                     self.ending = [True]
-                with runtime.killer.guard(self.slot, rules.soft, rules.hard):
+                with self.guard if rules is self.guarded else self._guard(rules):
                     value = work(task)  # type: ignore[arg-type]
                     words[at] = ended if value is None else self.number << 3 | page.ENDED
                 if words[at + page.CONDEMNED] == self.number:
                     self._stand_still_if_condemned()
-                if runtime.slots > 1 and not self.claim():
+                if several and not self.claim():
                     _stand_still_for_ever()
         except BaseException as error:
-            if runtime.slots > 1 and (rules.soft or rules.hard) and not self.claim():
+            if several and (rules.soft or rules.hard) and not self.claim():
                 _stand_still_for_ever()
             words[at] = self.number << 3 | page.ENDED
             self._stand_still_if_condemned()
@@ -332,6 +341,14 @@ class Attempt:
             return _DONE
         return Outcome(outcomes.SUCCESS, value)
 
+    def _guard(self, rules: Rules) -> AbstractContextManager[None]:
+        """The killer's guard for these limits, kept if it may be used again."""
+        killer = self.runtime.killer
+        made: AbstractContextManager[None] = killer.guard(self.slot, rules.soft, rules.hard)
+        if self.runtime.reusable:
+            self.guard, self.guarded = made, rules
+        return made
+
     async def _awork(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
         """The same on a loop: a coroutine function is awaited, a plain function runs in a thread."""
         runtime, task, words, at = self.runtime, self.task, self.words, self.at
@@ -339,7 +356,7 @@ class Attempt:
         limited = rules.soft is not None or rules.hard is not None
         ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
         try:
-            with runtime.killer.guard(self.slot, rules.soft, rules.hard) if limited else _UNGUARDED:
+            with self._guard(rules) if limited else _UNGUARDED:
                 value = work(task) if runtime.awaits(task.name) else await _in_thread(work, task)
                 if inspect.isawaitable(value):
                     value = await value
@@ -368,9 +385,9 @@ class Attempt:
             log.event(logging.DEBUG, "task.started", **log.attempt_fields())
         with ExitStack() as stack:
             for around in runtime.around:
-                _observe(lambda make: stack.enter_context(make(task)), around)
+                log.tell(_enter, stack, around, task)
             for told in runtime.started:
-                _observe(told, task)
+                log.tell(told, task)
             if outcome is None and "pre_work" in runtime.handlers:
                 try:
                     yield runtime.handlers["pre_work"], (task,)
@@ -404,7 +421,7 @@ class Attempt:
         seconds = (page.now() - self.started) / 1e9
         self._log(outcome, step, seconds)
         for told in runtime.finished:
-            _observe(told, task, outcome, seconds)
+            log.tell(told, task, outcome, seconds)
         settlement = self._settlement(outcome, step, task)
         if isinstance(settlement, Dead):
             yield from self._hook("on_dead", task, json.loads(settlement.reason))
@@ -534,7 +551,7 @@ class Attempt:
     def _tell_dead(self, letter: Dead) -> None:
         reason = json.loads(letter.reason)
         for told in self.runtime.died:
-            _observe(told, {"task_id": letter.task_id, "queue": self.runtime.config.name, **reason})
+            log.tell(told, {"task_id": letter.task_id, "queue": self.runtime.config.name, **reason})
 
     def _log(self, outcome: Outcome, step: Step, seconds: float) -> None:
         """A failing task is loud: its traceback, and what happens next."""
@@ -696,12 +713,13 @@ def read_note(note: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _observe(told: Callable[..., Any], *args: Any) -> None:
-    try:
-        told(*args)
-    except Exception as error:
-        name = getattr(told, "__module__", repr(told))
-        log.event(logging.ERROR, "plugin.error", exc_info=error, plugin=name)
+def _enter(
+    stack: ExitStack, around: Callable[[Task], AbstractContextManager[Any]], task: Task
+) -> None:
+    """Put a plugin's context around the attempt; neither its entry nor its exit can end the worker."""
+    manager = around(task)
+    manager.__enter__()
+    stack.callback(log.tell, manager.__exit__, None, None, None)
 
 
 def _drive(steps: Steps) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Self
 
+from garrison import log
 from garrison.codec import Codec
 from garrison.config import WorkerConfig
 from garrison.contracts import Connector, Role, Settlement, Taken, Terms
@@ -112,7 +113,7 @@ class Broker:
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(0.5, pause * 2)
         for observer in self.observers:
-            observer(queue, tasks)
+            log.tell(observer, queue, tasks)
         return existed
 
     def lock(self, name: str) -> Lock:

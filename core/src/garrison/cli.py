@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from garrison import exits
+from garrison.commands.base import global_options, settings
 from garrison.errors import GarrisonError, nearest
 
 VERBS = {
@@ -33,84 +34,18 @@ VERBS = {
 }
 """Verb -> its line in `--help`; each lives in `garrison.commands.<verb>` as `command`."""
 
-STYLES = ("auto", "console", "json", "off")
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-
-class Globals:
-    """What the global options say, wherever on the line they stood."""
-
-    def __init__(self) -> None:
-        self.app_dir = "."
-        self.plugins: list[str] = []
-        self.blocked: list[str] = []
-        self.log_format, self.log_level = "auto", "INFO"
-        self.debug = False
-        self._applied = False
-
-    def apply(self) -> None:
-        """Put the application's folder on `sys.path` and tell the registry of plugins; once, before a verb runs."""
-        if self._applied:
-            return
-        self._applied = True
-        folder = os.path.abspath(self.app_dir)
-        if not os.path.isdir(folder):
-            raise click.BadParameter(f"{self.app_dir!r} is no folder", param_hint="--app-dir")
-        if sys.path and sys.path[0] in ("", os.getcwd()):
-            del sys.path[0]  # `python -m` put it there
-        sys.path.insert(0, folder)
-        if self.plugins or self.blocked:
-            from garrison.registry import use_plugins
-
-            use_plugins(self.plugins, self.blocked)
-
-
-_said = Globals()
-
-
-def settings() -> Globals:
-    """The global options of this run."""
-    return _said
-
-
-def _note(ctx: click.Context, option: click.Parameter, value: Any) -> None:
-    if value is None or value == () or value is False:
-        return
-    if option.name in ("plugins", "blocked"):
-        getattr(_said, option.name).extend(value)
-    else:
-        setattr(_said, str(option.name), value)
-
-
-def _options(*, hidden: bool) -> list[click.Option]:
-    """The global options: visible on `garrison` itself, hidden on every verb."""
-
-    def option(*names: str, **how: Any) -> click.Option:
-        return click.Option(
-            names, callback=_note, expose_value=False, is_eager=True, hidden=hidden, **how
-        )
-
-    return [
-        option("--app-dir", "app_dir", metavar="DIR", help="Folder of the application, put on sys.path.  [default: .]"),
-        option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A plugin that is not packaged; may be repeated."),
-        option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="A plugin or distribution to leave out; may be repeated."),
-        option("--log-format", "log_format", type=click.Choice(STYLES), help="auto: console on a terminal, else json.  [default: auto]"),
-        option("--log-level", "log_level", type=click.Choice(LEVELS, case_sensitive=False), help="[default: INFO]"),
-        option("--debug", "debug", is_flag=True, default=None, help="Show tracebacks."),
-    ]  # fmt: skip
-
 
 class Verbs(click.Group):
     """The verbs of garrison, each loaded when it is used, then the commands of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        _said.apply()
+        settings().apply()
         return [*VERBS, *_plugin_commands()]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in VERBS:
             return _adopt(import_module(f"garrison.commands.{name}").command)
-        _said.apply()
+        settings().apply()
         return _plugin_command(name) if name in _plugin_commands() else None
 
     def resolve_command(
@@ -129,36 +64,11 @@ class Verbs(click.Group):
         """The lines of our own verbs stand in `VERBS`: `--help` loads none of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
-        _said.apply()
+        settings().apply()
         theirs = _plugin_commands()
         if theirs:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl([(name, offer.summary or "") for name, offer in theirs.items()])
-
-
-class Group(click.Group):
-    """A verb with verbs of its own; without one it does its `default`."""
-
-    def __init__(self, *args: Any, default: str = "list", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.default = default
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = [self.default, *args]
-        return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands:
-            known = list(self.commands)
-            raise click.UsageError(
-                f'garrison {ctx.info_name} has no "{args[0]}".{nearest(args[0], known)} '
-                f"There are: {', '.join(known)}",
-                ctx,
-            )
-        return super().resolve_command(ctx, args)
 
 
 @functools.cache
@@ -198,7 +108,7 @@ def _adopt(command: click.Command) -> click.Command:
         return command
     taken = {name for param in command.params for name in param.opts}
     command.params += [
-        option for option in _options(hidden=True) if not taken.intersection(option.opts)
+        option for option in global_options(hidden=True) if not taken.intersection(option.opts)
     ]
     if command.callback is not None:
         command.callback = _obeying(command.callback)
@@ -208,7 +118,7 @@ def _adopt(command: click.Command) -> click.Command:
 def _obeying(callback: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(callback)
     def run(*args: Any, **kwargs: Any) -> Any:
-        _said.apply()
+        settings().apply()
         return callback(*args, **kwargs)
 
     return run
@@ -226,7 +136,7 @@ cli = Verbs(
     "garrison",
     help="Distributed workers: tasks that are never lost, workers that never hang, every part a plugin.",
     params=[
-        *_options(hidden=False),
+        *global_options(hidden=False),
         click.Option(
             ["--version"], is_flag=True, callback=_version, expose_value=False, is_eager=True,
             help="Show the version and exit.",
@@ -260,13 +170,13 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = exits.OK
     except Exception as error:
         _trace()
-        hint = "" if _said.debug else "\n  --debug shows the traceback"
+        hint = "" if settings().debug else "\n  --debug shows the traceback"
         click.echo(f"error: {type(error).__name__}: {error}{hint}", err=True)
     sys.exit(code)
 
 
 def _trace() -> None:
-    if _said.debug:
+    if settings().debug:
         import traceback
 
         traceback.print_exc()

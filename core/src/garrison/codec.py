@@ -235,7 +235,12 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
         or (expires is not None and type(expires) not in _NUMBERS)
     ):
         raise _misshapen(record)
-    task.run_count, task.trace_id, task.headers, task.expires = run_count, trace_id, headers, expires
+    task.run_count, task.trace_id, task.headers, task.expires = (
+        run_count,
+        trace_id,
+        headers,
+        expires,
+    )
     task.extra = tuple(more[4:])
 
 

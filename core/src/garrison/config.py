@@ -22,6 +22,7 @@ MIB = 1024 * 1024
 DAY = 86_400.0
 
 DEFAULT_CONNECTOR = "local"
+DEFAULT_EXECUTOR = "serial"
 
 DISTRIBUTIONS = {
     "local": "garrison-local", "memory": "garrison-local", "redis": "garrison-redis", "mongo": "garrison-mongo",
@@ -195,7 +196,7 @@ class WorkerConfig(Settings):
     connector: str | Use | None = None
     serializer: str | Use = "msgpack"
     compressor: str | Use | None = None
-    executor: str | Use = "serial"
+    executor: str | Use = DEFAULT_EXECUTOR
     killer: str | Use | None = None
     number_of_threads: int | None = None
     tasks_per_transaction: int = 1
@@ -226,7 +227,7 @@ class WorkerConfig(Settings):
 
     def executor_use(self) -> Use:
         """The executor, `number_of_threads` taken into account."""
-        if self.number_of_threads is not None and self.executor == "serial":
+        if self.number_of_threads is not None and self.executor == DEFAULT_EXECUTOR:
             return Use("threaded", threads=self.number_of_threads)
         return as_use(self.executor)
 

@@ -149,6 +149,7 @@ class Keeper:
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
         self._gone = False
+        self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
@@ -159,6 +160,10 @@ class Keeper:
         for fd in (self.channel.fileno(), self.parent, self.poke, self._kick):
             poll.register(fd, select.POLLIN)
         ticked = -1e9
+        if registry().hooks("garrison_supervisor_event"):
+            threading.Thread(
+                target=self._tell_observers, name="garrison-observers", daemon=True
+            ).start()
         while not self._gone:
             now = time.monotonic()
             if now - ticked >= TICK:
@@ -205,10 +210,14 @@ class Keeper:
                 ward.dead = message
             elif ward is None:
                 self._released.append(message["dead"])
+        elif "event" in message:
+            self._events.put(message["event"])
         elif "count" in message:
             self._count(message["count"])
         elif "bye" in message:
             self._gone = True
+            for store in self.stores.values():
+                store.ask(("presence", "end"), lambda c: c.announce(self.name, b"", 0.001))
 
     def _serve(self, message: dict[str, Any], fds: list[int]) -> None:
         name = message["serve"]
@@ -380,11 +389,20 @@ class Keeper:
 
         ward.store.ask(("release", ward.name), job)
 
+    def _tell_observers(self) -> None:
+        """The body of a thread: observers of the supervisor may be slow, and hold nobody up but each other."""
+        while True:
+            told = self._events.get()
+            for _, call in registry().hooks("garrison_supervisor_event"):
+                log.tell(call, told)
+
     def _last_gasp(self) -> None:
         """The supervisor is gone: wait for the workers' ends, give back what they held, uncounted."""
         deadline = time.monotonic() + LAST_GASP
         if self.tag is not None:
-            end_tagged(self.tag, LAST_GASP)  # the workers have ended with it; what they forked has not
+            end_tagged(
+                self.tag, LAST_GASP
+            )  # the workers have ended with it; what they forked has not
         for ward in list(self.wards.values()):
             if select.select([ward.pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 ward.dead = ward.dead or {"interrupted": True}
@@ -395,6 +413,8 @@ class Keeper:
         ):
             select.select([self._kick], [], [], 0.02)
             self._acknowledge()
+        while any(store.waiting for store in self.stores.values()) and time.monotonic() < deadline:
+            time.sleep(0.005)
 
 
 _INTERRUPTED = {"kind": "interrupted", "reason": "its worker was ended for another reason"}

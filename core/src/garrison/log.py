@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from garrison.task import attempt_now
@@ -19,6 +19,15 @@ def event(level: int, name: str, exc_info: BaseException | None = None, **fields
     """Log the event `name` with its fields, if anyone listens at `level`."""
     if logger.isEnabledFor(level):
         logger.log(level, name, exc_info=exc_info, extra={"garrison": fields})
+
+
+def tell(told: Callable[..., Any], *args: Any) -> None:
+    """Call an observer of a plugin: what it raises is an event `plugin.error`, and changes nothing."""
+    try:
+        told(*args)
+    except Exception as error:
+        plugin = getattr(told, "__module__", repr(told))
+        event(logging.ERROR, "plugin.error", exc_info=error, plugin=plugin)
 
 
 class Throttle:
@@ -60,6 +69,20 @@ class ContextFilter(logging.Filter):
         if fields:
             record.garrison = {**fields, **getattr(record, "garrison", {})}
         return True
+
+
+class Retold(logging.Handler):
+    """Passes garrison's own events on, as mappings with "event" and its fields; of this process only."""
+
+    def __init__(self, to: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._to, self._pid = to, os.getpid()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one event on."""
+        fields = getattr(record, "garrison", None)
+        if fields is not None and os.getpid() == self._pid:
+            self._to({**fields, "event": record.getMessage()})
 
 
 def configure(style: str = "auto", level: str = "INFO") -> None:

@@ -11,8 +11,10 @@ def command(shell: str) -> None:
     """Print the completion script of SHELL; e.g. eval "$(garrison completion bash)"."""
     from click.shell_completion import get_completion_class
 
-    from garrison.cli import cli
-
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(made(cli, {}, "garrison", "_GARRISON_COMPLETE").source())
+    click.echo(
+        made(
+            click.get_current_context().find_root().command, {}, "garrison", "_GARRISON_COMPLETE"
+        ).source()
+    )

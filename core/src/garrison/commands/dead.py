@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from garrison.cli import Group
 from garrison.commands import letters
+from garrison.commands.base import Group
 from garrison.commands.store import json_option, open_store, store_options
 from garrison.commands.words import Rate, age, clock, many, say, short, show_json, sure, table
 from garrison.errors import GarrisonError

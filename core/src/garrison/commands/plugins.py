@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from garrison.cli import Group
+from garrison.commands.base import Group
 from garrison.commands.store import json_option
 from garrison.commands.words import say, show_json, table
 from garrison.errors import PluginError, nearest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from garrison.cli import Group
+from garrison.commands.base import Group
 from garrison.commands.store import alive, json_option, open_store, store_options
 from garrison.commands.words import age, many, say, show_json, sure, table
 

@@ -56,7 +56,7 @@ def command(
     TARGET is MODULE (every worker defined there) or MODULE:NAME; =4 gives it four workers, =1..8 a range.
     Ctrl-C or SIGTERM: finish what runs, give back the rest, exit 0.
     """
-    from garrison.cli import settings
+    from garrison.commands.base import settings
 
     said = settings()
     number = (1, 1)

@@ -123,7 +123,7 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
     handlers = app.handlers
     if "initialize" in handlers:
         source.runtime.call(handlers["initialize"])
-    _tell(parts.registry, "garrison_worker_started", worker=app)
+    _tell(parts.registry, "garrison_worker_started", app)
     _check_memory(app.config.name, sheet.words[page.MEMORY])
     sheet.words[page.STATE] = page.READY
     report(ready=True)
@@ -132,7 +132,7 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
         parts.executor.run(source)
     finally:
         sheet.words[page.STATE] = page.STOPPING
-        _tell(parts.registry, "garrison_worker_stopping", worker=app)
+        _tell(parts.registry, "garrison_worker_stopping", app)
         if "finalize" in handlers:
             try:
                 source.runtime.call(handlers["finalize"])
@@ -239,12 +239,9 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
     return Runtime(app, parts.broker.codec, sheet, parts.killer, **found, **calls)
 
 
-def _tell(reg: Registry, hook: str, **fields: Any) -> None:
-    for plugin, call in reg.hooks(hook):
-        try:
-            call(*fields.values())
-        except Exception as error:
-            log.event(logging.ERROR, "plugin.error", exc_info=error, plugin=plugin)
+def _tell(reg: Registry, hook: str, *args: Any) -> None:
+    for _, call in reg.hooks(hook):
+        log.tell(call, *args)
 
 
 def plugins_in_words(reg: Registry) -> list[str]:

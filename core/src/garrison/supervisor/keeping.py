@@ -77,6 +77,10 @@ class Keeping:
         self._send(self._dead[name])
         return True
 
+    def tell(self, event: dict[str, Any]) -> None:
+        """Have the keeper tell the observers of this supervisor."""
+        self._send({"event": event})
+
     def ask_backlog(self, name: str) -> None:
         """Ask how many tasks are ready in the queue of a worker; the answer comes into `backlogs`."""
         self._send({"count": name})

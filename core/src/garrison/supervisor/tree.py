@@ -126,6 +126,8 @@ class Supervisor:
         self._register(self.watcher_poke, lambda: _drain(self.watcher_poke))
         try:
             self.keeping.start()
+            if registry().hooks("garrison_supervisor_event"):
+                log.logger.addHandler(log.Retold(self.keeping.tell))
             if self.reload:
                 self._watch_files()
             log.event(logging.DEBUG, "supervisor.started", pid=os.getpid())

@@ -38,14 +38,25 @@ class Base:
     )
 
     def __init__(
-        self, url: str | None = None, *, path: str | None = None, busy_timeout: float = 5.0
+        self,
+        url: str | None = None,
+        *,
+        path: str | None = None,
+        busy_timeout: float = 5.0,
+        push_durability: str = "full",
     ) -> None:
-        problems = type(self).check({"url": url, "path": path, "busy_timeout": busy_timeout})
+        options = {
+            "url": url,
+            "path": path,
+            "busy_timeout": busy_timeout,
+            "push_durability": push_durability,
+        }
+        problems = type(self).check(options)
         if problems:
             raise ConfigError(problems)
         named = path if path is not None else files.path_of(url) if url is not None else None
         self.path = os.path.abspath(os.path.expanduser(named or files.default_path()))
-        self.busy_timeout = busy_timeout
+        self.busy_timeout, self.push_durability = busy_timeout, push_durability
         self._role: Role | None = None
         self._database: Database | None = None
         self._fresh()
@@ -54,6 +65,12 @@ class Base:
     def check(cls, options: dict[str, Any]) -> list[str]:
         """What is wrong with these options, one sentence each."""
         found = []
+        durability = options.get("push_durability", "full")
+        if durability not in ("full", "normal"):
+            found.append(
+                f'push_durability is {durability!r}; expected "full" (a push that returned survives a power cut) or '
+                '"normal" (it survives the end of every process)'
+            )
         url, path, busy = options.get("url"), options.get("path"), options.get("busy_timeout", 5.0)
         if url is not None and path is not None:
             found.append(f"url is {url!r} and path is {path!r}; expected one of them")
@@ -82,7 +99,7 @@ class Base:
     def open(self, role: Role) -> None:
         """Connect; see the contract. Refuses a network file system, a newer layout, and a file that is not ours."""
         self.close()
-        self._database = Database(self.path, role, self.busy_timeout)
+        self._database = Database(self.path, role, self.busy_timeout, self.push_durability)
         self._role = role
 
     def close(self) -> None:
@@ -121,7 +138,9 @@ class Base:
         if database.pid != os.getpid():
             # A connection that crosses a fork destroys the file; the child leaves the parent's alone, and opens its own.
             self._drop(database)
-            database = self._database = Database(self.path, database.role, self.busy_timeout)
+            database = self._database = Database(
+                self.path, database.role, self.busy_timeout, self.push_durability
+            )
         return database
 
     def _write(self, work: Callable[..., T], *args: Any) -> T:

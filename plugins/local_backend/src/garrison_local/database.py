@@ -41,7 +41,10 @@ def boot() -> float:
 class Database:
     """One connection of one process to the file at `path`."""
 
-    def __init__(self, path: str, role: Role, busy_timeout: float) -> None:
+    def __init__(
+        self, path: str, role: Role, busy_timeout: float, durability: str = "full"
+    ) -> None:
+        self._push_level = durability.upper()
         self.path, self.role, self.busy_timeout = path, role, busy_timeout
         self.pid = os.getpid()
         self.handle: sqlite3.Connection | None = None
@@ -85,8 +88,8 @@ class Database:
             return
         files.refuse_network(os.path.dirname(self.path))
         # Only who may write takes the -wal and -shm files away again that SQLite makes in order to read.
-        self.handle = self._connect("rw" if os.access(self.path, os.W_OK) else "ro")
         try:
+            self.handle = self._connect("rw" if os.access(self.path, os.W_OK) else "ro")
             self.handle.execute("PRAGMA query_only = ON")
             if self._version(self.handle) == 0:
                 self.close()
@@ -139,7 +142,9 @@ class Database:
                 f"{self.path}: SQLite's journal_mode is {mode!r} and did not become 'wal', which garrison needs. "
                 f"Is the file on a local disk, and its folder writable?"
             )
-        handle.execute(f"PRAGMA synchronous = {'FULL' if self.role == 'push' else 'NORMAL'}")
+        handle.execute(
+            f"PRAGMA synchronous = {self._push_level if self.role == 'push' else 'NORMAL'}"
+        )
         handle.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT}")
         handle.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
         handle.execute("BEGIN IMMEDIATE")
@@ -237,7 +242,7 @@ class Database:
             if self.role == "look":
                 return step()
             handle = self._unparked()
-            handle.execute("PRAGMA synchronous = FULL")
+            handle.execute(f"PRAGMA synchronous = {self._push_level}")
             try:
                 return step()
             finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from garrison.config import Use
+from garrison import Use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
