@@ -508,3 +508,51 @@ def test_a_copy_that_is_there_already_is_not_made_again_and_stops_nothing(
         client[name]["garrison.tasks"].insert_one(copy)
     connector.release("q", "dies", [], {}, close=True)
     assert [task.payload for task in connector.peek("q", "ready")] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("step", ["ids", "tasks"])
+def test_a_push_cut_off_on_a_stand_alone_server_is_completed_by_its_repeat(
+    step: str, alone: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MongoConnector(alone.at(name), timeout=10)
+    made.open("push")
+    made.push("q", [b"0"], priority=1, token="first", ids=["x"])
+    node = made._nodes[0]
+    with monkeypatch.context() as patch:
+        store, verb = (node, "_reserve") if step == "ids" else (node._tokens, "update_one")
+        whole = getattr(store, verb)
+
+        def cut(*args: Any, **options: Any) -> None:
+            if step == "ids":
+                whole(*args, **options)
+            raise Cut
+
+        patch.setattr(store, verb, cut)
+        with pytest.raises(Cut):
+            made.push("q", [b"1", b"2", b"3"], priority=1, token="t", ids=["a", "x", "b"])
+    for _ in range(2):
+        assert made.push("q", [b"1", b"2", b"3"], priority=1, token="t", ids=["a", "x", "b"]) == [1]
+    assert [task.payload for task in made.peek("q", "ready")] == [b"0", b"1", b"3"]
+    made.close()
+
+
+def test_processes_that_open_a_new_store_at_once_all_succeed(
+    one: mongod.Cluster, name: str
+) -> None:
+    failures: list[Exception] = []
+
+    def start() -> None:
+        made = MongoConnector(one.at(name), timeout=20)
+        try:
+            made.open("push")
+            push(made, b"x")
+        except Exception as error:
+            failures.append(error)
+        made.close()
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

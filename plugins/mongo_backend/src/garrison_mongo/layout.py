@@ -7,12 +7,13 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import CollectionInvalid
+from pymongo.errors import CollectionInvalid, OperationFailure
 
 from garrison.errors import StoreError
 
 LAYOUT = 1
 WAKES_BYTES = 256 * 1024
+EXISTS = 48
 
 Document = dict[str, Any]
 Store = Collection[Document]
@@ -75,22 +76,27 @@ def check(database: Database[Document], prefix: str, shown: str) -> bool:
 
 def create(database: Database[Document], prefix: str) -> None:
     """Make collections and indexes; harmless when several processes do it at once. The version is written last."""
-    try:
-        database.create_collection(f"{prefix}.wakes", capped=True, size=WAKES_BYTES)
-    except CollectionInvalid:
-        pass
+    _make(database, f"{prefix}.wakes", capped=True, size=WAKES_BYTES)
     for name, indexes in INDEXES.items():
         if indexes:
             database[f"{prefix}.{name}"].create_indexes(indexes)
         else:
-            try:
-                database.create_collection(f"{prefix}.{name}")
-            except CollectionInvalid:
-                pass
+            _make(database, f"{prefix}.{name}")
     database[f"{prefix}.wakes"].insert_one({"k": "layout"})
     database[f"{prefix}.meta"].update_one(
         {"_id": "layout"}, {"$setOnInsert": {"version": LAYOUT}}, upsert=True
     )
+
+
+def _make(database: Database[Document], name: str, **options: Any) -> None:
+    try:
+        database.create_collection(name, **options)
+    except CollectionInvalid:
+        pass
+    except OperationFailure as error:
+        # Another process made it between the driver's look and its request.
+        if error.code != EXISTS:
+            raise
 
 
 def missing(database: Database[Document], prefix: str) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from os import urandom
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ReplaceOne
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from garrison.errors import PayloadTooLarge
@@ -75,7 +76,8 @@ class Pushes(Base):
                 elif seen["st"] == CLOSED:
                     return list(seen["out"])
                 else:
-                    left = self._complete(seen, documents)
+                    expiry = date(moment.now + id_window * 1000)
+                    left = self._complete(seen, documents, expiry, moment)
                     break
         if moment.new_priority:
             self.refresh(queue)
@@ -108,21 +110,30 @@ class Pushes(Base):
             self._tokens.insert_one(token, session=session)
         except DuplicateKeyError:
             raise _SeenBefore from None
+        expiry = date(moment.now + id_window * 1000)
+        if session is None:
+            return self._finish(token, documents, expiry, moment)
         if ids is not None and kept:
-            expiry = date(moment.now + id_window * 1000)
             rows = [
                 ReplaceOne({"_id": f"{queue} {d['i']}"}, {"ex": expiry}, upsert=True) for d in kept
             ]
             self._ids.bulk_write(rows, ordered=False, session=session)
-        if session is not None:
-            if kept:
-                self._tasks.insert_many(kept, ordered=False, session=session)
-            return left
-        self._finish(name, kept)
+        if kept:
+            self._tasks.insert_many(kept, ordered=False, session=session)
         return left
 
-    def _finish(self, name: str, kept: list[Document]) -> None:
-        """Stand-alone: store the tasks, then note that the push is complete."""
+    def _finish(
+        self, token: Document, documents: list[Document], expiry: datetime, moment: Moment
+    ) -> list[int]:
+        """Stand-alone: reserve the ids, store the tasks, then note that the push is complete. Returns what is left out."""
+        out = set(token["out"])
+        wanted = [index for index in range(len(documents)) if index not in out]
+        out |= self._reserve(
+            token, documents, [i for i in wanted if "i" in documents[i]], expiry, moment
+        )
+        kept = [
+            document for index, document in enumerate(documents) if index not in out and document
+        ]
         if kept:
             tasks = self._tasks.with_options(write_concern=self.durable())
             try:
@@ -130,23 +141,53 @@ class Pushes(Base):
             except BulkWriteError as error:
                 if any(e.get("code") != 11000 for e in error.details.get("writeErrors", [])):
                     raise
-        self._tokens.update_one({"_id": name}, {"$set": {"st": CLOSED}})
+        left = sorted(out)
+        self._tokens.update_one({"_id": token["_id"]}, {"$set": {"st": CLOSED, "out": left}})
+        return left
 
-    def _complete(self, seen: Document, documents: list[Document]) -> list[int]:
+    def _reserve(
+        self,
+        token: Document,
+        documents: list[Document],
+        indexes: list[int],
+        expiry: datetime,
+        moment: Moment,
+    ) -> set[int]:
+        """Write down the ids as this push's own; returns the indexes of those that another push was quicker with."""
+        if not indexes:
+            return set()
+        mine = [{"by": token["first"]}, {"ex": {"$lte": date(moment.now)}}]
+        rows = [
+            UpdateOne(
+                {"_id": f"{documents[i]['q']} {documents[i]['i']}", "$or": mine},
+                {"$set": {"ex": expiry, "by": token["first"]}},
+                upsert=True,
+            )
+            for i in indexes
+        ]
+        try:
+            self._ids.bulk_write(rows, ordered=False)
+        except BulkWriteError as error:
+            failed = error.details.get("writeErrors", [])
+            if any(e.get("code") != 11000 for e in failed):
+                raise
+            return {indexes[e["index"]] for e in failed}
+        return set()
+
+    def _complete(
+        self, seen: Document, documents: list[Document], expiry: datetime, moment: Moment
+    ) -> list[int]:
         """Stand-alone: an earlier try was cut off; store what it did not. A task that it stored and that was already
         finished looks like one that was not stored, and runs twice: what `warnings` says of stand-alone servers.
         """
-        left = list(seen["out"])
-        out = set(left)
         for index, document in enumerate(documents):
             document["_id"] = numbered(seen["first"], index)
-        kept = [document for index, document in enumerate(documents) if index not in out]
-        wanted = [document["_id"] for document in kept]
+        wanted = [document["_id"] for document in documents]
         there = {d["_id"] for d in self._tasks.find({"_id": {"$in": wanted}}, {"_id": 1})}
         for consumer in self._consumers.find({"held.t": {"$in": wanted}}, {"held.t": 1}):
             there |= {item["t"] for item in consumer["held"]}
-        self._finish(seen["_id"], [document for document in kept if document["_id"] not in there])
-        return left
+        left = [{} if document["_id"] in there else document for document in documents]
+        return self._finish(seen, left, expiry, moment)
 
     def _known(self, session: Session, queue: str, ids: Sequence[str], moment: Moment) -> list[int]:
         """Indexes of the ids that were pushed within their window, or wait or run now, or stand here twice."""
