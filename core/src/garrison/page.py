@@ -156,6 +156,13 @@ class Page:
         if first and first < words[WATCHING]:
             self.wake_watcher()
 
+    def limits(self, slot: int) -> tuple[int, int, int]:
+        """Indexes in `words` of a slot's soft and hard limit and of the time up to which nobody watches, for a guard that
+        does by itself what `arm` does.
+        """
+        at = slot_index(slot)
+        return at + SOFT, at + HARD, WATCHING
+
     def softly_struck(self) -> int | None:
         """In the worker: the number that a soft strike is for, if it still runs; each number at most once."""
         for slot, number, phase in self.numbers():

@@ -59,12 +59,12 @@ class Asyncio:
         while True:
             try:
                 self.loop.run_until_complete(driver.over)
-                return
+                break
             except (SystemExit, KeyboardInterrupt):
                 # asyncio lets these two of any coroutine end the loop; here only the source may end the worker.
-                if driver.over.done():
-                    raise
                 _log.exception("a coroutine that no task waits for tried to end the process")
+        if driver.error is not None:
+            raise driver.error
 
     def close(self) -> None:
         """Cancel what is still on the loop, and close it."""
@@ -92,7 +92,7 @@ class _Driver:
         self._called = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._last = False
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
 
     def take_all(self) -> None:
         """In the thread: hand attempts to the loop until the source has no more."""
@@ -104,7 +104,7 @@ class _Driver:
                     self._called = True
                     self._loop.call_soon_threadsafe(self._start)
         except BaseException as error:
-            self._error = error
+            self.error = error
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._no_more)
 
@@ -118,7 +118,7 @@ class _Driver:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self._error = self._error or task.exception()
+            self.error = self.error or task.exception()
             self._last = True
         self._look()
 
@@ -127,8 +127,6 @@ class _Driver:
         self._look()
 
     def _look(self) -> None:
-        if self._last and not self.over.done() and (self._error or not self._tasks):
-            if self._error is None:
-                self.over.set_result(None)
-            else:
-                self.over.set_exception(self._error)
+        if self._last and not self.over.done() and (self.error or not self._tasks):
+            # Never as the future's exception: a loop that waits for a SystemExit waits for ever.
+            self.over.set_result(None)

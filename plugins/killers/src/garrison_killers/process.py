@@ -7,12 +7,15 @@ the one that the supervisor sleeps for. The supervisor's part strikes by the pro
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 from typing import Any, ClassVar
 
 from garrison.contracts import Place, View
 from garrison.errors import TaskTimeout
 from garrison_killers.ladder import climb
+
+_clock, _BOOT = time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 EVERYWHERE: frozenset[Place] = frozenset({"main", "threads", "loop"})
 
@@ -22,11 +25,13 @@ class Process:
 
     softens: ClassVar[frozenset[Place]] = frozenset({"main"})
     ends: ClassVar[frozenset[Place]] = EVERYWHERE
+    reusable: ClassVar[bool] = True
+    """A guard may be entered for one task after another of its slot."""
 
     def __init__(self) -> None:
         self._page: Any = None
         self._softens = True
-        self._guards: dict[int, _Guard] = {}
+        self._region = _Region()
 
     def install(self, page: Any, place: Place) -> None:
         """Install the handler of the soft strike, which has an effect in the main thread only."""
@@ -36,42 +41,55 @@ class Process:
     def _struck(self, number: int, frame: FrameType | None) -> None:
         # Runs in the main thread between two bytecodes, so nothing of the task runs between these looks and the raise.
         # The page alone is not enough: work that raised is out of its guard before its end is noted.
-        guard = self._guards.get(0)
-        if guard is not None and guard.inside and self._page.softly_struck() is not None:
-            guard.inside = False
+        if self._region.inside and self._page.softly_struck() is not None:
+            self._region.inside = False
             raise TaskTimeout("the task's time limit has passed")
 
     def guard(self, slot: int, soft: float | None, hard: float | None) -> _Guard:
         """The guard of a slot, armed when it is entered."""
-        guard = self._guards.get(slot)
-        if guard is None:
-            guard = self._guards[slot] = _Guard(self._page, slot)
-        guard.soft = 0 if soft is None or not self._softens else int(soft * 1e9)
-        guard.hard = 0 if hard is None else int(hard * 1e9)
-        return guard
+        soft_ns = 0 if soft is None or not self._softens else int(soft * 1e9)
+        hard_ns = 0 if hard is None else int(hard * 1e9)
+        return _Guard(self._page, slot, soft_ns, hard_ns, self._region)
 
     def watch(self, view: View, now: int) -> int | None:
         """Strike what is late: softly once, then for good."""
         return climb(view, now)
 
 
+class _Region:
+    """Whether the main thread is inside a guard. Other threads write it too, but what runs there is never struck softly."""
+
+    __slots__ = ("inside",)
+
+    def __init__(self) -> None:
+        self.inside = False
+
+
 class _Guard:
     """Arms a slot's limits on the page; the end that the attempt notes there disarms them.
 
-    `inside` is True only between entering and leaving. A strike that lands in `__enter__` or `__exit__` passes through
-    the attempt's own handler like one that lands in the task, and there is never a second one.
+    A strike that lands in `__enter__` or `__exit__` passes through the attempt's own handler like one that lands in the
+    task, and there is never a second one.
     """
 
-    __slots__ = ("_arm", "_slot", "hard", "inside", "soft")
+    __slots__ = ("_at", "_hard", "_page", "_region", "_soft", "_words")
 
-    def __init__(self, page: Any, slot: int) -> None:
-        self._arm, self._slot = page.arm, slot
-        self.soft = self.hard = 0
-        self.inside = False
+    def __init__(self, page: Any, slot: int, soft: int, hard: int, region: _Region) -> None:
+        self._page, self._words, self._at = page, page.words, page.limits(slot)
+        self._soft, self._hard, self._region = soft, hard, region
 
     def __enter__(self) -> None:
-        self.inside = True
-        self._arm(self._slot, self.soft, self.hard)
+        # What `page.arm` does, without the call: this is on the path of every task that has a limit.
+        self._region.inside = True
+        words, (soft, hard, watching) = self._words, self._at
+        now, first = _clock(_BOOT), 0
+        if self._soft:
+            words[soft] = first = now + self._soft
+        if self._hard:
+            words[hard] = limit = now + self._hard
+            first = first or limit
+        if first < words[watching]:
+            self._page.wake_watcher()
 
-    def __exit__(self, *_: object) -> None:
-        self.inside = False
+    def __exit__(self, *how: object) -> None:
+        self._region.inside = False
