@@ -211,7 +211,7 @@ def test_a_dead_host_is_noticed_one_lease_later_by_an_idle_worker(site: Site) ->
     site.started(numbers[0])
     second = site.tree(workers=1)
     (taker,) = second.workers()
-    whole = [first.pid, first.keeper(), *first.workers()]
+    whole = [first.keeper(), *first.workers(), first.pid]
     for pid in whole:
         os.kill(pid, signal.SIGSTOP)
     gone = boot_ns()
