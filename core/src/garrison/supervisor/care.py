@@ -30,7 +30,7 @@ class Care:
         self._throttle = log.Throttle()
         self._keeper = 0
         self.kills = memory.Kills()
-        self._tick_at = self._memory_at = 0.0
+        self._tick_at = self._memory_at = self._scale_at = 0.0
         self.changed = True
         """Whether the roster must be written again."""
 
@@ -42,15 +42,19 @@ class Care:
             self._memory_at = now + (min(CLOSE_LOOK, tree.tick) if any(near) else tree.tick)
         if now >= self._tick_at:
             self._tick_at = now + tree.tick
-            self._scale(now)
             self._live()
+        if now >= self._scale_at and any(group.high > group.low for group in tree.groups):
+            # Twice a tick, so that what follows from a look (the keeper's answer, the start) is within one, too.
+            self._scale_at = now + tree.tick / 2
+            self._scale(now)
         if self.changed or tree.keeping.pid != self._keeper:
             self.changed, self._keeper = False, tree.keeping.pid
             try:
                 heartbeat.write(tree.tree / heartbeat.ROSTER, self._roster())
             except OSError as error:
                 self._unwritten(tree.tree, error)
-        return min(self._tick_at, self._memory_at) if tree.max_memory else self._tick_at
+        times = (self._tick_at, self._scale_at, self._memory_at)
+        return min(at for at in times if at > now)
 
     def stopping(self, again: bool) -> None:
         """The tree has begun to end; with `again` the same process will start it anew."""

@@ -98,6 +98,7 @@ class Supervisor:
         self._fds: dict[int, Callable[[], None]] = {}
         self._deaths: list[Child] = []
         self._announced: set[str] = set()
+        self._told: set[str] = set()
         self.descendants = Descendants()
 
     # Life
@@ -487,6 +488,8 @@ class Supervisor:
         if end.kind == "start":
             if self._stopping is None:
                 self._failed_start(item, end)
+            elif item.failed and self._told:
+                self._tell(item.failed["text"])  # another target that cannot start either
             return
         fields = {"worker": item.pid, "target": group.label, "tasks": item.page.words[page.TASKS]}
         log.event(end.level, end.event, None, reason=end.reason, **fields)
@@ -529,10 +532,16 @@ class Supervisor:
         )
 
     def _give_up(self, code: int, text: str) -> None:
+        self._tell(text)
         if self.exit_code == exits.OK:
-            print(f"error: {text}", file=sys.stderr, flush=True)  # noqa: T201  the one message of a failed start
             self.exit_code = code
         self.stop("a worker cannot start")
+
+    def _tell(self, text: str) -> None:
+        """Say why the tree cannot go on: each reason once, however many children have it."""
+        if text not in self._told:
+            self._told.add(text)
+            print(f"error: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
     def _forget(self, name: str) -> None:
         """The keeper has given back what it held: nothing is left to do for this child."""
