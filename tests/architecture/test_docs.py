@@ -255,14 +255,6 @@ def test_the_makefile_has_what_the_readme_names() -> None:
     assert named and named <= targets
 
 
-def test_the_readme_says_what_a_make_target_still_lacks() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    page = (ROOT / "README.md").read_text()
-    for target, module in re.findall(r"^([a-z-]+):.*\n\t.*python -m (tests[\w.]+)", makefile, re.MULTILINE):  # fmt: skip
-        there = (ROOT / f"{module.replace('.', '/')}.py").exists()
-        row = next(line for line in page.splitlines() if line.startswith(f"| `make {target}`"))
-        assert ("not in this release yet" in row) is not there, row
-
 
 def test_the_readme_lists_every_distribution_and_what_it_offers() -> None:
     from garrison.registry import Registry
