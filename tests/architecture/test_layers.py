@@ -15,7 +15,7 @@ CORE = ROOT / "core/src/garrison"
 ROOMS = [
     ["exits", "errors", "task", "outcome"],
     ["contracts", "config", "hooks"],
-    ["log", "registry", "codec", "policy", "descendants"],
+    ["log", "registry", "codec", "policy", "verdict", "descendants"],
     ["broker"],
     ["page", "taking", "attempt", "source", "keeper"],
     ["assemble"],

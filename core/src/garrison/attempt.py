@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import time
-import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from types import CoroutineType
@@ -35,9 +34,7 @@ from garrison.outcome import Outcome
 from garrison.policy import Rules, Step
 from garrison.taking import Desk, Taking
 from garrison.task import Task, attempt_now
-
-REASON_LIMIT = 8192
-"""Bytes of an error's text and of its traceback that a dead letter keeps."""
+from garrison.verdict import judge, read_note, reason_of, safe_repr
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Steps = Generator[Call, Any, None]
@@ -81,10 +78,12 @@ class Runtime:
         self.call: Callable[..., Any] = hooks.get("call", _plainly)
         """Calls a hook that belongs to no task where this worker's code runs."""
         self.desk: Desk | None = None
-        self.slots, self.forked = 1, False
+        self.slots, self.elsewhere, self.forked = 1, False, False
+        """`elsewhere`: attempts end in other threads than the source's driver; `forked`: this is a process that a task
+        forked, and no worker any more.
+        """
         self.reusable: bool = getattr(killer, "reusable", False)
         """Whether a killer's guard may be entered for one task after another of its slot."""
-        """`forked`: this is a process that a task forked, and no worker any more."""
         self._awaits: dict[str, bool] = {}
         self.decode, self.queue, self.work_for = codec.decode, self.config.name, app.work_for
         self.debug = log.logger.isEnabledFor(logging.DEBUG)
@@ -303,7 +302,7 @@ class Attempt:
         A plain success is marked done at once; whatever has more to do is marked *ended*.
         """
         runtime, words, at, task = self.runtime, self.words, self.at, self.task
-        several = runtime.slots > 1
+        elsewhere = runtime.elsewhere
         ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
         try:
             if rules.soft is None and rules.hard is None:
@@ -311,17 +310,17 @@ class Attempt:
                 if value is None:
                     words[at] = ended
             else:
-                if several:
+                if elsewhere:
                     self.ending = [True]
                 with self.guard if rules is self.guarded else self._guard(rules):
                     value = work(task)  # type: ignore[arg-type]
                     words[at] = ended if value is None else self.number << 3 | page.ENDED
                 if words[at + page.CONDEMNED] == self.number:
                     self._stand_still_if_condemned()
-                if several and not self.claim():
+                if elsewhere and not self.claim():
                     _stand_still_for_ever()
         except BaseException as error:
-            if several and (rules.soft or rules.hard) and not self.claim():
+            if elsewhere and (rules.soft or rules.hard) and not self.claim():
                 _stand_still_for_ever()
             words[at] = self.number << 3 | page.ENDED
             self._stand_still_if_condemned()
@@ -633,84 +632,7 @@ _LEVELS = {
     outcomes.SUCCESS: logging.DEBUG, outcomes.FAILURE: logging.WARNING, outcomes.TIMEOUT: logging.WARNING,
     outcomes.FAIL: logging.ERROR, outcomes.POISON: logging.ERROR,
 }  # fmt: skip
-_CONTROLS = {
-    Retry: outcomes.RETRY, Requeue: outcomes.REQUEUE, Fail: outcomes.FAIL,
-    Stop: outcomes.STOP, Respawn: outcomes.RESPAWN, TaskTimeout: outcomes.TIMEOUT,
-}  # fmt: skip
 _NO_RULES = Rules.of(WorkerConfig("none"))
-
-
-def judge(error: BaseException, rules: Rules) -> Outcome:
-    """The outcome of work that raised; a control alone in an exception group is unwrapped."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        if not _is_control(_innermost(error)):
-            break
-        error = error.exceptions[0]
-    kind = _CONTROLS.get(type(error))
-    if kind is None:
-        kind = next(
-            (name for cls, name in _CONTROLS.items() if isinstance(error, cls)), outcomes.FAILURE
-        )
-        if kind == outcomes.FAILURE and rules.dead_on and isinstance(error, rules.dead_on):
-            kind = outcomes.FAIL
-    return Outcome(kind, error=error, text=trace(error) if kind not in _QUIET else "")
-
-
-_QUIET = frozenset({outcomes.RETRY, outcomes.REQUEUE, outcomes.STOP, outcomes.RESPAWN})
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def _is_control(error: BaseException) -> bool:
-    return isinstance(error, (Control, TaskTimeout))
-
-
-def trace(error: BaseException) -> str:
-    """The traceback as text, its last `REASON_LIMIT` characters; never raises."""
-    try:
-        text = "".join(traceback.format_exception(error))
-    except BaseException as broken:  # a __str__ or __repr__ of the user's that raises
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        text = f"{frames}{type(error).__name__}: (its text cannot be had: {type(broken).__name__})"
-    return text if len(text) <= REASON_LIMIT else "…" + text[-REASON_LIMIT:]
-
-
-def safe_repr(error: BaseException, limit: int = REASON_LIMIT) -> str:
-    """The text of an exception, cut at `limit`; never raises."""
-    try:
-        text = str(error) or repr(error)
-    except BaseException as broken:
-        text = f"(its text cannot be had: {type(broken).__name__})"
-    return text if len(text) <= limit else text[:limit] + "…"
-
-
-def reason_of(outcome: Outcome, task: Task) -> bytes:
-    """Why a task is a dead letter, as the JSON object that the letter keeps (`docs/wire-format.md`)."""
-    reason: dict[str, Any] = {"kind": outcome.kind, "name": task.name, "queue": task.queue}
-    reason["runs"], reason["deliveries"] = task.run_count, task.delivery_count
-    if outcome.error is not None:
-        reason["error_type"] = type(outcome.error).__name__
-        reason["error"] = safe_repr(outcome.error)
-    else:
-        reason["error"] = outcome.text[:REASON_LIMIT]
-    if outcome.text:
-        reason["traceback"] = outcome.text
-    if outcome.evidence:
-        reason["evidence"] = outcome.evidence
-    return json.dumps(reason, default=repr).encode(errors="replace")
-
-
-def read_note(note: bytes | None) -> dict[str, Any]:
-    """What a release left with the delivery; empty if nothing, or nothing readable, was left."""
-    try:
-        found = json.loads(note) if note else {}
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _enter(

@@ -149,7 +149,8 @@ class Keeper:
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
         self._gone = False
-        self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._observers = threading.Thread(target=self._tell_observers, daemon=True)
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
@@ -161,9 +162,7 @@ class Keeper:
             poll.register(fd, select.POLLIN)
         ticked = -1e9
         if registry().hooks("garrison_supervisor_event"):
-            threading.Thread(
-                target=self._tell_observers, name="garrison-observers", daemon=True
-            ).start()
+            self._observers.start()
         while not self._gone:
             now = time.monotonic()
             if now - ticked >= TICK:
@@ -391,8 +390,7 @@ class Keeper:
 
     def _tell_observers(self) -> None:
         """The body of a thread: observers of the supervisor may be slow, and hold nobody up but each other."""
-        while True:
-            told = self._events.get()
+        while (told := self._events.get()) is not None:
             for _, call in registry().hooks("garrison_supervisor_event"):
                 log.tell(call, told)
 
@@ -415,6 +413,9 @@ class Keeper:
             self._acknowledge()
         while any(store.waiting for store in self.stores.values()) and time.monotonic() < deadline:
             time.sleep(0.005)
+        if self._observers.is_alive():
+            self._events.put(None)
+            self._observers.join(max(0.0, deadline - time.monotonic()))
 
 
 _INTERRUPTED = {"kind": "interrupted", "reason": "its worker was ended for another reason"}

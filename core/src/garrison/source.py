@@ -39,12 +39,14 @@ class Source:
 
     def __init__(
         self, runtime: Runtime, lease: Lease, slots: int, wake: int, *, burst: bool = False,
-        tell_keeper: Callable[[], None] = lambda: None,
+        elsewhere: bool = False, tell_keeper: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self.runtime, self.lease, self.wake_fd, self.burst = runtime, lease, wake, burst
         self.config, self.page = runtime.config, runtime.page
         self.words, self._map, self._pack = self.page.words, self.page.map, page.PACK_START
         self.words[page.SLOTS] = self.slots = runtime.slots = slots
+        self.elsewhere = runtime.elsewhere = slots > 1 or elsewhere
+        """Whether attempts end in other threads than the driver's, which must then be woken."""
         self.ended = self.respawn = self.stop_all = False
         self.left_unsettled = False
         """Whether it was told to end and did, although its store did not answer any more."""
@@ -113,9 +115,9 @@ class Source:
     def done(self, attempt: Attempt) -> None:
         """An attempt has succeeded, and its page says so."""
         number = attempt.number
-        if self.slots > 1 or attempt.identity != self.lease.consumer:
+        if self.elsewhere or attempt.identity != self.lease.consumer:
             self._finished.append((attempt, Done(number, number)))
-            if self.slots > 1:
+            if self.elsewhere:
                 self.poke()
             return
         if number == self._done_last + 1 and self._settle_by:
@@ -134,7 +136,7 @@ class Source:
         if type(settlement) is Done:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
         self._finished.append((attempt, settlement))
-        if self.slots > 1:
+        if self.elsewhere:
             self.poke()
 
     def write_off(self, slot: int, number: int, stack: str) -> None:
@@ -173,7 +175,9 @@ class Source:
             self.respawn = True
         if self._pending or self._backs or (self._settle_by and page.now() >= self._settle_by):
             self._exchange(0)
-            self._check = True  # a task that asked for the end of this process has just been settled, perhaps
+            self._check = (
+                True  # a task that asked for the end of this process has just been settled, perhaps
+            )
             return True
         if words[page.ORDERS] or self.respawn or self.stop_all:
             self._check = True
@@ -437,6 +441,9 @@ class Source:
         self._batch.clear()
         self._alone = None
         lease.next = max(lease.next, self.words[page.LAST] + 1)
+        with contextlib.suppress(StoreUnavailable):
+            # R1: what the old identity still holds returns uncounted; nothing is said of what was done.
+            lease.connector.release(lease.queue, lease.consumer, (), {}, close=True)
         lease.renew_identity()
 
     def _late(self) -> None:

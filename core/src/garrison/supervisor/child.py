@@ -98,7 +98,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     lease = Lease(connector, app.config.name, terms_of(app.config))
     source = Source(
         runtime, lease, parts.executor.slots, setup.wake, burst=setup.burst,
-        tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
+        elsewhere=parts.executor.place != "main", tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
     )  # fmt: skip
     stopping.source = source
     sheet.write_off = source.write_off

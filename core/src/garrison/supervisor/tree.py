@@ -35,6 +35,9 @@ from garrison.supervisor.targets import Target, find, named_twice, parse
 GIVE_BACK = 0.4
 """Seconds beyond the stop timeout that the keeper is given to give back; after as many again it is left."""
 
+DUMP_WAIT = 0.2
+"""Seconds after which the stacks that SIGUSR1 asks for are read from the black boxes."""
+
 SAME_SIGNAL = 1.0
 """Seconds within which further stop signals are the same one."""
 
@@ -90,6 +93,7 @@ class Supervisor:
         self._count = 0
         self._stopping: float | None = None
         self._quiet = self._again = False
+        self._stacks_at = 0.0
         self._watcher: tuple[int, int] | None = None
         self._deadline: float | None = None
         self._killed: float | None = None
@@ -195,6 +199,8 @@ class Supervisor:
         wake = min(self.care.look(now), self._watch(), self.keeping.patience)
         if self._deadline is not None:
             wake = min(wake, self._deadline)
+        if self._stacks_at:
+            wake = min(wake, self._stacks_at)
         for group in self.groups:
             if self._wanted(group) and group.next_start > now:
                 wake = min(wake, group.next_start)
@@ -216,6 +222,8 @@ class Supervisor:
             name, tasks = self.keeping.backlogs.popitem()
             if name in self.children:
                 self.care.backlog(self.children[name].group, tasks)
+        if self._stacks_at and time.monotonic() >= self._stacks_at:
+            self._log_stacks()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._kill_what_runs()
 
@@ -326,9 +334,13 @@ class Supervisor:
             process.send(item.pidfd, signal.SIGKILL)
 
     def _stacks(self) -> None:
+        """Have every child write its stacks to its black box; a moment later they go to the log."""
         for item in self.children.values():
             process.send(item.pidfd, page.DUMP_SIGNAL)
-        time.sleep(0.2)
+        self._stacks_at = self._stacks_at or time.monotonic() + DUMP_WAIT
+
+    def _log_stacks(self) -> None:
+        self._stacks_at = 0.0
         for item in self.children.values():
             lines = list(child.blackbox_lines(item.page.path))
             log.event(
