@@ -89,6 +89,38 @@ def test_what_is_pushed_while_one_slot_is_busy_starts_at_once(
 
 
 @pytest.mark.parametrize(
+    "settings",
+    ["executor=Use('threaded', threads=1)", "executor=Use('asyncio', concurrency=1)"],
+    ids=["one thread", "one coroutine"],
+)
+def test_one_slot_beside_the_thread_that_takes_is_refilled_at_once(
+    site: Site, settings: str
+) -> None:
+    site.app(settings)
+    tree = site.tree()
+    numbers = [site.push() for _ in range(20)]
+    site.ended(*numbers, within=3)
+    last = site.push()
+    site.ended(last, within=1)
+    assert tree.stop() == 0
+
+
+@pytest.mark.fault(13)
+def test_the_only_thread_of_a_worker_is_written_off_too(site: Site) -> None:
+    site.app(
+        "executor=Use('threaded', threads=1), killer=Use('thread', grace=0.3), timeouts=Timeouts(soft=0.5)",
+        hooks=True,
+        body=RECEIVES,
+    )
+    tree = site.tree()
+    stuck, next_one = site.push("receives"), site.push()
+    site.ended(next_one, within=8)
+    assert [told.outcome for told in site.books().told[stuck]] == ["timeout", "dead"]
+    site.store.quiet(5)
+    assert tree.stop() == 0
+
+
+@pytest.mark.parametrize(
     ("settings", "workers"),
     [
         ("executor=Use('threaded', threads=2)", 1),
