@@ -22,8 +22,12 @@ BEAT = "heartbeat.json"
 
 def write(path: Path, record: dict[str, Any]) -> None:
     """Replace `path` by `record`, at once: a reader sees the old one or the new one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(record))
+    part = f"{path}.{os.getpid()}"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, json.dumps(record).encode())
+    finally:
+        os.close(fd)
     os.replace(part, path)
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from garrison import __version__, exits, log, page
-from garrison.config import Use
+from garrison.assemble import connector_use
+from garrison.config import Use, WorkerConfig, as_use
 from garrison.descendants import Descendants, end_group
-from garrison.errors import ConfigError, GarrisonError
+from garrison.errors import ConfigError, GarrisonError, PluginError
 from garrison.page import Page
 from garrison.registry import registry
 from garrison.supervisor import child, ends, process
@@ -103,6 +104,7 @@ class Supervisor:
         self._deaths: list[Child] = []
         self._announced: set[str] = set()
         self._told: set[str] = set()
+        self._shared: set[tuple[str, str]] = set()
         self.descendants = Descendants()
 
     # Life
@@ -129,6 +131,7 @@ class Supervisor:
         self.descendants.adopt()
         self.keeping = Keeping(self._own_fds, tag=self.descendants.tag)
         self._register(self.watcher_poke, lambda: _drain(self.watcher_poke))
+        self._share_defaults()
         try:
             self.keeping.start()
             if registry().hooks("garrison_supervisor_event"):
@@ -441,6 +444,9 @@ class Supervisor:
         item.spec, group = message["configured"], item.group
         assert item.spec is not None
         self.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
+        for kind in ("serializer", "compressor", "executor"):
+            self._share(f"{kind}s", item.spec["parts"][kind])
+        self._share("connectors", item.spec["connector"]["name"])
         if group.killer is None:
             killer = item.spec["killer"]
             group.killer = registry().build("killers", Use(killer["name"], **killer["options"]))
@@ -451,6 +457,23 @@ class Supervisor:
                 logging.INFO, "supervisor.started", garrison=__version__, pid=os.getpid(), target=group.label,
                 queue=item.spec["queue"], workers=group.size, **parts, plugins=message["plugins"],
             )  # fmt: skip
+
+    def _share_defaults(self) -> None:
+        """Load what a worker uses that names nothing else, before anything is forked."""
+        config = WorkerConfig(name="default")
+        self._share("serializers", as_use(config.serializer).name)
+        self._share("executors", as_use(config.executor).name)
+        self._share("connectors", connector_use(config)[0].name)
+
+    def _share(self, kind: str, name: str) -> None:
+        """Load a part in use here, too: what is forked from now on shares its memory, and starts sooner.
+
+        What an application names by "module:Class" is its own affair, and stays out of this process.
+        """
+        if (kind, name) not in self._shared and (":" not in name or name.endswith(":")):
+            self._shared.add((kind, name))
+            with contextlib.suppress(PluginError):  # whoever uses it says what is wrong with it
+                registry().resolve(kind, Use(name))
 
     # Striking
 
