@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import resource
 import select
 import shutil
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,8 @@ from garrison import page
 from garrison.commands import health
 from garrison.commands.trees import id_of
 from garrison.page import Page
+
+ROOT = Path(__file__).parents[2]
 
 APP = """
 import os, signal, time
@@ -528,3 +532,87 @@ def test_sigusr2_makes_the_tree_quiet_until_it_is_ended(app, wait_for):
     assert app("health").code == 0
     run.send_signal(signal.SIGTERM)
     assert run.wait(10) == 0
+
+
+# containers and units, as far as a machine without them can show
+
+
+def test_as_pid_1_a_tree_reaps_what_loses_its_parent_and_ends_at_sigterm(app, wait_for):
+    space = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*space, "true"], capture_output=True).returncode
+    ):
+        pytest.skip("NOT SHOWN: this user may not make a PID namespace")
+    app.write("orphans.py", APP + """
+@work.task
+def orphan() -> None:
+    if os.fork() == 0:
+        if os.fork() == 0:
+            time.sleep(0.2)
+        os._exit(0)
+    os.wait()
+    open("orphaned", "w").close()
+""")  # fmt: skip
+    outer = subprocess.Popen(
+        [*space, sys.executable, "-m", "garrison", "run", "orphans:work"], cwd=app.folder, env=app.environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    app.running.append(outer)
+
+    def children(pid):
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(word) for word in file.read().split()]
+
+    wait_for(lambda: children(outer.pid) and len(children(children(outer.pid)[0])) == 2, 15)
+    (inner,) = children(outer.pid)
+    with open(f"/proc/{inner}/status") as status:
+        assert "NSpid:\t" + f"{inner}\t1\n" in status.read()
+    usual = children(inner)
+    app("push", "orphans:orphan")
+    wait_for(lambda: (app.folder / "orphaned").exists())
+    time.sleep(0.5)  # the orphan has ended
+    wait_for(lambda: children(inner) == usual)
+    os.kill(inner, signal.SIGTERM)
+    assert outer.wait(10) == 0
+    assert "supervisor.stopped" in outer.stdout.read()
+
+
+def test_the_unit_of_the_examples_is_one_that_systemd_takes(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = (ROOT / "examples/deploy/garrison.service").read_text()
+    (tmp_path / "garrison.service").write_text(
+        unit.replace("/srv/shop/.venv/bin/garrison", shutil.which("true") or "/bin/true")
+    )
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / "garrison.service")],
+        capture_output=True,
+        text=True,
+    )
+    assert "garrison.service" not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["garrison.service", "Containerfile", "kubernetes.yaml"])
+def test_the_examples_of_a_deployment_name_options_that_exist(name):
+    from garrison.cli import VERBS
+    from garrison.commands.run import command
+
+    known = {option for param in command.params for option in param.opts} | {"--log-format"}
+    lines = [
+        line
+        for line in (ROOT / "examples/deploy" / name).read_text().splitlines()
+        if not line.lstrip().startswith("#")
+    ]
+    text = "\n".join(
+        line for line in lines if "garrison" in line or "args" in line or "CMD" in line
+    )
+    used = set(re.findall(r"--[a-z-]+", text)) - {
+        "--ready",
+        "--interval",
+        "--timeout",
+        "--start-period",
+    }
+    assert {"--max-memory", "--stop-timeout"} <= used <= known | {"--create-home"}
+    assert {"run", "health"} <= set(VERBS)
