@@ -144,6 +144,16 @@ def test_workers_of_other_hosts_come_from_the_presence_records_of_a_store(app):
     assert "on other hosts: 1 worker" in app("workers", "--connector", url).out
 
 
+def test_workers_shows_what_is_here_also_where_the_store_cannot_be_reached(app):
+    app.start("run", "app:work")
+    pid = ready(app, 1)["workers"][0]["pid"]
+    app.write("broken.db", "this is no database, and long enough to be seen as none" * 100)
+    answer = app("workers", "--connector", f"sqlite:///{app.folder}/broken.db")
+    assert answer.code == 4
+    assert str(pid) in answer.out
+    assert "error: " in answer.err
+
+
 def test_workers_without_any_says_so_and_makes_no_folder(cli, runtime):
     answer = cli("workers")
     assert (answer.code, answer.out) == (0, "")

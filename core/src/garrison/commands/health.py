@@ -59,7 +59,7 @@ def _judge(path: str, ready: bool, what: str) -> tuple[bool, str]:
     except FileNotFoundError:
         return (
             False,
-            f"unhealthy: {what} has no heartbeat; its supervisor has ended, or has not begun yet",
+            f"unhealthy: {what} has no heartbeat; its supervisor has ended, or has not begun yet (--solo has none)",
         )
     except OSError as error:
         return False, f"unhealthy: {what} cannot be read: {error.strerror}"

@@ -10,6 +10,7 @@ from garrison.commands import trees
 from garrison.commands.store import json_option, open_store, store_options
 from garrison.commands.trees import Row, Tree, Work
 from garrison.commands.words import age, many, say, show_json, table
+from garrison.errors import StoreError
 
 HEAD = (
     "pid",
@@ -35,10 +36,20 @@ def command(app: str | None, connector: str | None, as_json: bool) -> None:
 
     With -A or --connector also the workers of other hosts, as far as that store knows them.
     """
-    found, others = trees.look(), []
+    found, others = trees.look(), list[Row]()
+    unreachable: StoreError | None = None
     if app or connector:
-        with open_store(app, connector) as store:
-            others = trees.elsewhere(store.looking.presence().values())
+        try:
+            with open_store(app, connector) as store:
+                others = trees.elsewhere(store.looking.presence().values())
+        except StoreError as error:
+            unreachable = error  # what is here can be seen without it
+    _show(found, others, as_json, asked=bool(app or connector))
+    if unreachable is not None:
+        raise unreachable
+
+
+def _show(found: list[Tree], others: list[Row], as_json: bool, *, asked: bool) -> None:
     if as_json:
         show_json(
             {
@@ -50,7 +61,7 @@ def command(app: str | None, connector: str | None, as_json: bool) -> None:
     if not found and not others:
         say(
             "no supervisor of this user runs here"
-            + ("" if app or connector else "; -A or --connector looks at other hosts")
+            + ("" if asked else "; -A or --connector looks at other hosts")
         )
     blocks = [f"{summary(tree)}\n{listing(tree.workers)}" for tree in found]
     if others:
