@@ -51,7 +51,7 @@ def shaky(n):
     end(n)
 """
 SETTINGS = (
-    "lease=3, recheck=0.5, tasks_per_transaction=20, max_tasks_per_run=400, timeouts=Timeouts(3, grace=0.5), "
+    "lease=3, recheck=0.5, tasks_per_transaction=20, max_tasks_per_run=400, timeouts=Timeouts(1.5, grace=0.3), "
     "max_retries=5, poison_delays=(0.0, 0.1), give_back_after=0.5, max_deliveries=20"
 )
 WORKERS = 4
@@ -98,7 +98,7 @@ class Soak:
         )
         self.site.push_many([{"mib": 4}] * 10, task="grow")
         self.site.push_many([{}] * 10, task="shaky")
-        self.site.push("nap", seconds=self.chance.uniform(0.5, 2.0))
+        self.site.push("nap", seconds=self.chance.uniform(0.3, 0.8))
 
     # Faults
 
@@ -187,7 +187,7 @@ class Soak:
     def account(self) -> bool:
         """Wait until all is done; say what was lost, doubled, left or leaked."""
         print(f"load and faults are over: {self.summary()}", flush=True)
-        self.site.store.quiet(120)
+        self.site.store.quiet(120 + 15 * len(self.doomed))
         books, dead = self.site.books(), self.site.store.dead()
         kills = sum(self.did[name] for name in ("worker killed", "worker stopped"))
         once = kills + self.did["tree killed"] * WORKERS + self.did["deliveries of a lost host"]
