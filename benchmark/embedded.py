@@ -31,7 +31,10 @@ class Noop(Worker):
     """Does nothing, under a time limit if BENCH_LIMIT says so."""
 
     config = WorkerConfig(
-        "noop", connector=URL, tasks_per_transaction=BATCH, timeouts=Timeouts(float(LIMIT)) if LIMIT else Timeouts()
+        "noop",
+        connector=URL,
+        tasks_per_transaction=BATCH,
+        timeouts=Timeouts(float(LIMIT)) if LIMIT else Timeouts(),
     )
 
     def work(self, task: object) -> None:
@@ -45,7 +48,13 @@ def tree(folder: Path, batch: int, limit: bool) -> float:
         env["BENCH_LIMIT"] = "30"
     code = "import sys; from garrison import Supervisor; sys.exit(Supervisor('embedded:Noop', burst=True).run())"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env=env,
+        check=True,
+        cwd=Path(__file__).parent,
+        stderr=subprocess.DEVNULL,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -126,7 +135,11 @@ def main() -> None:
     rows: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
         ("one by one", lambda: consume(n // 4, 1, False), lambda: raw(1, n // 4, pushing=False)),
         ("batches of 100", lambda: consume(n, 100, False), lambda: raw(100, n, pushing=False)),
-        ("batches of 100, limit armed", lambda: consume(n, 100, True), lambda: raw(100, n, pushing=False)),
+        (
+            "batches of 100, limit armed",
+            lambda: consume(n, 100, True),
+            lambda: raw(100, n, pushing=False),
+        ),
         ("durable push", lambda: push(n // 10, False), lambda: raw(1, n // 10, pushing=True)),
         ("bulk push of 1,000", lambda: push(n * 2, True), lambda: raw(1000, n * 2, pushing=True)),
     ]

@@ -255,7 +255,6 @@ def test_the_makefile_has_what_the_readme_names() -> None:
     assert named and named <= targets
 
 
-
 def test_the_readme_lists_every_distribution_and_what_it_offers() -> None:
     from garrison.registry import Registry
 

@@ -97,7 +97,7 @@ def test_workers_shows_every_worker_its_task_for_how_long_and_how_far(app, wait_
     assert busy["cpu"] >= 0
     shown = app("workers").out
     line = next(line for line in shown.splitlines() if line.lstrip().startswith(str(busy["pid"])))
-    for word in ("app:work", "busy", pushed, "3/10 halfway", "MiB"):
+    for word in ("app:work", "busy", "nap", "3/10 halfway", "MiB"):
         assert word in line
     assert f"supervisor {run.pid}" in shown
 

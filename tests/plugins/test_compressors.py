@@ -100,6 +100,7 @@ def test_each_reads_what_others_write_in_its_format() -> None:
         (ZstdCompressor, zstandard.ZstdCompressor(write_content_size=False).compress(b"x"),
          "zstd: the frame does not say its size; write it with the size known"),
     ],
+    ids=["bomb", "cut", "trailing", "bz2", "lzma", "zstd"],
 )  # fmt: skip
 def test_a_refusal_says_what_is_wrong_with_the_data(kind: Any, packed: bytes, text: str) -> None:
     with pytest.raises(DecodeError) as caught:

@@ -118,6 +118,7 @@ class Attempt:
         "number",
         "outcome",
         "runtime",
+        "shown",
         "slot",
         "source",
         "started",
@@ -134,6 +135,8 @@ class Attempt:
         self.runtime, self.source, self.slot = runtime, source, slot
         self.at, self.words = page.slot_index(slot), runtime.page.words
         self.task: Task | None = None
+        self.shown = ""
+        """The name that stands on the page."""
         self.outcome: Outcome | None = None
         """How it ended, while its handlers run."""
         self.ending: list[bool] = []
@@ -267,6 +270,9 @@ class Attempt:
         except DecodeError as error:
             self._unreadable(error)
             return None
+        if task.name != self.shown:
+            self.shown = task.name
+            runtime.page.name(self.slot, task.name)
         found = runtime.work_for(task)
         if found is None:
             self._park(

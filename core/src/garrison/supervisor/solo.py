@@ -45,7 +45,7 @@ class Solo:
     def run(self) -> int:
         """Work until told to stop; the exit code is one of `garrison.exits`."""
         with contextlib.suppress(AttributeError, ValueError):
-            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
         self.tree = page.make_tree()
         self.page = Page(self.tree / f"{NAME}.page", create=True)
         self.page.words[page.WATCHING] = 0  # nobody watches: no deadline is worth a wake-up

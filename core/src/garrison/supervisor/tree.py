@@ -605,7 +605,7 @@ def _worker(setup: child.Setup, mark: Callable[[], None]) -> int:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     with contextlib.suppress(AttributeError, ValueError):
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     try:
         return child.main(setup)
     except GarrisonError:
