@@ -30,6 +30,7 @@ FIELDS = ("name", "kwargs", "date", "run_count", "trace_id", "headers", "expires
 
 _ORDINARY = [0, None, None, None]
 """What follows the first three fields of a task that has not failed, inherits nothing and does not expire."""
+_new = object.__new__
 _NUMBERS = frozenset({int, float})
 _MAGIC = 0xA9
 _TRAILER = 4
@@ -156,11 +157,7 @@ class Codec:
                 record = self._loads(payload[body:-_TRAILER])
             else:
                 id, record = self._open(payload)
-            if record[3:] == _ORDINARY:
-                name, kwargs, date = record[:3]
-                more = None
-            else:
-                name, kwargs, date, *more = record
+            name, kwargs, date, *more = record
         except DecodeError:
             raise
         except (
@@ -171,10 +168,13 @@ class Codec:
             ) from error
         if type(kwargs) is not dict or type(name) is not str or type(date) not in _NUMBERS:
             raise _misshapen(record)
-        task = Task(id, queue, name, kwargs, date)
+        task = _new(
+            Task
+        )  # and no call of `__init__`, which would cost more than all its assignments
+        task.id, task.queue, task.name, task.kwargs, task.date = id, queue, name, kwargs, date
         if delivery_count:
             task.delivery_count = delivery_count
-        if more is not None:
+        if more != _ORDINARY:
             _complete(task, record, more)
         return task
 

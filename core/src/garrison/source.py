@@ -95,10 +95,8 @@ class Source:
     def take(self, block: bool = True) -> Attempt | None:
         """The next attempt; None when the worker is to end, or, without `block`, when there is none now."""
         while True:
-            if self._finished:
+            if self._finished or self._stuck:
                 self._drain()
-            if self._stuck:
-                self._give_up_thread(*self._stuck.popleft())
             if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
                 now = _clock(_BOOT)
                 if now < self._look_by:
@@ -275,6 +273,8 @@ class Source:
 
     def _drain(self) -> None:
         """Take what ended from the outbox: Done rides on the next exchange, anything else goes at once (R11)."""
+        while self._stuck:
+            self._give_up_thread(*self._stuck.popleft())
         while self._finished:
             attempt, settlement = self._finished.popleft()
             self._busy -= 1
