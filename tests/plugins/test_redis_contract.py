@@ -91,6 +91,8 @@ ORDER_OVER_NODES = {
     "test_a_lower_priority_number_comes_first",
     "test_due_tasks_join_the_tail_of_their_priority_in_due_order",
     "test_processes_that_push_at_once_lose_nothing_and_keep_their_own_order",
+    "test_purge_deletes_what_waits_and_nothing_else",
+    "test_a_paused_queue_leases_nothing_and_settles",
 }
 """Checks that compare tasks of several pushes: these lie on several nodes, and each node keeps its own order only."""
 

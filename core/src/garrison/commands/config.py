@@ -103,13 +103,17 @@ def _use_shown(use: Use, kind: str, config: WorkerConfig) -> str:
         Exception
     ):  # not installed, or broken: its options cannot be asked, so their names must tell
         name, cls = use.name.rstrip(":"), None
-    options = {
-        option: "***" if (is_secret(cls, option) if cls else False) or _sounds_secret(option) else repr(value)
-        for option, value in use.options.items()
-    }  # fmt: skip
+    options = {option: _option_shown(cls, option, value) for option, value in use.options.items()}
     listed = ", ".join(f"{option}={value}" for option, value in options.items())
     missing = "" if cls else " (cannot be loaded: garrison check says why)"
     return f"{name}({listed}){missing}" if listed else f"{name}{missing}"
+
+
+def _option_shown(cls: Any, option: str, value: Any) -> str:
+    if isinstance(value, str) and "://" in value:
+        return mask(repr(value))  # a URL helps; its password does not
+    secret = (cls is not None and is_secret(cls, option)) or _sounds_secret(option)
+    return "***" if secret else repr(value)
 
 
 def _sounds_secret(option: str) -> bool:
@@ -118,4 +122,7 @@ def _sounds_secret(option: str) -> bool:
 
 def mask(text: str) -> str:
     """URLs in a text, without their passwords."""
-    return re.sub(r"(\w[\w+.-]*://[^\s:/@'\"]*):[^\s@/'\"]+@", r"\1:***@", text)
+    text = re.sub(r"(\w[\w+.-]*://[^\s:/@'\"]*):[^\s@/'\"]+@", r"\1:***@", text)
+    return re.sub(
+        r"([?&]\w*(?:password|secret|token)\w*=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE
+    )
