@@ -13,6 +13,7 @@ def Redis(  # noqa: N802 - it reads as the part that it chooses
     url: str | None = None,
     *,
     nodes: Sequence[str | Mapping[str, object]] | None = None,
+    spread: str = "push",
     prefix: str = "garrison",
     timeout: float = 5.0,
     connect_timeout: float = 2.0,
@@ -21,10 +22,10 @@ def Redis(  # noqa: N802 - it reads as the part that it chooses
 ) -> Use:
     """The choice of the redis connector; the options are those of `RedisConnector`."""
     given = {
-        "url": url, "nodes": nodes, "prefix": prefix, "timeout": timeout, "connect_timeout": connect_timeout,
+        "url": url, "nodes": nodes, "spread": spread, "prefix": prefix, "timeout": timeout, "connect_timeout": connect_timeout,
         "username": username, "password": password,
     }  # fmt: skip
-    defaults = {"prefix": "garrison", "timeout": 5.0, "connect_timeout": 2.0}
+    defaults = {"spread": "push", "prefix": "garrison", "timeout": 5.0, "connect_timeout": 2.0}
     return Use(
         "redis", **{k: v for k, v in given.items() if v is not None and defaults.get(k) != v}
     )

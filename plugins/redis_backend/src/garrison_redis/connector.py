@@ -33,7 +33,8 @@ class RedisConnector:
 
     `url` is redis://, rediss://, unix://, redis+sentinel://host,host/service/db or redis+cluster://host,host. `nodes` are
     independent servers instead: URLs, or mappings with host, port and options; pushes are spread over them, workers drain
-    them all. `prefix` begins every key. `timeout` and `connect_timeout` are seconds that an answer and a connection may
+    them all; `spread`: "push" sends each push to one of them, "queue" all of a queue to the same one, which keeps its
+    order. `prefix` begins every key. `timeout` and `connect_timeout` are seconds that an answer and a connection may
     take. `username` and `password` are for those addresses that name none.
     """
 
@@ -44,6 +45,7 @@ class RedisConnector:
         url: Annotated[str | None, Secret] = None,
         *,
         nodes: Annotated[Sequence[str | Mapping[str, object]] | None, Secret] = None,
+        spread: str = "push",
         prefix: str = "garrison",
         timeout: float = 5.0,
         connect_timeout: float = 2.0,
@@ -53,12 +55,16 @@ class RedisConnector:
         addresses = read_addresses(url, nodes, username, password)
         if not prefix or "{" in prefix or "}" in prefix:
             raise ConfigError(f"prefix is {prefix!r}; expected a few characters, without braces")
+        if spread not in ("push", "queue"):
+            raise ConfigError(f'spread is {spread!r}; expected "push" or "queue"')
         for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
             if not 0 < value < 3600:
                 raise ConfigError(f"{name} is {value!r}; expected a positive number of seconds")
         shards = [Shard(link_to(a, timeout, connect_timeout), prefix) for a in addresses]
         self._addresses = addresses
-        self._store: Shard | Spread = shards[0] if len(shards) == 1 else Spread(shards)
+        self._store: Shard | Spread = (
+            shards[0] if len(shards) == 1 else Spread(shards, spread == "queue")
+        )
         # Every task passes here: one call of Python's less.
         self.exchange = self._store.exchange  # type: ignore[method-assign]
 

@@ -79,7 +79,8 @@ class _Lease:
 class Spread:
     """The verbs of `garrison.contracts.Connector` over several `Shard`s."""
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
+    def __init__(self, shards: Sequence[Shard], by_queue: bool = False) -> None:
+        self._by_queue = by_queue
         self._shards = list(shards)
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._away = [0.0] * len(self._shards)
@@ -146,8 +147,8 @@ class Spread:
             )  # fmt: skip
 
         many = len(self._shards)
-        if ids is not None:
-            # Ids can be compared on one node only, so all pushes with ids of a queue go there.
+        if ids is not None or self._by_queue:
+            # Ids can be compared, and an order kept, on one node only: the queue's own.
             return send(crc32(queue.encode()) % many)
         if token in self._unsure:
             left_out = send(self._unsure[token])
