@@ -86,6 +86,7 @@ class Demo:
         self.broker = make_broker(self.queue.config, "garrison demo")
         self.terminal = sys.stdout.isatty()
         self._bar = ""
+        self._interrupts: list[bool] = []
 
     def run(self) -> int:
         """Queue, supervise, tell; the exit code."""
@@ -94,13 +95,17 @@ class Demo:
         total = len(files) + 1
         self._begin(files, planted)
         began = time.monotonic()
-        process = self._supervise()
+        # Ctrl-C is noted, not raised: raised inside `Popen.poll` it can leave a lock behind for which `wait` waits for ever.
+        before = signal.signal(signal.SIGINT, lambda *_: self._interrupts.append(True))
         try:
+            process = self._supervise()
             self._follow(process, total)
-        except KeyboardInterrupt:
-            click.echo("\nstopping: what runs is finished, the rest goes back")
-            process.send_signal(signal.SIGTERM)
+            if self._interrupts:
+                click.echo("\nstopping: what runs is finished, the rest goes back")
+                process.send_signal(signal.SIGTERM)
             process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
         return self._end(files, process.returncode, time.monotonic() - began)
 
     # Before
@@ -189,7 +194,7 @@ class Demo:
         began = spoke = time.monotonic()
         ready: list[int] = []
         try:
-            while process.poll() is None:
+            while process.poll() is None and not self._interrupts:
                 time.sleep(LOOKS)
                 for event in events.new():
                     self._tell(event, ready)
