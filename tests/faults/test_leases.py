@@ -25,7 +25,7 @@ def test_a_worker_stopped_for_two_leases_keeps_what_it_holds_while_its_keeper_li
     numbers = site.push_many([{"seconds": 0.3}] * 5)
     site.started(numbers[0])
     (stopped,) = first.workers()
-    os.kill(stopped, signal.SIGSTOP)
+    site.store.stop_between_writes([stopped])
     other = site.tree(workers=1)
     others = site.push_many([{}] * 5)
     site.ended(*others)
@@ -46,8 +46,7 @@ def test_a_tree_stopped_for_two_leases_settles_nothing_and_starts_nothing_that_o
     numbers = site.push_many([{"seconds": 0.2}] * 8)
     site.started(numbers[0])
     frozen = [first.pid, first.keeper(), *first.workers()]
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+    site.store.stop_between_writes(frozen)
     before = set(site.books().starts)
     second = site.tree(workers=1)
     (taker,) = second.workers()

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterable
 from typing import Any
 
 from garrison.config import as_use
@@ -33,6 +39,32 @@ class Store:
         if self._look is None:
             self._look = connector(self.url, "look")
         return self._look
+
+    def between_writes(self) -> bool:
+        """Whether nobody holds SQLite's write lock now; a process that is stopped while it does holds up everyone."""
+        if not self.url.startswith("sqlite:"):
+            return True
+        with contextlib.closing(
+            sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
+        ) as handle:
+            try:
+                handle.execute("BEGIN IMMEDIATE")
+                handle.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return False
+        return True
+
+    def stop_between_writes(self, pids: Iterable[int]) -> None:
+        """SIGSTOP these processes at a moment when none of them is in a write."""
+        for _ in range(100):
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            if self.between_writes():
+                return
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(0.01)
+        raise AssertionError("the store was never at rest")
 
     def close(self) -> None:
         """Give up the connection."""
