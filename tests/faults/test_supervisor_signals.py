@@ -236,7 +236,9 @@ def test_dead_workers_are_reaped_and_replaced_within_a_second_and_no_descriptor_
     tree = site.tree(workers=2)
     keeper = tree.keeper()
     for _ in range(2):  # what is loaded at the first death is not counted
-        os.kill(tree.ready(2)[0], signal.SIGKILL)
+        first = tree.ready(2)[0]
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: state_of(first) is None, 1.0, "reaped")
         tree.ready(2)
     before = eventually(lambda: (descriptors(tree.pid), descriptors(keeper)), 1)
     for _ in range(size(5, 200)):
