@@ -166,7 +166,9 @@ def test_a_request_whose_answer_was_lost_is_repeated_and_does_nothing_twice(
         site.push_many([{}] * 20)
         site.started(slow)
         for _ in range(2):
-            os.kill(tree.ready(2)[0], signal.SIGKILL)
+            victim = tree.ready(2)[0]
+            os.kill(victim, signal.SIGKILL)
+            eventually(lambda: not alive(victim), 2, "gone")
     site.ended(*numbers, within=20)
     eventually(
         lambda: not any(order.exists() for order in orders), 10, "every answer was lost once"
