@@ -75,7 +75,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     sheet = Page(setup.page)
     sheet.words[page.PID] = os.getpid()
     sheet.wake_watcher = lambda: os.eventfd_write(setup.watcher_poke, 1)
-    stopping = _signals(sheet, setup.wake)
+    _take_sigterm(sheet, setup.wake)
     blackbox = open(setup.page.with_suffix(".stacks"), "wb", buffering=0)  # noqa: SIM115  stays open for faulthandler
     faulthandler.enable(file=blackbox, all_threads=True)
     faulthandler.register(page.DUMP_SIGNAL, file=blackbox, all_threads=True)
@@ -100,7 +100,6 @@ def _run(setup: Setup, report: Reporter) -> int:
         runtime, lease, parts.executor.slots, setup.wake, burst=setup.burst,
         elsewhere=parts.executor.place != "main", tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
     )  # fmt: skip
-    stopping.source = source
     sheet.write_off = source.write_off
     runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.tell_keeper)
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
@@ -183,14 +182,8 @@ def _how(source: Source, sheet: Page) -> str:
     return "max_tasks_per_run" if most and sheet.words[page.TASKS] >= most else "respawn"
 
 
-class _Stopping:
+def _take_sigterm(sheet: Page, wake: int) -> None:
     """SIGTERM means: finish what runs. The page's own orders come from the supervisor."""
-
-    source: Source | None = None
-
-
-def _signals(sheet: Page, wake: int) -> _Stopping:
-    stopping = _Stopping()
 
     def stop(number: int, frame: Any) -> None:
         sheet.words[page.ORDERS] |= page.STOP
@@ -198,7 +191,6 @@ def _signals(sheet: Page, wake: int) -> _Stopping:
             os.eventfd_write(wake, 1)
 
     signal.signal(signal.SIGTERM, stop)
-    return stopping
 
 
 def _configure_logging(settings: Logging) -> None:
