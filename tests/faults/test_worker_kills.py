@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from harness.each_store import on_each_store
 from harness.ledger import boot_ns
 from harness.scale import seeds, size
 from harness.site import Site
@@ -18,6 +19,7 @@ BATCHES = (1, 10, 100)
 
 
 @pytest.mark.fault(1)
+@on_each_store
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("seed", seeds())
 def test_a_worker_killed_at_a_random_moment_of_500_tasks_costs_at_most_the_one_it_had_started(
@@ -35,6 +37,7 @@ def test_a_worker_killed_at_a_random_moment_of_500_tasks_costs_at_most_the_one_i
 
 
 @pytest.mark.fault(1)
+@on_each_store
 @pytest.mark.parametrize("batch", [1, 8, 100])
 @pytest.mark.parametrize("seed", seeds(1))
 def test_twenty_kills_in_a_row_cost_at_most_twenty_tasks_and_lose_none(
@@ -54,6 +57,7 @@ def test_twenty_kills_in_a_row_cost_at_most_twenty_tasks_and_lose_none(
 
 
 @pytest.mark.fault(1)
+@on_each_store
 @pytest.mark.parametrize("seed", seeds(1))
 def test_what_a_killed_worker_held_runs_elsewhere_within_a_second(site: Site, seed: int) -> None:
     chance = random.Random(seed)
@@ -77,6 +81,7 @@ def test_what_a_killed_worker_held_runs_elsewhere_within_a_second(site: Site, se
 
 
 @pytest.mark.fault(2)
+@on_each_store
 @pytest.mark.parametrize("batch", BATCHES)
 def test_a_worker_killed_before_it_saw_the_answer_that_leased_costs_nothing(
     site: Site, batch: int
@@ -96,6 +101,7 @@ def test_a_worker_killed_before_it_saw_the_answer_that_leased_costs_nothing(
 
 
 @pytest.mark.fault(2)
+@on_each_store
 @pytest.mark.parametrize("how", ["killed", "unsent"])
 @pytest.mark.parametrize("batch", [1, 10])
 def test_a_worker_killed_as_it_settles_one_batch_and_leases_the_next_runs_nothing_twice(
@@ -117,6 +123,7 @@ def test_a_worker_killed_as_it_settles_one_batch_and_leases_the_next_runs_nothin
 
 
 @pytest.mark.fault(3)
+@on_each_store
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_before_the_done_mark_runs_the_task_again_and_one_after_it_does_not(
     site: Site, moment: str
@@ -151,6 +158,7 @@ def killer(n):
 
 
 @pytest.mark.fault(4)
+@on_each_store
 @pytest.mark.parametrize("verb", ["exchange", "exchange+", "exchange-", "join", "renew", "release"])
 def test_a_request_whose_answer_was_lost_is_repeated_and_does_nothing_twice(
     site: Site, verb: str
@@ -179,6 +187,7 @@ def test_a_request_whose_answer_was_lost_is_repeated_and_does_nothing_twice(
 
 
 @pytest.mark.fault(1)
+@on_each_store
 def test_a_keeper_that_dies_as_it_gives_back_what_a_dead_worker_held_leaves_it_to_the_next(
     site: Site,
 ) -> None:
