@@ -11,6 +11,7 @@ import pytest
 from garrison import page
 from garrison.contracts import Again, Back, Dead, Done, Park, Terms
 from garrison.errors import Fenced, LockLost
+from harness.each_store import on_each_store
 from harness.ledger import boot_ns
 from harness.scale import size
 from harness.site import Site
@@ -19,6 +20,7 @@ from harness.wait import alive, eventually
 
 
 @pytest.mark.fault(66)
+@on_each_store
 def test_whoever_was_taken_for_dead_can_settle_renew_and_release_nothing_that_runs_elsewhere(
     site: Site,
 ) -> None:
@@ -43,6 +45,7 @@ def test_whoever_was_taken_for_dead_can_settle_renew_and_release_nothing_that_ru
 
 
 @pytest.mark.fault(67)
+@on_each_store
 def test_a_holder_that_was_away_longer_than_its_time_is_told_and_harms_no_next_holder(
     site: Site,
 ) -> None:
@@ -61,6 +64,7 @@ def test_a_holder_that_was_away_longer_than_its_time_is_told_and_harms_no_next_h
 
 
 @pytest.mark.fault(67)
+@on_each_store
 def test_the_block_of_a_lock_that_was_lost_says_so_at_its_end(site: Site) -> None:
     lock = site.queue.lock("report")
     with pytest.raises(LockLost, match="was lost before its block ended"), lock:
@@ -71,6 +75,7 @@ def test_the_block_of_a_lock_that_was_lost_says_so_at_its_end(site: Site) -> Non
 
 
 @pytest.mark.fault(67)
+@on_each_store
 def test_a_lock_of_a_killed_worker_is_free_after_its_time(site: Site) -> None:
     site.app(
         "recheck=0.2",
@@ -93,6 +98,7 @@ def guarded(n):
 
 
 @pytest.mark.fault(9)
+@on_each_store
 def test_the_handler_of_a_timeout_runs_again_only_if_its_judge_was_killed_in_it(site: Site) -> None:
     """R18: the note stays, so that work is not run again."""
     site.app(

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from harness.each_store import on_each_store
 from harness.ledger import boot_ns
 from harness.scale import seeds, size
 from harness.site import LEASE, Site
@@ -17,6 +18,7 @@ from harness.wait import alive, eventually, state_of
 
 
 @pytest.mark.fault(6)
+@on_each_store
 def test_a_worker_stopped_for_two_leases_keeps_what_it_holds_while_its_keeper_lives(
     site: Site,
 ) -> None:
@@ -38,6 +40,7 @@ def test_a_worker_stopped_for_two_leases_keeps_what_it_holds_while_its_keeper_li
 
 
 @pytest.mark.fault(7)
+@on_each_store
 def test_a_tree_stopped_for_two_leases_settles_nothing_and_starts_nothing_that_others_took_over(
     site: Site,
 ) -> None:
@@ -69,6 +72,7 @@ def test_a_tree_stopped_for_two_leases_settles_nothing_and_starts_nothing_that_o
 
 
 @pytest.mark.fault(8)
+@on_each_store
 def test_a_task_that_holds_the_gil_for_three_leases_runs_once(site: Site) -> None:
     site.app("lease=0.5, recheck=0.2, tasks_per_transaction=4")
     site.tree(workers=2)
@@ -79,6 +83,7 @@ def test_a_task_that_holds_the_gil_for_three_leases_runs_once(site: Site) -> Non
 
 
 @pytest.mark.fault(8)
+@on_each_store
 def test_a_worker_with_a_shorter_lease_than_its_neighbors_on_the_same_store_is_renewed_in_time(
     site: Site,
 ) -> None:
@@ -141,6 +146,7 @@ def test_a_stopped_keeper_is_killed_and_replaced_within_three_seconds(
 
 
 @pytest.mark.fault(25)
+@on_each_store
 def test_a_killed_keeper_is_replaced_within_a_second_and_no_lease_or_limit_lapses(
     site: Site,
 ) -> None:
@@ -162,6 +168,7 @@ def test_a_killed_keeper_is_replaced_within_a_second_and_no_lease_or_limit_lapse
 
 
 @pytest.mark.fault(25)
+@on_each_store
 def test_what_a_worker_held_that_dies_while_there_is_no_keeper_is_given_back_by_the_next_one(
     site: Site,
 ) -> None:
@@ -182,6 +189,7 @@ def test_what_a_worker_held_that_dies_while_there_is_no_keeper_is_given_back_by_
 
 
 @pytest.mark.fault(53)
+@on_each_store
 @pytest.mark.parametrize("seed", seeds())
 def test_two_supervisors_that_come_and_go_share_a_queue_without_running_anything_twice(
     site: Site, seed: int
@@ -203,6 +211,7 @@ def test_two_supervisors_that_come_and_go_share_a_queue_without_running_anything
 
 
 @pytest.mark.fault(7)
+@on_each_store
 def test_a_dead_host_is_noticed_one_lease_later_by_an_idle_worker(site: Site) -> None:
     site.app(f"tasks_per_transaction=8, lease={LEASE}, recheck=60, give_back_after=None")
     first = site.tree(workers=1)

@@ -11,6 +11,7 @@ import pytest
 
 from garrison.errors import EncodeError, GarrisonError, PayloadTooLarge
 from garrison.task import Task, new_id
+from harness.each_store import on_each_store
 from harness.scale import size
 from harness.site import Site
 
@@ -29,6 +30,7 @@ def sealed(message: bytes) -> bytes:
 
 
 @pytest.mark.fault(56)
+@on_each_store
 def test_damaged_messages_are_dead_letters_with_their_bytes_and_the_worker_goes_on(
     site: Site,
 ) -> None:
@@ -253,6 +255,7 @@ def shape(n, value, kind):
 
 
 @pytest.mark.fault(65)
+@on_each_store
 def test_the_same_id_pushed_again_runs_once_also_after_it_has_ended(site: Site) -> None:
     site.app()
     first = site.queue.options(name="nap", id="order-7").push(n=1000)
@@ -268,6 +271,7 @@ def test_the_same_id_pushed_again_runs_once_also_after_it_has_ended(site: Site) 
 
 
 @pytest.mark.fault(65)
+@on_each_store
 def test_a_push_whose_answer_was_lost_is_repeated_under_its_token_and_runs_once(site: Site) -> None:
     site.app("recheck=0.2", losing=True, body=LOSING_PUSHES)
     site.tree(workers=2)

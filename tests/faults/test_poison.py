@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from harness.each_store import on_each_store
 from harness.scale import size
 from harness.site import Site
 
@@ -13,6 +14,7 @@ TENTH = "poison_delays=(0, 0.1, 0.3, 0.5)"
 
 
 @pytest.mark.fault(18)
+@on_each_store
 @pytest.mark.parametrize("how", ["exit", "segfault", "kill"])
 def test_a_poisonous_task_starts_exactly_max_deliveries_times_and_is_dead_with_a_post_mortem(
     site: Site, how: str
@@ -37,6 +39,7 @@ def test_a_poisonous_task_starts_exactly_max_deliveries_times_and_is_dead_with_a
 
 
 @pytest.mark.fault(18)
+@on_each_store
 @pytest.mark.parametrize("batch", [10, 50])
 def test_no_batch_mate_of_a_poisonous_task_is_counted_lost_or_dead(site: Site, batch: int) -> None:
     site.app(f"max_deliveries=3, recheck=0.2, tasks_per_transaction={batch}, {TENTH}")
@@ -52,6 +55,7 @@ def test_no_batch_mate_of_a_poisonous_task_is_counted_lost_or_dead(site: Site, b
 
 
 @pytest.mark.fault(18)
+@on_each_store
 def test_a_delivery_on_its_last_try_runs_alone(site: Site) -> None:
     """What it was leased with goes back before it starts, so that nobody else's task is open when it kills."""
     site.app("max_deliveries=2, recheck=0.2, tasks_per_transaction=10, poison_delays=(0.0,)")
@@ -68,6 +72,7 @@ def test_a_delivery_on_its_last_try_runs_alone(site: Site) -> None:
 
 
 @pytest.mark.fault(18)
+@on_each_store
 def test_others_keep_four_fifths_of_their_throughput_beside_a_poisonous_task(site: Site) -> None:
     site.app("tasks_per_transaction=10, give_back_after=0.1")
     tree = site.tree(workers=3)
@@ -91,6 +96,7 @@ def test_others_keep_four_fifths_of_their_throughput_beside_a_poisonous_task(sit
 
 
 @pytest.mark.fault(18)
+@on_each_store
 def test_a_task_of_at_most_once_that_was_started_never_runs_again_whatever_ended_its_worker(
     site: Site,
 ) -> None:
@@ -109,6 +115,7 @@ def test_a_task_of_at_most_once_that_was_started_never_runs_again_whatever_ended
 
 
 @pytest.mark.fault(18)
+@on_each_store
 @pytest.mark.parametrize("how", ["supervisor killed", "stop timeout"])
 def test_a_task_of_at_most_once_that_was_interrupted_never_runs_again(site: Site, how: str) -> None:
     site.app('delivery="at_most_once", tasks_per_transaction=5, give_back_after=None, recheck=0.2')

@@ -8,11 +8,13 @@ import signal
 
 import pytest
 
+from harness.each_store import on_each_store
 from harness.scale import seeds, size
 from harness.site import Site
 
 
 @pytest.mark.fault(9)
+@on_each_store
 @pytest.mark.parametrize("seed", seeds(2, 20))
 def test_two_hundred_short_tasks_do_not_wait_for_a_long_one_in_their_batch(
     site: Site, seed: int
@@ -36,6 +38,7 @@ def test_two_hundred_short_tasks_do_not_wait_for_a_long_one_in_their_batch(
 
 
 @pytest.mark.fault(9)
+@on_each_store
 @pytest.mark.parametrize("seed", seeds(2, 20))
 def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(
     site: Site, seed: int
@@ -55,6 +58,7 @@ def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(
 
 
 @pytest.mark.fault(3)
+@on_each_store
 @pytest.mark.parametrize("seed", seeds(1, 20))
 def test_workers_and_keepers_killed_as_batches_are_taken_back_cost_at_most_what_had_started(
     site: Site, seed: int
@@ -76,6 +80,7 @@ def test_workers_and_keepers_killed_as_batches_are_taken_back_cost_at_most_what_
 
 
 @pytest.mark.fault(3)
+@on_each_store
 def test_a_finished_task_is_settled_soon_though_its_worker_is_busy(site: Site) -> None:
     site.app("tasks_per_transaction=10, settle_within=0.3, give_back_after=None")
     tree = site.tree(workers=1, stop_timeout=0.2)

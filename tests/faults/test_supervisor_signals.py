@@ -12,12 +12,14 @@ import time
 
 import pytest
 
+from harness.each_store import on_each_store
 from harness.scale import seeds, size
 from harness.site import Site
 from harness.wait import alive, descriptors, eventually, state_of, with_variable
 
 
 @pytest.mark.fault(23)
+@on_each_store
 @pytest.mark.parametrize("batch", [1, 100])
 @pytest.mark.parametrize("seed", seeds(1))
 def test_nothing_of_a_tree_is_left_a_second_after_its_supervisor_was_killed(
@@ -43,6 +45,7 @@ def test_nothing_of_a_tree_is_left_a_second_after_its_supervisor_was_killed(
 
 
 @pytest.mark.fault(23)
+@on_each_store
 def test_a_whole_tree_killed_at_once_costs_what_it_had_leased_and_nothing_is_lost(
     site: Site,
 ) -> None:
@@ -65,6 +68,7 @@ def test_a_whole_tree_killed_at_once_costs_what_it_had_leased_and_nothing_is_los
 
 
 @pytest.mark.fault(27)
+@on_each_store
 def test_sigterm_finishes_what_runs_and_puts_the_rest_back_in_front_uncounted(site: Site) -> None:
     site.app("tasks_per_transaction=5, lease=3, give_back_after=None")
     tree = site.tree(workers=2, stop_timeout=5)
@@ -86,6 +90,7 @@ def test_sigterm_finishes_what_runs_and_puts_the_rest_back_in_front_uncounted(si
 
 
 @pytest.mark.fault(27)
+@on_each_store
 def test_what_runs_beyond_the_stop_timeout_is_killed_and_given_back_and_the_exit_says_so(
     site: Site,
 ) -> None:
@@ -102,6 +107,7 @@ def test_what_runs_beyond_the_stop_timeout_is_killed_and_given_back_and_the_exit
 
 
 @pytest.mark.fault(27)
+@on_each_store
 def test_nothing_is_leased_a_tenth_of_a_second_after_sigterm(site: Site) -> None:
     site.app("tasks_per_transaction=1, recheck=60")
     tree = site.tree(workers=3)

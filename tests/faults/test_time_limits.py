@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from harness.each_store import on_each_store
 from harness.ledger import ONE_OF
 from harness.scale import seeds, size
 from harness.site import Site
@@ -17,6 +18,7 @@ TENTH = "timeouts=Timeouts(0.3, grace=0.3), recheck=0.2"
 
 @pytest.mark.fault(9)
 @pytest.mark.fault(10)
+@on_each_store
 @pytest.mark.parametrize("how", ["endless", "deaf", "regex"])
 def test_what_cannot_be_stopped_from_inside_is_killed_in_time_and_is_one_timeout(
     site: Site, how: str
@@ -63,6 +65,7 @@ def test_a_task_that_hangs_is_gone_within_limit_grace_and_half_a_second(site: Si
 
 
 @pytest.mark.fault(9)
+@on_each_store
 def test_a_worker_killed_for_its_task_is_replaced_within_a_second_and_its_batch_mates_run_uncounted(
     site: Site,
 ) -> None:
