@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -76,8 +77,25 @@ def test_the_head_is_read_without_any_serializer() -> None:
     payload = codec(compressor=ZLIB).encode(task(text="again " * 100))
     assert read_head(payload) == Head(1, "msgpack", "zlib", "id-1", 20)
     assert ZlibCompressor().decompress(payload[20:-4], 1000) == MSGPACK[1].dumps(
-        ["send", {"text": "again " * 100}, 1.5, 0, None, None, None]
+        ["send", {"text": "again " * 100}, 1.5]
     )
+
+
+def test_a_record_that_spells_out_what_is_the_default_is_the_same_task() -> None:
+    long = MSGPACK[1].dumps(["send", {"a": 1}, 1.5, 0, None, None, None])
+    short = MSGPACK[1].dumps(["send", {"a": 1}, 1.5])
+    payload = codec().encode(task(a=1))
+    assert payload[:-4].endswith(short)
+    spelled = payload[:-4].removesuffix(short) + long
+    spelled += crc32(spelled).to_bytes(4, "little")
+    assert fields(codec().decode(spelled, "q")) == fields(codec().decode(payload, "q"))
+
+
+def test_messages_of_one_length_with_ids_of_other_lengths_are_each_read_right() -> None:
+    reader = codec()
+    ones = [Task("i" * size, "q", "send", {"a": "x" * (90 - size)}, 1.5) for size in (5, 6, 5, 7)]
+    for one in ones * 2:
+        assert fields(reader.decode(codec().encode(one), "q")) == fields(one)
 
 
 def test_small_bodies_stay_plain_and_the_head_says_so() -> None:
@@ -189,7 +207,7 @@ def test_a_task_that_is_too_large_is_refused_in_words() -> None:
     with pytest.raises(PayloadTooLarge) as caught:
         codec(limit=1000).encode(task(blob=b"x" * 2000))
     assert str(caught.value) == (
-        "<Task send id-1> has 2,048 bytes when encoded; payload_limit is 1,000. Nothing was sent. Store the data "
+        "<Task send id-1> has 2,044 bytes when encoded; payload_limit is 1,000. Nothing was sent. Store the data "
         "elsewhere and push where they are, or raise payload_limit for producers and workers alike"
     )
 

@@ -56,6 +56,8 @@ class Settler(Protocol):
 
     def done(self, attempt: Attempt) -> None: ...
 
+    def follow(self, attempt: Attempt) -> bool: ...
+
     def finish(self, attempt: Attempt, settlement: Settlement) -> None: ...
 
     def end(self, respawn: bool) -> None: ...
@@ -112,6 +114,7 @@ class Attempt:
         "at",
         "delivery",
         "ending",
+        "found",
         "guard",
         "guarded",
         "identity",
@@ -121,6 +124,7 @@ class Attempt:
         "shown",
         "slot",
         "source",
+        "start_at",
         "started",
         "task",
         "words",
@@ -134,9 +138,12 @@ class Attempt:
     def __init__(self, runtime: Runtime, source: Settler, slot: int) -> None:
         self.runtime, self.source, self.slot = runtime, source, slot
         self.at, self.words = page.slot_index(slot), runtime.page.words
+        self.start_at = self.at * 8 + page.START_AT
         self.task: Task | None = None
         self.shown = ""
         """The name that stands on the page."""
+        self.found: tuple[Callable[[Task], Any], Rules] | None = None
+        """What runs tasks of that name."""
         self.outcome: Outcome | None = None
         """How it ended, while its handlers run."""
         self.ending: list[bool] = []
@@ -148,21 +155,61 @@ class Attempt:
 
     def run(self) -> None:
         """Run to the settlement, here. Never raises what the task raised."""
+        self._run_each(self._end_alone)
+
+    def run_on(self) -> None:
+        """Run to the settlement, and then what is next in its slot, as long as nothing else is due: for an executor that
+        runs one after the other in the thread that takes them. It saves some calls for each task.
+        """
+        self._run_each(self.source.follow)
+
+    def _run_each(self, follow: Callable[[Attempt], bool]) -> None:
         if attempt_now.get(None) is not self:
             attempt_now.set(self)
-        found = self._open()
-        if found is None:
-            return
-        work, rules = found
-        if self.outcome is not None or not self.runtime.plain:
-            _drive(self._whole(work, rules))
-            return
-        outcome = self._work(work, rules)
-        if outcome is _DONE:
-            self.task = None
-            self.source.done(self)
-        else:
-            _drive(self._ending(outcome, rules))
+        runtime, words, at = self.runtime, self.words, self.at
+        plain, decode, queue = runtime.plain, runtime.decode, runtime.queue
+        while True:
+            _, payload, count, note, _ = self.delivery
+            try:
+                self.task = task = decode(payload, queue, count)
+            except DecodeError as error:
+                self._unreadable(error)
+                return
+            found = self.found
+            if (
+                found is None or task.name != self.shown
+                or count or note is not None or task.expires is not None
+            ):  # fmt: skip
+                found = self._admit(task)
+                if found is None:
+                    return
+            work, rules = found
+            if not plain or self.outcome is not None:
+                _drive(self._whole(work, rules))
+                return
+            if rules.limited:
+                outcome = self._work(work, rules)
+            else:
+                # `_work` where nothing strikes, without its call.
+                try:
+                    value = work(task)
+                    if value is None:
+                        words[at] = self.number << 3 | page.DONE
+                        outcome = _DONE
+                    else:
+                        outcome = self._judge_value(value)
+                except BaseException as error:
+                    outcome = self._raised(error, rules)
+            if outcome is not _DONE:
+                _drive(self._ending(outcome, rules))
+                return
+            if not follow(self):
+                return
+
+    def _end_alone(self, attempt: Attempt) -> bool:
+        self.task = None
+        self.source.done(self)
+        return False
 
     async def arun(self) -> None:
         """The same on an event loop, where hooks and `work` may be coroutine functions."""
@@ -266,15 +313,20 @@ class Attempt:
         """Decode; (work, rules), or None if it is settled already. What must not run has its `outcome` set."""
         runtime, delivery = self.runtime, self.delivery
         try:
-            self.task = task = runtime.decode(delivery[1], runtime.queue, delivery[2])
+            self.task = runtime.decode(delivery.payload, runtime.queue, delivery.count)
         except DecodeError as error:
             self._unreadable(error)
             return None
-        if task.name != self.shown:
+        return self._admit(self.task)
+
+    def _admit(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
+        """What runs a task that was decoded, and its rules; as `_open`."""
+        runtime, delivery = self.runtime, self.delivery
+        if task.name != self.shown or self.found is None:
             self.shown = task.name
             runtime.page.name(self.slot, task.name)
-        found = runtime.work_for(task)
-        if found is None:
+            self.found = runtime.work_for(task)
+        if self.found is None:
             self._park(
                 f"no task named {task.name!r} is known on queue {task.queue!r}", outcomes.UNKNOWN
             )
@@ -284,9 +336,9 @@ class Attempt:
             self._close(Done(self.number, self.number))
             return None
         self.outcome = None
-        if delivery[2] or delivery[3] is not None:
+        if delivery.count or delivery.note is not None:
             self.outcome = self._foregone(delivery)
-        return found
+        return self.found
 
     def _foregone(self, delivery: Delivery) -> Outcome | None:
         """The outcome of a delivery that was struck, or has ended its worker too often; None for one that may run."""
@@ -307,47 +359,47 @@ class Attempt:
 
         A plain success is marked done at once; whatever has more to do is marked *ended*.
         """
-        runtime, words, at, task = self.runtime, self.words, self.at, self.task
-        elsewhere = runtime.elsewhere
-        ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
+        words, at, number = self.words, self.at, self.number
+        elsewhere = self.runtime.elsewhere and rules.limited
+        ended = number << 3 | (page.DONE if self.runtime.plain else page.ENDED)
+        if elsewhere:
+            self.ending = [True]
         try:
-            if rules.soft is None and rules.hard is None:
-                value = work(task)  # type: ignore[arg-type]
-                if value is None:
-                    words[at] = ended
-            else:
-                if elsewhere:
-                    self.ending = [True]
-                with self.guard if rules is self.guarded else self._guard(rules):
-                    value = work(task)  # type: ignore[arg-type]
-                    words[at] = ended if value is None else self.number << 3 | page.ENDED
-                if words[at + page.CONDEMNED] == self.number:
-                    self._stand_still_if_condemned()
-                if elsewhere and not self.claim():
-                    _stand_still_for_ever()
-        except BaseException as error:
-            if elsewhere and (rules.soft or rules.hard) and not self.claim():
+            with self.guard if rules is self.guarded else self._guard(rules):
+                value = work(self.task)  # type: ignore[arg-type]
+                words[at] = ended if value is None else number << 3 | page.ENDED
+            if words[at + page.CONDEMNED] == number:
+                self._stand_still_if_condemned()
+            if elsewhere and not self.claim():
                 _stand_still_for_ever()
-            words[at] = self.number << 3 | page.ENDED
-            self._stand_still_if_condemned()
-            return judge(error, rules)
-        if value is None:
-            return _DONE
-        words[at] = self.number << 3 | page.ENDED
+        except BaseException as error:
+            if elsewhere and not self.claim():
+                _stand_still_for_ever()
+            return self._raised(error, rules)
+        return _DONE if value is None else self._judge_value(value)
+
+    def _raised(self, error: BaseException, rules: Rules) -> Outcome:
+        self.words[self.at] = self.number << 3 | page.ENDED
+        self._stand_still_if_condemned()
+        return judge(error, rules)
+
+    def _judge_value(self, value: Any) -> Outcome:
+        """The outcome of work that returned something."""
+        words, at, number = self.words, self.at, self.number
+        words[at] = number << 3 | page.ENDED
         if type(value) is CoroutineType:
             value.close()
-            return Outcome(
-                outcomes.FAILURE,
-                error=TypeError(_COROUTINE.format(task)),
-                text=_COROUTINE.format(task),
-            )
-        if runtime.plain:
-            words[at] = self.number << 3 | page.DONE
+            text = _COROUTINE.format(self.task)
+            return Outcome(outcomes.FAILURE, error=TypeError(text), text=text)
+        if self.runtime.plain:
+            words[at] = number << 3 | page.DONE
             return _DONE
         return Outcome(outcomes.SUCCESS, value)
 
     def _guard(self, rules: Rules) -> AbstractContextManager[None]:
         """The killer's guard for these limits, kept if it may be used again."""
+        if not rules.limited:
+            return _UNGUARDED
         killer = self.runtime.killer
         made: AbstractContextManager[None] = killer.guard(self.slot, rules.soft, rules.hard)
         if self.runtime.reusable:
@@ -358,10 +410,9 @@ class Attempt:
         """The same on a loop: a coroutine function is awaited, a plain function runs in a thread."""
         runtime, task, words, at = self.runtime, self.task, self.words, self.at
         assert task is not None
-        limited = rules.soft is not None or rules.hard is not None
         ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
         try:
-            with self._guard(rules) if limited else _UNGUARDED:
+            with self._guard(rules):
                 value = work(task) if runtime.awaits(task.name) else await _in_thread(work, task)
                 if inspect.isawaitable(value):
                     value = await value
@@ -372,7 +423,7 @@ class Attempt:
             if type(error).__name__ == "CancelledError" and words[page.ORDERS] & page.STOP:
                 return Outcome(outcomes.INTERRUPTED, error=error)
             return judge(error, rules)
-        if limited:
+        if rules.limited:
             self._stand_still_if_condemned()
         return _DONE if runtime.plain else Outcome(outcomes.SUCCESS, value)
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from garrison import log
 from garrison.codec import Codec
@@ -45,16 +45,22 @@ class Broker:
     @contextmanager
     def connector(self) -> Iterator[Connector]:
         """The pushing connection of this process, for the length of a block."""
+        lock, opened = self._line()
+        with lock:
+            yield opened[0] if opened else self._open_line(opened)
+
+    def _line(self) -> tuple[threading.RLock, list[Connector]]:
+        """The lock of this process's pushing connection, and where that is kept."""
         pid, lock, opened = self._mine
         if pid != os.getpid():
             # A child of a fork: what the parent opened is the parent's, and its lock may be held for ever.
             pid, lock, opened = self._mine = (os.getpid(), threading.RLock(), [])
-        with lock:
-            if not opened:
-                made = self.make()
-                made.open("push")
-                opened.append(made)
-            yield opened[0]
+        return lock, opened
+
+    def _open_line(self, opened: list[Connector]) -> Connector:
+        made = self.open("push")
+        opened.append(made)
+        return made
 
     def close(self) -> None:
         """Close what this process opened."""
@@ -87,11 +93,14 @@ class Broker:
         """
         encode = self.codec.encode
         payloads = [encode(task) for task in tasks]
-        token, config = new_id(), self.config
+        # Fresh for each call: an id of our making is, one of the user's is not.
+        token, config = new_id() if ids else tasks[0].id, self.config
         deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
         while True:
             try:
-                with self.connector() as connector:
+                lock, opened = self._line()
+                with lock:
+                    connector = opened[0] if opened else self._open_line(opened)
                     existed = connector.push(
                         queue,
                         payloads,
@@ -115,6 +124,10 @@ class Broker:
         for observer in self.observers:
             log.tell(observer, queue, tasks)
         return existed
+
+    def push_one(self, queue: str, task: Task, **how: Any) -> Pushed:
+        """`push` for one task."""
+        return Pushed(task.id, queue, bool(self.push(queue, (task,), **how)))
 
     def lock(self, name: str) -> Lock:
         """A lock of this store."""

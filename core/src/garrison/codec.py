@@ -8,6 +8,7 @@ dead letter and is never run with other arguments than were pushed. It is no sig
 
 from __future__ import annotations
 
+from struct import Struct
 from zlib import crc32
 
 from garrison.errors import DecodeError, EncodeError, PayloadTooLarge, PluginError
@@ -26,10 +27,20 @@ LONGEST_ID = 200
 SMALL = 256
 """Bodies of fewer bytes are not compressed: it would cost more than it saves."""
 FIELDS = ("name", "kwargs", "date", "run_count", "trace_id", "headers", "expires")
-"""The record, a list in this order. A later release may append fields; an older one keeps them in `Task.extra`."""
+"""The record, a list in this order; of a task that has not failed, inherits nothing and does not expire only the first
+three. A later release may append fields; an older one keeps them in `Task.extra`.
+"""
 
-_ORDINARY = [0, None, None, None]
-"""What follows the first three fields of a task that has not failed, inherits nothing and does not expire."""
+_DEFAULTS = (0, None, None, None)
+"""What a record has in place of the fields after the third, if it ends there."""
+_ORDINARY = 5
+"""Attributes of a task that has only what `Task.__init__` gives it."""
+_SHAPES = 1024
+"""Lengths of messages whose shape is remembered."""
+_NO_SHAPE: tuple[Callable[[bytes], tuple[bytes, ...]], bytes] = (
+    lambda payload: (b"", b"", b""),
+    b"-",
+)
 _new = object.__new__
 _NUMBERS = frozenset({int, float})
 _MAGIC = 0xA9
@@ -112,18 +123,18 @@ class Codec:
         self._compressors: dict[str, Compressor] = dict([compressor] if compressor else [])
         self._find_serializer, self._find_compressor = find_serializer, find_compressor
         self._plain = _start(self._name, "")
-        self._plain_size = len(self._plain)
+        self._shapes: dict[int, tuple[Callable[[bytes], tuple[Any, ...]], bytes]] = {}
         # The head up to the id, for each length that an id may have: one look-up writes it and checks the id.
         self._plain_heads = _heads(self._plain)
         self._packed_heads = _heads(_start(self._name, compressor[0])) if compressor else {}
 
     def encode(self, task: Task) -> bytes:
         """The message. `EncodeError` names the value that cannot be serialized; `PayloadTooLarge`."""
-        record = [
-            task.name, task.kwargs, task.date, task.run_count, task.trace_id, task.headers, task.expires
-        ]  # fmt: skip
-        if task.extra:
-            record += task.extra
+        record = [task.name, task.kwargs, task.date]
+        if len(task.__dict__) > _ORDINARY:
+            more = (task.run_count, task.trace_id, task.headers, task.expires, *task.extra)
+            if more != _DEFAULTS:
+                record += more
         try:
             body = self._dumps(record)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -144,43 +155,49 @@ class Codec:
 
     def decode(self, payload: bytes, queue: str, delivery_count: int = 0) -> Task:
         """The task. `DecodeError`, `parkable` if another release or installation might read it; `Forged`."""
-        if len(payload) > self._limit:
-            raise DecodeError(
-                f"the message has {len(payload):,} bytes, more than the {self._limit:,} that payload_limit allows; "
-                "it was not decoded"
-            )
         try:
-            if payload.startswith(self._plain) and crc32(payload) == _RESIDUE:
-                size = self._plain_size
-                body = size + 1 + payload[size]
-                id = payload[size + 1 : body].decode()
-                record = self._loads(payload[body:-_TRAILER])
+            cut, start = self._shapes.get(len(payload), _NO_SHAPE)
+            head, id, body = cut(payload)
+            if head == start and crc32(payload) == _RESIDUE:
+                id, loads = id.decode(), self._loads
+                record = loads(body)
             else:
                 id, record = self._open(payload)
-            name, kwargs, date, *more = record
+            if len(record) == 3:
+                name, kwargs, date = record
+                more = None
+            else:
+                name, kwargs, date, *more = record
         except DecodeError:
             raise
-        except (
-            Exception
-        ) as error:  # a part of a stranger may raise what it likes; no message may end a worker
+        except Exception as error:
+            # A part of a stranger may raise what it likes; no message may end a worker.
             raise DecodeError(
                 f"the message cannot be read: {type(error).__name__}: {error}"[:300]
             ) from error
         if type(kwargs) is not dict or type(name) is not str or type(date) not in _NUMBERS:
             raise _misshapen(record)
-        task = _new(
-            Task
-        )  # and no call of `__init__`, which would cost more than all its assignments
-        task.id, task.queue, task.name, task.kwargs, task.date = id, queue, name, kwargs, date
+        task = _new(Task)  # no call of `__init__`, which would cost more than all its assignments
+        task.id = id
+        task.queue = queue
+        task.name = name
+        task.kwargs = kwargs
+        task.date = date
         if delivery_count:
             task.delivery_count = delivery_count
-        if more != _ORDINARY:
+        if more is not None:
             _complete(task, record, more)
         return task
 
     def _open(self, payload: bytes) -> tuple[str, Any]:
-        """Id and record of a message that is compressed or has another serializer, or is no message."""
+        """Id and record of a message of another shape than the last of its length, or no message at all."""
+        if len(payload) > self._limit:
+            raise DecodeError(
+                f"the message has {len(payload):,} bytes, more than the {self._limit:,} that payload_limit allows; "
+                "it was not decoded"
+            )
         head = read_head(payload)
+        self._learn_shape(payload, head)
         serializer = self._serializer(head.serializer)
         body = payload[head.body : -_TRAILER]
         if head.compressor is not None:
@@ -190,6 +207,17 @@ class Codec:
                     f"{head.compressor} made {len(body):,} bytes of the message; the limit is {self._limit:,}"
                 )
         return head.task_id, serializer.loads(body)
+
+    def _learn_shape(self, payload: bytes, head: Head) -> None:
+        """Messages of one queue are much alike: the next of this length is cut with one call, and its head compared."""
+        if head.serializer == self._name and head.compressor is None:
+            if len(self._shapes) >= _SHAPES:
+                self._shapes.clear()
+            start = payload[: head.body - len(head.task_id.encode())]
+            cut = Struct(
+                f"{len(start)}s{head.body - len(start)}s{len(payload) - _TRAILER - head.body}s4x"
+            )
+            self._shapes[len(payload)] = (cut.unpack, start)
 
     def _serializer(self, name: str) -> Serializer:
         found = self._serializers.get(name)

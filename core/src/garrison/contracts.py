@@ -399,6 +399,11 @@ class AttemptLike(Protocol):
     def run(self) -> None:
         """Run the whole attempt here, to its settlement. Never raises what the task raised."""
 
+    def run_on(self) -> None:
+        """`run`, and then what is next in this slot while nothing else is due: some calls less for each task. For an
+        executor with one slot, in the thread that takes.
+        """
+
     async def arun(self) -> None:
         """The same on an event loop; hooks and `work` may be coroutine functions."""
 

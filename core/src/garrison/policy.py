@@ -24,6 +24,8 @@ class Rules(NamedTuple):
     retry_on: tuple[type[BaseException], ...]
     dead_on: tuple[type[BaseException], ...]
     backoff: Backoff
+    limited: bool
+    """Whether there is a limit at all."""
 
     @classmethod
     def of(cls, config: WorkerConfig) -> Rules:
@@ -36,6 +38,7 @@ class Rules(NamedTuple):
             tuple(config.retry_on),
             tuple(config.dead_on),
             config.backoff,
+            soft is not None or hard is not None,
         )
 
 

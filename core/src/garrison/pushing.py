@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from garrison.broker import Broker, Pushed
     from garrison.config import WorkerConfig
 
+    Inherited = tuple[str | None, dict[str, str] | None, float | None]
+    """Trace id, headers, expiry."""
+
 importing: str | None = None
 """The module that `garrison run` is importing now: a push from within it is a mistake, and raises."""
 
@@ -54,7 +57,7 @@ class Outlet:
 class Pushing:
     """Options of a push; `push`, `push_many` and their async twins send with them."""
 
-    __slots__ = ("_options", "_outlet")
+    __slots__ = ("_how", "_options", "_outlet")
 
     def __init__(self, outlet: Outlet, options: dict[str, Any]) -> None:
         for option in options:
@@ -69,7 +72,7 @@ class Pushing:
             raise ArgumentsError(f"priority is {priority!r}; expected {', '.join(PRIORITIES)}")
         if options.get("delay") is not None and options.get("at") is not None:
             raise ArgumentsError("delay and at were both given; a push has one due time")
-        self._outlet, self._options = outlet, options
+        self._outlet, self._options, self._how = outlet, options, _how(options)
 
     def push(self, **kwargs: Any) -> Pushed:
         """Push one task with these arguments."""
@@ -93,32 +96,42 @@ class Pushing:
 
     def send(self, kwargs: dict[str, Any]) -> Pushed:
         """Push one task; the arguments as one mapping."""
-        from garrison.broker import Pushed
-
-        broker, queue, make, how = self._prepare()
-        task = make(kwargs, self._options.get("id") or new_id())
-        existed = broker.push(queue, [task], **how)
-        return Pushed(task.id, queue, bool(existed))
+        broker, queue, name, now, inherited = self._prepare()
+        id = self._options.get("id")
+        task = Task(
+            id or new_id(), queue, name, kwargs if type(kwargs) is dict else _mapping(kwargs), now
+        )
+        if inherited is not None:
+            task.trace_id, task.headers, task.expires = inherited
+        return broker.push_one(queue, task, **self._how)
 
     def send_many(self, many: Iterable[dict[str, Any]]) -> int:
         """Push many, as they come."""
         if self._options.get("id") is not None:
             raise ArgumentsError("id names one task; push_many makes many")
-        broker, queue, make, how = self._prepare()
+        broker, queue, name, now, inherited = self._prepare()
         stream, total = iter(many), 0
-        while chunk := [make(*pair) for pair in zip(islice(stream, BULK), new_ids(BULK))]:  # noqa: B905
-            total += len(chunk) - len(broker.push(queue, chunk, **how))
+        while chunk := [
+            Task(id, queue, name, kwargs if type(kwargs) is dict else _mapping(kwargs), now)
+            for kwargs, id in zip(islice(stream, BULK), new_ids(BULK))  # noqa: B905
+        ]:
+            if inherited is not None:
+                for task in chunk:
+                    task.trace_id, task.headers, task.expires = inherited
+            total += len(chunk) - len(broker.push(queue, chunk, **self._how))
         return total
 
-    def _prepare(self) -> tuple[Broker, str, Callable[[dict[str, Any], str], Task], dict[str, Any]]:
+    def _prepare(self) -> tuple[Broker, str, str, float, Inherited | None]:
+        """Where a push goes (broker, queue), its task's name, the time, and what tasks have beside their arguments."""
         if importing is not None:
             raise _pushed_at_import()
-        outlet, options = self._outlet, self._options
-        broker = outlet.broker()
-        queue = options.get("queue") or broker_queue(outlet)
-        name, now = options.get("name") or "", time.time()
-        trace_id, headers = options.get("trace_id"), options.get("headers")
+        options, now = self._options, time.time()
+        broker = self._outlet.broker()
         attempt = attempt_now.get(None)
+        if not options and attempt is None and not broker.headers:
+            return broker, broker.config.name, "", now, None
+        queue, name = options.get("queue") or self._outlet.config().name, options.get("name") or ""
+        trace_id, headers = options.get("trace_id"), options.get("headers")
         if attempt is not None and attempt.task is not None:
             trace_id = trace_id or attempt.task.trace_id or attempt.task.id
             if attempt.task.headers:
@@ -128,35 +141,27 @@ class Pushing:
         expires = options.get("expires")
         if expires is not None:
             expires = _expiry(expires, now)
-        inherits = trace_id is not None or headers or expires is not None
-
-        def make(kwargs: dict[str, Any], id: str) -> Task:
-            if type(kwargs) is not dict:
-                kwargs = _mapping(kwargs)
-            task = Task(id, queue, name, kwargs, now)
-            if inherits:
-                task.trace_id, task.headers, task.expires = trace_id, headers, expires
-            return task
-
-        how: dict[str, Any] = {
-            "priority": PRIORITIES[options.get("priority") or "NORMAL"],
-            "ids": options.get("id") is not None,
-        }
-        delay, at = options.get("delay"), options.get("at")
-        if delay is not None or at is not None:
-            from garrison import policy
-
-            try:
-                how["delay"] = policy.seconds(delay) if delay is not None else 0.0
-                how["at"] = policy.timestamp(at) if at is not None else None
-            except (TypeError, ValueError) as error:
-                raise ArgumentsError(str(error)) from None
-        return broker, queue, make, how
+        if trace_id is None and not headers and expires is None:
+            return broker, queue, name, now, None
+        return broker, queue, name, now, (trace_id, headers, expires)
 
 
-def broker_queue(outlet: Outlet) -> str:
-    """The queue of a face."""
-    return outlet.config().name
+def _how(options: dict[str, Any]) -> dict[str, Any]:
+    """What the options say of the way, not of the task."""
+    how: dict[str, Any] = {
+        "priority": PRIORITIES[options.get("priority") or "NORMAL"],
+        "ids": options.get("id") is not None,
+    }
+    delay, at = options.get("delay"), options.get("at")
+    if delay is not None or at is not None:
+        from garrison import policy
+
+        try:
+            how["delay"] = policy.seconds(delay) if delay is not None else 0.0
+            how["at"] = policy.timestamp(at) if at is not None else None
+        except (TypeError, ValueError) as error:
+            raise ArgumentsError(str(error)) from None
+    return how
 
 
 def _expiry(value: float | timedelta | datetime, now: float) -> float:

@@ -129,6 +129,37 @@ class Source:
         self._alone = None
         self._free.append(0)
 
+    def follow(self, attempt: Attempt) -> bool:
+        """`done`, and then, unless anything else is due, this attempt is at the next delivery. For one slot only."""
+        batch, words = self._batch, self.words
+        if not batch or self._check or words[page.ORDERS]:
+            attempt.task = None
+            self.done(attempt)
+            return False
+        number = attempt.number
+        if number == self._done_last + 1 and self._settle_by:
+            self._done_last = number
+            self._tasks += 1
+        else:
+            self._note_done(number)
+        delivery = batch.popleft()
+        number, payload, count, note, _ = delivery
+        now = _clock(_BOOT)
+        if now < self._look_by and not count and note is None:
+            pack = self._pack
+            pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
+            words[attempt.at] = number << 3 | page.STARTED
+            if not words[page.REVOKED]:
+                attempt.delivery = delivery
+                attempt.number = number
+                attempt.started = now
+                return True
+        batch.appendleft(delivery)
+        # The ordinary way, from where it is.
+        self._busy, attempt.task, self._alone = 0, None, None
+        self._free.append(0)
+        return False
+
     def finish(self, attempt: Attempt, settlement: Settlement) -> None:
         """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
         if type(settlement) is Done:
@@ -245,7 +276,7 @@ class Source:
             return None
         attempt = self._attempts[self._free[-1]]
         phase = page.STARTED if note is None else _phase(note)
-        self._pack(self._map, attempt.at * 8 + page.START_AT, now, 0, 0, 0, 0, payload)
+        self._pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
         self.words[attempt.at] = number << 3 | phase
         revoked = self.words[page.REVOKED]
         if revoked and revoked >> 24 <= number <= (revoked >> 24) + (revoked & 0xFFFFFF):

@@ -30,7 +30,8 @@ def _digits(number: int, length: int) -> str:
 
 def new_id() -> str:
     """One new task id."""
-    return next(new_ids(1))
+    pid, prefix, counter = _ids
+    return f"{prefix}-{next(counter):x}" if pid == os.getpid() else next(new_ids(1))
 
 
 def new_ids(number: int) -> Iterator[str]:

@@ -76,6 +76,10 @@ class Bench:
     def done(self, attempt: Attempt) -> None:
         """A plain success."""
 
+    def follow(self, attempt: Attempt) -> bool:
+        """Nothing follows: each attempt is asked for."""
+        return False
+
     def finish(self, attempt: Attempt, settlement: Settlement) -> None:
         """Any other end."""
         self._settlement = settlement

@@ -21,4 +21,4 @@ class Serial:
         """Run attempts until there are no more."""
         take = source.take
         while (attempt := take()) is not None:
-            attempt.run()
+            attempt.run_on()

@@ -34,6 +34,10 @@ class Trial:
         finally:
             self.source.end(self)
 
+    def run_on(self) -> None:
+        """Run here; nothing follows."""
+        self.run()
+
     async def arun(self) -> None:
         """Run on a loop; work that returns something to await is awaited."""
         self.source.begin(self)
