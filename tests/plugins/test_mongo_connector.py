@@ -536,6 +536,16 @@ def test_a_push_cut_off_on_a_stand_alone_server_is_completed_by_its_repeat(
     made.close()
 
 
+def test_closing_ends_the_thread_that_waits_for_hints(connector: MongoConnector) -> None:
+    """It sits in a read that the server holds for ten seconds."""
+    connector.join("q", "me", Terms())
+    assert not connector.exchange("q", "me", 1, 1, [], 1, MIB).deliveries
+    waiting = [t for t in threading.enumerate() if t.name == "garrison-mongo-wake"]
+    assert waiting
+    connector.close()
+    assert not any(thread.is_alive() for thread in waiting)
+
+
 def test_processes_that_open_a_new_store_at_once_all_succeed(
     one: mongod.Cluster, name: str
 ) -> None:

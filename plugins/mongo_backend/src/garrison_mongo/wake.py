@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pymongo import CursorType
+import pymongo
+from pymongo import CursorType, WriteConcern
 from pymongo.errors import PyMongoError
 
 from garrison_mongo.base import Base
@@ -77,7 +78,7 @@ class Listener(threading.Thread):
                         self._rounds += 1
                         self._poke()
                         self.ready.set()
-                elif document is not None:
+                elif document is not None and document["k"] != "end":
                     topic = f"{document['k']}:{document.get('q', '')}"
                     self._counts[topic] = self._counts.get(topic, 0) + 1
                     self._poke()
@@ -87,15 +88,16 @@ class Listener(threading.Thread):
             if self.event_fd >= 0:
                 os.eventfd_write(self.event_fd, 1)
 
-    def stop(self, database: Any) -> None:
-        """End the thread: the server is asked to drop the cursor that it waits in."""
+    def stop(self) -> None:
+        """Have the thread end. `killCursors` does not end a read that the server holds (tried on 6.0: it answers when
+        its ten seconds are over), an insertion does; the hint is for nobody.
+        """
         self.ended = True
-        cursor = self._cursor
-        if cursor is not None and cursor.cursor_id:
-            try:
-                database.command({"killCursors": self._wakes.name, "cursors": [cursor.cursor_id]})
-            except PyMongoError:
-                pass
+        try:
+            with pymongo.timeout(0.5):
+                self._wakes.with_options(write_concern=WriteConcern(w=0)).insert_one({"k": "end"})
+        except (PyMongoError, OSError):
+            pass
         self._poke()
 
 
@@ -129,7 +131,7 @@ class Waits(Base):
     def close(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None and self._pid == os.getpid():
-            listener.stop(self._database)
+            listener.stop()
             listener.join(1.0)
         super().close()
 
