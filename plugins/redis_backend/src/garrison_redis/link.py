@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import binascii
 from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from garrison.errors import StoreError, StoreUnavailable
 from garrison_redis.address import Address
 from garrison_redis.scripts import Script
-from garrison_redis.wire import Part, Refusal, Wire, pack, refused
+from garrison_redis.wire import Part, Refusal, Wire, connect, connection_options, pack, refused
 
 OLDEST = (6, 2)
-SLOTS = 16_384
 
 
 class Link:
@@ -44,7 +48,7 @@ class Link:
 
     def connect(self) -> Wire:
         """A new connection to a server that can do what the scripts need."""
-        wire = Wire(self.address, self.timeout, self.connect_timeout, self.locate())
+        wire = connect(self.address, self.timeout, self.connect_timeout, self.locate())
         info = wire.ask(pack(("INFO", "server")))
         if isinstance(info, Refusal):
             wire.close()
@@ -92,34 +96,25 @@ class SentinelLink(Link):
     """The primary of a service, as its sentinels know it at the time of connecting."""
 
     def locate(self) -> tuple[str, int]:
-        assert self.address.service is not None
-        login = self.address._replace(
-            kind="direct",
-            db=0,
-            username=self.address.sentinel_username,
-            password=self.address.sentinel_password,
+        address = self.address
+        login = address._replace(
+            db=0, username=address.sentinel_username, password=address.sentinel_password
         )
-        problems = []
-        for host in self.address.hosts:
-            try:
-                wire = Wire(login, self.timeout, self.connect_timeout, host)
-                try:
-                    reply = wire.ask(
-                        pack(("SENTINEL", "get-master-addr-by-name", self.address.service))
-                    )
-                finally:
-                    wire.close()
-            except StoreUnavailable as error:
-                problems.append(str(error))
-                continue
-            if isinstance(reply, Refusal):
-                raise refused(reply, f"the sentinel {wire.where}")
-            if reply:
-                return reply[0].decode(), int(reply[1])
-            problems.append(f'the sentinel {wire.where} knows no service "{self.address.service}"')
-        raise StoreUnavailable(
-            f"no sentinel of {self.address} names a primary: {'; '.join(problems)}"
+        options = connection_options(login, self.timeout, self.connect_timeout)
+        sentinels: Any = Sentinel(  # type: ignore[no-untyped-call]
+            address.hosts,
+            sentinel_kwargs={**options, "ssl": address.tls, "retry": Retry(NoBackoff(), 0)},
         )
+        try:
+            host, port = sentinels.discover_master(address.service)
+        except RedisError as error:
+            if not isinstance(error, MasterNotFoundError) or "AuthenticationError" in str(error):
+                raise StoreError(f"the sentinels of {address} refused us: {error}") from error
+            raise StoreUnavailable(f"no sentinel of {address} names a primary: {error}") from error
+        finally:
+            for client in sentinels.sentinels:
+                client.close()
+        return str(host), int(port)
 
     def connect(self) -> Wire:
         wire = super().connect()
@@ -145,7 +140,7 @@ class ClusterLink(Link):
         return self.link("").ready()
 
     def link(self, key: str) -> Link:
-        slot = slot_of(key)
+        slot = key_slot(key.encode())
         if not self._owners:
             self._learn()
         for first, last, peer in self._owners:
@@ -181,7 +176,7 @@ class ClusterLink(Link):
         problems = []
         for host in dict.fromkeys([*self._links, *self.address.hosts]):
             try:
-                wire = Wire(self.address, self.timeout, self.connect_timeout, host)
+                wire = connect(self.address, self.timeout, self.connect_timeout, host)
                 try:
                     reply = wire.ask(pack(("CLUSTER", "SLOTS")))
                 finally:
@@ -232,15 +227,6 @@ def link_to(address: Address, timeout: float, connect_timeout: float) -> Link:
     kinds: dict[str, type[Link]] = {"sentinel": SentinelLink, "cluster": ClusterLink}
     kind = kinds.get(address.kind, Link)
     return kind(address, timeout, connect_timeout)
-
-
-def slot_of(key: str) -> int:
-    """The slot of a cluster in which a key lives: by what stands between the first braces, if anything."""
-    start = key.find("{")
-    end = key.find("}", start + 1)
-    if start >= 0 and end > start + 1:
-        key = key[start + 1 : end]
-    return binascii.crc_hqx(key.encode(), 0) % SLOTS
 
 
 def field(info: bytes, name: str) -> str:

@@ -276,8 +276,8 @@ class Shard:
         if middle is None:
             if len(self._middles) > 1000:
                 self._middles.clear()
-            packed = pack((*bounds, "D"))
-            middle = self._middles[bounds] = packed[packed.index(b"\r\n") + 2 :]
+            packed = pack(("EVALSHA", *bounds, "D"))
+            middle = self._middles[bounds] = packed.split(b"\r\n", 3)[3]
         a, b, c = b"%d" % turn, b"%d" % base, b"%d" % done[0]
         d = c if done[0] == done[1] else b"%d" % done[1]
         return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (

@@ -1,8 +1,8 @@
 """One connection to one Redis server: packed commands out, replies in, closed whenever it may be out of step.
 
-A wire speaks RESP2 on a socket of its own. `import redis` costs 300 ms and a command through its client 25 µs more than the
-bytes need, in every worker; what it would do for us beyond this page is to log in. Parsing and packing are hiredis's
-where it is installed (the extra `garrison-redis[hiredis]`), else Python's.
+redis-py makes the connection: TLS, login, database, Unix sockets. What goes over it afterwards is packed and parsed by
+hiredis on the same socket where it is installed (the extra `garrison-redis[hiredis]`), else by redis-py: `docs/redis.md`
+says what each step of the client library costs.
 """
 
 from __future__ import annotations
@@ -11,101 +11,68 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from redis.connection import (
+    Connection,
+    DefaultParser,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from garrison.errors import QueueFull, StoreError, StoreUnavailable
 from garrison_redis.address import Address
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import ssl
-
-Part = bytes | str | int | float
-
-
-class Refusal(Exception):
-    """An error reply of the server."""
-
-
-class _Reader:
-    """Replies out of a stream of bytes, without hiredis: `gets` returns False while a reply is incomplete."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self._at = 0
-
-    def feed(self, data: bytearray, start: int, size: int) -> None:
-        self._data += memoryview(data)[start : start + size]
-
-    def gets(self) -> Any:
-        self._at = 0
-        try:
-            reply = self._one()
-        except IndexError:
-            return False
-        del self._data[: self._at]
-        return reply
-
-    def _line(self) -> bytes:
-        end = self._data.find(b"\r\n", self._at)
-        if end < 0:
-            raise IndexError
-        line = bytes(self._data[self._at : end])
-        self._at = end + 2
-        return line
-
-    def _one(self) -> Any:
-        line = self._line()
-        kind, rest = line[:1], line[1:]
-        if kind == b"$":
-            size = int(rest)
-            if size < 0:
-                return None
-            end = self._at + size
-            if len(self._data) < end + 2:
-                raise IndexError
-            data = bytes(self._data[self._at : end])
-            self._at = end + 2
-            return data
-        if kind == b":":
-            return int(rest)
-        if kind == b"*":
-            size = int(rest)
-            return None if size < 0 else [self._one() for _ in range(size)]
-        if kind == b"+":
-            return rest
-        if kind == b"-":
-            return Refusal(rest.decode(errors="replace"))
-        raise ConnectionError(f"no reply of a Redis server begins with {kind!r}")
-
-
-def _pack(parts: Sequence[Part]) -> bytes:
-    out = [b"*%d\r\n" % len(parts)]
-    for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode()
-        out.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(out)
-
-
-def _python_reader() -> Any:
-    return _Reader()
-
-
-pack: Callable[[Sequence[Part]], bytes] = _pack
-_new_reader: Callable[[], Any] = _python_reader
 try:
     import hiredis
 except ImportError:
-    pass
+    hiredis = None  # type: ignore[assignment,unused-ignore]
+
+Part = bytes | str | int | float
+Refusal = ResponseError
+"""An error reply of the server."""
+
+
+class _Parser(DefaultParser):  # type: ignore[misc,valid-type]
+    """Keeps error replies whole: redis-py strips the code of those that it has a class for."""
+
+    EXCEPTION_CLASSES: dict[str, Any] = {}
+
+
+if hiredis is not None and hasattr(hiredis, "pack_command"):
+    pack: Any = hiredis.pack_command
+    """The bytes of a command, from a tuple of its parts."""
 else:
+    _packer: Any = Connection()  # type: ignore[no-untyped-call]  # it need not be connected to pack
 
-    def _hiredis_reader() -> Any:
-        return hiredis.Reader(replyError=Refusal, protocolError=ConnectionError)
+    def pack(parts: Sequence[Part]) -> bytes:
+        return b"".join(_packer.pack_command(*parts))
 
-    _new_reader = _hiredis_reader
-    if hasattr(hiredis, "pack_command"):
-        pack = hiredis.pack_command  # type: ignore[assignment]  # it takes more kinds of parts
+
+def connection_options(address: Address, timeout: float, connect_timeout: float) -> dict[str, Any]:
+    """What redis-py calls the options of an address."""
+    options: dict[str, Any] = {
+        "username": address.username,
+        "password": address.password,
+        "db": address.db,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": connect_timeout,
+        "protocol": 2,
+    }
+    if address.path is None:
+        options["socket_keepalive"] = True
+        if address.tls:
+            options |= {
+                "ssl_ca_certs": address.ca,
+                "ssl_certfile": address.certificate,
+                "ssl_keyfile": address.key,
+                "ssl_cert_reqs": "required" if address.verify else "none",
+                "ssl_check_hostname": address.check_hostname and address.verify,
+            }
+    return options
 
 
 class Wire:
@@ -123,61 +90,36 @@ class Wire:
         self.peer = peer or address.hosts[0]
         self.where = f"unix://{address.path}" if address.path else f"{self.peer[0]}:{self.peer[1]}"
         self.timeout = timeout
-        try:
-            self.sock = self._connect(connect_timeout)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"{self.where} cannot be reached: {_words(error)}. Is Redis running there?"
-            ) from error
-        self._reader = _new_reader()
-        self._feed, self._gets = self._reader.feed, self._reader.gets
-        # Read into one buffer for ever: a bytes object of this size for each reply would come from the kernel.
-        self._buffer = bytearray(65_536)
-        self._recv, self._send = self.sock.recv_into, self.sock.sendall
+        self._connection = self._connected(connection_options(address, timeout, connect_timeout))
+        # redis-py has no public name for it; a blocking pop sleeps on it beside the wake-up descriptor.
+        self.sock: socket.socket = self._connection._sock
         self.open = True
-        self._log_in()
 
-    def _connect(self, connect_timeout: float) -> socket.socket:
+    def _connected(self, options: dict[str, Any]) -> Any:
+        kind: Any
+        place: dict[str, Any]
         if self.address.path is not None:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(connect_timeout)
-            try:
-                sock.connect(self.address.path)
-            except BaseException:
-                sock.close()
-                raise
+            kind, place = UnixDomainSocketConnection, {"path": self.address.path}
         else:
-            sock = socket.create_connection(self.peer, connect_timeout)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self.address.tls:
-                try:
-                    sock = _tls(self.address).wrap_socket(sock, server_hostname=self.peer[0])
-                except BaseException:
-                    sock.close()
-                    raise
-        if self.address.tls:
-            sock.settimeout(self.timeout)
-        else:
-            # The kernel's own limits: a socket with a timeout of Python's costs a poll before every read.
-            sock.settimeout(None)
-            limit = struct.pack("ll", int(self.timeout), int(self.timeout % 1 * 1_000_000))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        return sock
-
-    def _log_in(self) -> None:
-        password, username, db = self.address.password, self.address.username, self.address.db
-        if password is not None:
-            reply = self.ask(pack(("AUTH", username, password) if username else ("AUTH", password)))
-            if isinstance(reply, Refusal):
-                self.close()
-                raise refused(reply, self.where)
-        if db:
-            reply = self.ask(pack(("SELECT", db)))
-            if isinstance(reply, Refusal):
-                self.close()
-                raise refused(reply, self.where)
+            kind = SSLConnection if self.address.tls else Connection
+            place = {"host": self.peer[0], "port": self.peer[1]}
+        connection = kind(parser_class=_Parser, **place, **options)
+        # No CLIENT SETINFO, which is two more round trips for each connection.
+        connection.lib_name = connection.lib_version = connection.driver_info = None
+        try:
+            connection.connect()
+        except ResponseError as error:
+            raise refused(error, self.where) from error
+        except (RedisError, OSError) as error:
+            cause = error.__context__ if isinstance(error.__context__, OSError) else error
+            if self.address.tls and isinstance(cause, FileNotFoundError | PermissionError):
+                raise StoreError(
+                    f"the TLS files for {self.address} cannot be read: {cause}"
+                ) from error
+            raise StoreUnavailable(
+                f"{self.where} cannot be reached: {_words(cause)}. Is Redis running there?"
+            ) from error
+        return connection
 
     def send(self, command: bytes) -> None:
         """Send without waiting for the reply."""
@@ -194,6 +136,80 @@ class Wire:
 
         Whatever interrupts (a time limit that strikes in here, too) closes the connection: the reply may still come.
         """
+        self.send(command)
+        return self.receive()
+
+    def receive(self) -> Any:
+        """The next reply."""
+        try:
+            return self._connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            return error
+        except (RedisError, OSError) as error:
+            raise self._lost(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def ready(self) -> Any:
+        """The reply that has come, or False if it is not whole. To be called when the socket is readable."""
+        return self.receive()
+
+    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
+        """Several commands in one round trip."""
+        if not commands:
+            return []
+        self.send(b"".join(commands))
+        return [self.receive() for _ in commands]
+
+    def block(self, command: bytes, seconds: float) -> Any:
+        """The reply of a blocking command that ends by itself after `seconds`."""
+        self.send(command)
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        until = time.monotonic() + seconds + self.timeout
+        while (left := until - time.monotonic()) > 0:
+            if poll.poll(left * 1000):
+                reply = self.ready()
+                if reply is not False:
+                    return reply
+        raise self._lost(TimeoutError())
+
+    def _lost(self, error: Exception) -> StoreUnavailable:
+        self.close()
+        return StoreUnavailable(
+            f"{self.where} did not answer: {_words(error, self.timeout)}", maybe_pushed=True
+        )
+
+    def close(self) -> None:
+        self.open = False
+        self._connection.disconnect()
+
+
+class FastWire(Wire):
+    """The same with hiredis on the socket that redis-py opened: two calls of Python's between a command and its reply."""
+
+    def __init__(
+        self,
+        address: Address,
+        timeout: float,
+        connect_timeout: float,
+        peer: tuple[str, int] | None = None,
+    ):
+        super().__init__(address, timeout, connect_timeout, peer)
+        if not address.tls:
+            # The kernel's own limits: a socket with a timeout of Python's costs a poll before every read.
+            self.sock.settimeout(None)
+            limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        reader: Any = hiredis.Reader(replyError=Refusal, protocolError=ConnectionError)
+        self._feed, self._gets = reader.feed, reader.gets
+        # Read into one buffer for ever: a bytes object of this size for each reply would come from the kernel.
+        self._buffer = bytearray(65_536)
+        self._recv, self._send = self.sock.recv_into, self.sock.sendall
+
+    def ask(self, command: bytes) -> Any:
         try:
             self._send(command)
             while True:
@@ -210,19 +226,12 @@ class Wire:
             self.close()
             raise
 
-    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
-        """Several commands in one round trip."""
-        if not commands:
-            return []
-        replies = [self.ask(b"".join(commands))]
-        while len(replies) < len(commands):
-            reply = self.ready()
-            if reply is not False:
-                replies.append(reply)
-        return replies
+    def receive(self) -> Any:
+        while (reply := self.ready()) is False:
+            pass
+        return reply
 
     def ready(self) -> Any:
-        """The reply that has come, or False. To be called when the socket is readable."""
         try:
             reply = self._gets()
             if reply is False:
@@ -238,52 +247,19 @@ class Wire:
             self.close()
             raise
 
-    def block(self, command: bytes, seconds: float) -> Any:
-        """The reply of a blocking command that ends by itself after `seconds`."""
-        self.send(command)
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        until = time.monotonic() + seconds + self.timeout
-        while (left := until - time.monotonic()) > 0:
-            if poll.poll(left * 1000):
-                reply = self.ready()
-                if reply is not False:
-                    return reply
-        raise self._lost(TimeoutError())
 
-    def _lost(self, error: OSError) -> StoreUnavailable:
-        self.close()
-        return StoreUnavailable(
-            f"{self.where} did not answer: {_words(error, self.timeout)}", maybe_pushed=True
-        )
-
-    def close(self) -> None:
-        self.open = False
-        try:
-            self.sock.close()
-        except OSError:
-            pass
+def connect(
+    address: Address, timeout: float, connect_timeout: float, peer: tuple[str, int] | None = None
+) -> Wire:
+    """A wire of the fastest kind there is here."""
+    kind = Wire if hiredis is None else FastWire
+    return kind(address, timeout, connect_timeout, peer)
 
 
-def _tls(address: Address) -> ssl.SSLContext:
-    import ssl
-
-    try:
-        context = ssl.create_default_context(cafile=address.ca)
-        if address.certificate:
-            context.load_cert_chain(address.certificate, address.key)
-    except OSError as error:
-        raise StoreError(f"the TLS files for {address} cannot be read: {error}") from error
-    context.check_hostname = address.check_hostname and address.verify
-    if not address.verify:
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _words(error: OSError, timeout: float | None = None) -> str:
-    if isinstance(error, BlockingIOError | TimeoutError):
+def _words(error: BaseException, timeout: float | None = None) -> str:
+    if isinstance(error, BlockingIOError | TimeoutError | RedisTimeoutError):
         return "it timed out" if timeout is None else f"nothing came for {timeout:g} s"
-    return error.strerror or str(error)
+    return getattr(error, "strerror", None) or str(error)
 
 
 _UNAVAILABLE = {
