@@ -17,7 +17,7 @@ ROOMS = [
     ["contracts", "config", "hooks"],
     ["log", "registry", "codec", "policy", "verdict", "descendants"],
     ["broker"],
-    ["page", "taking", "attempt", "source", "keeper"],
+    ["page", "taking", "runtime", "controls", "ending", "attempt", "holding", "source", "keeper"],
     ["assemble"],
     ["pushing", "worker", "queue"],
     ["supervisor", "commands", "cli", "__main__"],

@@ -12,9 +12,9 @@ import pytest
 
 from garrison import Queue, Requeue, Respawn, page
 from garrison.assemble import make_connector, terms_of
-from garrison.attempt import Runtime
 from garrison.broker import Lease
 from garrison.page import Page
+from garrison.runtime import Runtime
 from garrison.source import Source
 from garrison.supervisor.targets import application
 from garrison_killers.process import Process

@@ -15,8 +15,8 @@ import pytest
 
 from garrison import Queue, Use, page
 from garrison.assemble import assemble, terms_of
-from garrison.attempt import Runtime
 from garrison.broker import Lease
+from garrison.runtime import Runtime
 from garrison.source import Source
 from harness.scale import size
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from garrison import config as defaults
 from garrison import page
-from garrison.attempt import Application, hooks_of
 from garrison.broker import Broker
 from garrison.codec import Codec
 from garrison.config import Timeouts, Use, WorkerConfig, as_use
 from garrison.contracts import Connector, Terms
 from garrison.errors import ConfigError, PluginError
 from garrison.registry import Registry, check_options, is_secret, registry
+from garrison.runtime import Application, hooks_of
 
 CONNECTOR_VARIABLE = "GARRISON_CONNECTOR"
 

@@ -263,7 +263,7 @@ class Queue:
         for module in self.include:
             import_module(module)
 
-    # What an attempt asks (`garrison.attempt.Application`)
+    # What an attempt asks (`garrison.runtime.Application`)
 
     @property
     def works(self) -> dict[str, Callable[..., Any]]:

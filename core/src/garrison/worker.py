@@ -277,7 +277,7 @@ class Worker(metaclass=_Faces):
 
         return FieldLogger(f"garrison.worker.{type(self).configuration().name}")
 
-    # What an attempt asks (`garrison.attempt.Application`)
+    # What an attempt asks (`garrison.runtime.Application`)
 
     @property
     def handlers(self) -> Mapping[str, Callable[..., Any]]:

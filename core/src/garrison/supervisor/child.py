@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 
 from garrison import exits, log, page
 from garrison.assemble import Parts, assemble, keeper_spec, terms_of
-from garrison.attempt import Runtime
 from garrison.broker import Lease
 from garrison.config import Logging
 from garrison.contracts import Connector
 from garrison.errors import ConfigError, GarrisonError, StoreUnavailable
 from garrison.page import Page
 from garrison.registry import Registry
+from garrison.runtime import Runtime
 from garrison.source import Source
 from garrison.supervisor import memory, process, targets
 from garrison.taking import Desk

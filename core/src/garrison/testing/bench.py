@@ -16,13 +16,15 @@ from typing import Any
 
 from garrison import log, page
 from garrison import outcome as outcomes
-from garrison.attempt import Attempt, Runtime
+from garrison.attempt import Attempt
 from garrison.codec import Codec
 from garrison.config import WorkerConfig
 from garrison.contracts import Dead, Delivery, Done, Park, Settlement
+from garrison.controls import Controls
 from garrison.outcome import Outcome
 from garrison.queue import Queue
 from garrison.registry import registry
+from garrison.runtime import Runtime
 from garrison.task import Task
 from garrison.testing.heap import Entry
 from garrison.worker import Running, Worker
@@ -73,14 +75,14 @@ class Bench:
 
     # What an attempt calls, as its source
 
-    def done(self, attempt: Attempt) -> None:
+    def done(self, attempt: Controls) -> None:
         """A plain success."""
 
-    def follow(self, attempt: Attempt) -> bool:
+    def follow(self, attempt: Controls) -> bool:
         """Nothing follows: each attempt is asked for."""
         return False
 
-    def finish(self, attempt: Attempt, settlement: Settlement) -> None:
+    def finish(self, attempt: Controls, settlement: Settlement) -> None:
         """Any other end."""
         self._settlement = settlement
 
