@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count, repeat
 from operator import itemgetter
 from struct import unpack_from
@@ -27,7 +28,7 @@ from garrison.contracts import (
     Taken,
     Terms,
 )  # fmt: skip
-from garrison.errors import Fenced, StoreError
+from garrison.errors import Fenced, QueueFull, StoreError
 from garrison_redis.link import ClusterLink, Link, Scripts, field
 from garrison_redis.scripts import Script
 from garrison_redis.waiting import Watch
@@ -144,7 +145,8 @@ class Shard:
         return [int(index) for index in left_out.split(b",")] if left_out else ()
 
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
-        self._list(queue)
+        with suppress(QueueFull):  # who drains a full server need not be listed there
+            self._list(queue)
         delays = ",".join(str(ms(delay)) for delay in terms.poison_delays)
         if not self._run(
             _JOIN,
