@@ -34,6 +34,7 @@ class Keeping:
         self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._served: dict[str, tuple[dict[str, Any], int]] = {}
         self._dead: dict[str, dict[str, Any]] = {}
+        self._holders: set[str] = set()
         self.backlogs: dict[str, int] = {}
         """Worker -> tasks that are ready in its queue, as asked for by `ask_backlog`."""
         self.channel: socket.socket | None = None
@@ -69,10 +70,15 @@ class Keeping:
         self._served[name] = (message, os.dup(pidfd))
         self._send(message, [pidfd])
 
-    def bury(self, name: str, **how: Any) -> bool:
-        """A worker has ended: give back what it held. False if it was never served, so that it held nothing."""
+    def bury(self, name: str, joined: bool = True, **how: Any) -> bool:
+        """A worker has ended: give back what it held. False if it was never served, so that it held nothing.
+
+        One that never `joined` held nothing either: nobody waits for a store that may never let the keeper in.
+        """
         if name not in self._served:
             return False
+        if joined:
+            self._holders.add(name)
         self._dead[name] = {"dead": name, **how}
         self._send(self._dead[name])
         return True
@@ -87,8 +93,8 @@ class Keeping:
 
     @property
     def unacknowledged(self) -> int:
-        """Deaths that the keeper has not dealt with yet."""
-        return len(self._dead)
+        """Deaths of workers that may have held something, with which the keeper has not dealt yet."""
+        return len(self._holders)
 
     @property
     def patience(self) -> float:
@@ -112,6 +118,7 @@ class Keeping:
             if "released" in message:
                 name = message["released"]
                 self._dead.pop(name, None)
+                self._holders.discard(name)
                 _, pidfd = self._served.pop(name, ({}, -1))
                 if pidfd >= 0:
                     os.close(pidfd)
