@@ -85,13 +85,18 @@ def _reply(stream: object) -> object:
 
 
 class RedisServer:
-    """One redis-server process. `kill` is SIGKILL, `stop` SIGTERM; `start` brings it back on its port with its data."""
+    """One redis-server process. `kill` is SIGKILL, `stop` SIGTERM; `start` brings it back on its port with its data.
+
+    `parent` is where its folder is made, `environment` what it gets beside this process's variables.
+    """
 
     def __init__(
-        self, *options: str, sentinel: bool = False, aof: bool = True, port: int | None = None
-    ) -> None:
+        self, *options: str, sentinel: bool = False, aof: bool = True, port: int | None = None,
+        parent: str | None = None, environment: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.program = program()
-        self.folder = Path(tempfile.mkdtemp(prefix="garrison-redis-"))
+        self.environment = environment
+        self.folder = Path(tempfile.mkdtemp(prefix="garrison-redis-", dir=parent))
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.sentinel = sentinel
@@ -106,6 +111,13 @@ class RedisServer:
         return self._process.pid
 
     def start(self, timeout: float = 15.0) -> RedisServer:
+        """Start, and wait until it serves."""
+        self.launch()
+        self.await_ready(timeout)
+        return self
+
+    def launch(self) -> None:
+        """Start, and wait until it listens: it may still load its data."""
         command = [self.program]
         if self.sentinel:
             command.append(str(self.folder / "sentinel.conf"))
@@ -115,12 +127,24 @@ class RedisServer:
             command += ["--appendonly", "yes", "--appendfsync", "everysec"]
         command += self.options
         with open(self.folder / "log", "ab") as log:
+            # Signals stay as Python has them: with SIGXFSZ ignored, a limit of its file size is a full disk to it.
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, restore_signals=False,
+                env={**os.environ, **(self.environment or {})},
+            )  # fmt: skip
         atexit.register(self.kill)
-        self.await_ready(timeout)
-        return self
+        _await(self._answers, "redis-server does not answer")
+
+    def _answers(self) -> bool:
+        self._look_whether_it_ended()
+        self.ask("PING")
+        return True
+
+    def _look_whether_it_ended(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            raise RuntimeError(
+                f"redis-server has ended:\n{(self.folder / 'log').read_text()[-2000:]}"
+            )
 
     def await_ready(self, timeout: float = 15.0) -> None:
         until = time.monotonic() + timeout
@@ -130,11 +154,10 @@ class RedisServer:
                     return
             except (OSError, ValueError):
                 pass
-            if self._process is not None and self._process.poll() is not None:
-                break
+            self._look_whether_it_ended()
             time.sleep(0.02)
         raise RuntimeError(
-            f"redis-server did not start:\n{(self.folder / 'log').read_text()[-2000:]}"
+            f"redis-server does not serve:\n{(self.folder / 'log').read_text()[-2000:]}"
         )
 
     def ask(self, *words: object) -> object:
@@ -170,9 +193,11 @@ class RedisServer:
 
 
 @contextmanager
-def redis(*options: str, aof: bool = True) -> Iterator[RedisServer]:
+def redis(
+    *options: str, aof: bool = True, parent: str | None = None, environment: dict[str, str] | None = None
+) -> Iterator[RedisServer]:  # fmt: skip
     """A server of one's own."""
-    server = RedisServer(*options, aof=aof)
+    server = RedisServer(*options, aof=aof, parent=parent, environment=environment)
     try:
         yield server.start()
     finally:

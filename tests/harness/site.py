@@ -62,11 +62,15 @@ class Site:
         body: str = "",
         losing: bool = False,
         name: str = "app",
+        connector: str = "",
     ) -> str:
-        """Write an application; its target. `settings` are keywords of its queue; a lease of 3 s is the default."""
+        """Write an application; its target. `settings` are keywords of its queue; a lease of 3 s is the default.
+
+        `connector` is the source of its connector, if that is not the site's URL: another way to the same store.
+        """
         if "lease=" not in settings:
             settings = f"lease={LEASE}, {settings}"
-        connector = repr(self.url)
+        connector = connector or repr(self.url)
         if losing:
             connector = f'Use("harness.losing:Losing", url={self.url!r}, script={str(self.folder / "orders")!r})'
         source = apps.text(
