@@ -8,6 +8,9 @@ import time
 
 import pytest
 
+from garrison import Queue
+from garrison.broker import Lease
+from garrison.contracts import Terms
 from harness.site import Site
 from harness.wait import eventually
 
@@ -116,6 +119,28 @@ def test_what_is_taken_goes_back_in_front_if_the_block_raises(site: Site, then: 
     again = site.push("gathers", number=6)
     site.ended(again)
     assert taken(site, again) == [list(range(6))], "in their order"
+    assert tree.stop() == 0
+
+
+def test_a_task_that_was_killed_at_its_limit_is_left_to_an_attempt_of_its_own(site: Site) -> None:
+    site.app("", body=TAKES)
+    crumbs(site, 3)
+    other = Queue("crumbs", connector=site.url)
+    lease = Lease(other.broker.open("lease"), "crumbs", Terms())
+    lease.join()
+    lease.turn = 1
+    lease.exchange((), 2, True)
+    struck = {1: b'{"kind": "timeout", "reason": "killed at its limit"}'}
+    lease.connector.release("crumbs", lease.consumer, (), struck, close=True)
+    lease.connector.close()
+    other.broker.close()
+    eventually(lambda: left(site) == (3, 0, 0), 5)
+    tree = site.tree()
+    n = site.push("gathers", number=5)
+    site.ended(n)
+    assert taken(site, n) == [[1, 2]]
+    (kept,) = site.store.look.peek("crumbs", "ready")
+    assert kept.count == 1, "nothing was done to it"
     assert tree.stop() == 0
 
 

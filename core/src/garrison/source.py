@@ -23,6 +23,7 @@ from garrison.controls import Controls
 from garrison.errors import Control, Respawn, Stop, StoreUnavailable
 from garrison.holding import NEVER, Holding
 from garrison.runtime import Runtime
+from garrison.verdict import was_struck
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
@@ -242,7 +243,7 @@ class Source(Holding):
             self._check = True
             return None
         attempt = self._attempts[self._free[-1]]
-        phase = page.STARTED if note is None else _phase(note)
+        phase = page.JUDGING if was_struck(note) else page.STARTED
         self._pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
         self.words[attempt.at] = number << 3 | phase
         revoked = self.words[page.REVOKED]
@@ -371,8 +372,3 @@ class Source(Holding):
     def _burst_over(self) -> bool:
         counts = self._insist(lambda: self.lease.connector.counts(self.lease.queue))
         return counts is not None and not (counts.ready or counts.delayed or counts.leased)
-
-
-def _phase(note: bytes) -> int:
-    """A delivery whose note says timeout is judged; any other note is evidence, and the delivery runs."""
-    return page.JUDGING if b'"timeout"' in note[:40] else page.STARTED

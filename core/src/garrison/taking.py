@@ -22,6 +22,7 @@ from garrison.contracts import Back, Connector, Dead, Delivery, Done, Park, Sett
 from garrison.errors import DecodeError, Fenced, StoreUnavailable
 from garrison.page import Page
 from garrison.task import Task
+from garrison.verdict import was_struck
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ class Taking:
             desk.tell_keeper()
             lease.turn = 1
             taken = self._insist(lambda: lease.exchange((), self._number, True))
-            tasks, settled = self._decoded(self._alone(taken.deliveries))
+            tasks, settled = self._decoded(self._fit(taken.deliveries))
             if settled:
                 self._exchange(settled)
         except BaseException:
@@ -158,14 +159,21 @@ class Taking:
 
     # What was taken
 
-    def _alone(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        """One on its last try is taken alone, or its neighbors would be condemned with it; the others go back."""
+    def _fit(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """What may be done together; the others go back.
+
+        One that was killed at its time limit waits for an attempt of its own, which judges it (`on_timeout`, its retries).
+        One on its last try is taken alone, or its neighbors would be condemned with it.
+        """
         most = self._desk.broker.config.max_deliveries
-        last = next((one for one in deliveries if one.count == most - 1 and one.count), None)
-        if last is None or len(deliveries) == 1:
-            return deliveries
-        self._exchange([Back(one.receipt, one.receipt) for one in deliveries if one is not last])
-        return [last]
+        fit = [one for one in deliveries if not was_struck(one.note)]
+        last = next((one for one in fit if one.count == most - 1 and one.count), None)
+        if last is not None:
+            fit = [last]
+        others = [one for one in deliveries if one not in fit]
+        if others:
+            self._exchange([Back(one.receipt, one.receipt) for one in others])
+        return fit
 
     def _decoded(self, deliveries: Sequence[Delivery]) -> tuple[list[Task], list[Settlement]]:
         """The tasks, and what becomes of deliveries that are none."""

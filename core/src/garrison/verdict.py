@@ -91,3 +91,8 @@ def read_note(note: bytes | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def was_struck(note: bytes | None) -> bool:
+    """Whether a release left the delivery with a timeout that is yet to be judged; any other note is evidence only."""
+    return note is not None and b'"timeout"' in note[:40]
