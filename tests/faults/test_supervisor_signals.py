@@ -246,7 +246,8 @@ def test_dead_workers_are_reaped_and_replaced_within_a_second_and_no_descriptor_
         os.kill(first, signal.SIGKILL)
         eventually(lambda: state_of(first) is None, 1.0, "reaped")
         tree.ready(2)
-    before = eventually(lambda: (descriptors(tree.pid), descriptors(keeper)), 1)
+    eventually(lambda: len(list(tree.folder.glob("*.page"))) == 2, 5, "the keeper has acknowledged")
+    before = (descriptors(tree.pid), descriptors(keeper))
     for _ in range(size(5, 200)):
         victim = tree.ready(2)[0]
         os.kill(victim, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from pathlib import Path
@@ -42,6 +43,7 @@ class Care:
             self._memory_at = now + (min(CLOSE_LOOK, tree.tick) if any(near) else tree.tick)
         if now >= self._tick_at:
             self._tick_at = now + tree.tick
+            self._look_at_folder()
             self._live()
         if now >= self._scale_at and any(group.high > group.low for group in tree.groups):
             # Twice a tick, so that what follows from a look (the keeper's answer, the start) is within one, too.
@@ -65,6 +67,42 @@ class Care:
         """The tree has ended."""
         for heart in self._hearts:
             heart.end()
+
+    # The folder
+
+    def have_folder(self) -> None:
+        """Make the tree's folder again if something outside has removed it; what lay in it is gone."""
+        folder = self._tree.tree
+        if not os.path.isdir(folder):
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self.changed = True
+
+    def _look_at_folder(self) -> None:
+        """A worker whose page was removed goes on, but nobody sees it, and no new keeper finds it: it is replaced."""
+        tree = self._tree
+        try:
+            here = set(os.listdir(tree.tree))
+        except OSError:
+            here = set()
+        lost = [
+            item
+            for item in tree.children.values()
+            if item.page.path.name not in here and item.ready and item.recycle is None
+        ]
+        try:
+            self.have_folder()
+        except OSError as error:
+            self._unwritten(tree.tree, error)
+        if lost and not tree.stopping:
+            log.event(
+                logging.ERROR, "supervisor.pages_lost", path=str(tree.tree), workers=len(lost),
+                reason="something outside has removed them (systemd: RemoveIPC=, tmpfiles.d; or a cleaning script)",
+                next="these workers are replaced when they have finished what they run",
+            )  # fmt: skip
+            for item in lost:
+                item.recycle = "page removed from outside"
+                tree.order(item, page.STOP)
 
     # Memory
 

@@ -12,7 +12,7 @@ from garrison.supervisor.strikes import crash_note
 
 
 class End(NamedTuple):
-    """`kind` is what is counted: ordered, stop, burst, respawn, max_tasks_per_run, memory, idle, reload, stop_timeout,
+    """`kind` is what is counted: ordered, stop, burst, respawn, max_tasks_per_run, memory, idle, page, reload, stop_timeout,
     timeout, oom, crash, or start for a worker that ended before it was ready.
     """
 
@@ -22,7 +22,8 @@ class End(NamedTuple):
     level: int = logging.INFO
 
 
-_RECYCLED = {"out": "memory", "idle": "idle"}
+_RECYCLED = {"out": "memory", "idle": "idle", "page": "page"}
+"""First word of what the supervisor recycles a worker for, and its kind; any other is a reload."""
 
 
 def judge(item: Child, status: int, oom: bool) -> End:

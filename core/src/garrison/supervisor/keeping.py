@@ -60,7 +60,7 @@ class Keeping:
         self.channel, self._heard = ours, time.monotonic()
         log.event(logging.DEBUG, "keeper.started", pid=self.pid)
         for message, pidfd in self._served.values():
-            self._send(message, [pidfd])
+            self._send({**message, "path": _where(message["path"])}, [pidfd])
         for message in self._dead.values():
             self._send(message)
 
@@ -90,6 +90,13 @@ class Keeping:
     def ask_backlog(self, name: str) -> None:
         """Ask how many tasks are ready in the queue of a worker; the answer comes into `backlogs`."""
         self._send({"count": name})
+
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors that are readable when the keeper speaks or has ended."""
+        if self.channel is None or self.channel.fileno() < 0:
+            return []
+        return [self.channel.fileno(), self.pidfd]
 
     @property
     def unacknowledged(self) -> int:
@@ -163,3 +170,13 @@ class Keeping:
         if self.channel is not None:
             with contextlib.suppress(OSError):
                 socket.send_fds(self.channel, [json.dumps(message).encode()], list(fds))
+
+
+def _where(path: str) -> str:
+    """Where a page can be opened: at `path`, or, where something outside has removed it, by way of our own mapping."""
+    if not os.path.exists(path):
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}") == f"{path} (deleted)":
+                    return f"/proc/{os.getpid()}/fd/{name}"
+    return path

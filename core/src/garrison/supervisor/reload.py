@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from garrison import exits
+from garrison import exits, log, page
 from garrison.errors import PluginError
+from garrison.supervisor import process
+
+if TYPE_CHECKING:
+    from garrison.supervisor.tree import Supervisor
 
 
 def check() -> None:
@@ -16,6 +22,41 @@ def check() -> None:
         raise PluginError(
             "--reload needs the package watchfiles: pip install garrison-core[reload]"
         )
+
+
+class Watcher:
+    """The child that watches the files of a tree's application; every byte it sends means: drain and restart."""
+
+    def __init__(self, tree: Supervisor) -> None:
+        self._tree = tree
+        self._read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        _, self._pidfd = process.fork(
+            lambda: watch(tree.app_dir, write), [self._read, *tree.own_fds()]
+        )
+        os.close(write)
+        tree.loop.add(self._read, self._changed)
+
+    def _changed(self) -> None:
+        if not os.read(self._read, 1024):
+            self._tree.loop.drop(self._read)
+            log.event(
+                logging.ERROR,
+                "supervisor.reload",
+                error="the watcher of files has ended; changes are not seen",
+            )
+            return
+        log.event(logging.INFO, "supervisor.reload", reason="files changed")
+        for item in self._tree.children.values():
+            item.recycle = "files changed"
+            self._tree.order(item, page.STOP)
+
+    def end(self) -> None:
+        """End the child."""
+        process.send(self._pidfd, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        os.close(self._pidfd)
+        self._tree.loop.drop(self._read)
+        os.close(self._read)
 
 
 def watch(folder: str, tell: int) -> int:

@@ -22,9 +22,7 @@ from garrison.errors import TargetError
 from garrison.page import Page
 from garrison.supervisor import child
 from garrison.supervisor.keeping import Keeping
-
-SAME_SIGNAL = 1.0
-"""Seconds within which further stop signals are the same one."""
+from garrison.supervisor.signals import SAME_SIGNAL
 
 PATIENCE = 2.0
 """Seconds that the end waits for the keeper to give back what is left."""

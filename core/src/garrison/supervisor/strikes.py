@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterable
@@ -11,11 +12,9 @@ from typing import Any
 
 from garrison import page
 from garrison.contracts import Reading
+from garrison.keeper import DRAIN_WAIT
 from garrison.page import Page
 from garrison.supervisor import process
-
-DRAIN_WAIT = 0.002
-"""Seconds between writing *condemned* and reading again: longer than any store buffer keeps a write (R15)."""
 
 DUMP_WAIT = 0.1
 """Seconds given to faulthandler to write the stacks; it runs in C, also while the GIL is held."""
@@ -126,8 +125,6 @@ def _size(path: Path) -> int:
 
 
 def _cpu_seconds(pid: int) -> float | None:
-    import os
-
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

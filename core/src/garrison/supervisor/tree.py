@@ -126,8 +126,8 @@ class Supervisor:
                 self._turn()
         finally:
             self._end()
-            self.signals.give_back()
-        if self.signals.again and self.exit_code in (exits.OK, exits.KILLED):
+            again = self.signals.give_back(execute=self.exit_code in (exits.OK, exits.KILLED))
+        if again:
             execute_anew()
         return self.exit_code
 
