@@ -106,7 +106,7 @@ def test_tls_asks_for_a_known_server_and_shows_its_own_certificate(
         for url, words in (
             (f"rediss://localhost:{port}/0?ca={tmp_path}/stranger.pem&{shown}", "certificate"),
             (f"rediss://127.0.0.1:{port}/0?ca={tmp_path}/ca.pem&{shown}", "certificate|127"),
-            (f"rediss://localhost:{port}/0?ca={tmp_path}/ca.pem", "(?i)certificate|closed|reset"),
+            (f"rediss://localhost:{port}/0?ca={tmp_path}/ca.pem", "localhost"),
         ):
             with pytest.raises(StoreUnavailable, match=words):
                 RedisConnector(url).open("push")

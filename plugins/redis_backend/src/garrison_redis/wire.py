@@ -136,8 +136,12 @@ class Wire:
 
         Whatever interrupts (a time limit that strikes in here, too) closes the connection: the reply may still come.
         """
-        self.send(command)
-        return self.receive()
+        try:
+            self.send(command)
+            return self.receive()
+        except BaseException:  # between the two, too
+            self.close()
+            raise
 
     def receive(self) -> Any:
         """The next reply."""
@@ -159,8 +163,12 @@ class Wire:
         """Several commands in one round trip."""
         if not commands:
             return []
-        self.send(b"".join(commands))
-        return [self.receive() for _ in commands]
+        try:
+            self.send(b"".join(commands))
+            return [self.receive() for _ in commands]
+        except BaseException:
+            self.close()
+            raise
 
     def block(self, command: bytes, seconds: float) -> Any:
         """The reply of a blocking command that ends by itself after `seconds`."""

@@ -4,8 +4,8 @@
 --          nodes share a consumer), then the settlements:
 --          "D" first last | "B" first last | "A" receipt delay-ms priority-or-empty payload | "P" receipt delay-ms
 --          | "X" receipt task-id reason has-payload payload
--- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms if one of
---          the elements is extended, else 0}, and in the repeat of a turn also the receipts of the elements
+-- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms}, and in
+--          the repeat of a turn also the receipts of the elements
 --#include now.lua
 local consumer, turn, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local batch = stem .. ':batch:' .. consumer
@@ -15,18 +15,6 @@ if not head or not face then return 0 end
 local last, base, left, granted, odd = struct.unpack('>I7I7I4I7B', head)
 local stamp, next_look, lease, version, flags = struct.unpack('>I6I6I6I4B', face)
 --#include tools.lua
-
--- Milliseconds until a delayed task is due or another consumer is overdue, or -1; and that consumer's deadline.
-local function upcoming()
-  local first = tonumber(redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2])
-  local others = redis.call('ZRANGE', stem .. ':consumers', 0, 1, 'WITHSCORES')
-  local deadline = others[2]
-  if others[1] == consumer then deadline = others[4] end
-  deadline = tonumber(deadline)
-  local soonest = first
-  if deadline and (not first or deadline < first) then soonest = deadline end
-  return soonest and math.max(soonest - now, 0) or -1, deadline, soonest or now + 3600000
-end
 
 local key, more = stem .. ':consumer:' .. consumer, nil
 if odd == 1 then
@@ -44,7 +32,7 @@ if turn == last then
       end
     end
   end
-  return {(upcoming()), version, lost, elements, now, receipts}
+  return {tools().upcoming(consumer), version, lost, elements, now, receipts}
 end
 local flag = tonumber(ARGV[6])
 if turn < last or turn > last + 1 and flag < 2 then return 0 end
@@ -149,46 +137,53 @@ if now >= next_look then
   end
   t.promote()
   local own = tonumber(redis.call('ZSCORE', stem .. ':consumers', consumer)) or now
-  local _, _, soonest = upcoming()
-  t.put('next', t.digits(math.min(own, soonest)))
-  next_look = math.min(own, soonest)
+  local wait = t.upcoming(consumer)
+  next_look = math.min(own, now + (wait < 0 and 3600000 or wait))
+  t.put('next', t.digits(next_look))
 end
 
--- Lease. Lists are popped in growing bites, so that tasks of megabytes are not all in memory before `most bytes` is seen.
-local got, extended = nil, 0
+-- Lease. Tasks may have megabytes, and should not all be in memory before `most bytes` is seen: so no more are popped at
+-- once than would fit if all were four times as large as the first and the last of them.
+local got
 if limit > 0 and flags % 2 == 0 then
-  local room, bite, want = tonumber(ARGV[5]), 8, limit
+  local room, want, have = tonumber(ARGV[5]), limit, 0
   local priorities = made and redis.call('HGET', stem, 'priorities') or string.sub(face, 24)
   for p = 1, #priorities do
     local list, done = stem .. ':ready:' .. string.sub(priorities, p, p), false
     while not done and want > 0 do
-      local asked, have = math.min(want, bite), got and #got or 0
+      local asked = want
+      if want > 1 then
+        local first = redis.call('LINDEX', list, 0)
+        if not first then break end
+        local largest = math.max(#first, #(redis.call('LINDEX', list, want - 1) or first))
+        asked = math.min(want, math.max(1, math.floor(room / largest / 4)))
+      end
       local popped = redis.call('LPOP', list, asked)
       if not popped then break end
-      done = #popped < asked
-      local fits = 0
-      for i = 1, #popped do
-        local size = #popped[i] - 10
-        if string.byte(popped[i]) > 15 then
-          size, extended = #tools().open(popped[i]).payload, now
+      local all = #popped
+      done = all < asked
+      local fits, size = all, (all > 1 and #table.concat(popped) or #popped[1]) - 10 * all
+      if size <= room then
+        room, want = room - size, want - all
+      else
+        fits = 0
+        for i = 1, all do
+          size = #popped[i] - 10
+          if size > room and (have > 0 or i > 1) then break end
+          room, fits = room - size, i
         end
-        if size > room and (have > 0 or i > 1) then break end
-        room, fits = room - size, i
-      end
-      want = want - fits
-      if fits < #popped then
-        for i = #popped, fits + 1, -1 do
+        for i = all, fits + 1, -1 do
           redis.call('LPUSH', list, popped[i])
           popped[i] = nil
         end
-        want = 0
+        want = fits < all and 0 or want - all
       end
       if not got then
         got = popped
       else
-        for i = 1, #popped do got[have + i] = popped[i] end
+        for i = 1, fits do got[have + i] = popped[i] end
       end
-      bite = bite * 16
+      have = have + fits
     end
     if want == 0 then break end
   end
@@ -237,7 +232,7 @@ else
   end
   head = struct.pack('>I7I7I4I7B', turn, base, left, 0, mark)
   if gone then redis.call('RPUSH', batch, head) else redis.call('LSET', batch, 0, head) end
-  next_due = upcoming()
+  next_due = t.upcoming(consumer)
 end
 if gap < 0 or gap * 24 > lease then tools().put('stamp', tools().digits(now)) end
-return {next_due, version, lost, got, extended}
+return {next_due, version, lost, got, now}
