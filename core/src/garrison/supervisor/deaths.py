@@ -47,7 +47,8 @@ class Deaths:
         tree.care.changed = True
         end = ends.judge(item, status, status == -signal.SIGKILL and tree.care.kills.another())
         self._follow(item, end)
-        if not tree.keeping.bury(item.name, **ends.post_mortem(item, status, end)):
+        joined = any(True for _ in item.page.joins())
+        if not tree.keeping.bury(item.name, joined, **ends.post_mortem(item, status, end)):
             self.forget(item.name)
 
     def _follow(self, item: Child, end: End) -> None:
