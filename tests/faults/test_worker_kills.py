@@ -158,6 +158,7 @@ def killer(n):
 
 
 @pytest.mark.fault(4)
+@pytest.mark.fault(5)
 @on_each_store
 @pytest.mark.parametrize("verb", ["exchange", "exchange+", "exchange-", "join", "renew", "release"])
 def test_a_request_whose_answer_was_lost_is_repeated_and_does_nothing_twice(

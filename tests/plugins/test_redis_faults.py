@@ -11,9 +11,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from garrison.contracts import Back, Done, Terms
-from garrison.errors import ConfigError, Fenced, QueueFull, StoreError, StoreUnavailable
+from garrison.errors import (
+    ConfigError,
+    Fenced,
+    QueueFull,
+    StoreError,
+    StoreUnavailable,
+    TaskTimeout,
+)
 from garrison_redis import Redis
+from garrison_redis.address import parse
 from garrison_redis.connector import RedisConnector
+from garrison_redis.wire import FastWire, Wire, pack
 from proxy import Proxy
 from servers import RedisServer, redis
 
@@ -75,6 +84,25 @@ def test_a_push_whose_reply_was_lost_is_repeated_without_a_copy(
         assert caught.value.maybe_pushed
         assert producer.push("q", [b"%d" % n], priority=1, token=f"{n}") == ()
     assert [p.payload for p in producer.peek("q", "ready")] == [b"%d" % n for n in range(20)]
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("kind", [Wire, FastWire])
+@pytest.mark.parametrize("verb", ["ask", "ask_all"])
+def test_a_strike_between_a_command_and_its_reply_closes_the_connection(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, kind: type[Wire], verb: str
+) -> None:
+    wire = kind(parse(server.url), 5.0, 2.0)
+
+    def struck(*_: object) -> None:
+        raise TaskTimeout
+
+    monkeypatch.setattr(wire, "receive", struck)
+    monkeypatch.setattr(wire, "_recv", struck, raising=False)
+    ping = pack(("PING",))
+    with pytest.raises(TaskTimeout):
+        wire.ask(ping) if verb == "ask" else wire.ask_all([ping, ping])
+    assert not wire.open, "the reply may still come, and would be taken for the next one's"
 
 
 @pytest.mark.fault(44)
