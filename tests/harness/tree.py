@@ -20,6 +20,34 @@ from harness.wait import alive, children, eventually
 START = 15.0
 """Seconds that a tree may take to start on a busy machine."""
 
+RUN_OPTIONS = {"workers", "burst", "stop_timeout", "max_memory", "preload", "reload", "heartbeat"}
+"""Fields of `garrison.Supervisor` that are options of `garrison run`."""
+
+
+def command_line(
+    targets: list[str], folder: Path, level: str, supervisor: dict[str, Any]
+) -> list[str]:
+    """What starts a tree: `garrison run`, as users start it, or, with a field that the command line has no option for
+    (`tick`, `crash_backoff`, …), a program that calls `garrison.Supervisor`.
+    """
+    if not set(supervisor) <= RUN_OPTIONS:
+        order = {"targets": targets, "level": level, "supervisor": {"app_dir": str(folder), **supervisor}}  # fmt: skip
+        return [str(Path(__file__).with_name("run_tree.py")), json.dumps(order)]
+    line = ["-m", "garrison", "run", *targets, "--app-dir", str(folder)]
+    line += ["--log-format", "json", "--log-level", level]
+    for name, value in supervisor.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            line += [option] if value else []
+        else:
+            line += [option, _written(value)]
+    return line
+
+
+def _written(value: Any) -> str:
+    """A number, a size, or a range of workers, as an option has it."""
+    return f"{value[0]}..{value[1]}" if isinstance(value, (tuple, list)) else str(value)
+
 
 class Tree:
     """One `garrison run`. Its log is JSON lines, its pages lie under `runtime`."""
@@ -28,16 +56,11 @@ class Tree:
         self, folder: Path, runtime: Path, targets: list[str], log: Path, *, level: str = "INFO",
         environment: dict[str, str] | None = None, new_group: bool = True, **supervisor: Any,
     ) -> None:  # fmt: skip
-        self.runtime, self.log, self.expected = runtime, log, 0
-        order = {
-            "targets": targets,
-            "level": level,
-            "supervisor": {"app_dir": str(folder), **supervisor},
-        }
+        self.runtime, self.log = runtime, log
         variables = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), **(environment or {})}
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("run_tree.py")), json.dumps(order)],
+                [sys.executable, *command_line(targets, folder, level, supervisor)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=variables,
                 start_new_session=new_group,
             )  # fmt: skip
