@@ -75,7 +75,16 @@ def test_queues_shows_what_waits_and_json_is_alone_on_stdout(cli):
     cli("push", "hello:greet", "name=Ada")
     cli("push", "hello:greet", "name=Bob", "--delay", "1h")
     table = cli("queues").out.splitlines()
-    assert table[0].split() == ["QUEUE", "READY", "DELAYED", "LEASED", "DEAD", "OLDEST", "WORKERS"]
+    assert table[0].split() == [
+        "QUEUE",
+        "READY",
+        "DELAYED",
+        "LEASED",
+        "DEAD",
+        "OLDEST",
+        "WORKERS",
+        "RATE",
+    ]
     assert table[1].split()[:5] == ["hello", "1", "1", "0", "0"]
     found = cli.counts()
     assert (found["ready"], found["delayed"], found["leased"], found["dead"]) == (1, 1, 0, 0)

@@ -40,7 +40,7 @@ def nap(seconds: float) -> None:
 def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
-other = Queue("other")
+other = Queue("other", lease=1)
 
 @other.task
 def nothing() -> None: ...
@@ -142,6 +142,27 @@ def test_workers_of_other_hosts_come_from_the_presence_records_of_a_store(app):
         (row["host"], row["supervisor"], row["pid"], row["queue"], row["tasks"]) for row in found
     ] == [("elsewhere", 5, 77, "work", 12)]
     assert "on other hosts: 1 worker" in app("workers", "--connector", url).out
+
+
+def test_queues_shows_what_its_workers_end_in_a_second(app):
+    app("push", "app:nothing")
+    app.start("run", "app:other")
+    ready(app, 1)
+    lines = "{}\n" * 200
+
+    def rate() -> float:
+        app("push", "app:nothing", "--kwargs", "-", stdin=lines)
+        (shown,) = [
+            one for one in app("queues", "--json").document["queues"] if one["queue"] == "other"
+        ]
+        assert shown["workers"] in (0, 1)
+        return shown["rate"]
+
+    until = time.monotonic() + 60
+    while not rate():
+        assert time.monotonic() < until
+    (row,) = [line for line in app("queues").out.splitlines() if line.startswith("other")]
+    assert row.endswith("/s")
 
 
 def test_workers_shows_what_is_here_also_where_the_store_cannot_be_reached(app):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import queue
 import random
@@ -45,6 +46,10 @@ LAST_GASP = 0.9
 """Seconds that a keeper without a supervisor may spend on giving back."""
 
 
+RATE_OVER = 10.0
+"""Seconds in which a rate loses two thirds of what it was."""
+
+
 class Ward:
     """One worker as its keeper sees it."""
 
@@ -63,6 +68,14 @@ class Ward:
         """The highest number that was settled for it."""
         self.revoked: Span = NOTHING
         """The range whose taking back this keeper has asked for last."""
+        self._counted, self._rate = (page.now(), self.page.words[page.TASKS]), 0.0
+
+    def rate(self) -> float:
+        """Tasks that ended per second, of the last `RATE_OVER` seconds or so."""
+        (then, before), now, tasks = self._counted, page.now(), self.page.words[page.TASKS]
+        self._counted, seconds = (now, tasks), max(1, now - then) / 1e9
+        self._rate += ((tasks - before) / seconds - self._rate) * -math.expm1(-seconds / RATE_OVER)
+        return self._rate
 
     def alive(self) -> bool:
         """Whether its process lives; only a pidfd says so (R9)."""
@@ -307,7 +320,7 @@ class Keeper:
         """The presence record of this tree: what `garrison queues` and `workers` on other hosts show."""
         here = [
             {"worker": ward.name, "pid": ward.page.words[page.PID], "queue": ward.spec["queue"],
-             "tasks": ward.page.words[page.TASKS]}
+             "tasks": ward.page.words[page.TASKS], "rate": round(ward.rate(), 2)}
             for ward in wards
         ]  # fmt: skip
         return json.dumps(

@@ -123,7 +123,7 @@ def _no_number(text: str) -> NoReturn:
 
 def _surroundings(found: Any, queue: str) -> tuple[str, int | None]:
     """Where the task lies now, and how many workers serve its queue (None: it cannot be told)."""
-    from garrison.commands.store import alive
+    from garrison.commands.store import serving
 
     outlet = found.queue.outlet if hasattr(found, "queue") else found.outlet
     broker = outlet.broker()
@@ -132,7 +132,7 @@ def _surroundings(found: Any, queue: str) -> tuple[str, int | None]:
     where = made.describe()
     try:
         made.open("look")
-        return where, alive(made).get(queue, 0)
+        return where, serving(made).get(queue, (0, 0.0))[0]
     except GarrisonError:
         return where, None
     finally:

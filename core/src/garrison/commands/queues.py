@@ -5,8 +5,11 @@ from __future__ import annotations
 import click
 
 from garrison.commands.base import Group
-from garrison.commands.store import alive, json_option, open_store, store_options
+from garrison.commands.store import json_option, open_store, serving, store_options
 from garrison.commands.words import age, many, say, show_json, sure, table
+
+NOBODY = (0, 0.0)
+"""No workers, and what they do in a second."""
 
 
 @click.group("queues", cls=Group)
@@ -18,14 +21,21 @@ def command() -> None:
 @store_options
 @json_option
 def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
-    """List the queues: ready, delayed, leased and dead tasks, the age of the oldest ready one, live workers."""
+    """List the queues: ready, delayed, leased and dead tasks, the age of the oldest ready one, live workers, and
+    how many tasks a second they ended of late.
+    """
     with open_store(app, connector) as store:
-        workers = alive(store.looking)
+        served = serving(store.looking)
         found = {name: store.looking.counts(name) for name in store.looking.queues()}
         where = store.where
     if as_json:
         queues = [
-            {"queue": name, **counts._asdict(), "workers": workers.get(name, 0)}
+            {
+                "queue": name,
+                **counts._asdict(),
+                "workers": served.get(name, NOBODY)[0],
+                "rate": round(served.get(name, NOBODY)[1], 2),
+            }
             for name, counts in found.items()
         ]
         show_json({"store": where, "queues": queues})
@@ -35,11 +45,16 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
         return
     rows = [
         (name + (" (paused)" if counts.paused else ""), counts.ready, counts.delayed, counts.leased,
-         counts.dead, age(counts.oldest), workers.get(name, 0))
+         counts.dead, age(counts.oldest), *_served(served.get(name)))
         for name, counts in found.items()
     ]  # fmt: skip
-    head = ("queue", "ready", "delayed", "leased", "dead", "oldest", "workers")
+    head = ("queue", "ready", "delayed", "leased", "dead", "oldest", "workers", "rate")
     click.echo(table(rows, head, right=head[1:]))
+
+
+def _served(found: tuple[int, float] | None) -> tuple[int, str]:
+    """Workers and rate, as they are shown."""
+    return (0, "-") if found is None else (found[0], f"{found[1]:,.1f}/s")
 
 
 @command.command("purge")

@@ -142,9 +142,9 @@ def vars_of(config: WorkerConfig) -> tuple[str, dict[str, Any]]:
     return use.name, use.options
 
 
-def alive(connector: Connector) -> dict[str, int]:
-    """Queue -> how many workers serve it now, by the presence records of their keepers."""
-    found: dict[str, int] = {}
+def serving(connector: Connector) -> dict[str, tuple[int, float]]:
+    """Queue -> how many workers serve it now, and how many tasks a second they end, by their keepers' presence records."""
+    found: dict[str, tuple[int, float]] = {}
     here = os.uname().nodename
     for data in connector.presence().values():
         try:
@@ -152,7 +152,8 @@ def alive(connector: Connector) -> dict[str, int]:
             if record["host"] == here and not os.path.exists(f"/proc/{record['pid']}"):
                 continue  # a record outlives its tree by up to one lease
             for worker in record["workers"]:
-                found[worker["queue"]] = found.get(worker["queue"], 0) + 1
+                workers, rate = found.get(worker["queue"], (0, 0.0))
+                found[worker["queue"]] = workers + 1, rate + float(worker.get("rate", 0.0))
         except (ValueError, KeyError, TypeError):
             continue  # a record of another release, or none of ours
     return found
