@@ -29,11 +29,6 @@ class TestSerial(ExecutorContract):
     def executor(self) -> Executor:
         return Serial()
 
-    def test_it_waits_for_what_still_runs_when_the_source_has_ended(
-        self, executor: Executor
-    ) -> None:
-        pytest.skip("nothing runs while it takes")
-
 
 class TestThreaded(ExecutorContract):
     @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
@@ -27,13 +28,16 @@ class Offer(NamedTuple):
     """One replaceable part: where its class is, without importing it.
 
     `target` is "module:attribute"; `schemes` are the URL schemes that a connector answers to, without "://";
-    `contract` is the version of `garrison.contracts` that the part was written for.
+    `contract` is the version of `garrison.contracts` that the part was written for. `trial` are the options with which
+    `garrison plugins check` examines the part, where it needs any; in their texts {fresh} stands for a word that no other
+    check has, and {folder} for an empty folder.
     """
 
     target: str
     schemes: Sequence[str] = ()
     contract: int = CONTRACT_VERSION
     summary: str = ""
+    trial: Mapping[str, Any] = MappingProxyType({})
 
 
 class Specs:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from garrison.commands import plugins_new
 from garrison.commands.base import Group
 from garrison.commands.store import json_option
 from garrison.commands.words import say, show_json, table
@@ -18,6 +19,9 @@ from garrison.registry import NONE_INSTALLED, Plugin, Registry, is_secret, regis
 @click.group("plugins", cls=Group)
 def command() -> None:
     """What is installed, what it offers, and its state (without a verb: list)."""
+
+
+command.add_command(plugins_new.command)
 
 
 @command.command("list")

@@ -1,4 +1,4 @@
-"""The examinations: what a connector, serializer or compressor promises, as pytest classes to subclass with one fixture.
+"""The examinations: what a part of each kind promises, as pytest classes to subclass with one fixture.
 
 from garrison.testing.contracts import ConnectorContract
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from garrison.testing.contracts.serializer import SerializerContract as SerializerContract
 
 # A failed check is to show the values it compared, also in modules that pytest did not collect.
-for _name in ("bench", "compressor", "connector", "executor", "keys", "killer", "lease", "letters", "looking", "push", "release",
+for _name in ("bench", "capable", "compressor", "connector", "examination", "executor", "keys", "killer", "lease", "letters", "looking", "push", "release",
               "serializer", "settling", "turns", "waiting"):  # fmt: skip
     pytest.register_assert_rewrite(f"{__name__}.{_name}")
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 
 from garrison.contracts import Capabilities, Connector, Delivery, Role, Settlement, Taken, Terms
+from garrison.testing.contracts.examination import Examination
 
 T = TypeVar("T")
 Open = Callable[[Role], Connector]
@@ -170,27 +171,27 @@ def shared(check: T) -> T:
     return check
 
 
-class Bench:
+def durable(check: T) -> T:
+    """Marks a check that is asked only of a connector whose `capabilities.durable` is true."""
+    check.__dict__["_asks_for"] = "durable"
+    return check
+
+
+def bounded(check: T) -> T:
+    """Marks a check that is asked only of a connector that names a `capabilities.max_payload`."""
+    check.__dict__["_asks_for"] = "max_payload"
+    return check
+
+
+class Bench(Examination):
     """Base of the themes. A subclass of the whole contract declares `capabilities` and gives the fixture `connect`."""
 
     capabilities: ClassVar[Capabilities] = Capabilities()
 
-    def __init_subclass__(cls, **more: Any) -> None:
-        """Leave out what the capabilities do not promise; refuse a subclass that quietly replaces a check."""
-        super().__init_subclass__(**more)
-        if "capabilities" not in vars(cls):
-            return
-        for name in dir(cls):
-            check = getattr(cls, name)
-            if not name.startswith("test_") or check is None:
-                continue
-            if name in vars(cls) and any(name in vars(base) for base in cls.__mro__[1:]):
-                raise TypeError(
-                    f"{cls.__name__}.{name} replaces a check of the contract; give it a name of its own"
-                )
-            asked = getattr(check, "_asks_for", None)
-            if asked is not None and not getattr(cls.capabilities, asked):
-                setattr(cls, name, None)
+    @classmethod
+    def _asks(cls, check: Callable[..., Any]) -> bool:
+        wanted = getattr(check, "_asks_for", None)
+        return wanted is None or bool(getattr(cls.capabilities, wanted))
 
     @pytest.fixture
     def connect(self) -> Open:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from garrison.testing.contracts.capable import CapableContract
 from garrison.testing.contracts.keys import KeysContract
 from garrison.testing.contracts.lease import LeaseContract
 from garrison.testing.contracts.letters import LettersContract
@@ -23,9 +24,10 @@ class ConnectorContract(
     LettersContract,
     LookingContract,
     KeysContract,
+    CapableContract,
 ):
     """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.
 
     The checks are sentences, their docstrings say the promise. What `capabilities` do not claim is not asked; a check
-    cannot be replaced. Periods are tenths of seconds; nothing is judged by less than seconds of slack.
+    cannot be replaced or dropped; `excused` names those that are known to fail, with the reason. Periods are tenths of seconds; nothing is judged by less than seconds of slack.
     """

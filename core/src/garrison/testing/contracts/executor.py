@@ -18,6 +18,7 @@ from typing import Any, get_args
 import pytest
 
 from garrison.contracts import AttemptLike, Executor, Place
+from garrison.testing.contracts.examination import Examination
 
 
 class Trial:
@@ -101,7 +102,7 @@ class Trials:
             self._changed.notify_all()
 
 
-class ExecutorContract:
+class ExecutorContract(Examination):
     """Subclass it, give the fixture `executor`, and every promise of `garrison.contracts.Executor` is examined."""
 
     @pytest.fixture
@@ -117,6 +118,7 @@ class ExecutorContract:
         return Trials(executor.slots, count, lambda number: time.sleep(seconds), asleep)
 
     def test_it_has_the_verbs_of_the_contract(self, executor: Executor) -> None:
+        """run, and what it says of itself: place, default_killer, is_async, slots."""
         assert isinstance(executor, Executor)
         assert executor.place in get_args(Place)
         assert isinstance(executor.default_killer, str)
@@ -124,26 +126,31 @@ class ExecutorContract:
         assert 1 <= executor.slots <= 1024
 
     def test_it_returns_when_there_is_nothing(self, executor: Executor) -> None:
+        """A source that has ended at once."""
         trials = self.trials(executor, 0)
         executor.run(trials)
         assert trials.ended
 
     def test_each_attempt_runs_once(self, executor: Executor) -> None:
+        """Of 500 taken ones none is left out and none runs twice."""
         trials = self.trials(executor, 500)
         executor.run(trials)
         assert trials.runs == Counter(range(1, 501))
 
     def test_one_thread_takes(self, executor: Executor) -> None:
+        """`take` is called by the driver alone."""
         trials = self.trials(executor, 50)
         executor.run(trials)
         assert len(trials.drivers) == 1
 
     def test_as_many_run_at_once_as_it_has_slots(self, executor: Executor) -> None:
+        """No more, and no fewer while there is work."""
         trials = self.trials(executor, executor.slots * 3, seconds=0.05)
         executor.run(trials)
         assert trials.most == executor.slots
 
     def test_a_slot_is_filled_again_while_another_is_busy(self, executor: Executor) -> None:
+        """No batch waits for its slowest."""
         if executor.slots < 2:
             pytest.skip("one slot")
         over, done = threading.Event(), []
@@ -167,6 +174,7 @@ class ExecutorContract:
         assert len(done) == 30
 
     def test_it_runs_attempts_where_it_says(self, executor: Executor) -> None:
+        """In the main thread or not, as `place` tells the killers."""
         trials = self.trials(executor, 20)
         executor.run(trials)
         main = threading.main_thread().ident
@@ -175,6 +183,7 @@ class ExecutorContract:
     def test_it_waits_for_what_still_runs_when_the_source_has_ended(
         self, executor: Executor
     ) -> None:
+        """None means the end of taking and not of what was taken."""
         trials = self.trials(executor, executor.slots, seconds=0.1)
         trials.early_end = True
         executor.run(trials)
@@ -182,6 +191,7 @@ class ExecutorContract:
         assert sum(trials.runs.values()) == executor.slots
 
     def test_what_take_raises_comes_out_of_run(self, executor: Executor) -> None:
+        """It ends the worker; swallowed, the worker would spin or hang."""
         trials = self.trials(executor, 3)
 
         def broken(block: bool = True) -> AttemptLike | None:
@@ -192,6 +202,7 @@ class ExecutorContract:
             executor.run(trials)
 
     def test_it_runs_again_after_it_has_ended(self, executor: Executor) -> None:
+        """Nothing of one run is left for the next."""
         for _ in range(3):
             trials = self.trials(executor, 20)
             executor.run(trials)

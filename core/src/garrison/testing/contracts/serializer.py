@@ -20,6 +20,7 @@ import pytest
 
 from garrison.contracts import Serializer
 from garrison.errors import DecodeError
+from garrison.testing.contracts.examination import Examination
 
 
 class _Color(IntEnum):
@@ -141,7 +142,7 @@ def _nested(levels: int) -> Any:
     return value
 
 
-class SerializerContract:
+class SerializerContract(Examination):
     """Subclass it, give the fixture `serializer`, and every promise of `garrison.contracts.Serializer` is examined."""
 
     @pytest.fixture
@@ -149,6 +150,7 @@ class SerializerContract:
         raise NotImplementedError("give the fixture `serializer`: the one to examine")
 
     def test_it_has_the_verbs_of_the_contract(self, serializer: Serializer) -> None:
+        """dumps, loads, and whether `loads` can run code."""
         assert isinstance(serializer, Serializer)
         assert isinstance(serializer.executes, bool)
 
@@ -156,6 +158,7 @@ class SerializerContract:
     def test_plain_data_come_back_equal_and_of_the_same_type(
         self, serializer: Serializer, what: str
     ) -> None:
+        """Every type of the table, at its edges."""
         value = PLAIN[what] if what != "one hundred levels" else _nested(100)
         data = serializer.dumps(value)
         assert type(data) is bytes
@@ -163,15 +166,18 @@ class SerializerContract:
         assert same(back, value), f"{what}: {back!r} came back for {value!r}"[:500]
 
     def test_nan_comes_back_as_nan(self, serializer: Serializer) -> None:
+        """As float and as Decimal."""
         back = serializer.loads(serializer.dumps([float("nan"), Decimal("NaN")]))
         assert same(back, [float("nan"), Decimal("NaN")])
 
     def test_dicts_keep_their_order(self, serializer: Serializer) -> None:
+        """In which they were written."""
         for value in ({"z": 1, "a": 2, "m": 3}, {9: 1, "a": 2, 3: 3}):
             assert list(serializer.loads(serializer.dumps(value))) == list(value)
 
     @pytest.mark.parametrize("what", REFUSED)
     def test_nothing_changes_in_silence(self, serializer: Serializer, what: str) -> None:
+        """What is not of the table is refused by `dumps`, or comes back as it was."""
         value = REFUSED[what]
         try:
             data = serializer.dumps(value)
@@ -181,12 +187,14 @@ class SerializerContract:
             assert same(serializer.loads(data), value), f"{what} was accepted and came back changed"
 
     def test_after_a_refusal_it_goes_on_as_before(self, serializer: Serializer) -> None:
+        """No state of a failure is left in it."""
         for _ in range(3):
             with pytest.raises((TypeError, ValueError, OverflowError)):
                 serializer.dumps({"ok": list(range(100)), "bad": (_ for _ in ())})
             assert serializer.loads(serializer.dumps({"ok": [1]})) == {"ok": [1]}
 
     def test_what_is_nested_too_deeply_is_refused_in_words(self, serializer: Serializer) -> None:
+        """When it is pushed, where somebody can read the words; never a RecursionError."""
         for kind in (lambda x: [x], lambda x: (x,), lambda x: {"k": x}):
             value: Any = None
             for _ in range(5_000):
@@ -195,6 +203,7 @@ class SerializerContract:
                 serializer.dumps(value)
 
     def test_what_it_takes_at_any_depth_it_can_read(self, serializer: Serializer) -> None:
+        """A limit of depth is the same for both directions."""
         for kind in (lambda x: [x], lambda x: (x,), lambda x: {"k": x}):
             value: Any = []
             for levels in range(1030):
@@ -210,6 +219,7 @@ class SerializerContract:
     def test_a_value_that_contains_itself_ends_in_an_error_or_comes_back(
         self, serializer: Serializer
     ) -> None:
+        """Never in a loop."""
         value: list[Any] = [1]
         value.append(value)
         try:
@@ -222,6 +232,7 @@ class SerializerContract:
     def test_malformed_data_are_a_decode_error_or_plain_data(
         self, serializer: Serializer, data: bytes
     ) -> None:
+        """Whatever lies in the store, no other exception leaves `loads`."""
         try:
             serializer.loads(data)
         except DecodeError as error:
@@ -230,6 +241,7 @@ class SerializerContract:
     def test_every_cut_and_every_flipped_bit_ends_in_data_or_a_decode_error(
         self, serializer: Serializer
     ) -> None:
+        """Every single one."""
         data = serializer.dumps(
             {
                 "a": [1, (2,), {3}, b"4", Decimal("5")],
@@ -249,10 +261,12 @@ class SerializerContract:
                 pass
 
     def test_bytes_after_the_end_are_a_decode_error(self, serializer: Serializer) -> None:
+        """What follows the end was not written by this serializer."""
         with pytest.raises(DecodeError):
             serializer.loads(serializer.dumps([1]) + b"\x01")
 
     def test_many_threads_may_use_it_at_once(self, serializer: Serializer) -> None:
+        """One object serves all threads of a worker."""
         wrong: list[Any] = []
 
         def use(number: int) -> None:
