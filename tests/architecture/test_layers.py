@@ -15,7 +15,7 @@ CORE = ROOT / "core/src/garrison"
 ROOMS = [
     ["exits", "errors", "task", "outcome"],
     ["contracts", "config", "hooks"],
-    ["log", "registry", "codec", "policy", "verdict", "descendants"],
+    ["log", "installed", "registry", "codec", "policy", "verdict", "descendants"],
     ["broker"],
     ["page", "taking", "runtime", "controls", "ending", "attempt", "holding", "source", "keeper"],
     ["assemble"],

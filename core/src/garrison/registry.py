@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from garrison import installed
 from garrison.config import DISTRIBUTIONS, Use
 from garrison.contracts import CONTRACT_VERSION, Secret
 from garrison.errors import ConfigError, PluginError, nearest
@@ -264,11 +265,8 @@ def _attribute(target: str) -> Any:
 
 
 def _entry_points() -> Iterator[tuple[str, str, str, Any]]:
-    from importlib.metadata import entry_points
-
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        dist = point.dist
-        yield point.name, dist.name if dist else "", dist.version if dist else "", point.load
+    for point in sorted(installed.points(GROUP)):
+        yield point.name, point.distribution, point.version, point.load
 
 
 def _listed(variable: str) -> list[str]:
