@@ -344,3 +344,40 @@ def test_the_typed_helper_gives_the_use_of_the_connector() -> None:
     assert use.name == "redis"
     assert use.options == {"url": "redis://h:1/2", "timeout": 3}
     assert RedisConnector(**use.options).describe() == "redis://h:1/2"
+
+
+def test_of_a_crowd_that_waits_for_one_task_the_first_is_on_time_and_the_last_40_ms_later(
+    server: RedisServer,
+) -> None:
+    store = opened(server.url)
+    crowd = [f"w{n:02}" for n in range(20)]
+    for consumer in crowd:
+        store.join("q", consumer, Terms())
+    for consumer in crowd:
+        store.exchange("q", consumer, 1, 1, [], 1, MIB)
+    store.push("q", [b"1"], priority=1, delay=3.0, token="t")
+    earliest, latest = [], []
+    for consumer in crowd:
+        before = time.monotonic()
+        due = store.exchange("q", consumer, 2, 1, [], 1, MIB).next_due
+        assert due is not None
+        earliest.append(before + due)
+        latest.append(time.monotonic() + due)
+    assert latest[-1] - earliest[0] > 0.038, "the others let the first begin"
+    assert max(earliest) - latest[0] < 0.042
+    held = [c for c in crowd if store.exchange("q", c, 3, 1, [], 1, MIB).deliveries]
+    assert held == [], "nobody has it before it is due"
+
+
+def test_who_looks_in_vain_again_and_again_is_still_woken_by_one_push(server: RedisServer) -> None:
+    store = opened(server.url)
+    for consumer in ("a", "b"):
+        store.join("q", consumer, Terms())
+    for turn in range(1, 5):
+        for consumer in ("a", "b"):
+            assert not store.exchange("q", consumer, turn, 1, [], 1, MIB).deliveries
+    store.push("q", [b"1", b"2"], priority=1, token="t")
+    for consumer in ("a", "b"):
+        assert list(store.wait([("q", consumer)], 5.0)) == ["q"], "a mark for each who waits"
+        assert len(store.exchange("q", consumer, 5, 1, [], 1, MIB).deliveries) == 1
+    assert server.ask("EXISTS", "garrison:{q}:wake", "garrison:{q}:waiting") == 0

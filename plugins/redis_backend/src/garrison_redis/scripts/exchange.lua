@@ -21,6 +21,16 @@ if odd == 1 then
   more = redis.call('HMGET', key, 'fenced', 'waiting', 'out', 'lost', 'done', 'lease')
   if more[1] then return 0 end
 end
+-- Milliseconds until a delayed task is due or another consumer is overdue; -1: nothing is to come.
+local function upcoming()
+  local first = tonumber(redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2])
+  local others = redis.call('ZRANGE', stem .. ':consumers', 0, 1, 'WITHSCORES')
+  local deadline = tonumber(others[others[1] == consumer and 4 or 2])
+  if first and deadline then first = math.min(first, deadline) end
+  first = first or deadline
+  return first and math.max(first - now, 0) or -1
+end
+
 if turn == last then
   local lost, receipts, elements = more and more[4] and cmsgpack.unpack(more[4]) or {}, {}, {}
   if granted > 0 then
@@ -32,17 +42,21 @@ if turn == last then
       end
     end
   end
-  return {tools().upcoming(consumer), version, lost, elements, now, receipts}
+  return {(upcoming()), version, lost, elements, now, receipts}
 end
 local flag = tonumber(ARGV[6])
 if turn < last or turn > last + 1 and flag < 2 then return 0 end
 
-local kept
+local kept, waiting
 if more then
-  local t = tools()
-  if more[2] then t.awake(consumer) end
-  if more[3] then t.back_in(t.holder(consumer), now + tonumber(more[6])) end
-  redis.call('HDEL', key, 'waiting', 'lost')
+  -- Who was taken off the list of deadlines was taken off that of those who wait, too.
+  waiting = more[2] and not more[3]
+  if more[3] then
+    local t = tools()
+    t.back_in(t.holder(consumer), now + tonumber(more[6]))
+    redis.call('HDEL', key, 'waiting')
+  end
+  if more[4] then redis.call('HDEL', key, 'lost') end
   kept = more[5]
 end
 local gap = now - stamp
@@ -137,7 +151,7 @@ if now >= next_look then
   end
   t.promote()
   local own = tonumber(redis.call('ZSCORE', stem .. ':consumers', consumer)) or now
-  local wait = t.upcoming(consumer)
+  local wait = upcoming()
   next_look = math.min(own, now + (wait < 0 and 3600000 or wait))
   t.put('next', t.digits(next_look))
 end
@@ -197,7 +211,12 @@ if #lost > 0 then
   tools()
   redis.call('HSET', key, 'lost', cmsgpack.pack(lost))
 end
-if got and #got > 0 then
+-- It waits no more, whatever else happens; the marks are then for others.
+if waiting and (got or limit == 0) then
+  tools().awake(consumer)
+  redis.call('HDEL', key, 'waiting')
+end
+if got then
   if left > 0 then
     local t = tools()
     t.spill(t.holder(consumer))
@@ -220,19 +239,22 @@ if got and #got > 0 then
   if made then made.rouse() end
 else
   got = {}
-  local t = tools()
-  t.rouse()
+  -- A removal is the first write, or a full server would refuse it (see tools); most who look in vain change nothing else.
+  if made then made.rouse() else redis.call('HDEL', stem, '-') end
   if limit > 0 then
-    redis.call('ZADD', stem .. ':waiting', 0, consumer)
-    redis.call('HSET', key, 'waiting', 1)
     mark = 1
-  elseif more and more[2] then
+    if not waiting then
+      redis.call('ZADD', stem .. ':waiting', 0, consumer)
+      redis.call('HSET', key, 'waiting', 1)
+    end
+  elseif waiting then
     -- It may have been woken for a task that it does not want now: somebody else shall have it.
+    local t = tools()
     t.wake(t.length())
   end
   head = struct.pack('>I7I7I4I7B', turn, base, left, 0, mark)
   if gone then redis.call('RPUSH', batch, head) else redis.call('LSET', batch, 0, head) end
-  next_due = t.upcoming(consumer)
+  next_due = upcoming()
   if next_due > 0 and limit > 0 then
     -- Of a crowd that sleeps until the same task is due, the first by name is on time, and the others look 5 ms after
     -- each other, at most 40 ms late: all at once, they would keep each other from running it.

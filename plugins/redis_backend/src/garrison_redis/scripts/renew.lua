@@ -4,19 +4,23 @@
 -- returns  {those that are not known, those that are fenced}
 --#include now.lua
 --#include tools.lua
-local t, unknown, fenced = tools(), {}, {}
+local t, unknown, fenced, scores = tools(), {}, {}, {}
 t.stamp()
+local deadline = now + tonumber(ARGV[1])
 for i = 2, #ARGV do
-  local holder, deadline = t.holder(ARGV[i]), now + tonumber(ARGV[1])
-  local known = redis.call('HMGET', holder.key, 'fenced', 'out')
-  if known[1] then
+  local known = redis.call('HMGET', stem .. ':consumer:' .. ARGV[i], 'lease', 'fenced', 'out')
+  if known[2] then
     fenced[#fenced + 1] = ARGV[i]
-  elseif not holder.known then
+  elseif not known[1] then
     unknown[#unknown + 1] = ARGV[i]
-  elseif known[2] then
-    t.back_in(holder, deadline)
+  elseif known[3] then
+    t.back_in(t.holder(ARGV[i]), deadline)
   else
-    redis.call('ZADD', stem .. ':consumers', 'GT', t.digits(deadline), ARGV[i])
+    scores[#scores + 1] = t.digits(deadline)
+    scores[#scores + 1] = ARGV[i]
   end
+end
+for from = 1, #scores, 1000 do
+  redis.call('ZADD', stem .. ':consumers', 'GT', unpack(scores, from, math.min(from + 999, #scores)))
 end
 return {unknown, fenced}

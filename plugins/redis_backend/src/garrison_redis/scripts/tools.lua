@@ -122,16 +122,6 @@ local function tools()
     end
   end
 
-  -- Milliseconds until a delayed task is due or a consumer other than this one is overdue; -1: nothing is to come.
-  function t.upcoming(consumer)
-    local first = tonumber(redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2])
-    local others = redis.call('ZRANGE', stem .. ':consumers', 0, 1, 'WITHSCORES')
-    local deadline = tonumber(others[others[1] == consumer and 4 or 2])
-    if first and deadline then first = math.min(first, deadline) end
-    first = first or deadline
-    return first and math.max(first - now, 0) or -1
-  end
-
   -- What is due joins the tail of its priority, in due order; at most a thousand per call.
   function t.promote()
     local numbers = redis.call('ZRANGEBYSCORE', stem .. ':delayed', '-inf', now, 'LIMIT', 0, 1000)
