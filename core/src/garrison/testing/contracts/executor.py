@@ -20,6 +20,9 @@ import pytest
 from garrison.contracts import AttemptLike, Executor, Place
 from garrison.testing.contracts.examination import Examination
 
+PATIENCE = 30.0
+"""Seconds without any change after which a check no longer believes that something will happen."""
+
 
 class Trial:
     """An attempt whose work is a function; it notes where it ran."""
@@ -77,12 +80,14 @@ class Trials:
             while self._given < self.count and not self._free:
                 if not block:
                     return None
-                self._changed.wait()
+                assert self._changed.wait(PATIENCE), (
+                    "no slot came free: an attempt was taken and never ended"
+                )
             if self._given < self.count:
                 self._given += 1
                 return Trial(self, self._free.pop(), self._given)
             while self.running and not self.early_end:
-                self._changed.wait()
+                assert self._changed.wait(PATIENCE), "an attempt was started and never ended"
             self.ended = True
             return None
 

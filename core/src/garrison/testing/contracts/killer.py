@@ -26,6 +26,9 @@ from garrison.testing.contracts.examination import Examination
 
 LATE = 1_000_000_000
 
+HANDLERS = 0.00015
+"""Seconds after the end of a task in which its handlers would run: longer than the latest strike is late."""
+
 
 class Watched:
     """A worker as its supervisor sees it, where nothing happens but that strikes are noted."""
@@ -124,8 +127,9 @@ class Bed:
                     self.page.words[self.at] = word | page.ENDED
                     tally[1] += 1
                     outcomes += 1
-                for _ in range(50):  # the handlers: nothing may land here
-                    pass
+                end = time.perf_counter() + HANDLERS
+                while time.perf_counter() < end:
+                    pass  # the handlers: nothing may land here
             except BaseException as error:
                 wrong.append(f"{number}: {type(error).__name__} outside the guarded region")
             if outcomes != 1:
@@ -136,18 +140,28 @@ class Bed:
                 one(number)
             going.set()
 
-        hunter.start()
-        if self.place == "main":
-            all_of_them()
-        else:
+        def run() -> None:
+            if self.place == "main":
+                all_of_them()
+                return
             worker = threading.Thread(target=all_of_them)
             worker.start()
             while not going.wait(0.001):
                 pass  # the main thread sees the signals
             worker.join()
-        with ready:
-            orders.append((0, 0.0))
-            ready.notify()
+
+        def end() -> None:
+            with ready:
+                orders.append((0, 0.0))
+                ready.notify()
+            hunter.join()
+
+        hunter.start()
+        for step in (run, end):
+            try:
+                step()
+            except TaskTimeout:
+                wrong.append("a strike landed between two tasks, or after the last")
         hunter.join()
         return tally[0], tally[1], wrong
 
@@ -172,8 +186,7 @@ class Bed:
                     self.page.words[self.at] = word | page.ENDED
                     tally[1] += 1
                     outcomes += 1
-                for _ in range(2):
-                    await asyncio.sleep(0)
+                await asyncio.sleep(HANDLERS)
             except BaseException as error:
                 wrong.append(f"{number}: {type(error).__name__} outside the guarded region")
             if outcomes != 1:

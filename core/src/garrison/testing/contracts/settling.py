@@ -21,6 +21,7 @@ class SettlingContract(Bench):
         worker.take(6)
         assert not worker.exchange(Done(2, 4), limit=0).lost
         assert [seen.payload for seen in connector.peek("q", "leased")] == [b"0", b"4", b"5"]
+        assert connector.counts("q").ready == 0, "what is done came back"
 
     def test_done_out_of_order(self, open: Open) -> None:
         """As slots finish: each receipt on its own, in any order, over several exchanges."""
