@@ -127,15 +127,16 @@ class Nursery:
         item.spec, group = message["configured"], item.group
         assert item.spec is not None
         self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
+        parts = item.spec["parts"]
         for kind in ("serializer", "compressor", "executor"):
-            self._share(f"{kind}s", item.spec["parts"][kind])
+            if parts[kind] != "none":
+                self._share(f"{kind}s", parts[kind])
         self._share("connectors", item.spec["connector"]["name"])
         if group.killer is None:
             killer = item.spec["killer"]
             group.killer = registry().build("killers", Use(killer["name"], **killer["options"]))
         if group.label not in self._announced:
             self._announced.add(group.label)
-            parts = item.spec["parts"]
             log.event(
                 logging.INFO, "supervisor.started", garrison=__version__, pid=os.getpid(), target=group.label,
                 queue=item.spec["queue"], workers=group.size, **parts, plugins=message["plugins"],

@@ -116,6 +116,7 @@ class Supervisor:
         self.loop.add(self.watcher_poke, lambda: _drain(self.watcher_poke))
         self.nursery.share_defaults()
         try:
+            self.nursery.fill(time.monotonic())  # the keeper has time until they are configured
             self.keeping.start()
             if registry().hooks("garrison_supervisor_event"):
                 log.logger.addHandler(log.Retold(self.keeping.tell))
