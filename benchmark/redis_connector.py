@@ -1,6 +1,6 @@
 """The Redis connector beside a bare loop: CPU µs per task, client and server, and their ratio.
 
-    python benchmark/redis_connector.py [--tasks 20000] [--rounds 3] [--program PATH]
+    python benchmark/redis_connector.py [--tasks 20000] [--rounds 3]
 
 The bare loop does everything but the framework: decode, task object, note and deadline into shared memory, call, finished
 mark; one script checks the fence, settles all, looks for due tasks and leases the next. The connector's loop differs in

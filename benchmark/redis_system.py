@@ -204,7 +204,7 @@ class Tree:
             if time.monotonic() > end or self.process.poll() is not None:
                 log = Path(self._folder.name, "log").read_text()[-2000:]
                 raise RuntimeError(f"waited {seconds} s for: {what}\n{log}")
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
