@@ -47,14 +47,15 @@ class Faulty:
     capabilities: ClassVar[Capabilities] = Capabilities()
 
     def __init__(self, wrapped: Connector | Use | str, orders: str | None = None) -> None:
+        inner: Any = wrapped
         if isinstance(wrapped, (str, Use)):
-            wrapped = registry().build("connectors", as_use(wrapped))
-        self._inner: Connector = wrapped
+            inner = registry().build("connectors", as_use(wrapped))
+        self._inner: Connector = inner
         self._folder = orders
         self._orders: list[tuple[str, str]] = []
         self.obeyed: list[tuple[str, str]] = []
         """(verb, how) of every order that this object has obeyed."""
-        vars(self)["capabilities"] = wrapped.capabilities
+        vars(self)["capabilities"] = inner.capabilities
 
     def order(self, verb: str, how: str, times: int = 1) -> None:
         """What is to happen to the next calls of a verb in this process; orders for one verb are obeyed in turn."""
