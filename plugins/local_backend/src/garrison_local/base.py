@@ -59,6 +59,8 @@ class Base:
         self.busy_timeout, self.push_durability = busy_timeout, push_durability
         self._role: Role | None = None
         self._database: Database | None = None
+        self._unwritten: dict[tuple[str, str], int] = {}
+        """(queue, consumer) -> turns of it that were answered without being written down."""
         self._fresh()
 
     @classmethod

@@ -21,7 +21,7 @@ from garrison.contracts import (
 )
 from garrison.errors import Fenced
 from garrison_local import lanes, spans
-from garrison_local.base import Base, queue_topic
+from garrison_local.base import Base, number_of, queue_topic
 from garrison_local.database import boot
 from garrison_local.lanes import PLACES
 from garrison_local.schema import ENDED, LIVING, PLACE_BITS, TAKEN, TOMBSTONE
@@ -38,6 +38,14 @@ SELECT c.no, c.state, c.turn, c.base, c.held, c.lost, c.settled, c.lease, q.stam
     (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
     (SELECT min(due) FROM delayed WHERE queue = q.no)
 FROM consumers c JOIN queues q ON q.no = c.queue WHERE c.queue = ? AND c.name = ?"""
+
+IDLE = f"""
+SELECT c.turn, c.lease, q.stamp, q.board,
+    (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
+    (SELECT min(due) FROM delayed WHERE queue = q.no)
+FROM consumers c JOIN queues q ON q.no = c.queue JOIN waiters w ON w.topic = ? AND w.pipe = ?
+WHERE c.queue = ? AND c.name = ? AND c.state = {LIVING} AND c.held = '' AND c.lost = '' AND q.paused = 0"""
+"""A consumer that holds nothing, was told of nothing lost, and is registered for calls of its queue."""
 
 FROM_HEAD = """
 SELECT id - ?, payload, count, note, coalesce(? - parked, 0.0) FROM tasks WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"""
@@ -120,11 +128,15 @@ class Leases(Base):
         max_bytes: int,
         holds_nothing: bool = False,
     ) -> Taken:
+        if not settlements and limit > 0 and queue in self._waiting:
+            still = self._still_nothing(queue, consumer, turn)
+            if still is not None:
+                return still
         taken = self._write(
             self._exchange,
             queue,
             consumer,
-            turn,
+            turn - self._unwritten.get((queue, consumer), 0),
             base,
             settlements,
             limit,
@@ -136,6 +148,40 @@ class Leases(Base):
         elif limit > 0:
             self._waiting[queue] = None if taken.next_due is None else boot() + taken.next_due
         return taken
+
+    def _still_nothing(self, queue: str, consumer: str, turn: int) -> Taken | None:
+        """The answer of an exchange that would find what the last one found, by a look alone; None if it may find more.
+
+        A waiting worker asks again every few seconds, in case a call was lost; to write that down each time would cost
+        an idle machine more than all else. Turns that were answered so are counted in `_unwritten`: the file does not
+        know of them, and a repeat of one is answered as a repeat of the last one in it, which was as empty.
+        """
+        pipe, known = self._pipe, self._unwritten.get((queue, consumer), 0)
+        if pipe is None:
+            return None
+
+        def look(db: sqlite3.Connection) -> Taken | None:
+            number = number_of(db, queue)
+            row = db.execute(IDLE, (queue_topic(queue), pipe.name, number, consumer)).fetchone()
+            if row is None:
+                return None
+            last, lease, stamp, board, deadline, due = row
+            now, wall = boot(), time.time()
+            if (
+                turn - known != last + 1
+                or now - stamp > lease / 3
+                or (deadline is not None and deadline < now)
+                or (due is not None and due <= wall)
+                or _something_ready(db, number or 0)
+            ):
+                return None
+            return Taken([], [], _until(deadline, now, due, wall), board)
+
+        found = self._read(look, None)
+        if found is not None:
+            self._unwritten[queue, consumer] = known + 1
+            self._waiting[queue] = None if found.next_due is None else boot() + found.next_due
+        return found
 
     def _exchange(
         self,
