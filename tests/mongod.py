@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -49,11 +50,9 @@ def free_port() -> int:
 class Mongod:
     """One mongod process in a folder of its own."""
 
-    def __init__(
-        self, folder: Path, replica_set: str | None = None, test_commands: bool = True
-    ) -> None:
+    def __init__(self, folder: Path, replica_set: str | None = None, *options: str) -> None:
         self.port = free_port()
-        self._folder, self._set, self._test_commands = folder, replica_set, test_commands
+        self._folder, self._set, self._options = folder, replica_set, options
         folder.mkdir(parents=True, exist_ok=True)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -76,8 +75,7 @@ class Mongod:
                    "--setParameter", "diagnosticDataCollectionEnabled=false"]  # fmt: skip
         if self._set is not None:
             command += ["--replSet", self._set, "--oplogSize", "100"]
-        if self._test_commands:
-            command += ["--setParameter", "enableTestCommands=1"]
+        command += self._options
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -107,6 +105,12 @@ class Mongod:
             except subprocess.TimeoutExpired:
                 self.kill()
             self.process = None
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -175,13 +179,13 @@ def address() -> Iterator[str]:
 
 
 @contextmanager
-def cluster(members: int = 1, replica_set: str | None = None) -> Iterator[Cluster]:
+def cluster(members: int = 1, replica_set: str | None = None, *options: str) -> Iterator[Cluster]:
     """`members` mongods; with `replica_set` they form a set of that name, and a primary is there."""
     folder = Path(tempfile.mkdtemp(prefix="garrison-mongod-"))
     started: list[Mongod] = []
     try:
         for number in range(members):
-            started.append(Mongod(folder / str(number), replica_set).start())
+            started.append(Mongod(folder / str(number), replica_set, *options).start())
         made = Cluster(started, replica_set)
         if replica_set is not None:
             config = {

@@ -452,19 +452,6 @@ def test_many_consumers_at_once_run_each_task_once(one: mongod.Cluster, name: st
     first.close()
 
 
-def test_acknowledged_pushes_survive_a_kill_of_mongod(one: mongod.Cluster, name: str) -> None:
-    made = MongoConnector(one.at(name), timeout=20)
-    made.open("push")
-    for n in range(20):
-        push(made, b"%d" % n)
-    server = one.members[0]
-    server.kill()
-    server.start()
-    one.primary()
-    assert made.counts("q").ready == 20
-    made.close()
-
-
 def test_a_step_down_reaches_the_caller_as_nothing_worse_than_try_again(
     one: mongod.Cluster, name: str
 ) -> None:

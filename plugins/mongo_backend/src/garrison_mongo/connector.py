@@ -28,7 +28,7 @@ from garrison_mongo.base import MAX_PAYLOAD
 from garrison_mongo.errors import translated
 from garrison_mongo.node import Node
 from garrison_mongo.several import Together
-from garrison_mongo.wake import sleep
+from garrison_mongo.wake import PATIENCE, sleep
 
 T = TypeVar("T")
 
@@ -227,7 +227,10 @@ class MongoConnector:
             if ready or now >= end:
                 return ready
             due = [at for q in queues for node in self._nodes if (at := node.due(q)) is not None]
-            descriptors = [node.listener().event_fd for node in self._awake()]
+            listeners = [node.listener() for node in self._awake()]
+            descriptors = [listener.event_fd for listener in listeners]
+            # Not asleep when one of them should have been heard of.
+            due += [listener.heard + PATIENCE + 0.01 for listener in listeners]
             if sleep(descriptors, min([end, *due]) - now, wake_fd):
                 return [q for q in queues if any(node.woken(q) for node in self._awake())]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from bson import ObjectId
+
 from garrison.contracts import Again, Back, Dead, Delivery, Done, Park, Settlement
 from garrison_mongo.base import Moment, successor
 from garrison_mongo.layout import Document
@@ -42,6 +44,25 @@ class Row:
     def bytes(self) -> int:
         """About how much room its items take in the document."""
         return sum(weight(item) for item in self.held.values())
+
+
+class Facts:
+    """What a connector knows of a queue between two looks at it."""
+
+    def __init__(self) -> None:
+        self.board = 0
+        self.paused = False
+        self.priorities: tuple[int, ...] = ()
+        self.tended = 0.0
+        self.started = 0.0
+        self.marks: dict[int, int] = {}
+        self.next: float | None = None
+        """When something is due or somebody overdue, by this process's monotonic clock."""
+        self.contended = 0
+        self.excluded: list[ObjectId] = []
+
+    def learn(self, moment: Moment) -> None:
+        self.board, self.paused, self.priorities = moment.board, moment.paused, moment.priorities
 
 
 class Plan(NamedTuple):

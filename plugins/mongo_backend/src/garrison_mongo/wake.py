@@ -18,8 +18,11 @@ from pymongo.errors import PyMongoError
 
 from garrison_mongo.base import Base
 
-AWAIT_MS = 10_000
+AWAIT_MS = 1_500
 """How long the server holds one request of an idle listener."""
+
+PATIENCE = 3.0
+"""Seconds without any answer after which a listener's connection is taken for dead. The driver notices later."""
 
 
 class Listener(threading.Thread):
@@ -33,8 +36,15 @@ class Listener(threading.Thread):
         self.ready = threading.Event()
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()
+        self.heard = time.monotonic()
+        """When the server last said anything, if only that nothing happened."""
         self._rounds = 0
         self._counts: dict[str, int] = {}
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the server has been silent for so long that the connection must be dead."""
+        return time.monotonic() - self.heard > PATIENCE
 
     def count(self, topic: str) -> int:
         """Changes whenever somebody was woken for `topic`, or may have been."""
@@ -52,6 +62,7 @@ class Listener(threading.Thread):
                 # The client is closed under the cursor when its connector is closed.
                 if not self.ended:
                     raise
+            self.heard = time.monotonic()
             if not self.ended:
                 time.sleep(pause)
         with self._lock:
@@ -71,6 +82,7 @@ class Listener(threading.Thread):
             self._cursor = cursor
             while not self.ended and cursor.alive:
                 document = cursor.next() if behind else next(cursor, None)
+                self.heard = time.monotonic()
                 if behind:
                     behind = document is not None and document["_id"] != last["_id"]
                     if not behind:
@@ -90,7 +102,7 @@ class Listener(threading.Thread):
 
     def stop(self) -> None:
         """Have the thread end. `killCursors` does not end a read that the server holds (tried on 6.0: it answers when
-        its ten seconds are over), an insertion does; the hint is for nobody.
+        its time is over), an insertion does; the hint is for nobody.
         """
         self.ended = True
         try:
@@ -112,6 +124,11 @@ class Waits(Base):
     def listener(self) -> Listener:
         """The listener of this connector, started at first use; given a moment to stand."""
         found = self._listener
+        if found is not None and found.deaf:
+            # Its thread ends when the driver gives the connection up; meanwhile another listens.
+            found.ended = True
+            self._seen = dict.fromkeys(self._seen, -1)
+            found = None
         if found is None or not found.is_alive():
             self.client  # noqa: B018  (refuses a closed or inherited one)
             found = self._listener = Listener(self._wakes)

@@ -1,0 +1,165 @@
+"""The claim: read the first ready tasks, list them in the consumer's document, take them out of the waiting ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from garrison_mongo.base import MAX_PAYLOAD, Stale
+from garrison_mongo.layout import Document
+from garrison_mongo.ledger import LIVE, Facts, Plan, Row, weight
+from garrison_mongo.tending import Tends
+
+MOST_HELD = MAX_PAYLOAD + 512 * 1024
+"""Bytes that one consumer holds at most; a claim that would exceed it waits until something is settled."""
+
+FROM_START = 1.0
+"""Seconds after which a search begins at the head of the queue again instead of behind what it took last."""
+
+
+class Claims(Tends):
+    """Who holds which task."""
+
+    def _ready(self, queue: str, facts: Facts, limit: int, start: bool = False) -> list[Document]:
+        """The first ready tasks; none of a paused queue. The search begins behind what was taken last, because every search walks the index
+        entries of what was removed (measured: twice the cost after 5,000); now and then it begins at the head.
+        """
+        if facts.paused:
+            return []
+        now = time.monotonic()
+        if start or now - facts.started > FROM_START:
+            facts.marks.clear()
+            facts.excluded.clear()
+            facts.started = now
+        size = limit + len(facts.excluded)
+        found: list[Document] = []
+        levels: Sequence[int | None] = facts.priorities if facts.marks else (None,)
+        for level in levels:
+            query: Document = {"q": queue}
+            if level is None:
+                query["p"], query["s"] = {"$gte": -(2**31)}, {"$gte": 0}
+            else:
+                query["p"], query["s"] = level, {"$gte": facts.marks.get(level, 0)}
+            wanted = size - len(found)
+            if facts.contended and limit < 50:
+                wanted = min(wanted * 4, wanted + 16)
+            found += self.ask(
+                {"find": self._tasks.name, "filter": query, "sort": {"p": 1, "s": 1}, "hint": "ready",
+                 "limit": wanted, "batchSize": wanted, "singleBatch": True}
+            )["cursor"]["firstBatch"]  # fmt: skip
+            if len(found) >= size:
+                break
+        if facts.excluded:
+            out = set(facts.excluded)
+            found = [task for task in found if task["_id"] not in out]
+        if facts.contended and len(found) > limit:
+            # Others are claiming the same head: start a little behind it, each at a place of its own.
+            skip = int.from_bytes(ObjectId().binary[-1:], "big") % (len(found) - limit + 1)
+            facts.contended -= 1
+            found = found[skip:]
+        return found[:limit]
+
+    def _fitting(
+        self, row: Row, plan: Plan, tasks: list[Document], base: int, max_bytes: int
+    ) -> list[Document]:
+        """The tasks that fit, as items: their documents with a receipt, under the name `t`."""
+        gone = set(plan.gone)
+        room = MOST_HELD - sum(
+            weight(item) for receipt, item in row.held.items() if receipt not in gone
+        )
+        held = len(row.held) - len(gone)
+        items: list[Document] = []
+        size = 0
+        for number, task in enumerate(tasks, base):
+            size += len(task["b"])
+            room -= weight(task)
+            if (items and size > max_bytes) or (room < 0 and (items or held)):
+                break
+            task["t"], task["r"] = task.pop("_id"), number
+            del task["q"]
+            items.append(task)
+        return items
+
+    def _write(self, row: Row, turn: int, base: int, plan: Plan, claimed: list[Document]) -> None:
+        """The one write of an exchange: fence and turn in its filter; settlement and claim in its update. `Stale` if
+        somebody changed the consumer; `DuplicateKeyError` (nothing done) if another holds one of these tasks.
+        """
+        gone = set(plan.gone)
+        kept = {r: item for r, item in row.held.items() if r not in gone}
+        fields: Document = {
+            "turn": turn,
+            "base": base,
+            "lost": plan.lost,
+            "h": len(kept) + len(claimed),
+        }
+        update: Document = {"$set": fields, "$inc": {"v": 1}}
+        if gone or claimed:
+            if kept and claimed and not gone:
+                update["$push"] = {"held": {"$each": claimed}}
+            elif kept and gone and not claimed:
+                update["$pull"] = {"held": {"r": {"$in": plan.gone}}}
+            else:
+                fields["held"] = [{"t": row.id}, *kept.values(), *claimed]
+        if row.before is not None:
+            update["$unset"] = {"pre": 1}
+        self._guarded(row, update)
+        row.v += 1
+        row.turn, row.base, row.lost, row.before = turn, base, plan.lost, None
+        row.held = kept
+        row.held.update((item["r"], item) for item in claimed)
+
+    def _guarded(self, row: Row, update: Document) -> None:
+        """Change a living consumer's document if nobody else has changed it since it was read; else `Stale`."""
+        change = {"q": {"_id": row.id, "v": row.v, "st": LIVE}, "u": update}
+        if self.ask({"update": self._consumers.name, "updates": [change]})["n"] != 1:
+            raise Stale
+
+    def _remove(self, ids: list[ObjectId]) -> int:
+        gone = {"q": {"_id": ids[0] if len(ids) == 1 else {"$in": ids}}, "limit": 0}
+        return int(self.ask({"delete": self._tasks.name, "deletes": [gone]})["n"])
+
+    def _confirm(self, row: Row, claimed: list[Document]) -> list[Document]:
+        """Take what was claimed out of the waiting tasks. What is not there any more was claimed from an old reading,
+        after another consumer had claimed and finished it: it is struck from the document and not delivered.
+        """
+        if not claimed:
+            return []
+        ids = [item["t"] for item in claimed]
+        facts = self._facts[row.queue]
+        if len(ids) == 1:
+            there = set(ids) if self._remove(ids) else set()
+            deleted = True
+        else:
+            there, deleted = self._there(ids), False
+        if len(there) < len(ids):
+            claimed = self._strike_stale(row, claimed, there)
+        if not deleted and there:
+            self._remove(list(there))
+        for item in claimed:
+            facts.marks[item["p"]] = max(item["s"], facts.marks.get(item["p"], 0))
+        return claimed
+
+    def _strike_stale(
+        self, row: Row, claimed: list[Document], there: set[ObjectId]
+    ) -> list[Document]:
+        good = [item for item in claimed if item["t"] in there]
+        rest = [item for r, item in row.held.items() if r < row.base]
+        for number, item in enumerate(good, row.base):
+            item["r"] = number
+        held = [{"t": row.id}, *rest, *good]
+        update = {"$set": {"held": held, "h": len(held) - 1}, "$inc": {"v": 1}}
+        self._guarded(row, update)
+        row.v += 1
+        row.held = {item["r"]: item for item in (*rest, *good)}
+        return good
+
+    def _collided(self, facts: Facts, ids: list[ObjectId], limit: int) -> None:
+        """Another consumer holds some of these; leave out what it is about to remove, and look a little further."""
+        taken: set[Any] = set()
+        for document in self._consumers.find({"held.t": {"$in": ids}}, {"held.t": 1}):
+            taken |= {item["t"] for item in document["held"]}
+        facts.excluded = [*facts.excluded, *(id for id in ids if id in taken)][-2000:]
+        facts.contended = 8
