@@ -58,7 +58,7 @@ def test_a_consumer_that_finds_nothing_again_and_again_writes_nothing(
 def test_turns_go_on_behind_those_that_were_not_written(worker: LocalConnector, path: str) -> None:
     for turn in (1, 2, 3):
         ask(worker, turn)
-    assert ask(worker, 3) == Taken(next_due=None), "a repeat is answered as before"
+    assert not ask(worker, 3).deliveries, "a repeat is answered as before"
     push(path, b"one")
     assert ask(worker, 4).deliveries == [Delivery(1, b"one")]
     assert ask(worker, 4).deliveries == [Delivery(1, b"one")]

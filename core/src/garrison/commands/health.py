@@ -51,7 +51,8 @@ def _judge(path: str, ready: bool, what: str) -> tuple[bool, str]:
     try:
         with open(path) as file:
             beat: Any = _parsed(file.read())
-        pid, age, tick = beat["pid"], _now() - beat["boot"], beat["tick"]
+            touched = os.fstat(file.fileno()).st_mtime
+        pid, age, tick = beat["pid"], silence(beat["boot"], touched), beat["tick"]
         missing, stopping = beat["missing"], beat["stopping"]
         count = f"{beat['ready']} of {beat['wanted']} workers ready"
     except FileNotFoundError:
@@ -107,8 +108,13 @@ class _Scanning:
     memo: dict[str, str] = {}
 
 
-def _now() -> float:
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+def silence(written: float, touched: float) -> float:
+    """Seconds since the last sign of life: a file says when it was written, and its modification time when it was touched.
+
+    Both are of the boot clock; the time of a file that was copied is of the wall clock, and tells nothing.
+    """
+    now = time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return now - (max(written, touched) if touched <= now else written)
 
 
 # The same as `page.home` and `page.trees`, whose imports cost more time than a probe may take; a test compares them.

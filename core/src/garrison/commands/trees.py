@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from garrison import page
+from garrison.commands.health import silence
 from garrison.page import Page, SlotState
 from garrison.supervisor.heartbeat import BEAT, ROSTER
 
@@ -82,11 +83,19 @@ def _tree(folder: Path) -> Tree:
     known = {worker.get("pid"): worker for worker in roster.get("workers", ())}
     rows = [row for path in _pages(folder) if (row := _row(path, host, pid, known))]
     process = _process(pid)
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - beat["boot"] if "boot" in beat else None
     return Tree(
-        host, pid, roster.get("garrison"), roster.get("keeper"), process.up, process.memory, process.cpu, age,
+        host, pid, roster.get("garrison"), roster.get("keeper"), process.up, process.memory, process.cpu,
+        _silence(folder / BEAT, beat),
         bool(beat.get("stopping")), roster.get("targets", []), rows,
     )  # fmt: skip
+
+
+def _silence(path: Path, beat: dict[str, Any]) -> float | None:
+    """Seconds since the last sign of life; None where there is none."""
+    try:
+        return silence(beat["boot"], path.stat().st_mtime)
+    except (KeyError, OSError):
+        return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CLOSE_LOOK = 0.1
 """Seconds between two readings of memory while a worker is above its limit."""
 
+EARLY = 0.25
+"""Part of a tick by which its duties may be early or late: so they are done when the keeper's own tick wakes us anyway."""
+
 
 class Care:
     """The duties of a tick. `look` does what is due and returns when it wants to look again (monotonic time)."""
@@ -30,6 +33,8 @@ class Care:
         self._hearts = [heartbeat.Heartbeat(place, tree.tick) for place in places]
         self._throttle = log.Throttle()
         self._keeper = 0
+        self._folder = (0, 0)
+        """The tree's folder as it was at the last look: its number, and when a name in it changed."""
         self.kills = memory.Kills()
         self._tick_at = self._memory_at = self._scale_at = 0.0
         self.changed = True
@@ -41,7 +46,7 @@ class Care:
         if tree.max_memory and now >= self._memory_at:
             near = [self._weigh(item, tree.max_memory) for item in list(tree.children.values())]
             self._memory_at = now + (min(CLOSE_LOOK, tree.tick) if any(near) else tree.tick)
-        if now >= self._tick_at:
+        if now >= self._tick_at - EARLY * tree.tick:
             self._tick_at = now + tree.tick
             self._look_at_folder()
             self._live()
@@ -55,7 +60,7 @@ class Care:
                 heartbeat.write(tree.tree / heartbeat.ROSTER, self._roster())
             except OSError as error:
                 self._unwritten(tree.tree, error)
-        times = (self._tick_at, self._scale_at, self._memory_at)
+        times = (self._tick_at + EARLY * tree.tick, self._scale_at, self._memory_at)
         return min(at for at in times if at > now)
 
     def stopping(self, again: bool) -> None:
@@ -81,15 +86,18 @@ class Care:
     def _look_at_folder(self) -> None:
         """A worker whose page was removed goes on, but nobody sees it, and no new keeper finds it: it is replaced."""
         tree = self._tree
+        status: os.stat_result | None
         try:
+            status = os.stat(tree.tree)
+            if (status.st_ino, status.st_mtime_ns) == self._folder:
+                return  # nothing was made or removed there
             here = set(os.listdir(tree.tree))
         except OSError:
-            here = set()
-        lost = [
-            item
-            for item in tree.children.values()
-            if item.page.path.name not in here and item.ready and item.recycle is None
-        ]
+            status, here = None, set()
+        absent = [item for item in tree.children.values() if item.page.path.name not in here]
+        if status is not None and not absent:
+            self._folder = (status.st_ino, status.st_mtime_ns)
+        lost = [item for item in absent if item.ready and item.recycle is None]
         try:
             self.have_folder()
         except OSError as error:

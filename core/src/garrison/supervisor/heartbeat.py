@@ -32,10 +32,14 @@ def write(path: Path, record: dict[str, Any]) -> None:
 
 
 class Heartbeat:
-    """A file that `garrison health` reads: written at every tick (`tick` seconds), removed at the end."""
+    """A file that `garrison health` reads: touched at every tick (`tick` seconds), removed at the end.
+
+    It is written when what it says has changed; else its modification time alone is set, to the boot clock.
+    """
 
     def __init__(self, path: str, tick: float) -> None:
         self.path, self._tick = Path(os.path.abspath(path)), tick
+        self._said: dict[str, Any] = {}
         try:
             self.beat(0, 0, missing=(), stopping=False)
         except OSError as error:
@@ -48,14 +52,24 @@ class Heartbeat:
         """Say that the supervisor lives now, how many of its workers are ready, and which targets have none."""
         record = {
             "pid": os.getpid(),
-            "boot": time.clock_gettime(time.CLOCK_BOOTTIME),
             "tick": self._tick,
             "ready": ready,
             "wanted": wanted,
             "missing": list(missing),
             "stopping": stopping,
         }
-        write(self.path, record)
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if record != self._said or not self._touch(now):
+            write(self.path, {**record, "boot": now / 1e9})
+            self._said = record
+            self._touch(now)
+
+    def _touch(self, now: int) -> bool:
+        try:
+            os.utime(self.path, ns=(now, now))
+        except FileNotFoundError:
+            return False
+        return True
 
     def end(self) -> None:
         """The supervisor ends."""

@@ -17,7 +17,7 @@ from garrison.errors import ConfigError, GarrisonError
 from garrison.registry import registry
 from garrison.supervisor import process
 from garrison.supervisor import reload as reloading
-from garrison.supervisor.care import Care
+from garrison.supervisor.care import EARLY, Care
 from garrison.supervisor.deaths import Deaths
 from garrison.supervisor.keeping import Keeping
 from garrison.supervisor.loop import Loop
@@ -179,7 +179,7 @@ class Supervisor:
     def _watch(self) -> float:
         """Let each killer look at its workers; returns the monotonic time of the earliest deadline."""
         now, earliest = page.now(), 0
-        ticking = now + int(self.tick * 1e9)
+        ticking = now + int((1 + EARLY) * self.tick * 1e9)
         for item in self.children.values():
             killer = item.group.killer
             if killer is None or item.view.struck or item.spec is None:
