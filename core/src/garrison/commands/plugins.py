@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from garrison.commands import plugins_new
+from garrison.commands import plugins_check, plugins_new
 from garrison.commands.base import Group
 from garrison.commands.store import json_option
 from garrison.commands.words import say, show_json, table
@@ -21,6 +21,7 @@ def command() -> None:
     """What is installed, what it offers, and its state (without a verb: list)."""
 
 
+command.add_command(plugins_check.command)
 command.add_command(plugins_new.command)
 
 

@@ -14,10 +14,12 @@ def garrison_connectors() -> Mapping[str, Offer]:
             "garrison_local.local:LocalConnector",
             schemes=("sqlite",),
             summary="an SQLite file, shared by the processes of one machine",
+            trial={"path": "{folder}/store/queue.db"},
         ),
         "memory": Offer(
             "garrison_local.memory:MemoryConnector",
             schemes=("memory",),
             summary="the memory of one process, for tests",
+            trial={"name": "{fresh}"},
         ),
     }

@@ -13,5 +13,9 @@ def garrison_serializers() -> Mapping[str, Offer]:
     return {
         "msgpack": Offer(f"{home}.msgpack:MsgpackSerializer", summary="small and fast; plain data"),
         "json": Offer(f"{home}.json:JsonSerializer", summary="readable; plain data"),
-        "pickle": Offer(f"{home}.pickle:PickleSerializer", summary="any object; signed, by name"),
+        "pickle": Offer(
+            f"{home}.pickle:PickleSerializer",
+            summary="any object; signed, by name",
+            trial={"key": "no secret, for checks only"},
+        ),
     }
