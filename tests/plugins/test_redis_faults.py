@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -103,6 +104,38 @@ def test_a_strike_between_a_command_and_its_reply_closes_the_connection(
     with pytest.raises(TaskTimeout):
         wire.ask(ping) if verb == "ask" else wire.ask_all([ping, ping])
     assert not wire.open, "the reply may still come, and would be taken for the next one's"
+
+
+@pytest.mark.fault(12)
+def test_a_strike_while_a_command_is_packed_is_raised_and_ends_no_process() -> None:
+    """hiredis runs the handlers of signals when it is given a number, and died of what they raise."""
+    script = """
+import signal
+from garrison_redis.wire import pack
+
+class Struck(BaseException):
+    pass
+
+def strike(*_):
+    raise Struck
+
+signal.signal(signal.SIGALRM, strike)
+times = 0
+while times < 1000:
+    signal.setitimer(signal.ITIMER_REAL, 0.00002 + times % 100 * 0.000001)
+    try:
+        while True:
+            pack(("EVALSHA", 1, 2.5, *range(200)))
+    except Struck:
+        times += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+print(times)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "1000\n"), done.stderr
 
 
 @pytest.mark.fault(44)

@@ -43,8 +43,17 @@ class _Parser(DefaultParser):  # type: ignore[misc,valid-type]
 
 
 if hiredis is not None and hasattr(hiredis, "pack_command"):
-    pack: Any = hiredis.pack_command
-    """The bytes of a command, from a tuple of its parts."""
+    _packed: Any = hiredis.pack_command
+
+    def pack(parts: Sequence[Part]) -> bytes:
+        """The bytes of a command.
+
+        hiredis gets no numbers: it asks for their repr, in which a signal's handler may raise (a time limit that strikes
+        in a push), does not look whether it did, and the process dies of SIGSEGV (hiredis 3.5).
+        """
+        plain = [p if type(p) is bytes or type(p) is str else str(p) for p in parts]
+        packed: bytes = _packed(tuple(plain))
+        return packed
 else:
     _packer: Any = Connection()  # type: ignore[no-untyped-call]  # it need not be connected to pack
 
@@ -57,7 +66,8 @@ def connection_options(address: Address, timeout: float, connect_timeout: float)
     options: dict[str, Any] = {
         "username": address.username,
         "password": address.password,
-        "db": address.db,
+        # Without a number in SELECT: see `pack`.
+        "db": str(address.db) if address.db else 0,
         "socket_timeout": timeout,
         "socket_connect_timeout": connect_timeout,
         "protocol": 2,
