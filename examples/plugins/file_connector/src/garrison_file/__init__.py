@@ -1,0 +1,1 @@
+"""A connector on one file: `connector="file:///var/lib/shop/tasks"`."""
