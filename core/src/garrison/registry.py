@@ -174,6 +174,11 @@ class Registry:
             return text + hint
         if distribution:
             return f"{text} It is in {distribution}: pip install {distribution}"
+        unread = [f"{one.name} ({one.state})" for one in self.plugins if one.state != "ok" and not one.offers]  # fmt: skip
+        if unread:
+            return (
+                f"{text} What these offer is not known: {', '.join(unread)}; see garrison plugins"
+            )
         if not have:
             return f"{text} The everyday plugins come with: pip install garrison"
         return text
