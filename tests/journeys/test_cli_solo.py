@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from garrison_local.local import LocalConnector
 
 
 def children(pid: int) -> list[int]:
@@ -17,6 +20,14 @@ def children(pid: int) -> list[int]:
 
 def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
+
+
+def waiting(cli) -> list[int]:
+    """How often a run of each waiting task ended its worker."""
+    store = LocalConnector(path=str(cli.folder / ".garrison/queue.db"))
+    with closing(store):
+        store.open("look")
+        return [seen.count for seen in store.peek("hello", "ready")]
 
 
 def test_solo_keeps_stdin_for_a_debugger(cli):
@@ -67,6 +78,7 @@ def test_a_second_signal_a_second_later_ends_at_once_and_gives_back(cli, read_un
     running.terminate()
     assert running.wait(5) == 8
     wait_for(lambda: cli.counts()["ready"] == 1)
+    assert waiting(cli) == [0], "it was interrupted, and is no suspect"
 
 
 def test_a_killed_solo_worker_is_noticed_and_its_task_given_back(cli, read_until, wait_for):
@@ -78,6 +90,7 @@ def test_a_killed_solo_worker_is_noticed_and_its_task_given_back(cli, read_until
     wait_for(lambda: gone(keeper))
     counts = cli.counts()
     assert (counts["ready"], counts["leased"]) == (1, 0)
+    assert waiting(cli) == [1], "as with any worker that was killed"
 
 
 def test_a_killed_keeper_is_replaced_by_the_worker(cli, read_until, wait_for):
@@ -90,3 +103,18 @@ def test_a_killed_keeper_is_replaced_by_the_worker(cli, read_until, wait_for):
     running.terminate()
     assert running.wait(10) == 0
     assert cli.counts().get("leased", 0) == 0
+
+
+def test_a_task_that_ends_every_solo_worker_is_a_dead_letter_in_the_end(cli, wait_for):
+    cli.write("poison.py", "import os\nfrom garrison import Queue\n"
+              "hello = Queue('hello', max_deliveries=2, poison_delays=(0.0,))\n"
+              "@hello.task\ndef bad(): os._exit(11)\n@hello.task\ndef good(): print('good')\n")  # fmt: skip
+    cli("push", "poison:bad")
+    cli("push", "poison:good")
+    for _ in range(2):
+        assert cli("run", "poison", "--solo", "--log-format", "off").code == 11
+        wait_for(lambda: cli.counts()["leased"] == 0)
+    last = cli("run", "poison", "--solo", "--burst", "--log-format", "off")
+    assert (last.code, last.out) == (1, "good\n")
+    (letter,) = cli("dead", "list", "--json").document["letters"]
+    assert "ended its worker 2 times, the last time: its process ended in the foreground (--solo)" in str(letter)  # fmt: skip

@@ -28,9 +28,10 @@ class Keeping:
         close_in_child: Callable[[], Iterable[int]],
         silence: float = SILENCE,
         tag: int | None = None,
+        body: Callable[[socket.socket, int, int, int | None], None] = keeper.start,
     ) -> None:
         self._close_in_child, self._silence = close_in_child, silence
-        self._tag = tag
+        self._tag, self._body = tag, body
         self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._served: dict[str, tuple[dict[str, Any], int]] = {}
         self._dead: dict[str, dict[str, Any]] = {}
@@ -50,7 +51,7 @@ class Keeping:
         def body() -> int:
             ours.close()
             theirs.setblocking(False)
-            keeper.start(theirs, parent, self.poke, self._tag)
+            self._body(theirs, parent, self.poke, self._tag)
             return exits.OK
 
         self.pid, self.pidfd = process.fork(body, self._close_in_child(), tied=False)

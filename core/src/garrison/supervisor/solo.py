@@ -12,17 +12,19 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import time
 from typing import Any, cast
 
-from garrison import __version__, exits, log, page
+from garrison import __version__, exits, keeper, log, page
 from garrison.errors import TargetError
 from garrison.page import Page
 from garrison.supervisor import child
 from garrison.supervisor.keeping import Keeping
-from garrison.supervisor.signals import SAME_SIGNAL
+from garrison.supervisor.signals import SAME_SIGNAL, STOPS
+from garrison.supervisor.strikes import last_words
 
 PATIENCE = 2.0
 """Seconds that the end waits for the keeper to give back what is left."""
@@ -56,7 +58,7 @@ class Solo:
         self._end_fd = select.epoll(flags=select.EPOLL_CLOEXEC)
         for fd in (self._pidfd, self._over):
             self._end_fd.register(fd, select.EPOLLIN)
-        self.keeping = Keeping(lambda: ())
+        self.keeping = Keeping(lambda: (), body=_keep)
         self.keeping.start()
         helper = threading.Thread(target=self._mind_the_keeper, name="garrison-solo", daemon=True)
         helper.start()
@@ -131,10 +133,36 @@ class Solo:
         now = time.monotonic()
         self._stopping = self._stopping or now
         if now - self._stopping >= SAME_SIGNAL:
+            self.keeping.bury(NAME, interrupted=True)  # without the lock, which a helper may hold
             os._exit(exits.KILLED)  # the keeper sees it, gives back, and goes
         self.page.words[page.ORDERS] |= page.STOP
         with contextlib.suppress(BlockingIOError):
             os.eventfd_write(self.wake, 1)
+
+
+class SoloKeeper(keeper.Keeper):
+    """The keeper of a worker that is its own supervisor: one that is gone without a word has crashed, or was killed."""
+
+    def _last_gasp(self) -> None:
+        self._hear_out()
+        for ward in self.wards.values():
+            if ward.dead is None:
+                reason = "its process ended in the foreground (--solo)"
+                stacks = last_words(ward.page.path.with_suffix(".stacks"))
+                ward.dead = {"note": {"kind": "crash", "reason": reason, "stacks": stacks}}
+        super()._last_gasp()
+
+    def _hear_out(self) -> None:
+        """Read what was said before the end."""
+        with contextlib.suppress(OSError):
+            while self.channel.recv(1, socket.MSG_PEEK):
+                self._receive()
+
+
+def _keep(channel: socket.socket, parent: int, poke: int, tag: int | None) -> None:
+    for number in (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    SoloKeeper(channel, parent, poke, tag).run()
 
 
 class _Channel:

@@ -101,14 +101,14 @@ def crash_note(view: WorkerView, status: int) -> dict[str, Any]:
         "reason": process.in_words(status),
         "exit": process.in_words(status),
         "signal": -status if status < 0 else None,
-        "stacks": _last_words(view.page.path.with_suffix(".stacks")),
+        "stacks": last_words(view.page.path.with_suffix(".stacks")),
     }
     if starts:
         found["seconds"] = round((page.now() - min(starts)) / 1e9, 3)
     return found
 
 
-def _last_words(box: Path) -> str:
+def last_words(box: Path) -> str:
     """What faulthandler wrote of a fatal signal; empty if there was none that it sees."""
     with contextlib.suppress(OSError):
         text = box.read_text(errors="replace")
