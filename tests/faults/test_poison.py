@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
+from garrison import Queue
 from harness.each_store import on_each_store
+from harness.ledger import Producer
 from harness.scale import size
 from harness.site import Site
 
 TENTH = "poison_delays=(0, 0.1, 0.3, 0.5)"
 
 
+SOON = (0.0, 0.1, 0.3)
+TENTHS = (0.0, 0.1, 0.5, 2.5)
+"""The pauses of the row, 0, 1, 5 and 25 s, in tenths of seconds."""
+
+WORDS = {
+    "exit": "exit code 11",
+    "segfault": "killed by SIGSEGV",
+    "kill": "killed by SIGKILL",
+}
+
+
 @pytest.mark.fault(18)
 @on_each_store
-@pytest.mark.parametrize("how", ["exit", "segfault", "kill"])
+@pytest.mark.parametrize(("how", "pauses"), [("exit", TENTHS), ("segfault", SOON), ("kill", SOON)])
 def test_a_poisonous_task_starts_exactly_max_deliveries_times_and_is_dead_with_a_post_mortem(
-    site: Site, how: str
+    site: Site, how: str, pauses: tuple[float, ...]
 ) -> None:
-    site.app(f"max_deliveries=4, recheck=0.2, {TENTH}", hooks=True)
+    runs = len(pauses) + 1
+    site.app(f"max_deliveries={runs}, recheck=60, poison_delays={pauses}", hooks=True)
     tree = site.tree(workers=2)
     n = site.push("crash", how=how)
     site.store.quiet(20)
     books, reason = site.books(), site.store.dead()[n]
     starts = books.starts[n]
-    assert [line.delivery for line in starts] == [0, 1, 2, 3]
+    assert [line.delivery for line in starts] == list(range(runs))
     gaps = [(after.at - before.at) / 1e9 for before, after in itertools.pairwise(starts)]
-    assert gaps[0] < 1.0, "the first redelivery comes at once"
-    assert gaps[1] >= 0.1 and gaps[2] >= 0.3, gaps
+    for gap, pause in zip(gaps, pauses, strict=True):
+        assert pause <= gap < pause + 1.0, f"{gaps}; at once, then after {pauses[1:]}"
     assert reason["kind"] == "poison"
-    words = {"exit": "exit code 11", "segfault": "killed by SIGSEGV", "kill": "killed by SIGKILL"}[
-        how
-    ]
-    assert reason["error"] == f"ended its worker 4 times, the last time: {words}"
+    assert reason["error"] == f"ended its worker {runs} times, the last time: {WORDS[how]}"
     assert [told.outcome for told in books.told[n]] == ["dead"]
-    assert len(tree.events("worker.crashed")) == 4
+    assert len(tree.events("worker.crashed")) == runs
 
 
 @pytest.mark.fault(18)
@@ -74,25 +86,33 @@ def test_a_delivery_on_its_last_try_runs_alone(site: Site) -> None:
 @pytest.mark.fault(18)
 @on_each_store
 def test_others_keep_four_fifths_of_their_throughput_beside_a_poisonous_task(site: Site) -> None:
-    site.app("tasks_per_transaction=10, give_back_after=0.1")
-    tree = site.tree(workers=3)
-    count = size(700, 10_000)
+    """Two trees of 4 workers at the same time, one queue with poison and one without: what else the machine does, both feel."""
+    site.app(
+        "tasks_per_transaction=8",
+        body=f"""
+calm = Queue("calm", connector={site.url!r}, lease=3, tasks_per_transaction=8)
+calm.task(nap.function, name="nap")
+""",
+    )
+    calm = Producer(site.ledger, Queue("calm", connector=site.url))
+    calm.next = 1_000_000
+    chance = random.Random(1)
+    naps = [{"seconds": chance.uniform(0.001, 0.005)} for _ in range(size(3000, 10_000))]
+    bad = site.push("crash", how="exit")
+    beside, alone = site.push_many(naps), calm.push_many(naps)
+    for target in ("app:work", "app:calm"):
+        site.tree(target, workers=4, ready=False)
+    books = site.ended(*beside, *alone, within=120)
+    calm.queue.broker.close()
 
-    def seconds(poison: int) -> float:
-        bad = [site.push("crash", how="exit") for _ in range(poison)]
-        numbers = site.push_many([{"seconds": 0.01}] * count)
-        books = site.ended(*numbers, within=60)
-        assert all(len(books.starts[n]) >= 2 for n in bad)
-        ends = [books.ends[n][0].at for n in numbers]
-        starts = [books.starts[n][0].at for n in numbers]
+    def seconds(numbers: list[int]) -> float:
+        starts, ends = ([lines[n][0].at for n in numbers] for lines in (books.starts, books.ends))
         return (max(ends) - min(starts)) / 1e9
 
-    quiet = seconds(0)
-    noisy = seconds(1)
-    assert quiet / noisy >= 0.8, (
-        f"{count} tasks took {quiet:.2f} s, beside a poisonous one {noisy:.2f} s"
-    )
-    assert tree.stop() == 0
+    assert len(books.starts[bad]) >= 2, "it was there"
+    assert all(len(books.starts[n]) == 1 for n in beside)
+    ratio = seconds(alone) / seconds(beside)
+    assert ratio >= 0.8, f"{len(naps)} tasks took {seconds(alone):.2f} s, beside a poisonous one {seconds(beside):.2f} s"  # fmt: skip
 
 
 @pytest.mark.fault(18)
