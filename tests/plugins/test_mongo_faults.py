@@ -146,6 +146,21 @@ def test_a_server_whose_clock_jumps_an_hour_takes_no_lease_away_and_gives_no_dea
     assert sorted(again) == [b"0", b"1", b"4", b"5"], "the rest, and what the dead one held"
 
 
+@pytest.mark.fault(52)
+def test_a_stamp_from_a_request_that_began_later_moves_no_deadline(
+    direct: MongoConnector, one: mongod.Cluster
+) -> None:
+    """Or deadlines would creep towards the living, a few milliseconds for each two requests that overtake each other."""
+    direct.join("q", "me", Terms(lease=30.0))
+    with one.primary().client() as client:
+        rows = client["faults"]["garrison.queues"]
+        for _ in range(5):
+            rows.update_one({"_id": "q"}, {"$inc": {"stamp": 5_000}})
+            assert direct.renew([("q", "me")], 30.0) == []
+        found = rows.find_one({"_id": "q"})
+    assert found is not None and found["shift"] == 0
+
+
 @pytest.mark.fault(45)
 def test_a_wrong_password_ends_the_start_in_words_and_without_the_secret(tmp_path: Path) -> None:
     server = mongod.Mongod(tmp_path, None, "--auth").start()

@@ -222,8 +222,9 @@ class Base:
             fields["ps"] = {"$setUnion": [known, [priority]]}
         if lease is not None:
             gap = {"$subtract": [now, {"$ifNull": ["$stamp", now]}]}
-            # A clock that was set back (gap < 0) takes the deadlines along, or the dead would keep theirs for so long.
-            jumped = {"$or": [{"$gt": [gap, lease * 1000 / 3]}, {"$lt": [gap, 0]}]}
+            # A clock that was set back takes the deadlines along, or the dead would keep theirs for so long. A small
+            # step back is no jump: of two requests, the one that began first may come second.
+            jumped = {"$gt": [{"$abs": gap}, lease * 1000 / 3]}
             fields["shift"] = {"$add": [{"$ifNull": ["$shift", 0]}, {"$cond": [jumped, gap, 0]}]}
             fields["stamp"] = now
         row = self._queues.find_one_and_update(
