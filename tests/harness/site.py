@@ -141,6 +141,17 @@ class Site:
         """The ends of all logs."""
         return "\n".join(f"{tree.log.name}: {tree.text()[-2000:]}" for tree in self.trees)
 
+    def reached(self, tree: Tree) -> None:
+        """Wait until whoever of a tree has lost its store, and lives, has said that it is back."""
+
+        def over() -> bool:
+            gone = len(tree.events("worker.crashed"))
+            return len(tree.events("connector.recovered")) + gone >= len(
+                tree.events("connector.lost")
+            )
+
+        eventually(over, 10, tree.text)
+
     def settle(self, within: float, **bounds: Any) -> Books:
         """Q, then L0, L1 and D with the row's bounds."""
         self.store.quiet(within)

@@ -36,7 +36,7 @@ def test_a_tree_whose_clock_jumps_by_an_hour_keeps_its_leases_its_limits_and_its
     chance = random.Random(51)
     clock = Clock(tmp_path)
     site.app(
-        "tasks_per_transaction=8, lease=1, recheck=0.2, timeouts=Timeouts(1.5, grace=0.3)",
+        "tasks_per_transaction=8, recheck=0.2, timeouts=Timeouts(1.5, grace=0.3)",
         body=DELAYED,
     )
     jumping = site.tree(workers=2, environment=clock.of_tree())
@@ -70,7 +70,7 @@ def test_when_the_clock_of_redis_jumps_leases_expire_once_at_most_and_dead_hosts
 ) -> None:
     clock = Clock(tmp_path)
     with redis(environment=clock.of_server()) as server:
-        site.app("tasks_per_transaction=8, lease=1, recheck=0.2", connector=repr(server.url))
+        site.app("tasks_per_transaction=1, lease=1, recheck=0.2", connector=repr(server.url))
         here = Site(tmp_path, server.url)  # looks at this server
         try:
             first, second = site.tree(workers=2), site.tree(workers=1)
@@ -81,7 +81,7 @@ def test_when_the_clock_of_redis_jumps_leases_expire_once_at_most_and_dead_hosts
             clock.set(jump)
             assert int(server.ask("TIME")[0]) == pytest.approx(time.time() + jump, abs=60)  # type: ignore[index]
             here.ended(*long, *short, within=20)
-            here.settle(10, extra_starts=24, extra_ends=24)
+            here.settle(10, extra_starts=3, extra_ends=3)
             held = here.push_many([{"seconds": 0.8}] * 4)
             books = here.started(held[0], held[1], held[2])
             whole = [first.keeper(), *first.workers(), first.pid]
@@ -97,7 +97,7 @@ def test_when_the_clock_of_redis_jumps_leases_expire_once_at_most_and_dead_hosts
                 lambda books: any(line.at > gone for n in mine for line in books.starts[n]), 1 + 5
             )
             here.ended(*held, within=20)
-            here.settle(10, extra_starts=24 + 16, extra_ends=24 + 16)
+            here.settle(10, extra_starts=3 + 2, extra_ends=3 + 2)
             assert second.stop() == 0
         finally:
             here.close()

@@ -79,6 +79,7 @@ def test_a_server_that_cannot_write_refuses_pushes_and_its_workers_pause_and_go_
         tree.ready(3)
     site.settle(10, extra_starts=size(1, 10))
     assert not [e for e in tree.events("worker.crashed") if e["reason"] != "killed by SIGKILL"]
+    site.reached(tree)
     assert tree.stop() == 0
 
 
@@ -108,4 +109,5 @@ def test_workers_beyond_the_connections_of_the_server_wait_and_leave_no_socket_o
         lambda: all(descriptors(pid) <= before[pid] for pid in before), 5,
         lambda: f"{before} before, {[(pid, descriptors(pid)) for pid in before]} now",
     )  # fmt: skip
+    site.reached(tree)
     assert tree.stop() == 0

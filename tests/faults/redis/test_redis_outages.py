@@ -53,6 +53,7 @@ def test_a_restart_of_the_server_costs_no_task_no_worker_and_no_second_run(
     assert len(books.acknowledged) > 50 * size(2, 10)
     assert load.refused == 0, "a push waits out a restart"
     assert sorted(tree.workers()) == sorted(workers) and tree.keeper() == keeper
+    site.reached(tree)
     assert tree.stop() == 0
 
 
@@ -82,6 +83,7 @@ def test_no_acknowledged_push_is_lost_when_the_server_is_killed_under_load(
         ends.check(extra_starts=0)
         assert load.refused == 0
         assert sorted(tree.workers()) == sorted(workers)
+        site.reached(tree)
         assert tree.stop() == 0
 
 
@@ -110,6 +112,7 @@ def test_workers_outlive_a_server_that_forgot_everything_and_run_what_is_pushed_
             "told once for each, not in a storm"
         )
         assert not site.books().twice
+        site.reached(tree)
         assert tree.stop() == 0
         assert "Traceback" not in tree.text()
 
@@ -143,6 +146,7 @@ def test_calls_to_a_server_that_stands_still_end_in_time_and_what_they_repeat_is
     books = site.settle(15, extra_starts=0)
     assert books.unknown, "the pushes that gave up may have arrived, and say so"
     assert sorted(tree.workers()) == sorted(workers)
+    site.reached(tree)
     assert tree.stop() == 0
 
 
@@ -169,6 +173,7 @@ def test_workers_wait_for_a_server_that_loads_its_data(site: Site) -> None:
         ends.check(extra_starts=0)
         assert load.refused == 0
         assert sorted(tree.workers()) == sorted(workers)
+        site.reached(tree)
         assert tree.stop() == 0
 
 
@@ -190,6 +195,7 @@ def test_workers_wait_while_their_server_is_a_replica(site: Site, server: RedisS
     assert load.refused == 0
     assert any("is a replica" in event["error"] for event in tree.events("connector.lost"))
     assert sorted(tree.workers()) == sorted(workers)
+    site.reached(tree)
     assert tree.stop() == 0
 
 
@@ -237,6 +243,7 @@ def twice(n, text):
     site.settle(10, extra_starts=len(numbers) + 1)
     server.ask("CONFIG", "SET", "maxmemory", "0")
     site.ended(site.push())
+    site.reached(tree)
     assert tree.stop() == 0
 
 
