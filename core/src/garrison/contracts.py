@@ -422,10 +422,21 @@ class Source(Protocol):
     def ended(self) -> bool:
         """Whether None meant the end."""
 
+    @property
+    def written_off(self) -> int:
+        """How many attempts were given up because their threads do not end; an executor does not wait for these."""
+
 
 @runtime_checkable
 class Executor(Protocol):
-    """Where attempts run and how many at once; it judges no outcome."""
+    """Where attempts run and how many at once; it judges no outcome.
+
+    Two verbs are not asked of every executor, and used where it has them:
+
+    - `call(hook, *args)`: run a hook of the application (`initialize`, `finalize`, `on_starvation`) where its tasks run,
+      from any thread, and return its answer. Without it the hook is called in the main thread. For executors with a loop.
+    - `close()`: after `run` has returned and `finalize` was called: give up threads, loops and what else is left.
+    """
 
     place: ClassVar[Place]
     default_killer: ClassVar[str]
@@ -469,7 +480,11 @@ class View(Protocol):
 
 @runtime_checkable
 class Killer(Protocol):
-    """What stops a task that hangs."""
+    """What stops a task that hangs. One half works in the worker (`install`, `guard`), one in the supervisor (`watch`).
+
+    A class with `reusable = True` promises that one guard may be entered for task after task of its slot as long as the
+    limits stay the same; without it `guard` is called for every task.
+    """
 
     softens: ClassVar[frozenset[Place]]
     """Places where it can end a task and keep the worker (soft limits)."""
@@ -477,7 +492,13 @@ class Killer(Protocol):
     """Places where it ends a task whatever that does (hard limits)."""
 
     def install(self, page: Any, place: Place) -> None:
-        """In the worker's main thread, once, before any task: signal handlers and the like."""
+        """In the worker's main thread, once, before any task: signal handlers and the like.
+
+        What of the page is open to killers: `arm(slot, soft, hard)` sets deadlines (nanoseconds from now, 0 for none) and
+        wakes the supervisor if they come first; `SOFT_SIGNAL` is sent for a soft strike; `softly_struck()` is the number
+        it is for, once, and `struck()` all (slot, number) that were struck and still run; `slot_word(slot)` is the number
+        and phase of a slot; `write_off(slot, number, stack)` gives up a thread that does not end.
+        """
 
     def guard(
         self, slot: int, soft: float | None, hard: float | None

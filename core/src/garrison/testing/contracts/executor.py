@@ -62,6 +62,7 @@ class Trials:
         self.slots, self.count, self.work, self.awork = slots, count, work, awork or work
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.ended = False
+        self.written_off = 0
         self.early_end = False
         """Whether to say None while attempts still run."""
         self.drivers: set[int] = set()
