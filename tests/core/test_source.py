@@ -187,6 +187,22 @@ def test_an_order_to_stop_gives_the_rest_of_the_batch_back_in_order(
     ]
 
 
+def test_an_order_that_comes_while_the_store_is_asked_is_not_slept_over(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench(recheck=60)
+    asked = one.connector.exchange
+
+    def ordered(*args: Any, **kwargs: Any) -> Any:
+        one.words[page.ORDERS] = page.STOP  # and its wake-up was used up by a sleep before
+        return asked(*args, **kwargs)
+
+    monkeypatch.setattr(one.connector, "exchange", ordered)
+    started = time.monotonic()
+    assert one.source.take() is None and one.source.ended
+    assert time.monotonic() - started < 30
+
+
 def test_a_worker_is_recycled_after_max_tasks_per_run_and_leases_no_more_than_it_may_run(
     bench: Callable[..., Bench],
 ) -> None:

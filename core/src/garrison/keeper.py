@@ -122,8 +122,7 @@ class Store:
                 except StoreUnavailable as error:
                     pause = self._lost(error, pause)
                 except Exception as error:
-                    log.event(logging.ERROR, "keeper.error", exc_info=error)
-                    pause = self._lost(error, pause)
+                    pause = self._lost(error, pause, "keeper.error", exc_info=error)
             if self._lost_since is not None:
                 log.event(
                     logging.WARNING,
@@ -141,11 +140,13 @@ class Store:
             self._connector = connector
         return self._connector
 
-    def _lost(self, error: Exception, pause: float) -> float:
+    def _lost(
+        self, error: Exception, pause: float, event: str = "connector.lost", **fields: Any
+    ) -> float:
+        """Say so at times, and sleep; returns how long to sleep the next time, in seconds."""
         self._lost_since = self._lost_since or time.monotonic()
-        held = self._throttle()
-        if held is not None:
-            log.event(logging.ERROR, "connector.lost", error=str(error))
+        if self._throttle() is not None:
+            log.event(logging.ERROR, event, error=str(error), **fields)
         time.sleep(pause * random.uniform(0.5, 1.0))
         return min(1.0, pause * 2)
 

@@ -198,7 +198,8 @@ class Source(Holding):
             return True
         if self.burst and not self._busy and self._burst_over():
             self.ended = True
-        return False
+        # An order that came while the store was asked has woken nobody who would wake again.
+        return bool(words[page.ORDERS])
 
     def _weigh(self) -> None:
         """Between two tasks: over the limit, this process ends and another takes its place."""
