@@ -169,7 +169,7 @@ def probe() -> None:
 
 def main() -> None:
     runs: list[Callable[[], None]] = [
-        lambda: memory(2, 45), lambda: memory(8, 110), lambda: idle(8), lambda: start(32), lambda: takeover(50),
+        lambda: memory(2, 45), lambda: memory(8, 110), lambda: idle(2), lambda: idle(8), lambda: start(32), lambda: takeover(50),
         lambda: orphans(10), lambda: renewals(1, 3.0), lambda: renewals(8, 3.0), probe,
     ]  # fmt: skip
     for run in runs:
