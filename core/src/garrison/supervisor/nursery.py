@@ -128,13 +128,15 @@ class Nursery:
         assert item.spec is not None
         self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
         parts = item.spec["parts"]
-        for kind in ("serializer", "compressor", "executor"):
-            if parts[kind] != "none":
-                self._share(f"{kind}s", parts[kind])
-        self._share("connectors", item.spec["connector"]["name"])
         if group.killer is None:
             killer = item.spec["killer"]
             group.killer = registry().build("killers", Use(killer["name"], **killer["options"]))
+        if group.high > 1 or len(self._tree.groups) > 1:
+            # While a driver is imported here nobody watches a limit, so not for the sake of one worker.
+            for kind in ("serializer", "compressor", "executor"):
+                if parts[kind] != "none":
+                    self._share(f"{kind}s", parts[kind])
+            self._share("connectors", item.spec["connector"]["name"])
         if group.label not in self._announced:
             self._announced.add(group.label)
             log.event(
