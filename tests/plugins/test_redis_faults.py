@@ -122,8 +122,8 @@ def strike(*_):
 signal.signal(signal.SIGALRM, strike)
 times = 0
 while times < 1000:
-    signal.setitimer(signal.ITIMER_REAL, 0.00002 + times % 100 * 0.000001)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.00002 + times % 100 * 0.000001)
         while True:
             pack(("EVALSHA", 1, 2.5, *range(200)))
     except Struck:
