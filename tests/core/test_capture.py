@@ -193,6 +193,16 @@ def test_pushes_from_tasks_are_captured_and_inherit_the_trace() -> None:
     assert happened == [("a@b.c", "hi"), ("a@b.c", "again")]
 
 
+def test_what_one_task_pushed_can_be_told_from_what_the_test_pushed() -> None:
+    with capture() as q:
+        q.run(forward.push(to="a@b.c"))
+        send.push(to="x@y.z")
+        assert [(one.name, one.by and one.by.name) for one in q.pushed] == [
+            ("forward", None), ("send", "forward"), ("send", "forward"), ("send", None),
+        ]  # fmt: skip
+        assert q.pushed[1].by is q.pushed[0]
+
+
 def test_delays_wait_for_the_clock_which_only_the_test_moves() -> None:
     with capture() as q:
         send.options(delay=30).push(to="late")

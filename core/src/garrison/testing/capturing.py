@@ -181,11 +181,14 @@ class Capture:
         bench = self._bench(entry.captured.queue)
         assert bench is not None
         parked = 0.0 if entry.parked is None else heap.now - entry.parked
+        before = len(heap.pushed)
         try:
             outcome, settled = bench.run(entry, parked)
         except BaseException:
             heap.place(entry, front=True)
             raise
+        for pushed in heap.pushed[before:]:
+            pushed.by = entry.captured
         match settled:
             case Back():
                 heap.place(entry, front=True)

@@ -19,13 +19,15 @@ _NAMES = {number: name for name, number in PRIORITIES.items()}
 class Captured:
     """One task that was pushed, as its worker will see it.
 
-    `delay` is the time in seconds from the push until it was due, `priority` the name of its priority.
+    `delay` is the time in seconds from the push until it was due, `priority` the name of its priority, `by` the captured
+    task that pushed it (None: the test did).
     """
 
     def __init__(self, task: Task, priority: int, delay: float) -> None:
         self.task, self.delay = task, delay
         self.id, self.queue, self.name, self.kwargs = task.id, task.queue, task.name, task.kwargs
         self.priority = _NAMES.get(priority, str(priority))
+        self.by: Captured | None = None
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.kwargs.items())
