@@ -167,7 +167,8 @@ def _no_worker_any_more(sheet: Page, source: Source) -> None:
         os._exit(1)
 
     source.done = source.finish = leave  # type: ignore[method-assign]
-    source.end(respawn=True)  # so that what has begun to follow one plain task by another looks up, and leaves
+    # What follows one plain task by another looks up, and leaves, too.
+    source.end(respawn=True)
 
 
 def _how(source: Source, sheet: Page) -> str:
