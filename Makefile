@@ -27,12 +27,19 @@ test: $(BIN)/.ready lint  ## everything, each fault row with 2 seeds and tenths 
 
 lint: $(BIN)/.ready  ## ruff and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages --exclude 'benchmark/(redis|mongo)_' benchmark
 
 faults: $(BIN)/.ready  ## the fault matrix with its full counts
 	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m fault -n 2 --dist loadfile
 
 soak: $(BIN)/.ready  ## random kills, recycles and restarts for SOAK seconds (1800), then the accounting
 	$(BIN)/python -m tests.harness.soak --seconds $(or $(SOAK),1800)
+
+bench: $(BIN)/.ready  ## garrison beside its peers, in MINUTES (60) at most; the same command goes on
+	$(BIN)/python -m benchmark --minutes $(or $(MINUTES),60)
+
+bench-quick: $(BIN)/.ready  ## garrison and bare loops only, under 5 minutes
+	$(BIN)/python -m benchmark --quick --minutes 5 --name quick
 
 wheels: $(BIN)/.ready  ## one wheel for each distribution, in dist/
 	for member in $(MEMBERS) .; do $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist $$member || exit 1; done

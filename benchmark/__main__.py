@@ -1,0 +1,92 @@
+"""The command line of the benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from benchmark import report, systems
+from benchmark.faults import FAULTS, PATIENCE
+from benchmark.journal import Journal
+from benchmark.run import Busy, Plan, Run
+from benchmark.speed import GROUPS, Scale
+
+RESULTS = Path(__file__).with_name("results")
+PHASES = [phase for phases, _ in GROUPS.values() for phase in phases] + list(FAULTS)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
+    parser.add_argument("what", nargs="?", default="run", choices=["run", "report"])
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=", ".join(s.name for s in systems.ALL),
+    )
+    parser.add_argument(
+        "--phases", nargs="+", default=[], choices=PHASES, metavar="NAME", help=", ".join(PHASES)
+    )
+    parser.add_argument(
+        "--variants", nargs="+", default=[], metavar="NAME", help="only variants with these names"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="garrison and the limits, without the long phases"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="repeats of everything, interleaved")
+    parser.add_argument("--seconds", type=float, default=2.0, help="about so long for each figure")
+    parser.add_argument(
+        "--million", type=int, default=1_000_000, help="how many tasks wait in that phase"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, help="seconds to wait in the fault phases"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=600.0,
+        help="begin nothing after so long; run again to go on",
+    )
+    parser.add_argument(
+        "--name",
+        default=time.strftime("%Y-%m-%d"),
+        help="of the files in the results' folder; an unfinished run of this name goes on",
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
+    parser.add_argument("--anyhow", action="store_true", help="also on a machine that others use")
+    parser.add_argument(
+        "--wait", type=float, default=60.0, help="seconds to wait for a quiet machine, at each step"
+    )
+    return parser
+
+
+def main() -> int:
+    given = arguments().parse_args()
+    journal = Journal(given.results / f"{given.name}.jsonl")
+    if given.what == "run":
+        try:
+            chosen = systems.chosen(given.systems or (["garrison", "limit"] if given.quick else []))
+        except LookupError as error:
+            print(error.args[0], file=sys.stderr)
+            return 2
+        plan = Plan(
+            chosen, frozenset(given.phases), given.rounds, Scale(given.seconds, given.million), given.quick,
+            frozenset(given.variants), given.minutes, given.anyhow, given.patience, given.wait,
+        )  # fmt: skip
+        try:
+            if not Run(plan, journal).run():
+                print("the time is up; the same command goes on from here")
+        except Busy as error:
+            print(error, file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from here")
+    print(report.write(journal, given.results / given.name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

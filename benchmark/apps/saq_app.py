@@ -1,0 +1,48 @@
+# mypy: ignore-errors
+# Its libraries are in an environment of its own.
+"""Tasks of SAQ. BENCH_VARIANT tuned: results are not kept, more jobs at once."""
+
+import asyncio
+
+import tasks
+from saq import Queue
+
+queue = Queue.from_url(tasks.STORE)
+
+
+def made(name, call):
+    async def acall(ctx, *, n, body=""):
+        await tasks.aslow(n) if name == "slow" else call(n)
+
+    acall.__qualname__ = acall.__name__ = name
+    return acall
+
+
+settings = {
+    "queue": queue,
+    "functions": [(name, made(name, call)) for name, call in tasks.FUNCTIONS.items()],
+}
+OPTIONS = {"ttl": -1} if tasks.VARIANT == "tuned" else {}
+_loop = None
+
+
+def run(coroutine):
+    global _loop
+    if _loop is None:
+        _loop = asyncio.new_event_loop()
+        _loop.run_until_complete(queue.connect())
+    _loop.run_until_complete(coroutine)
+
+
+async def _push(task, numbers, body):
+    options = {**OPTIONS, "timeout": tasks.LIMIT} if task == "hang" else OPTIONS
+    for n in numbers:
+        await (
+            queue.enqueue(task, n=n, body=body, **options)
+            if body
+            else queue.enqueue(task, n=n, **options)
+        )
+
+
+def push(task, numbers, body):
+    run(_push(task, numbers, body))

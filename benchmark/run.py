@@ -1,0 +1,190 @@
+"""One run: which steps, in which order, and what becomes of their figures.
+
+A step is one group of phases of one variant. Rounds are the outer loop, so that a slow quarter of an hour of the machine meets
+all systems; the table is whole after the first one. Fault phases of peers mostly wait, so they run side by side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark import machine, venvs
+from benchmark.faults import FAULTS
+from benchmark.journal import Journal
+from benchmark.places import place
+from benchmark.processes import Failed
+from benchmark.session import Session
+from benchmark.speed import GROUPS, Scale
+from benchmark.system import System, Variant
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do."""
+
+    systems: Sequence[System]
+    phases: frozenset[str]
+    """Names of phases; empty: all."""
+    rounds: int
+    scale: Scale
+    quick: bool
+    variants: frozenset[str]
+    """Names of variants; empty: all."""
+    minutes: float
+    """After so long, the environments of the peers not counted, no step is begun."""
+    anyhow: bool
+    """Whether to go on though the machine is busy."""
+    patience: float
+    """Seconds that the fault phases wait."""
+    wait: float
+    """Seconds to wait for a quiet machine, at each step."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One group of phases of one variant, in one round."""
+
+    system: System
+    variant: Variant
+    group: str
+    round: int
+
+
+class Busy(Exception):
+    """The machine is in use by others."""
+
+
+class Run:
+    """Works through a plan."""
+
+    def __init__(self, plan: Plan, journal: Journal) -> None:
+        self.plan, self.journal = plan, journal
+        self._bins: dict[str, Path] = {}
+        self._began = time.monotonic()
+
+    def run(self) -> bool:
+        """Whether all steps were begun before the time was up."""
+        self._prepare()
+        self._until = time.monotonic() + 60 * self.plan.minutes
+        for round in range(self.plan.rounds):
+            for step in self._speed_steps(round):
+                if not self._begin(step):
+                    return False
+                self._speed(step)
+            if not self._faults(round):
+                return False
+        return True
+
+    def _prepare(self) -> None:
+        self.journal.write(phase="machine", figures=machine.description())
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._install, self.plan.systems))
+
+    def _install(self, system: System) -> None:
+        try:
+            bin = venvs.programs(system)
+        except RuntimeError as error:
+            self._say(f"left out: {error}")
+            self.journal.write(phase="versions", system=system.name, error=str(error))
+            return
+        self._bins[system.name], found = bin, venvs.versions(system, bin)
+        self._say(f"{system.name}: {', '.join(f'{k} {v}' for k, v in found.items())}")
+        self.journal.write(phase="versions", system=system.name, figures=found)
+
+    def _wanted(self, phase: str) -> bool:
+        return not self.plan.phases or phase in self.plan.phases
+
+    def _variants(self, round: int) -> Iterator[tuple[System, Variant]]:
+        for system in self.plan.systems:
+            for variant in system.variants if system.name in self._bins else ():
+                name = variant.name
+                if self.plan.variants and name not in self.plan.variants:
+                    continue
+                if self.plan.quick and not (variant.quick or name in self.plan.variants):
+                    continue
+                yield system, variant
+
+    def _speed_steps(self, round: int) -> Iterator[Step]:
+        for group, (phases, _) in GROUPS.items():
+            if not any(map(self._wanted, phases)):
+                continue
+            if group == "million" and (round or (self.plan.quick and not self.plan.phases)):
+                continue
+            for system, variant in self._variants(round):
+                if variant.speed:
+                    yield Step(system, variant, group, round)
+
+    def _begin(self, step: Step) -> bool:
+        if time.monotonic() > self._until:
+            return False
+        if not self._finished(step):
+            busy = machine.wait_for_quiet(self.plan.wait)
+            if busy > machine.BUSY and not self.plan.anyhow:
+                raise Busy(
+                    f"{busy:.0%} of the processors are in use by others (at most {machine.BUSY:.0%} may be); wait, or measure "
+                    "anyhow with --anyhow"
+                )
+            self._say(f"round {step.round + 1}, {step.group}: {step.system.name}, {step.variant.name}" + (f" (others use {busy:.0%})" if busy > machine.BUSY else ""))  # fmt: skip
+        return True
+
+    def _finished(self, step: Step) -> bool:
+        return self.journal.finished(step.system.name, step.variant.name, step.group, step.round)
+
+    def _speed(self, step: Step) -> None:
+        if self._finished(step):
+            return
+        who = {"system": step.system.name, "variant": step.variant.name, "store": step.variant.store,
+               "group": step.group, "round": step.round}  # fmt: skip
+        began, measure = time.monotonic(), GROUPS[step.group][1]
+        try:
+            with (
+                place(step.variant.store) as where,
+                Session(step.system, step.variant, self._bins[step.system.name], where) as session,
+            ):
+                for phase, figures in measure(session, self.plan.scale, self._wanted):
+                    self.journal.write(**who, phase=phase, figures=figures)
+        except Failed as error:
+            self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
+            self.journal.write(**who, phase="failed", error=str(error))
+        self.journal.write(**who, phase="end", figures={"seconds": time.monotonic() - began})
+
+    def _faults(self, round: int) -> bool:
+        for group in FAULTS:
+            if not self._wanted(group):
+                continue
+            steps = [Step(s, v, group, round) for s, v in self._variants(round) if v.faults]
+            steps = [step for step in steps if not self._finished(step)]
+            alone = [step for step in steps if not step.system.packages]
+            for step in alone:
+                if not self._begin(step):
+                    return False
+                self._fault(step)
+            together = [step for step in steps if step.system.packages]
+            if together and not self._begin(together[0]):
+                return False
+            with ThreadPoolExecutor(max(1, len(together))) as pool:
+                list(pool.map(self._fault, together))
+        return True
+
+    def _fault(self, step: Step) -> None:
+        who = {"system": step.system.name, "variant": step.variant.name, "store": step.variant.store,
+               "group": step.group, "round": step.round}  # fmt: skip
+        try:
+            with (
+                place(step.variant.store) as where,
+                Session(step.system, step.variant, self._bins[step.system.name], where) as session,
+            ):
+                self.journal.write(
+                    **who, phase=step.group, figures=FAULTS[step.group](session, self.plan.patience)
+                )
+        except Failed as error:
+            self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
+            self.journal.write(**who, phase="failed", error=str(error))
+        self.journal.write(**who, phase="end", figures={})
+
+    def _say(self, text: str) -> None:
+        print(f"{time.monotonic() - self._began:6.0f} s  {text}", flush=True)

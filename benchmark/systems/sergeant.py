@@ -1,0 +1,24 @@
+"""Sergeant: one and 100 tasks per transaction, its time limit armed (a process that watches); without a limit there is none."""
+
+from __future__ import annotations
+
+from benchmark.system import Job, System, Variant
+
+
+def commands(job: Job) -> list[list[str]]:
+    return [
+        [job.python, "-m", "sergeant.supervisor", f"--concurrent-workers={job.workers}",
+         "--worker-module=sergeant_app", "--worker-class=Bench"]
+    ]  # fmt: skip
+
+
+PROMISE = "popped: lost"
+SYSTEM = System(
+    "sergeant", "sergeant_app", ("sergeant", "hiredis<3"),
+    (
+        Variant("1", 3_000, PROMISE),
+        Variant("100", 30_000, PROMISE, env={"BENCH_BATCH": "100"}),
+        Variant("100, no limit", 80_000, PROMISE, env={"BENCH_BATCH": "100", "BENCH_LIMIT": "0"}),
+        Variant("1, limit 1 s", 3_000, PROMISE, env={"BENCH_LIMIT": "1"}, speed=False, faults=True),
+    ), commands, "killed a grace period after its limit",
+)  # fmt: skip

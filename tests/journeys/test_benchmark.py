@@ -1,0 +1,95 @@
+"""The benchmark, run as a user runs it, with small sizes: garrison, a bare loop and one peer, to the written report."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PEER = "huey"
+
+
+def bench(results: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "benchmark", *words, "--results", str(results), "--name", "run"]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one run; the measured phases on SQLite, because that needs no server."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    done = bench(
+        folder, "--systems", "garrison", "limit", PEER, "--variants", "sqlite", "sqlite 1",
+        "--phases", "push", "consume", "memory", "latency", "kill", "--rounds", "1", "--seconds", "0.2", "--patience", "4", "--anyhow", "--wait", "0",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    if f"left out: {PEER}" in done.stdout:
+        if os.environ.get("CI") == "true":
+            pytest.fail(done.stdout)
+        pytest.skip(f"SKIPPED WITHOUT PROOF: no environment for {PEER}: {done.stdout[:400]}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def figures(results: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """By system and phase."""
+    records = [json.loads(line) for line in (results / "run.jsonl").read_text().splitlines()]
+    assert not [record for record in records if record["phase"] == "failed"]
+    return {(r["system"], r["phase"]): r["figures"] for r in records if r["phase"] not in ("machine", "end", "versions")}  # fmt: skip
+
+
+@pytest.mark.parametrize("system", ["garrison", "limit", PEER])
+def test_each_system_runs_every_task_once_and_has_a_cost(
+    figures: dict[tuple[str, str], dict[str, Any]], system: str
+) -> None:
+    consumed = figures[system, "consume"]
+    assert consumed["twice"] == 0
+    assert consumed["worker_us"] > 0
+    assert consumed["counted"] >= consumed["tasks"] // 2
+    assert figures[system, "push"]["client_us"] > 0
+    assert figures[system, "memory"]["pss_mib"] > 1
+    assert figures[system, "latency"]["p50_ms"] > 0
+
+
+def test_the_kill_row_tells_a_queue_that_loses_a_task_from_one_that_does_not(
+    figures: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    ours, theirs = figures["garrison", "kill"], figures[PEER, "kill"]
+    assert ours["interrupted"] == 1 and theirs["interrupted"] >= 1
+    assert ours["lost"] == 0 and ours["twice"] == 1 and ours["again_s"] > 0
+    assert theirs["lost"] == theirs["interrupted"]  # it pops its tasks
+    assert theirs["all_done_s"] is None
+
+
+def test_the_report_names_versions_ratios_and_promises(results: Path) -> None:
+    page = (results / "run.md").read_text()
+    summary = json.loads((results / "run.json").read_text())
+    assert set(summary["versions"]) == {"garrison", "limit", PEER}
+    row = next(line for line in page.splitlines() if line.startswith("| garrison (sqlite 1)"))
+    assert row.split("|")[3].strip() == "1.00"  # garrison to itself
+    assert "popped: lost" in page
+    assert "never (" in page
+
+
+def test_a_finished_run_measures_nothing_again(results: Path) -> None:
+    before = (results / "run.jsonl").read_text()
+    done = bench(
+        results, "--systems", "garrison", "--variants", "sqlite 1", "--phases", "push", "--rounds", "1", "--anyhow", "--wait", "0",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    added = (results / "run.jsonl").read_text().removeprefix(before).splitlines()
+    assert {json.loads(line)["phase"] for line in added} <= {"machine", "versions"}
+
+
+def test_a_system_that_is_not_there_is_an_error_with_the_names_of_those_that_are(
+    tmp_path: Path,
+) -> None:
+    done = bench(tmp_path, "--systems", "kafka")
+    assert done.returncode == 2
+    assert "no system 'kafka'; there are garrison, limit, dramatiq" in done.stderr
