@@ -49,20 +49,16 @@ class Planted(NamedTuple):
     method: str
     faulty: Callable[..., Any]
     check: str
-    rounds: int = 1
-    """How often the check may run: one that strikes at random moments may miss the one moment."""
 
 
 ROWS: list[Planted] = []
 
 
-def planted(
-    kind: str, where: type[Any], method: str, check: str, rounds: int = 1
-) -> Callable[[Any], Any]:
+def planted(kind: str, where: type[Any], method: str, check: str) -> Callable[[Any], Any]:
     """Enter a faulty method in the list."""
 
     def enter(faulty: Callable[..., Any]) -> Callable[..., Any]:
-        ROWS.append(Planted(kind, where, method, faulty, check, rounds))
+        ROWS.append(Planted(kind, where, method, faulty, check))
         return faulty
 
     return enter
@@ -380,8 +376,7 @@ def an_executor_that_uses_one_slot(self: Any, source: Source) -> None:
     "killer",
     Process,
     "_struck",
-    "test_a_strike_as_the_task_ends_has_one_outcome_and_lands_inside_or_not_at_all",
-    rounds=20,
+    "test_a_strike_after_the_end_of_a_task_hits_no_handler",
 )
 def a_killer_that_strikes_after_the_guard(self: Any, number: int, frame: FrameType | None) -> None:
     for slot, noted, _ in self._page.numbers():
@@ -478,8 +473,7 @@ def test_the_examination_catches(row: Planted, monkeypatch: pytest.MonkeyPatch, 
     with monkeypatch.context() as change:
         change.setattr(row.where, row.method, row.faulty)
         with pytest.raises(CAUGHT):
-            for _ in range(row.rounds):
-                examine(row, tmp_path / "faulty")
+            examine(row, tmp_path / "faulty")
 
 
 @pytest.mark.parametrize(

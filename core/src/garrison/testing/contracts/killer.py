@@ -165,6 +165,26 @@ class Bed:
         hunter.join()
         return tally[0], tally[1], wrong
 
+    def struck_too_late(self, number: int) -> None:
+        """A task that is struck when its end is noted, and once more when its guard is left."""
+        self.page.start(0, number, b"", page.now())
+        with self.killer.guard(0, 30.0, None):
+            self.page.words[self.at] = number << 3 | page.ENDED
+            self.strike(number)
+            time.sleep(0.01)
+        self.strike(number)
+        time.sleep(0.01)
+
+    async def astruck_too_late(self, number: int) -> None:
+        """The same on a loop."""
+        self.page.start(0, number, b"", page.now())
+        with self.killer.guard(0, 30.0, None):
+            self.page.words[self.at] = number << 3 | page.ENDED
+            self.strike(number)
+            await asyncio.sleep(0.01)
+        self.strike(number)
+        await asyncio.sleep(0.01)
+
     async def astruck_tasks(self, count: int, seconds: float) -> tuple[int, int, list[str]]:
         """The same on a loop, where a task waits as long as its limit."""
         tally, wrong = [0, 0], []
@@ -316,6 +336,31 @@ class KillerContract(Examination):
                 with killer.guard(0, 30.0, None):
                     one.strike(number - 1)
                     time.sleep(0.01)
+
+    def test_a_strike_after_the_end_of_a_task_hits_no_handler(
+        self, killer: Killer, bed: Callable[[Place], Bed]
+    ) -> None:
+        """R12: neither between the end and the leaving of the guard nor behind it."""
+        for place in killer.softens:
+            one = bed(place)
+            if place == "loop":
+                asyncio.run(one.astruck_too_late(5))
+            elif place == "main":
+                one.struck_too_late(5)
+            else:
+                wrong: list[BaseException] = []
+
+                def work(one: Bed = one, wrong: list[BaseException] = wrong) -> None:
+                    try:
+                        one.struck_too_late(5)
+                    except BaseException as error:
+                        wrong.append(error)
+
+                thread = threading.Thread(target=work)
+                thread.start()
+                while thread.is_alive():
+                    time.sleep(0.001)  # the main thread sees the signals
+                assert not wrong
 
     def test_a_strike_as_the_task_ends_has_one_outcome_and_lands_inside_or_not_at_all(
         self, killer: Killer, bed: Callable[[Place], Bed]
