@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmark import report, systems
+from benchmark import profile, report, systems
 from benchmark.faults import FAULTS, PATIENCE
 from benchmark.journal import Journal
 from benchmark.run import Busy, Plan, Run
@@ -19,7 +19,7 @@ PHASES = [phase for phases, _ in GROUPS.values() for phase in phases] + list(FAU
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
-    parser.add_argument("what", nargs="?", default="run", choices=["run", "report"])
+    parser.add_argument("what", nargs="?", default="run", choices=["run", "report", "profile"])
     parser.add_argument(
         "--systems",
         nargs="+",
@@ -65,6 +65,9 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     given = arguments().parse_args()
+    if given.what == "profile":
+        print(profile.write(given.results, given.name, given.variants, given.seconds))
+        return 0
     journal = Journal(given.results / f"{given.name}.jsonl")
     if given.what == "run":
         try:

@@ -52,16 +52,16 @@ class Session:
             path = Path("/dev/shm", f"{place.folder.name}.board")
         self._path = path
         self.board = Board(str(path), create=True)
-        self._environment = {
+        self.environment = {
             **os.environ, **variant.env, "BENCH_STORE": place.url, "BENCH_BOARD": str(path),
             "BENCH_VARIANT": variant.name, "XDG_RUNTIME_DIR": str(place.folder), "PYTHONDONTWRITEBYTECODE": "",
         }  # fmt: skip
         # As users have it: buffered output, and no compiler on each start.
         for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
-            self._environment.pop(name, None)
+            self.environment.pop(name, None)
         self._numbers, self._stamps = STAMPS, 0
         app = system.app.format(store=variant.store)
-        self.client = Client(app, self._job(1), self._environment, place.folder / "client.log")
+        self.client = Client(app, self._job(1), self.environment, place.folder / "client.log")
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +96,7 @@ class Session:
     def workers(self, count: int = 1) -> Iterator[Workers]:
         """So many worker processes, until the block ends."""
         log = self.place.folder / "worker.log"
-        with Workers(self.system, self._job(count), self._environment, log) as started:
+        with Workers(self.system, self._job(count), self.environment, log) as started:
             yield started
 
     def sample(self, workers: Workers | None, first: int = 0, count: int = 0) -> Sample:
