@@ -55,7 +55,7 @@ def gated(n):
 def test_a_tree_stopped_for_two_leases_settles_nothing_and_starts_nothing_that_others_took_over(
     site: Site,
 ) -> None:
-    settings = "tasks_per_transaction=8, lease=1, recheck=0.2, give_back_after=None"
+    settings = "tasks_per_transaction=8, lease=2, recheck=0.2, give_back_after=None"
     site.app(settings, body=GATED)
     first = site.tree(workers=1)
     (stale,) = first.workers()
@@ -67,7 +67,7 @@ def test_a_tree_stopped_for_two_leases_settles_nothing_and_starts_nothing_that_o
     stopped = time.monotonic()
     site.tree(workers=1)
     site.until(lambda books: len(books.starts[running]) == 2, 10)
-    time.sleep(max(0.0, stopped + 2 * 1.0 - time.monotonic()))  # two leases long, the fault itself
+    time.sleep(max(0.0, stopped + 2 * 2.0 - time.monotonic()))  # two leases long, the fault itself
     (site.folder / "go0").touch()
     for pid in reversed(frozen):
         os.kill(pid, signal.SIGCONT)

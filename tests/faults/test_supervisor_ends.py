@@ -141,7 +141,7 @@ def initialize():
     text = tree.text()
     assert text.count("app:work failed to start 5 times in a row") == 1
     assert text.count("error: ") == 1
-    assert "no database, says" in text[text.index("error: ") :], "the first error is named"
+    assert "no database, says" in text[text.index("error: ") :], f"the first error is named: {text}"
     pauses = [event["next_in"] for event in tree.events("worker.crashed") if "next_in" in event]
     assert len(pauses) == 4, "one line for each attempt"
     for pause, wanted in zip(pauses, (0.2, 0.4, 0.8, 1.0), strict=True):

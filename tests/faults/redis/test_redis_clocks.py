@@ -55,7 +55,8 @@ def test_a_tree_whose_clock_jumps_by_an_hour_keeps_its_leases_its_limits_and_its
         site.store.quiet(10)
         books, dead = site.books(), site.store.dead()
         for parent, child in zip(parents, children, strict=True):
-            assert 0.5 <= (books.starts[child][0].at - books.starts[parent][0].at) / 1e9 < 5.0
+            # Due times are whole milliseconds of the server.
+            assert 0.499 <= (books.starts[child][0].at - books.starts[parent][0].at) / 1e9 < 5.0
         assert {dead[n]["kind"] for n in hangs} == {"timeout"}
     books.check(dead, extra_starts=0)
     assert any(line.pid in mine for lines in books.starts.values() for line in lines)
