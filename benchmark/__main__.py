@@ -7,11 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-from benchmark import profile, report, systems
+from benchmark import front, profile, report, systems
 from benchmark.faults import FAULTS, PATIENCE
 from benchmark.journal import Journal
 from benchmark.run import Busy, Plan, Run
 from benchmark.speed import GROUPS, Scale
+from benchmark.summary import Summary
 
 RESULTS = Path(__file__).with_name("results")
 PHASES = [phase for phases, _ in GROUPS.values() for phase in phases] + list(FAULTS)
@@ -60,6 +61,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wait", type=float, default=60.0, help="seconds to wait for a quiet machine, at each step"
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget what a run of this name has measured"
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="put the short table and the charts into the README"
+    )
     return parser
 
 
@@ -68,6 +75,8 @@ def main() -> int:
     if given.what == "profile":
         print(profile.write(given.results, given.name, given.variants, given.seconds))
         return 0
+    if given.fresh:
+        (given.results / f"{given.name}.jsonl").unlink(missing_ok=True)
     journal = Journal(given.results / f"{given.name}.jsonl")
     if given.what == "run":
         try:
@@ -88,6 +97,9 @@ def main() -> int:
         except KeyboardInterrupt:
             print("interrupted; the same command goes on from here")
     print(report.write(journal, given.results / given.name))
+    if given.readme:
+        summary = Summary(journal.records)
+        print(front.write(summary, list(summary.rows(systems.ALL)), given.name))
     return 0
 
 

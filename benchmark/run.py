@@ -21,6 +21,9 @@ from benchmark.session import Session
 from benchmark.speed import GROUPS, Scale
 from benchmark.system import System, Variant
 
+ONCE = frozenset({"two", "sizes", "million"})
+"""Phases of the first round only, and not of a quick run, unless they are asked for by name."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -71,12 +74,13 @@ class Run:
         self._prepare()
         self._until = time.monotonic() + 60 * self.plan.minutes
         for round in range(self.plan.rounds):
-            for step in self._speed_steps(round):
-                if not self._begin(step):
+            for late in (False, True):
+                for step in self._speed_steps(round, late):
+                    if not self._begin(step):
+                        return False
+                    self._speed(step)
+                if not late and not self._faults(round):
                     return False
-                self._speed(step)
-            if not self._faults(round):
-                return False
         return True
 
     def _prepare(self) -> None:
@@ -95,10 +99,14 @@ class Run:
         self._say(f"{system.name}: {', '.join(f'{k} {v}' for k, v in found.items())}")
         self.journal.write(phase="versions", system=system.name, figures=found)
 
-    def _wanted(self, phase: str) -> bool:
-        return not self.plan.phases or phase in self.plan.phases
+    def _wanted(self, phase: str, round: int, variant: Variant | None = None) -> bool:
+        if variant and variant.only and phase not in variant.only:
+            return False
+        if self.plan.phases:
+            return phase in self.plan.phases
+        return phase not in ONCE or not (round or self.plan.quick)
 
-    def _variants(self, round: int) -> Iterator[tuple[System, Variant]]:
+    def _variants(self) -> Iterator[tuple[System, Variant]]:
         for system in self.plan.systems:
             for variant in system.variants if system.name in self._bins else ():
                 name = variant.name
@@ -108,14 +116,14 @@ class Run:
                     continue
                 yield system, variant
 
-    def _speed_steps(self, round: int) -> Iterator[Step]:
+    def _speed_steps(self, round: int, late: bool) -> Iterator[Step]:
+        """The steps of a round; the million comes `late`, behind the faults."""
         for group, (phases, _) in GROUPS.items():
-            if not any(map(self._wanted, phases)):
+            if (group == "million") is not late or not any(self._wanted(p, round) for p in phases):
                 continue
-            if group == "million" and (round or (self.plan.quick and not self.plan.phases)):
-                continue
-            for system, variant in self._variants(round):
-                if variant.speed:
+            for system, variant in self._variants():
+                wanted = any(self._wanted(phase, round, variant) for phase in phases)
+                if variant.speed and wanted and (variant.crowd or not late):
                     yield Step(system, variant, group, round)
 
     def _begin(self, step: Step) -> bool:
@@ -140,12 +148,16 @@ class Run:
         who = {"system": step.system.name, "variant": step.variant.name, "store": step.variant.store,
                "group": step.group, "round": step.round}  # fmt: skip
         began, measure = time.monotonic(), GROUPS[step.group][1]
+
+        def wanted(phase: str) -> bool:
+            return self._wanted(phase, step.round, step.variant)
+
         try:
             with (
                 place(step.variant.store) as where,
                 Session(step.system, step.variant, self._bins[step.system.name], where) as session,
             ):
-                for phase, figures in measure(session, self.plan.scale, self._wanted):
+                for phase, figures in measure(session, self.plan.scale, wanted):
                     self.journal.write(**who, phase=phase, figures=figures)
         except Failed as error:
             self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
@@ -154,9 +166,9 @@ class Run:
 
     def _faults(self, round: int) -> bool:
         for group in FAULTS:
-            if not self._wanted(group):
+            if not self._wanted(group, round):
                 continue
-            steps = [Step(s, v, group, round) for s, v in self._variants(round) if v.faults]
+            steps = [Step(s, v, group, round) for s, v in self._variants() if v.faults]
             steps = [step for step in steps if not self._finished(step)]
             alone = [step for step in steps if not step.system.packages]
             for step in alone:

@@ -24,7 +24,7 @@ class Scale:
     def __init__(self, seconds: float, million: int = 1_000_000) -> None:
         self.seconds, self.million = seconds, million
         self.pushes = max(100, int(700 * seconds))
-        self.wakes = max(20, int(100 * seconds))
+        self.wakes = max(20, int(300 * seconds))
         self.settle = min(1.5, seconds)
 
 
@@ -81,10 +81,10 @@ def idle(session: Session, workers: Workers, seconds: float) -> Figures:
 
 def latency(session: Session, count: int, seconds: float) -> Figures:
     """Milliseconds from before a push to the start of its task, in a worker that waits."""
-    first = session.take(count + 5, stamped=True)
+    first = session.take(count + 3, stamped=True)
     order = {"do": "latency", "seconds": seconds}
-    session.client.ask(**order, first=first, count=5)
-    found = sorted(session.client.ask(**order, first=first + 5, count=count)["ms"])
+    session.client.ask(**order, first=first, count=3)
+    found = sorted(session.client.ask(**order, first=first + 3, count=count)["ms"])
     return {
         "p50_ms": statistics.median(found), "p99_ms": found[int(len(found) * 0.99)], "worst_ms": found[-1],
         "pushes": len(found),
@@ -107,7 +107,7 @@ def sizes(session: Session, workers: Workers, scale: Scale) -> Found:
 def million(session: Session, scale: Scale) -> Figures:
     """So many tasks that wait: memory of the server for each, and what a worker costs beside them."""
     before = session.sample(None)
-    first, told = session.push("noop", scale.million, bulk=True, seconds=50)
+    first, told = session.push("noop", scale.million, bulk=True, seconds=20)
     after, count = session.sample(None), told["pushed"]
     found: Figures = {"waiting": count, "client_us": told["cpu"] / count * 1e6}
     if "memory" in after.counters:
@@ -135,7 +135,9 @@ def work(session: Session, scale: Scale, wanted: Wanted) -> Found:
     """One worker, from its start with tasks that wait to its waiting for tasks."""
     first, count = _fill(session, scale.seconds + scale.settle)
     with session.workers() as workers:
-        yield "consume", consume(session, workers, first, count, scale.settle)
+        consumed = consume(session, workers, first, count, scale.settle)
+        if wanted("consume"):
+            yield "consume", consumed
         if wanted("memory"):
             yield "memory", {"pss_mib": metering.pss(workers.roots)}
         if wanted("latency") and session.variant.waits:

@@ -44,6 +44,10 @@ class Variant:
     """Whether the speed phases are run with it."""
     waits: bool = True
     """Whether its worker waits for tasks as in earnest: what an idle one costs is measured."""
+    crowd: bool = False
+    """Whether it is measured beside a million waiting tasks."""
+    only: frozenset[str] = frozenset()
+    """Phases that are measured with it; empty: all."""
     quick: bool = False
     """Whether it belongs to the quick run."""
 

@@ -10,13 +10,16 @@ import tasks
 from garrison import Queue, Timeouts, Use
 
 KIND = os.environ.get("BENCH_EXECUTOR", "serial")
+SERIALIZER = os.environ.get("BENCH_SERIALIZER", "msgpack")
 bench = Queue(
     "bench",
     connector=tasks.STORE,
     executor=Use(KIND, threads=8) if KIND == "threaded" else KIND,
     tasks_per_transaction=int(os.environ.get("BENCH_BATCH", "1")),
     delivery=os.environ.get("BENCH_DELIVERY", "at_least_once"),
-    serializer=os.environ.get("BENCH_SERIALIZER", "msgpack"),
+    serializer=Use("pickle", key="a key of the benchmark, known to all")
+    if SERIALIZER == "pickle"
+    else SERIALIZER,
     compressor=os.environ.get("BENCH_COMPRESSOR") or None,
     timeouts=Timeouts(30),
 )

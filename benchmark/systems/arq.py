@@ -13,7 +13,7 @@ PROMISE = "at least once: again when its lock has run out, job_timeout + 10 s (3
 SYSTEM = System(
     "arq", "arq_app", ("arq", "hiredis"),
     (
-        Variant("defaults", 250, PROMISE, bulk=False, faults=True),
+        Variant("defaults", 250, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("tuned", 600, PROMISE, bulk=False),
     ), commands, "a cancellation, at the next await",
 )  # fmt: skip

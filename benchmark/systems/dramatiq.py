@@ -15,7 +15,7 @@ def commands(job: Job) -> list[list[str]]:
 SYSTEM = System(
     "dramatiq", "dramatiq_app", ("dramatiq[redis]", "hiredis"),
     (
-        Variant("defaults", 1_000, PROMISE, bulk=False, faults=True),
+        Variant("defaults", 1_000, PROMISE, crowd=True, bulk=False, faults=True),
         Variant(
             "one thread", 1_200, PROMISE, bulk=False, env={"dramatiq_queue_prefetch": "1000"}
         ),

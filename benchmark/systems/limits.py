@@ -14,7 +14,7 @@ def _variant(store: Store, batch: int, pace: int) -> Variant:
     return Variant(
         f"{store} {batch:,}", pace, "nothing: nobody takes its tasks back", store,
         {"BENCH_BATCH": str(batch)}, quick=store != "mongo" or batch == 1,
-        waits=store != "mongo",
+        waits=store != "mongo", crowd=batch == 100 and store != "mongo",
     )  # fmt: skip
 
 

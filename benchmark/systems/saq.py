@@ -13,7 +13,7 @@ PROMISE = "aborted or retried when it is stuck; sweeps once a minute"
 SYSTEM = System(
     "saq", "saq_app", ("saq[redis]", "hiredis", "typing_extensions"),
     (
-        Variant("defaults", 1_000, PROMISE, bulk=False, faults=True),
+        Variant("defaults", 1_000, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("tuned", 1_000, PROMISE, bulk=False),
     ), commands, "a cancellation, at the next await",
 )  # fmt: skip

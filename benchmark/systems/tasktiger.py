@@ -16,7 +16,7 @@ PROMISE = "at least once: again when it was silent for 60 s, looked for every 30
 SYSTEM = System(
     "tasktiger", "tasktiger_app", ("tasktiger", "hiredis", "setuptools"),
     (
-        Variant("defaults", 60, PROMISE, bulk=False, faults=True),
+        Variant("defaults", 60, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("sync", 400, PROMISE, bulk=False),
     ), commands, "SIGALRM in the task's process; that is killed 30 s later",
 )  # fmt: skip

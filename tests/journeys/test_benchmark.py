@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -51,7 +52,9 @@ def test_each_system_runs_every_task_once_and_has_a_cost(
     consumed = figures[system, "consume"]
     assert consumed["twice"] == 0
     assert consumed["worker_us"] > 0
-    assert consumed["counted"] >= consumed["tasks"] // 2
+    assert (
+        consumed["counted"] >= consumed["tasks"] // 4
+    )  # counting begins with the half at the latest, looked for each 5 ms
     assert figures[system, "push"]["client_us"] > 0
     assert figures[system, "memory"]["pss_mib"] > 1
     assert figures[system, "latency"]["p50_ms"] > 0
@@ -93,3 +96,29 @@ def test_a_system_that_is_not_there_is_an_error_with_the_names_of_those_that_are
     done = bench(tmp_path, "--systems", "kafka")
     assert done.returncode == 2
     assert "no system 'kafka'; there are garrison, limit, dramatiq" in done.stderr
+
+
+def record(system: str, variant: str, phase: str, figures: dict[str, Any], round: int = 0) -> str:
+    return json.dumps(
+        {"at": "2026-01-01T00:00:00+0000", "system": system, "variant": variant, "store": "redis",
+         "group": phase, "round": round, "phase": phase, "figures": figures}
+    )  # fmt: skip
+
+
+def test_the_report_says_where_garrison_is_behind_and_what_never_happened(tmp_path: Path) -> None:
+    lines = [
+        *(record("garrison", "redis 1", "latency", {"p50_ms": ms}, n) for n, ms in enumerate((2.0, 9.0, 3.0))),
+        record("garrison", "redis 1", "kill", {"lost": 0, "again_s": 0.05, "waited_s": 75.0}),
+        record("saq", "defaults", "latency", {"p50_ms": 1.5}),
+        record("saq", "defaults", "kill", {"lost": 1, "again_s": None, "waited_s": 75.0}),
+    ]  # fmt: skip
+    (tmp_path / "run.jsonl").write_text("\n".join(lines) + "\n")
+    done = bench(tmp_path, "report")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "run.md").read_text()
+    assert "- latency, p50 ms: garrison 3, rank 2 of 2, behind saq (defaults) 1.5" in page
+    assert "| garrison (redis 1) | 3 (2–9) | 1.00 |" in page  # the median with its range
+    assert "| saq (defaults) | 1.5 | 0.50 |" in page  # its ratio to garrison
+    chart = ElementTree.parse(tmp_path / "run-kill.svg").getroot()
+    texts = ["".join(one.itertext()) for one in chart.iter("{http://www.w3.org/2000/svg}text")]
+    assert "never in 75 s, 1 lost" in texts and "0.05" in texts
