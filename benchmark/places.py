@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 import mongod
 import servers
 from benchmark import metering
+from benchmark.processes import Failed
 from benchmark.system import Store
 
 
@@ -42,7 +45,7 @@ class Place:
 
 @contextmanager
 def place(kind: Store) -> Iterator[Place]:
-    """A store of its own for one session; empty, and gone afterwards."""
+    """A store of its own for one session; empty, and gone afterwards. Failed where its server is not installed."""
     folder = Path(tempfile.mkdtemp(prefix="garrison-bench-"))
     try:
         if kind == "redis":
@@ -53,5 +56,7 @@ def place(kind: Store) -> Iterator[Place]:
                 yield Place("mongo", cluster.at("bench"), folder, cluster.members[0].pid)
         else:
             yield Place("sqlite", f"sqlite:///{folder}/queue.db", folder)
+    except pytest.skip.Exception as why:  # the words of the tests' servers
+        raise Failed(str(why)) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)

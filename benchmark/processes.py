@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -16,8 +17,8 @@ from benchmark.system import Job, System
 from harness.wait import with_variable
 
 APPS = Path(__file__).with_name("apps")
-PATIENCE = 60.0
-"""Seconds that a client may take for one order."""
+PATIENCE = 180.0
+"""Seconds that a client may take for one order; orders have limits of their own, far below."""
 
 
 class Failed(Exception):
@@ -50,7 +51,10 @@ class Client:
             self._pipe(pipe).close()
 
     def _answer(self) -> dict[str, Any]:
-        line = self._pipe(self._process.stdout).readline()
+        answers = self._pipe(self._process.stdout)
+        if not select.select([answers], [], [], PATIENCE)[0]:
+            raise Failed(f"the client did not answer within {PATIENCE:g} s: {tail(self._log)}")
+        line = answers.readline()
         if not line.startswith("{"):
             raise Failed(f"the client ended: {tail(self._log)}")
         answer: dict[str, Any] = json.loads(line)

@@ -25,6 +25,10 @@ ONCE = frozenset({"two", "sizes", "million"})
 """Phases of the first round only, and not of a quick run, unless they are asked for by name."""
 
 
+FAILURES = (Failed, OSError, RuntimeError, AssertionError)
+"""What ends one step and not the run."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run is to do."""
@@ -159,7 +163,7 @@ class Run:
             ):
                 for phase, figures in measure(session, self.plan.scale, wanted):
                     self.journal.write(**who, phase=phase, figures=figures)
-        except Failed as error:
+        except FAILURES as error:
             self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
             self.journal.write(**who, phase="failed", error=str(error))
         self.journal.write(**who, phase="end", figures={"seconds": time.monotonic() - began})
@@ -193,7 +197,7 @@ class Run:
                 self.journal.write(
                     **who, phase=step.group, figures=FAULTS[step.group](session, self.plan.patience)
                 )
-        except Failed as error:
+        except FAILURES as error:
             self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
             self.journal.write(**who, phase="failed", error=str(error))
         self.journal.write(**who, phase="end", figures={})
