@@ -130,10 +130,11 @@ class KeysContract(Bench):
 
     def test_presence_ends_with_its_time(self, open: Open) -> None:
         """A second record under a key replaces the first."""
-        connector = open("keep")
+        connector, look = open("keep"), open("look")
         connector.announce("a", b"1", 60)
         connector.announce("a", b"2", 60)
+        connector.announce("b", b"3", 60)
+        assert dict(look.presence()) == {"a": b"2", "b": b"3"}
         connector.announce("b", b"3", 0.2)
-        assert dict(open("look").presence()) == {"a": b"2", "b": b"3"}
         time.sleep(0.4)
-        assert dict(open("look").presence()) == {"a": b"2"}
+        assert dict(look.presence()) == {"a": b"2"}
