@@ -187,6 +187,9 @@ class Connector(Protocol):
     One object serves one thread at a time and never crosses a fork. Every verb may raise `StoreUnavailable`
     (`maybe_pushed` says whether it may have taken effect); the caller then repeats it unchanged, and a repeat must be
     harmless. `StoreError` says that the store refuses for good. A queue exists as soon as it is named.
+
+    One verb is not asked of every connector: `warnings() -> list[str]`, sentences about what works and does not keep every
+    promise, such as a server that writes nothing to disk; `garrison check --connect` shows them.
     """
 
     capabilities: ClassVar[Capabilities]
