@@ -30,7 +30,7 @@ def kill(session: Session, patience: float) -> Figures:
     with session.workers(2) as workers:
         first, _ = session.push("slow", TASKS)
         numbers = range(first, first + TASKS)
-        _until(lambda: sum(1 for n in numbers if board.ends[n]) >= 20, 60, workers)
+        _until(lambda: sum(1 for n in numbers if board.ends[n]) >= 5, 60, workers)
         victim = _until(lambda: _running(session, numbers), 10, workers)
         os.kill(victim, signal.SIGKILL)
         killed = time.monotonic_ns()
@@ -59,7 +59,7 @@ def kill(session: Session, patience: float) -> Figures:
 def _running(session: Session, numbers: range) -> int:
     """The process of a task that has just started; 0 if there is none."""
     board, now = session.board, time.monotonic_ns()
-    fresh = [n for n in numbers if not board.ends[n] and 0 < now - board.starts[n] < 20_000_000]
+    fresh = [n for n in numbers if not board.ends[n] and 0 < now - board.starts[n] < 30_000_000]
     return board.pids[fresh[-1]] if fresh else 0
 
 

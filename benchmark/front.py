@@ -57,7 +57,7 @@ def _part(summary: Summary, rows: Sequence[Row], name: str) -> str:
     slower = behind(summary, rows)
     if slower:
         lines += [
-            "Where garrison, one task at a time, is behind a peer on Redis, of any variant:",
+            "Where garrison is behind a peer on Redis, of any variant:",
             "",
         ]
         lines += [f"- {line}" for line in slower] + [""]

@@ -48,7 +48,7 @@ def page(summary: Summary, rows: list[Row]) -> str:
     ]
     lines = behind(summary, rows)
     parts.append(
-        "## Where garrison is behind\n\ngarrison with one task at a time on Redis, beside all peers on Redis, whatever they promise.\n\n"
+        "## Where garrison is behind\n\ngarrison beside all peers on Redis, whatever they promise: one task at a time, and in batches those that have them.\n\n"
         + ("\n".join(f"- {line}" for line in lines) or "Nowhere in this run.")
         + "\n"
     )

@@ -93,6 +93,7 @@ def latency(session: Session, count: int, seconds: float) -> Figures:
 
 def sizes(session: Session, workers: Workers, scale: Scale) -> Found:
     """Tasks with large arguments, pushed one by one to a worker that waits."""
+    time.sleep(scale.settle)  # what starts beside the worker has started
     for name, (size, most) in SIZES.items():
         count = max(3, int(most * min(1.0, scale.seconds / 2)))
         before = session.sample(workers)

@@ -126,28 +126,34 @@ def render(summary: Summary, table: Table, rows: Sequence[Row], last: tuple[str,
 
 
 def behind(summary: Summary, rows: Sequence[Row]) -> list[str]:
-    """Where garrison, one task at a time on Redis, is not ahead of every peer there: said in a line for each figure."""
+    """Where garrison on Redis is not ahead of every peer there, in a line for each figure. Who takes its tasks in batches is
+    compared with garrison in batches of as many. What was lost cannot run twice, so that column is left out.
+    """
     said = []
     for table in TABLES[:3]:
         for column in table.columns:
-            higher = column.name == "rate"
-            mine = summary.get("garrison", "redis 1", column.phase, column.name)
-            if mine is None or column.name in ("trips", "bytes"):
-                continue
-            theirs = [
-                (value, f"{system.name} ({variant.name})") for system, variant in rows
-                if system.name not in ("garrison", "limit") and variant.store == "redis"
-                and (value := summary.median(system.name, variant.name, column.phase, column.name)) is not None
-            ]  # fmt: skip
-            if mine.median is None:
-                said.append(f"{column.phase}, {column.title}: never")
-                continue
-            ahead = sorted(
-                (one for one in theirs if (one[0] > mine.median if higher else one[0] < mine.median)), reverse=higher
-            )  # fmt: skip
-            if ahead:
-                others = ", ".join(f"{name} {number(value)}" for value, name in ahead[:4])
-                said.append(
-                    f"{column.phase}, {column.title}: garrison {number(mine.median)}, rank {len(ahead) + 1} of {len(theirs) + 1}, behind {others}"
-                )
+            for batch in ("1", "100"):
+                if column.name not in ("trips", "bytes", "twice"):
+                    said += _behind(summary, rows, column, batch)
     return said
+
+
+def _behind(summary: Summary, rows: Sequence[Row], column: Column, batch: str) -> list[str]:
+    mine = summary.get("garrison", f"redis {batch}", column.phase, column.name)
+    theirs = [
+        (value, f"{system.name} ({variant.name})") for system, variant in rows
+        if system.name not in ("garrison", "limit") and variant.store == "redis" and variant.env.get("BENCH_BATCH", "1") == batch
+        and (value := summary.median(system.name, variant.name, column.phase, column.name)) is not None
+    ]  # fmt: skip
+    if mine is None or not theirs:
+        return []
+    what = f"{column.phase}, {column.title}" + (f", in batches of {batch}" if batch != "1" else "")
+    if mine.median is None:
+        return [f"{what}: garrison never"]
+    higher = column.name == "rate"
+    ahead = sorted(
+        (one for one in theirs if (one[0] > mine.median if higher else one[0] < mine.median)), reverse=higher,
+    )  # fmt: skip
+    others = ", ".join(f"{name} {number(value)}" for value, name in ahead[:4])
+    rank = f"rank {len(ahead) + 1} of {len(theirs) + 1}"
+    return [f"{what}: garrison {number(mine.median)}, {rank}, behind {others}"] if ahead else []

@@ -16,9 +16,8 @@ PROMISE = "popped: lost"
 SYSTEM = System(
     "sergeant", "sergeant_app", ("sergeant", "hiredis<3"),
     (
-        Variant("1", 3_000, PROMISE, crowd=True),
-        Variant("100", 30_000, PROMISE, env={"BENCH_BATCH": "100"}),
+        Variant("1", 3_000, PROMISE, crowd=True, faults=True, env={"BENCH_LIMIT": "1"}),
+        Variant("100", 30_000, PROMISE, env={"BENCH_BATCH": "100", "BENCH_LIMIT": "1"}),
         Variant("100, no limit", 80_000, PROMISE, env={"BENCH_BATCH": "100", "BENCH_LIMIT": "0"}),
-        Variant("1, limit 1 s", 3_000, PROMISE, env={"BENCH_LIMIT": "1"}, speed=False, faults=True),
     ), commands, "killed a grace period after its limit",
 )  # fmt: skip
