@@ -117,6 +117,10 @@ def test_kills_during_commits_lose_no_acknowledged_push_and_no_task(
     for round_ in range(int(50 * SCALE)):
         name = f"victim-{round_}"
         child = Child(partial(work, round_, name))
+        begun = b"A %d-0\n" % round_
+        # Every second one may work before it is killed, however busy the machine is; the others die whenever it comes.
+        while round_ % 2 and not (log.exists() and begun in log.read_bytes()):
+            time.sleep(0.001)
         time.sleep(moments.uniform(0.01, 0.12))
         child.kill()
         keeper = place.open("keep")
@@ -134,7 +138,7 @@ def test_kills_during_commits_lose_no_acknowledged_push_and_no_task(
     for line in log.read_bytes().splitlines():
         kind, _, payload = line.partition(b" ")
         (acknowledged if kind == b"A" else seen).add(payload)
-    assert len(acknowledged) > 50 * SCALE
+    assert len(acknowledged) >= 25 * SCALE
     assert acknowledged <= seen
     counts = worker.connector.counts("q")
     assert (counts.ready, counts.leased, counts.delayed) == (0, 0, 0)

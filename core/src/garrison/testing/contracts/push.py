@@ -177,11 +177,11 @@ class PushContract(Bench):
     def test_due_tasks_join_the_tail_of_their_priority_in_due_order(self, open: Open) -> None:
         """Not in the order in which they were pushed, and behind what was ready before."""
         connector, worker = open("push"), Consumer(open("lease"))
-        push(connector, "q", b"third", delay=0.3)
-        push(connector, "q", b"second", delay=0.2)
-        push(connector, "q", b"high", delay=0.25, priority=0)
+        push(connector, "q", b"third", delay=1.6)
+        push(connector, "q", b"second", delay=0.6)
+        push(connector, "q", b"high", delay=1.1, priority=0)
         push(connector, "q", b"first")
-        time.sleep(0.5)
+        time.sleep(2.0)
         assert worker.payloads() == [b"high", b"first", b"second", b"third"]
 
     # processes
