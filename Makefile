@@ -22,15 +22,15 @@ demo: $(BIN)/.ready  ## real work, start to end, with no server installed
 	$(BIN)/garrison demo
 
 test: $(BIN)/.ready lint  ## everything, each fault row with 2 seeds and tenths of the periods
-	$(BIN)/python -m pytest -q -n 5 --dist loadscope tests/architecture tests/core tests/journeys tests/plugins
+	$(BIN)/python -m pytest -q -n 5 --dist loadscope -m "not long" tests/architecture tests/core tests/journeys tests/plugins
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/faults
 
 lint: $(BIN)/.ready  ## ruff and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages --exclude 'benchmark/(redis|mongo)_' benchmark
 
-faults: $(BIN)/.ready  ## the fault matrix with its full counts
-	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m fault -n 2 --dist loadfile
+faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes
+	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -n 2 --dist loadfile
 
 soak: $(BIN)/.ready  ## random kills, recycles and restarts for SOAK seconds (1800), then the accounting
 	$(BIN)/python -m tests.harness.soak --seconds $(or $(SOAK),1800)

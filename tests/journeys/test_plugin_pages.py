@@ -33,7 +33,7 @@ def author(tmp_path: Path) -> dict[str, str]:
     return {**kept, **offline, "PATH": f"{venv}/bin:{kept['PATH']}"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_who_follows_the_page_ends_with_a_wheel(page: Path, author: dict[str, str], tmp_path: Path) -> None:  # fmt: skip
     here = tmp_path / "work"

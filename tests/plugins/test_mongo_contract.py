@@ -81,7 +81,7 @@ class TestSetOfOne(OnMongo):
         return one
 
 
-@pytest.mark.slow
+@pytest.mark.long
 class TestSetOfThree(OnMongo):
     capabilities = MongoConnector.capabilities
 
@@ -90,7 +90,7 @@ class TestSetOfThree(OnMongo):
         return three
 
 
-@pytest.mark.slow
+@pytest.mark.long
 class TestTwoClusters(OnMongo):
     """With `spread="queue"`: independent clusters cannot keep one order between them."""
 
