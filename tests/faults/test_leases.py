@@ -59,8 +59,7 @@ def test_a_tree_stopped_for_two_leases_settles_nothing_and_starts_nothing_that_o
     site.app(settings, body=GATED)
     first = site.tree(workers=1)
     (stale,) = first.workers()
-    running = site.push("gated")
-    mates = site.push_many([{}] * 7)
+    running, *mates = site.push_many([{}] * 8, task="gated")  # in one push: in one take
     site.started(running)
     frozen = [first.pid, first.keeper(), stale]
     site.store.stop_between_writes(frozen)

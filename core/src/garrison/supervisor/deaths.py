@@ -58,7 +58,7 @@ class Deaths:
         if end.kind == "start":
             if not tree.stopping:
                 self._failed_start(item, end)
-            elif item.failed and self._told:
+            elif item.failed and self._told and not group.first_error:
                 self._tell(item.failed["text"])  # another target that cannot start either
             return
         fields = {"worker": item.pid, "target": group.label, "tasks": item.page.words[page.TASKS]}
@@ -74,7 +74,7 @@ class Deaths:
     def _failed_start(self, item: Child, end: End) -> None:
         group, failed, tree = item.group, item.failed, self._tree
         text = failed["text"] if failed else f"it ended before it was ready: {end.reason}"
-        if failed and not group.proven:
+        if failed and not group.proven and failed["code"] != exits.CRASH_LOOP:
             self._give_up(failed["code"], text)
             return
         group.failures += 1

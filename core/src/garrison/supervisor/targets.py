@@ -16,6 +16,11 @@ from garrison.errors import GarrisonError, TargetError, nearest
 from garrison.queue import Queue
 from garrison.worker import Running, Worker
 
+FRAMES = 10
+"""Calls that the error of a failed start names, the innermost."""
+
+_OURS = os.path.dirname(pushing.__file__) + os.sep
+
 
 class Target(NamedTuple):
     """A target and the range of its number of workers."""
@@ -114,6 +119,17 @@ def _broken(module: str, error: BaseException) -> str:
         lines.append(f"  {_short(frames[-1].filename)} line {frames[-1].lineno}: {frames[-1].line}")
     lines.append(f"  {type(error).__name__}: {error}   (your code, not garrison's)")
     return "\n".join(lines)
+
+
+def not_started(error: Exception) -> str:
+    """What `initialize`, or anything else on a worker's way to its first task, has raised, and where in code not ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or list(frames)
+    where = "".join(
+        f"\n  {_short(frame.filename)} line {frame.lineno}, in {frame.name}: {frame.line}"
+        for frame in theirs[-FRAMES:]
+    )
+    return f"the worker cannot start: {type(error).__name__}: {error}{where}"
 
 
 def _short(path: str) -> str:
