@@ -1,0 +1,1 @@
+"""A killer: `killer=Use("cpu", seconds=2)`."""

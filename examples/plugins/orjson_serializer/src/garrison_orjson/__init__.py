@@ -1,0 +1,1 @@
+"""A serializer: `serializer="orjson"`."""

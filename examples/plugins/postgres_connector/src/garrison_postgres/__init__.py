@@ -1,0 +1,1 @@
+"""A connector on PostgreSQL: `connector="postgresql://shop@db1/shop"`."""

@@ -1,0 +1,1 @@
+"""An observer that counts for Prometheus what tasks do."""
