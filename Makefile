@@ -27,7 +27,7 @@ test: $(BIN)/.ready lint  ## everything, each fault row with 2 seeds and tenths 
 
 lint: $(BIN)/.ready  ## ruff and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages --exclude 'benchmark/(redis|mongo)_' benchmark
+	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages benchmark
 
 faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes
 	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -n 2 --dist loadfile

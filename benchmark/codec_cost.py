@@ -1,6 +1,6 @@
 """What the codec costs above its serializer: CPU time of encode + decode against bare msgpack, same record, one run.
 
-    python benchmark/codec_cost.py
+    python -m benchmark.codec_cost
 
 Prints nanoseconds and, what can be compared between machines, ratios to bare `packb` + `unpackb`.
 """

@@ -1,6 +1,6 @@
 """CPU per task of the embedded store, next to raw loops over the same SQLite settings.
 
-    python benchmark/local_connector.py [tasks]
+    python -m benchmark.local_connector [tasks]
 
 The raw loops do the least that the same promise needs; what is above them is ours to justify. Absolute times drift
 from machine to machine and from minute to minute: read the ratios of one run.

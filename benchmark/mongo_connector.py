@@ -1,6 +1,6 @@
 """What a no-op task costs on MongoDB: garrison's connector beside the best bare loops that the driver allows.
 
-    python benchmark/mongo_connector.py [--tasks 5000] [--rounds 3]
+    python -m benchmark.mongo_connector [--tasks 5000] [--rounds 3]
 
 CPU microseconds per task, of this process and of mongod (a replica set of one, started here; w:1 for claims and
 acknowledgments). Two bare at-least-once loops, both with a low-water mark, without fence, turn, notices or due tasks:
@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
 from pymongo import MongoClient, WriteConcern
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import mongod
 from garrison.contracts import Done, Terms
 from garrison_mongo.connector import MongoConnector

@@ -1,6 +1,6 @@
 """What a no-op task costs on MongoDB in the whole system, beside the best bare at-least-once loop with the driver.
 
-    python benchmark/mongo_system.py [--tasks 3000]
+    python -m benchmark.mongo_system [--tasks 3000]
 
 CPU microseconds per task of one supervised worker (all its threads) and of mongod (a replica set of one, started here).
 The worker notes both clocks itself, in tasks at the start and the end of what is measured, so that starting costs nothing
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,11 +20,8 @@ from typing import Any
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from mongo_connector import Bare, Meter
-
 import mongod
+from benchmark.mongo_connector import Bare, Meter
 from harness.site import Site
 
 BODY = """
@@ -73,9 +69,10 @@ def bare_cost(server: mongod.Cluster, tasks: int, batch: int) -> tuple[float, fl
     with server.primary().client() as client:
         bare = Bare(client, f"b{batch}")
         bare.fill(-(-tasks // 1000) * 1000 + 1000)
-        return meter(
+        cost: tuple[float, float] = meter(
             (lambda: bare.claim(tasks)) if batch == 1 else (lambda: bare.batch(tasks, batch))
         )
+        return cost
 
 
 def idle_cost(server: mongod.Cluster, seconds: float = 10.0) -> float:
@@ -86,7 +83,8 @@ def idle_cost(server: mongod.Cluster, seconds: float = 10.0) -> float:
         worker = psutil.Process(tree.workers()[0])
         before, begun = sum(worker.cpu_times()[:2]), time.monotonic()
         time.sleep(seconds)
-        return (sum(worker.cpu_times()[:2]) - before) * 1000 / (time.monotonic() - begun)
+        used: float = sum(worker.cpu_times()[:2]) - before
+        return used * 1000 / (time.monotonic() - begun)
 
 
 def wake_up(server: mongod.Cluster, pushes: int = 200) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The Redis connector beside a bare loop: CPU µs per task, client and server, and their ratio.
 
-    python benchmark/redis_connector.py [--tasks 20000] [--rounds 3]
+    python -m benchmark.redis_connector [--tasks 20000] [--rounds 3]
 
 The bare loop does everything but the framework: decode, task object, note and deadline into shared memory, call, finished
 mark; one script checks the fence, settles all, looks for due tasks and leases the next. The connector's loop differs in
@@ -13,15 +13,14 @@ import argparse
 import statistics
 import time
 
-from redis_system import QUEUE, Bare, Cost, Page, cpu, record, run_one
-
+from benchmark.redis_system import QUEUE, Bare, Cost, Page, cpu, record, run_one
 from garrison.contracts import Done, Terms
 from garrison_redis.connector import RedisConnector
 from servers import RedisServer, redis
 
 
 def connector_loop(store: RedisConnector, consumer: str, batch: int, page: Page) -> int:
-    turn, base, settlements, done = 0, 1, [], 0
+    turn, base, settlements, done = 0, 1, list[Done](), 0
     while True:
         turn += 1
         taken = store.exchange(QUEUE, consumer, turn, base, settlements, batch, 8 << 20)

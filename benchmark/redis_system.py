@@ -1,6 +1,6 @@
 """The whole system on Redis: supervised, at least once, a time limit armed, msgpack; beside bare loops in the same run.
 
-    python benchmark/redis_system.py [tasks] [push] [idle] [wake] [delayed] [upkeep] [--scale 1.0]
+    python -m benchmark.redis_system [tasks] [push] [idle] [wake] [delayed] [upkeep] [--scale 1.0]
 
 Each function returns figures and prints nothing. CPU is that of processes (`schedstat`, so nanoseconds), in µs per task: of the
 whole tree (supervisor, keeper, workers) and of redis-server. The bare loop does everything but the framework: decode, task
@@ -30,7 +30,6 @@ import hiredis
 import msgpack
 import redis as redis_py
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from garrison import Timeouts, Worker, WorkerConfig
 from garrison.contracts import Terms
 from garrison_redis.connector import RedisConnector
@@ -193,7 +192,7 @@ class Tree:
         self.store = RedisConnector(server.url)
         self.store.open("look")
         self.config = WorkerConfig(QUEUE, connector=server.url, timeouts=Timeouts(30))
-        self.pusher = type("Noop", (Worker,), {"config": self.config, "work": lambda *_: None})
+        self.pusher: Any = type("Noop", (Worker,), {"config": self.config, "work": lambda *_: None})
         self.until(lambda: self.store.counts(QUEUE).consumers == workers, "workers ready")
         time.sleep(1.0)
 
@@ -257,7 +256,7 @@ class Bare:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.client = redis_py.Redis(port=server.port, protocol=2)
-        connection = self.client.connection_pool.get_connection()
+        connection: Any = self.client.connection_pool.get_connection()
         self.sock: Any = connection._sock
         self.sock.settimeout(None)
         self._connection = connection
@@ -277,7 +276,8 @@ class Bare:
         return Cost(client / done * 1e6, server / done * 1e6, done / wall)
 
     def _loop(self, batch: int) -> int:
-        sock, reader, pack = self.sock, hiredis.Reader(), hiredis.pack_command
+        sock, reader = self.sock, hiredis.Reader()
+        pack: Any = hiredis.pack_command
         page, base, before, done = self.page, 1, "0", 0
         buffer: Any = bytearray(65_536)
         keys = ("{b}:consumers", "{b}:held:", "{b}:due", "{b}:ready")

@@ -1,6 +1,6 @@
 """What supervision costs: memory of a tree, CPU of an idle one, how fast workers start and are replaced, and renewals.
 
-`python benchmark/supervision.py` prints each figure with its bound from `docs/guarantees.md`; the embedded store, serial workers.
+`python -m benchmark.supervision` prints each figure with its bound from `docs/guarantees.md`; the embedded store, serial workers.
 Times on a shared machine drift; memory, CPU per second and counts hardly do.
 """
 
@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
 
 from harness.ledger import boot_ns  # noqa: E402
 from harness.site import Site  # noqa: E402

@@ -28,6 +28,7 @@ CASES = [
     ("run bad", 5, ["lease is -1", "max_retries is 'x'"]),
     ("run field", 5, ['WorkerConfig has no field "max_retrys". Did you mean "max_retries"?']),
     ("run reddis", 6, ['no connector named "rediss_"', "installed: local, memory"]),
+    ("run scheme", 6, ['no connector for "local://"', "memory://, ", 'Did you mean "sqlite://"?']),
     ("run memory", 5, ["lives in one process", "--solo"]),
     ("push hello:gret name=Ada", 3, ['has no task "gret"', 'Did you mean "greet"?']),
     ("push hello name=Ada", 3, ['"hello" names no task; expected module:Name']),
@@ -54,6 +55,7 @@ FILES = {
     "bad.py": "from garrison import Queue\nq = Queue('bad', lease=-1, max_retries='x')\n@q.task\ndef f(): pass\n",
     "field.py": "from garrison import Queue\nq = Queue('field', max_retrys=1)\n",
     "reddis.py": "from garrison import Queue\nq = Queue('r', connector='rediss_')\n@q.task\ndef f(): pass\n",
+    "scheme.py": "from garrison import Queue\nq = Queue('s', connector='local:///x.db')\n@q.task\ndef f(): pass\n",
     "memory.py": "from garrison import Queue\nq = Queue('m', connector='memory')\n@q.task\ndef f(): pass\n",
 }
 
@@ -69,6 +71,27 @@ def test_a_mistake_is_told_in_words(cli, line, code, words):
     assert "Traceback" not in answer.err and "hunter2" not in answer.err
     assert answer.code == code
     assert not (cli.folder / ".garrison").exists(), "nothing was queued, nothing was made"
+
+
+def test_a_worker_that_cannot_start_names_the_error_and_its_line(cli):
+    cli.write("unready.py", UNREADY)
+    answer = cli("run", "unready", "--solo", "--log-format", "off")
+    assert "the worker cannot start: RuntimeError: no database" in answer.err
+    assert "  unready.py line 5, in initialize: connect()" in answer.err
+    assert "  unready.py line 7, in connect: raise RuntimeError('no database')" in answer.err
+    assert answer.err.count("error: ") == 1 and "Traceback" not in answer.err
+    assert answer.code == 7
+
+
+UNREADY = """from garrison import Worker, WorkerConfig
+class Unready(Worker):
+    config = WorkerConfig(name='unready')
+    def initialize(self):
+        connect()
+def connect():
+    raise RuntimeError('no database')
+Unready.work = lambda self, task: None
+"""
 
 
 def test_debug_shows_the_traceback_too(cli):

@@ -167,9 +167,14 @@ class Registry:
                 return f"{text}: the plugin {plugin.name} of {plugin.source} is {plugin.state}: {plugin.reason}"
         if not self.plugins:
             return f"{text}: {NONE_INSTALLED}"
-        have = self.names(kind)
-        text += f"; installed: {', '.join(have)}." if have else "; none is installed."
-        hint = nearest(shown, have)
+        have, mark = self.names(kind), ""
+        if name.endswith(":"):
+            known, mark = self._known[kind].get(shown), "://"
+            have = sorted(one for offer, _ in self._known[kind].values() for one in offer.schemes)
+            shown = known[0].schemes[0] if known and known[0].schemes else shown
+        listed = ", ".join(one + mark for one in have)
+        text += f"; installed: {listed}." if have else "; none is installed."
+        hint = nearest(shown, have).replace('"?', f'{mark}"?')
         if hint:
             return text + hint
         if distribution:

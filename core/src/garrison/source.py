@@ -335,14 +335,16 @@ class Source(Holding):
         if starvation is not None:
             left = self._last_task + starvation.time_with_no_tasks - now
             seconds = min(seconds, max(0.001, left))
+        called: Sequence[str] = ()
         try:
-            self.lease.connector.wait(
+            called = self.lease.connector.wait(
                 [(self.lease.queue, self.lease.consumer)], seconds, self.wake_fd
             )
         except StoreUnavailable as error:
             self._unreachable(error)
             self._sleep(random.uniform(0.05, 0.2))
-        self._sleep(0)
+        if not called:
+            self._sleep(0)
         if starvation is not None:
             waited = time.monotonic() - self._last_task
             if waited >= starvation.time_with_no_tasks:

@@ -1,37 +1,27 @@
-"""The lease: join, renew, exchange, release. The rules R1 to R18 are those of `docs/guarantees.md`."""
+"""The exchange: settle, take back, promote, lease, in one transaction. The rules R1 to R18 are those of `docs/guarantees.md`."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from garrison.contracts import (
-    Again,
-    Back,
-    Dead,
     Delivery,
     Done,
-    Park,
     Settlement,
-    Span,
     Taken,
-    Terms,
 )
 from garrison.errors import Fenced
 from garrison_local import lanes, spans
-from garrison_local.base import Base, number_of, queue_topic
+from garrison_local.base import number_of, queue_topic
+from garrison_local.consumers import Consumers
 from garrison_local.database import boot
 from garrison_local.lanes import PLACES
-from garrison_local.schema import ENDED, LIVING, PLACE_BITS, TAKEN, TOMBSTONE
+from garrison_local.schema import LIVING, PLACE_BITS
+from garrison_local.settling import PROMOTED, Settling
 from garrison_local.spans import Held
-
-TAKEN_BACK = 1000
-"""Most deliveries that one exchange takes back from overdue consumers."""
-
-PROMOTED = 1000
-"""Most due tasks that one exchange makes ready."""
 
 HEAD = """
 SELECT c.no, c.state, c.turn, c.base, c.held, c.lost, c.settled, c.lease, q.stamp, q.board, q.paused,
@@ -55,67 +45,8 @@ SELECT f.id, payload, count, note, coalesce(? - parked, 0.0) FROM front f JOIN t
 WHERE f.id >= ? AND f.id < ? ORDER BY f.id LIMIT ?"""
 
 
-class Leases(Base):
+class Leases(Consumers, Settling):
     """Who holds which task."""
-
-    def join(self, queue: str, consumer: str, terms: Terms) -> None:
-        self._write(self._join, queue, consumer, terms)
-
-    def _join(self, db: sqlite3.Connection, queue: str, consumer: str, terms: Terms) -> None:
-        number, now = self._queue(db, queue), boot()
-        db.execute("DELETE FROM consumers WHERE state = ? AND until < ?", (ENDED, time.time()))
-        found = db.execute(
-            "SELECT state FROM consumers WHERE queue = ? AND name = ?", (number, consumer)
-        ).fetchone()
-        if found is not None:
-            if found[0] != LIVING:
-                raise Fenced(
-                    f"consumer {consumer} of {queue!r} was closed or taken for dead; join under a new name"
-                )
-            return
-        # The gap is closed before the newcomer is in: its own deadline is not to move by it.
-        self._close_gap(db, number, now, terms.lease)
-        db.execute(
-            "INSERT INTO consumers (queue, name, state, deadline, lease, terms) VALUES (?, ?, ?, ?, ?, ?)",
-            (number, consumer, LIVING, now + terms.lease, terms.lease, json.dumps(terms._asdict())),
-        )
-
-    def _close_gap(self, db: sqlite3.Connection, queue: int, now: float, lease: float) -> None:
-        """R8: if nobody touched the queue for longer than a renewal takes, the store was away, and not the workers."""
-        [(stamp,)] = db.execute("SELECT stamp FROM queues WHERE no = ?", (queue,)).fetchall()
-        gap = now - stamp
-        if gap > lease / 3:
-            db.execute(
-                "UPDATE consumers SET deadline = deadline + ? WHERE queue = ? AND state = ?",
-                (gap, queue, LIVING),
-            )
-        if gap > lease / 100:
-            db.execute("UPDATE queues SET stamp = ? WHERE no = ?", (now, queue))
-
-    def renew(
-        self, consumers: Sequence[tuple[str, str]], seconds: float
-    ) -> Sequence[tuple[str, str]]:
-        return self._write(self._renew, consumers, seconds)
-
-    def _renew(
-        self, db: sqlite3.Connection, consumers: Sequence[tuple[str, str]], seconds: float
-    ) -> list[tuple[str, str]]:
-        now, lost = boot(), []
-        for queue, consumer in consumers:
-            number = self._queue(db, queue)
-            found = db.execute(
-                "SELECT no, lease FROM consumers WHERE queue = ? AND name = ? AND state = ?",
-                (number, consumer, LIVING),
-            ).fetchone()
-            if found is None:
-                lost.append((queue, consumer))
-                continue
-            self._close_gap(db, number, now, found[1])
-            db.execute(
-                "UPDATE consumers SET deadline = max(deadline, ?) WHERE no = ?",
-                (now + seconds, found[0]),
-            )
-        return lost
 
     def exchange(
         self,
@@ -385,187 +316,6 @@ class Leases(Base):
             if len(deliveries) >= limit:
                 break
         return deliveries
-
-    def _settle(
-        self,
-        db: sqlite3.Connection,
-        queue: int,
-        name: str,
-        me: int,
-        held: list[Held],
-        settlement: Settlement,
-        wall: float,
-    ) -> tuple[list[Held], list[int], bool]:
-        """One settlement other than Done: what is still held, which receipts were lost, whether something is ready."""
-        first, end = (settlement.first, settlement.last) if isinstance(settlement, (Done, Back)) else (
-            settlement.receipt, settlement.receipt
-        )  # fmt: skip
-        inside, held = spans.cut(held, first, end)
-        lost = spans.missing(inside, first, end)
-        if isinstance(settlement, Back):
-            lanes.give_back(db, inside)
-            return held, lost, bool(inside)
-        ready = False
-        for _, id, _ in inside:
-            if isinstance(settlement, Park):
-                lanes.delay(db, id, wall + settlement.delay, wall)
-                ready = self._tell_due(db, queue, name, settlement.delay, wall)
-            elif isinstance(settlement, Dead):
-                self._bury(db, queue, me, id, settlement, wall)
-            elif isinstance(settlement, Again):
-                db.execute(
-                    "UPDATE tasks SET payload = ?, count = 0, note = NULL, parked = NULL, since = ? WHERE id = ?",
-                    (settlement.payload, wall, id),
-                )
-                lanes.delay(db, id, wall + settlement.delay)
-                if settlement.priority is not None:
-                    db.execute(
-                        "UPDATE delayed SET priority = ? WHERE no = last_insert_rowid()",
-                        (settlement.priority,),
-                    )
-                ready = self._tell_due(db, queue, name, settlement.delay, wall)
-        return held, lost, ready
-
-    def _tell_due(
-        self, db: sqlite3.Connection, queue: int, name: str, delay: float, wall: float
-    ) -> bool:
-        """Promote what is due at once (True), or call who knows of nothing that early."""
-        if delay <= 0:
-            return lanes.promote(db, queue, wall, PROMOTED) > 0
-        self._call(db, queue_topic(name), wall + delay)
-        return False
-
-    def _bury(
-        self, db: sqlite3.Connection, queue: int, me: int, id: int, dead: Dead, wall: float
-    ) -> None:
-        """Make a dead letter, and forget the oldest ones above the limit and the age that the consumer's terms set."""
-        db.execute(
-            """INSERT INTO letters (queue, task_id, payload, reason, at, priority)
-               SELECT ?, ?, coalesce(?, t.payload), ?, ?, l.priority FROM tasks t JOIN lanes l ON l.no = ? WHERE id = ?""",
-            (queue, dead.task_id, dead.payload, dead.reason, wall, id >> PLACE_BITS, id),
-        )
-        db.execute("DELETE FROM tasks WHERE id = ?", (id,))
-        [(text,)] = db.execute("SELECT terms FROM consumers WHERE no = ?", (me,)).fetchall()
-        terms = json.loads(text)
-        [(letters,)] = db.execute(
-            "UPDATE queues SET dead = dead + 1 WHERE no = ? RETURNING dead", (queue,)
-        ).fetchall()
-        gone = db.execute(
-            """DELETE FROM letters WHERE no IN (SELECT no FROM letters WHERE queue = ? ORDER BY no LIMIT ?)""",
-            (queue, max(0, letters - terms["dead_limit"])),
-        ).rowcount
-        gone += db.execute(
-            """DELETE FROM letters WHERE no IN
-               (SELECT no FROM (SELECT no, at FROM letters WHERE queue = ? ORDER BY no LIMIT 10) WHERE at < ?)""",
-            (queue, wall - terms["dead_age"]),
-        ).rowcount
-        if gone:
-            db.execute("UPDATE queues SET dead = dead - ? WHERE no = ?", (gone, queue))
-
-    def _take_back(
-        self, db: sqlite3.Connection, queue: int, me: int, now: float, wall: float
-    ) -> bool:
-        """R6: fence the overdue consumers and take back what they held, at most so many at once; whether there was any."""
-        room = TAKEN_BACK
-        for no, text in db.execute(
-            "SELECT no, held FROM consumers WHERE queue = ? AND state < 2 AND deadline < ? AND no <> ? ORDER BY deadline",
-            (queue, now, me),
-        ).fetchall():
-            taken: list[Held] = []
-            rest: list[Held] = []
-            for receipt, id, length in spans.parse(text):
-                part = min(length, room)
-                if part:
-                    taken.append((receipt, id, part))
-                if part < length:
-                    rest.append((receipt + part, id + part, length - part))
-                room -= part
-            lanes.give_back(db, taken, more=1)
-            db.execute(
-                "UPDATE consumers SET state = ?, held = ?, until = ? WHERE no = ?",
-                (TAKEN if rest else ENDED, spans.write(rest), wall + TOMBSTONE, no),
-            )
-            if not room:
-                break
-        return room < TAKEN_BACK
-
-    def release(
-        self,
-        queue: str,
-        consumer: str,
-        done: Sequence[Span],
-        suspects: Mapping[int, bytes],
-        *,
-        only: Span | None = None,
-        close: bool = False,
-    ) -> None:
-        self._write(self._release, queue, consumer, done, suspects, only, close)
-
-    def _release(
-        self,
-        db: sqlite3.Connection,
-        queue: str,
-        consumer: str,
-        done: Sequence[Span],
-        suspects: Mapping[int, bytes],
-        only: Span | None,
-        close: bool,
-    ) -> None:
-        number, wall = self._queue(db, queue), time.time()
-        found = db.execute(
-            "SELECT no, state, held, settled, terms FROM consumers WHERE queue = ? AND name = ?",
-            (number, consumer),
-        ).fetchone()
-        if found is None:
-            if close:  # R5: a join that comes late is to find that it is over
-                db.execute(
-                    """INSERT INTO consumers (queue, name, state, deadline, lease, until) VALUES (?, ?, ?, 0, 0, ?)""",
-                    (number, consumer, ENDED, wall + TOMBSTONE),
-                )
-            return
-        me, state, held_text, settled_text, terms = found
-        held, settled = spans.parse(held_text), spans.parse(settled_text)
-        for first, last in done:
-            inside, held = spans.cut(held, first, last)
-            lanes.delete(db, inside)
-            for span in inside:
-                spans.add(settled, *span)
-        back, held = (held, []) if only is None else spans.cut(held, *only)
-        for receipt in sorted(suspects):
-            one, back = spans.cut(back, receipt, receipt)
-            for _, id, _ in one:
-                self._suspect(
-                    db, queue, id, suspects[receipt], json.loads(terms)["poison_delays"], wall
-                )
-        lanes.give_back(db, back)
-        if close or (state == TAKEN and not held):
-            state = ENDED
-        # What the keeper settled is remembered until the worker has settled it again, which is soon: 64 spans are plenty.
-        db.execute(
-            "UPDATE consumers SET state = ?, held = ?, settled = ?, until = ? WHERE no = ?",
-            (state, spans.write(held), spans.write(settled[-64:]), wall + TOMBSTONE, me),
-        )
-        self._call(db, queue_topic(queue))
-
-    def _suspect(
-        self,
-        db: sqlite3.Connection,
-        queue: str,
-        id: int,
-        note: bytes,
-        delays: Sequence[float],
-        wall: float,
-    ) -> None:
-        """Its run ended its worker: count it, keep the evidence (R18: empty keeps the old), and delay what did it often."""
-        [(count,)] = db.execute(
-            "UPDATE tasks SET count = count + 1, note = coalesce(?, note) WHERE id = ? RETURNING count",
-            (note or None, id),
-        ).fetchall()
-        delay = delays[min(count, len(delays)) - 1] if delays else 0.0
-        if delay > 0:
-            lanes.delay(db, id, wall + delay)
-        else:
-            lanes.give_back(db, [(0, id, 1)])
 
 
 def _something_ready(db: sqlite3.Connection, queue: int) -> bool:

@@ -2,7 +2,7 @@
 
 schema   the layout            database  connection, transaction, errors     files   paths and refusals
 lanes    tasks in the file     spans     what a consumer holds               wake    FIFOs
-base → lease, pushing, looking, letters, keys: the verbs by theme, put together here
+base → consumers, settling, lease, release, pushing, looking, letters, keys: the verbs by theme, put together here
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from garrison_local.lease import Leases
 from garrison_local.letters import Letters
 from garrison_local.looking import Looking
 from garrison_local.pushing import Pushing
+from garrison_local.release import Releases
 
 
-class LocalConnector(Leases, Pushing, Looking, Letters, Keys):
+class LocalConnector(Leases, Releases, Pushing, Looking, Letters, Keys):
     """Tasks in an SQLite file; see `garrison.contracts.Connector`. `url`, `path`, or the default `.garrison/queue.db`."""

@@ -60,6 +60,11 @@ def ms(seconds: float) -> int:
     return math.ceil(min(seconds, 1e11) * 1000 - 1e-6)
 
 
+def _after_count(command: bytes) -> bytes:
+    """A packed command without its first line, which says how many parts it has."""
+    return command[command.index(b"\n") + 1 :]
+
+
 class Shard:
     """One Redis as a store of tasks. The verbs are those of `garrison.contracts.Connector`."""
 
@@ -201,27 +206,17 @@ class Shard:
         if wire is None or not wire.open:
             wire = link.ready()
         nothing = (1 if holds_nothing else 0) + (2 if gaps else 0)
-        if len(settlements) == 1 and type(settlements[0]) is Done:
-            command = self._ordinary(
-                stem, consumer, turn, base, settlements[0], (limit, max_bytes, nothing)
-            )
+        bounds = (limit, max_bytes, nothing)
+        if not settlements:
+            command = self._ordinary(stem, consumer, turn, base, bounds)
+        elif len(settlements) == 1 and type(settlements[0]) is Done:
+            command = self._ordinary(stem, consumer, turn, base, bounds, settlements[0])
         else:
-            flat = _flat(settlements)
             command = pack(
                 (
-                    "EVALSHA",
-                    _EXCHANGE.sha,
-                    1,
-                    stem,
-                    consumer,
-                    turn,
-                    base,
-                    limit,
-                    max_bytes,
-                    nothing,
-                    *flat,
+                    "EVALSHA", _EXCHANGE.sha, 1, stem, consumer, turn, base, *bounds, *_flat(settlements),
                 )
-            )
+            )  # fmt: skip
         reply = wire.ask(command)
         if type(reply) is not list:
             if isinstance(reply, Refusal):
@@ -260,32 +255,28 @@ class Shard:
         return answer
 
     def _ordinary(
-        self,
-        stem: str,
-        consumer: str,
-        turn: int,
-        base: int,
-        done: Done,
-        bounds: tuple[int, int, int],
-    ) -> bytes:
-        # The exchange of nearly every task; packing it anew costs twice as much as filling in four numbers.
+        self, stem: str, consumer: str, turn: int, base: int, bounds: tuple[int, int, int],
+        done: Done | None = None,
+    ) -> bytes:  # fmt: skip
+        # The exchange of nearly every task; packing it anew costs twice as much as filling in two or four numbers.
         head = self._heads.get((stem, consumer))
         if head is None:
             if len(self._heads) > 1000:
                 self._heads.clear()
-            packed = pack(("EVALSHA", _EXCHANGE.sha, 1, stem, consumer))
-            head = self._heads[stem, consumer] = b"*13" + packed[packed.index(b"\r\n") :]
+            head = _after_count(pack(("EVALSHA", _EXCHANGE.sha, 1, stem, consumer)))
+            self._heads[stem, consumer] = head
         middle = self._middles.get(bounds)
         if middle is None:
             if len(self._middles) > 1000:
                 self._middles.clear()
-            packed = pack(("EVALSHA", *bounds, "D"))
-            middle = self._middles[bounds] = packed.split(b"\r\n", 3)[3]
-        a, b, c = b"%d" % turn, b"%d" % base, b"%d" % done[0]
+            middle = self._middles[bounds] = _after_count(pack(bounds))
+        a, b = b"%d" % turn, b"%d" % base
+        asked = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (head, len(a), a, len(b), b, middle)
+        if done is None:
+            return b"*10\r\n" + asked
+        c = b"%d" % done[0]
         d = c if done[0] == done[1] else b"%d" % done[1]
-        return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
-            head, len(a), a, len(b), b, middle, len(c), c, len(d), d,
-        )  # fmt: skip
+        return b"*13\r\n%b$1\r\nD\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (asked, len(c), c, len(d), d)
 
     def _high_exchange(
         self, queue: str, consumer: str, turn: int, base: int, settlements: Sequence[Settlement], limit: int,
