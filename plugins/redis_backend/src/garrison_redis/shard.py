@@ -269,7 +269,7 @@ class Shard:
         if middle is None:
             if len(self._middles) > 1000:
                 self._middles.clear()
-            middle = self._middles[bounds] = _after_count(pack(bounds))
+            middle = self._middles[bounds] = _after_count(pack([str(one) for one in bounds]))
         a, b = b"%d" % turn, b"%d" % base
         asked = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (head, len(a), a, len(b), b, middle)
         if done is None:
