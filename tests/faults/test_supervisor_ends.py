@@ -72,15 +72,7 @@ def test_recycling_leaves_descriptors_and_memory_of_the_supervisor_flat(site: Si
         eventually(
             lambda: len(list(tree.folder.glob("*.page"))) == 2, 5, "pages of the dead are gone"
         )
-        return opened(), resident(tree.pid)
-
-    def opened() -> int:
-        """Descriptors of supervisor and keeper; the least of several looks, as a file may be open to be read."""
-        looks = []
-        for _ in range(20):
-            looks.append(descriptors(tree.pid) + descriptors(tree.keeper()))
-            time.sleep(0.01)
-        return min(looks)
+        return descriptors(tree.pid) + descriptors(tree.keeper()), resident(tree.pid)
 
     before, small = recycle(20)
     after, large = recycle(count)
