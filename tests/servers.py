@@ -222,7 +222,7 @@ def cluster(nodes: int = 3) -> Iterator[list[RedisServer]]:
         members = []
         for _ in range(nodes):
             server = RedisServer(
-                "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no",
+                "--cluster-enabled", "yes", "--cluster-node-timeout", "15000", "--cluster-require-full-coverage", "no",
                 port=_cluster_port(),
             )  # fmt: skip
             stack.callback(server.remove)
@@ -263,16 +263,21 @@ class SentinelSet:
         hosts = ",".join(f"127.0.0.1:{s.port}" for s in sentinels)
         self.url = f"redis+sentinel://{hosts}/tasks/0"
 
-    def known_primary(self) -> int:
-        reply = self.sentinels[0].ask("SENTINEL", "get-master-addr-by-name", "tasks")
-        assert isinstance(reply, list)
-        return int(reply[1])
+    def known_primaries(self) -> set[int]:
+        """The port that each sentinel names."""
+        replies = [s.ask("SENTINEL", "get-master-addr-by-name", "tasks") for s in self.sentinels]
+        return {int(reply[1]) for reply in replies if isinstance(reply, list)}
+
+    def be_patient(self) -> None:
+        """Let a server be silent for a minute before it counts as gone: for what does not examine a fail-over."""
+        for server in self.sentinels:
+            server.ask("SENTINEL", "SET", "tasks", "down-after-milliseconds", 60_000)
 
     def fail_over(self) -> None:
-        """Kill the primary and wait until the replica has taken over."""
+        """Kill the primary and wait until the replica has taken over, and every sentinel says so."""
         self.primary.kill()
         _await(
-            lambda: self.known_primary() == self.replica.port and _role(self.replica) == b"master",
+            lambda: self.known_primaries() == {self.replica.port} and _role(self.replica) == b"master",
             "no fail-over happened", 40,
         )  # fmt: skip
 

@@ -44,6 +44,7 @@ def members() -> Iterator[list[RedisServer]]:
 def url() -> Iterator[str]:
     with sentinel() as guarded:
         guarded.fail_over()
+        guarded.be_patient()
         yield guarded.url
 
 
