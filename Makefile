@@ -23,7 +23,7 @@ demo: $(BIN)/.ready  ## real work, start to end, with no server installed
 
 test: $(BIN)/.ready lint  ## everything, each fault row with 2 seeds and tenths of the periods
 	$(BIN)/python -m pytest -q -n 5 --dist loadscope -m "not long" tests/architecture tests/core tests/journeys tests/plugins
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/faults
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/faults
 
 lint: $(BIN)/.ready  ## ruff and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

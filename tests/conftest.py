@@ -10,7 +10,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from harness import stalls
 from harness.site import Site
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine() -> None:
+    """Bounds in seconds are bounds in seconds in which the machine ran."""
+    stalls.watch()
 
 
 @pytest.fixture

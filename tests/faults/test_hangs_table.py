@@ -16,7 +16,7 @@ import pytest
 
 from harness.ledger import boot_ns
 from harness.site import Site
-from harness.wait import alive, eventually
+from harness.wait import alive, eventually, took
 
 LIMIT, GRACE, SLACK = 0.5, 0.3, 0.5
 DOCS = Path(__file__).parents[2] / "docs" / "killers.md"
@@ -148,9 +148,9 @@ def hang(site: Site, tree: Any, name: str) -> tuple[int, float, str]:
         ended = not alive(start.pid)  # looked at first: a worker may tell and be gone right after
         told = [told for told in site.books().told[n] if told.outcome == "timeout"]
         if told and told[0].pid == start.pid:
-            return n, (told[0].at - start.at) / 1e9, "soft"
+            return n, took(start.at, told[0].at), "soft"
         if ended:
-            return n, (boot_ns() - start.at) / 1e9, "killed"
+            return n, took(start.at), "killed"
         if boot_ns() - start.at > 20e9:
             pytest.fail(f"{name} still runs\n{site.logs()}")
         time.sleep(0.004)

@@ -163,7 +163,7 @@ def test_what_is_taken_is_renewed_for_as_long_as_the_block_runs(site: Site) -> N
 
 def test_what_a_killed_worker_had_taken_comes_back_counted(site: Site) -> None:
     site.app("", body=TAKES)
-    site.tree()
+    tree = site.tree()
     crumbs(site, 5)
     n = site.push("gathers", number=3, seconds=60)
     eventually(lambda: taken(site, n), 10)
@@ -172,6 +172,7 @@ def test_what_a_killed_worker_had_taken_comes_back_counted(site: Site) -> None:
     eventually(lambda: len(taken(site, n)) == 2, 5)
     assert sorted(taken(site, n)[1]) == [0, 1, 2]
     assert {seen.count for seen in site.store.look.peek("crumbs", "leased")} == {1}
+    tree.send(signal.SIGKILL)
 
 
 def test_takes_on_a_loop_and_seven_at_once(site: Site) -> None:

@@ -16,7 +16,7 @@ from harness.ledger import boot_ns
 from harness.scale import size
 from harness.site import Site
 from harness.store import connector
-from harness.wait import alive, eventually
+from harness.wait import alive, eventually, took
 
 
 @pytest.mark.fault(66)
@@ -52,9 +52,9 @@ def test_a_holder_that_was_away_longer_than_its_time_is_told_and_harms_no_next_h
     broker = site.queue.broker
     mine, other = broker.lock("report"), broker.lock("report")
     mine.acquire(timeout=1, ttl=0.3)
-    waited = time.monotonic()
+    waited = boot_ns()
     assert other.acquire(timeout=5, check_interval=5, ttl=30), "free again when its time has passed"
-    assert time.monotonic() - waited < 0.3 + 1.0
+    assert took(waited) < 0.3 + 1.0
     assert not mine.held
     assert not mine.release()
     assert not mine.set_ttl(60)
@@ -142,7 +142,7 @@ def test_a_store_that_does_not_answer_for_a_while_costs_no_task_no_worker_and_no
     books = site.settle(10, extra_starts=0)
     assert sorted(tree.workers()) == sorted(workers)
     first = min(line.at for lines in books.starts.values() for line in lines if line.at > back)
-    assert (first - back) / 1e9 < 2.0, "it works again within 2 s"
+    assert took(back, first) < 2.0, "it works again within 2 s"
     assert tree.stop() == 0
 
 
@@ -157,14 +157,14 @@ def test_a_tree_can_be_stopped_while_its_store_does_not_answer(site: Site, busy:
     site.started(numbers[0])
     lock = sqlite3.connect(site.folder / "queue.db", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
-    told = time.monotonic()
+    told = boot_ns()
     tree.send(signal.SIGTERM)
     try:
         tree.end(2 + 5 + 5)
     finally:
         lock.execute("ROLLBACK")
         lock.close()
-    assert time.monotonic() - told < 2 + 1 + 2, "its stop timeout, and the keeper's last try"
+    assert took(told) < 2 + 1 + 2, "its stop timeout, and the keeper's last try"
     eventually(lambda: not tree.workers(), 2)
 
 

@@ -13,7 +13,7 @@ from harness.each_store import on_each_store
 from harness.ledger import boot_ns
 from harness.scale import seeds, size
 from harness.site import Site
-from harness.wait import alive, eventually
+from harness.wait import alive, eventually, took
 
 BATCHES = (1, 10, 100)
 
@@ -71,12 +71,12 @@ def test_what_a_killed_worker_held_runs_elsewhere_within_a_second(site: Site, se
         os.kill(victim, signal.SIGKILL)
         site.store.quiet(20)
         after = [
-            lines[-1].at - killed
+            took(killed, lines[-1].at)
             for n, lines in site.books().starts.items()
             if n in numbers and lines[-1].pid != victim and lines[-1].at > killed
         ]
         assert after
-        assert min(after) < 1e9, f"the first ran {min(after) / 1e9:.2f} s after the kill"
+        assert min(after) < 1, f"the first ran {min(after):.2f} s after the kill"
     site.settle(10, extra_starts=size(2, 10), extra_ends=size(2, 10))
 
 
@@ -93,9 +93,9 @@ def test_a_worker_killed_before_it_saw_the_answer_that_leased_costs_nothing(
         order = site.order("exchange+", "killed")
         site.push_many([{"seconds": 0.001}] * 50)
         eventually(lambda: not order.exists(), 10, "a worker was killed")
-        sent = time.monotonic()
+        sent = boot_ns()
         site.store.quiet(10)
-        assert time.monotonic() - sent < 2.0
+        assert took(sent) < 2.0
     books = site.settle(10, extra_starts=0)
     assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
 

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from harness import stalls
+from harness.ledger import boot_ns
+
 T = TypeVar("T")
 
 STEP = 0.004
@@ -14,18 +17,26 @@ STEP = 0.004
 
 
 def eventually(what: Callable[[], T | None], within: float, why: object = "") -> T:
-    """The first true answer of `what`; AssertionError with `why` (called, if it can be) when `within` seconds are over."""
-    deadline = time.monotonic() + within
+    """The first true answer of `what`; AssertionError with `why` (called, if it can be) when `within` seconds are over,
+    in which the machine ran.
+    """
+    began = boot_ns()
     while True:
+        asked = boot_ns()
         found = what()
         if found:
             return found
-        if time.monotonic() > deadline:
+        if (asked - began) / 1e9 - within > stalls.lost(began):
             told = why() if callable(why) else why
             raise AssertionError(
                 f"not within {within:g} s: {told or what}; the last answer: {found!r}"
             )
         time.sleep(STEP)
+
+
+def took(since: int, until: int | None = None) -> float:
+    """Seconds between two moments of the boot clock, `until` now, in which the machine ran."""
+    return ((boot_ns() if until is None else until) - since) / 1e9 - stalls.lost(since, until)
 
 
 def state_of(pid: int) -> str | None:
