@@ -14,7 +14,6 @@ from garrison.task import Task, new_id
 from harness.each_store import on_each_store
 from harness.scale import size
 from harness.site import Site
-from harness.wait import eventually
 
 PARK = "unknown_for=1.5, recheck=0.2"
 
@@ -283,10 +282,9 @@ def test_a_push_whose_answer_was_lost_is_repeated_under_its_token_and_runs_once(
     site.app("recheck=0.2", losing=True, body=LOSING_PUSHES)
     site.tree(workers=2)
     for _ in range(size(5, 50)):
-        order = site.order("push", "lost")
-        site.push("parent")
-        # One answer for each push: more in a row would outlast its `push_timeout`.
-        eventually(lambda: not order.exists(), 10, "an answer was lost")
+        site.order("push", "lost")
+        # One lost answer for each push: more in a row would outlast its `push_timeout`.
+        site.ended(site.push("parent"))
     books = site.settle(20)
     assert len(books.ends) == 2 * size(5, 50)
 
