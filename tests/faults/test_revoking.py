@@ -50,7 +50,7 @@ def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(
     numbers = site.push_many(
         {"seconds": 0.04 + chance.uniform(-0.001, 0.003)} for _ in range(size(150, 3000))
     )
-    site.ended(*numbers, within=60)
+    site.ended(*numbers, within=30 + 0.04 * len(numbers))
     books = site.settle(10, extra_starts=0)
     assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
     assert len({line.pid for lines in books.starts.values() for line in lines}) == 2
@@ -75,7 +75,7 @@ def test_workers_and_keepers_killed_as_batches_are_taken_back_cost_at_most_what_
         os.kill(chance.choice(tree.ready(1)), signal.SIGKILL)
         if kill % 3 == 0:
             os.kill(tree.keeper(), signal.SIGKILL)
-    site.ended(*numbers, within=60)
+    site.ended(*numbers, within=30 + 0.02 * len(numbers))
     site.settle(10, extra_starts=kills, extra_ends=kills)
 
 

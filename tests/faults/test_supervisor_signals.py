@@ -52,8 +52,9 @@ def test_a_whole_tree_killed_at_once_costs_what_it_had_leased_and_nothing_is_los
 ) -> None:
     site.app("tasks_per_transaction=10, lease=1, recheck=0.2, poison_delays=(0.0,)")
     tree = site.tree(workers=2)
-    numbers = site.push_many([{"seconds": 0.005}] * 600)
+    numbers = []
     for _ in range(size(2, 20)):
+        numbers += site.push_many([{"seconds": 0.005}] * 300)
         before = len(site.books().ends)
         site.until(lambda books: len(books.ends) > before + 20, 10)
         for pid in [tree.keeper(), *tree.workers(), tree.pid]:

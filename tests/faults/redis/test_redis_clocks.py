@@ -22,9 +22,9 @@ DELAYED = """
 @work.task
 def later(n):
     begin(n)
-    write("I", 10_000 + n)
-    nap.options(delay=0.5).push(n=10_000 + n)
-    write("A", 10_000 + n)
+    write("I", 1_000_000 + n)
+    nap.options(delay=0.5).push(n=1_000_000 + n)
+    write("A", 1_000_000 + n)
     end(n)
 """
 
@@ -46,7 +46,7 @@ def test_a_tree_whose_clock_jumps_by_an_hour_keeps_its_leases_its_limits_and_its
         hangs = [site.push("deaf") for _ in range(2)]
         parents = [site.push("later") for _ in range(30)]
         numbers = site.push_many([{"seconds": 0.01}] * size(200, 1000))
-        children = [10_000 + n for n in parents]
+        children = [1_000_000 + n for n in parents]
         until = time.monotonic() + 30
         while not site.books().ends.keys() >= {*numbers, *parents, *children}:
             assert time.monotonic() < until, site.logs()
@@ -55,8 +55,8 @@ def test_a_tree_whose_clock_jumps_by_an_hour_keeps_its_leases_its_limits_and_its
         site.store.quiet(10)
         books, dead = site.books(), site.store.dead()
         for parent, child in zip(parents, children, strict=True):
-            # Due times are whole milliseconds of the server.
-            assert 0.499 <= (books.starts[child][0].at - books.starts[parent][0].at) / 1e9 < 5.0
+            # Due times are whole milliseconds of the server. Behind what waits, seconds late; no clock's hour.
+            assert 0.499 <= (books.starts[child][0].at - books.starts[parent][0].at) / 1e9 < 60
         assert {dead[n]["kind"] for n in hangs} == {"timeout"}
     books.check(dead, extra_starts=0)
     assert any(line.pid in mine for lines in books.starts.values() for line in lines)

@@ -23,7 +23,9 @@ RESUME = 2.0
 def refuse_to_save(server: RedisServer) -> None:
     """Its snapshot fails: a folder stands where the file shall be."""
     server.ask("CONFIG", "SET", "save", "3600 1")
-    (server.folder / "dump.rdb").mkdir()
+    snapshot = server.folder / "dump.rdb"
+    snapshot.unlink(missing_ok=True)
+    snapshot.mkdir()
     server.ask("BGSAVE")
 
 

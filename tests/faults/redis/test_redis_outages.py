@@ -186,8 +186,9 @@ def test_workers_wait_while_their_server_is_a_replica(site: Site, server: RedisS
         for _ in range(size(2, 10)):
             before = len(site.books().ends)
             site.until(lambda books: len(books.ends) > before + 30, 10)
+            known = len(tree.events("connector.lost"))
             server.ask("REPLICAOF", "127.0.0.1", "1")
-            tree.event("connector.lost", 5, len(tree.events("connector.lost")) + 1)
+            tree.event("connector.lost", 5, known + 1)
             server.ask("REPLICAOF", "NO", "ONE")
             back = boot_ns()
             assert first_start_after(site, back) < RESUME
