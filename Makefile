@@ -29,8 +29,8 @@ lint: $(BIN)/.ready  ## ruff and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages benchmark
 
-faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes
-	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -n 2 --dist loadfile
+faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes; STORE=redis: of one store
+	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -k "$(STORE)" -n 3 --dist worksteal
 
 soak: $(BIN)/.ready  ## random kills, recycles and restarts for SOAK seconds (1800), then the accounting
 	$(BIN)/python -m tests.harness.soak --seconds $(or $(SOAK),1800)

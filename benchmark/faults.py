@@ -12,7 +12,9 @@ from benchmark.session import Session
 from benchmark.speed import Figures
 
 TASKS = 200
-"""Slow tasks (50 ms each) of which one is interrupted."""
+"""Slow tasks of which one is interrupted."""
+TASK_SECONDS = 0.05
+"""Seconds that each takes (`SECONDS` of `apps/tasks.py`)."""
 PATIENCE = 75.0
 """Seconds without any progress after a kill; longer than the heartbeats of all peers but those that wait for minutes."""
 HANG_PATIENCE = 30.0
@@ -24,7 +26,8 @@ def kill(session: Session, patience: float) -> Figures:
     as a service manager would.
 
     lost: tasks that had not ended when none had ended for `patience` seconds. twice: tasks that were started more than
-    once. again_s: until the last interrupted task started again; all_done_s: until the last task ended; None: never.
+    once. again_s: until the last interrupted task started again; late_s: from when two workers could have ended all that was
+    left to when it had ended; None: never.
     """
     board = session.board
     with session.workers(2) as workers:
@@ -52,8 +55,14 @@ def kill(session: Session, patience: float) -> Figures:
         "lost": len(lost), "interrupted": len(interrupted), "restarts": restarts, "waited_s": patience,
         "twice": sum(1 for n in numbers if board.runs[n] > 1),
         "again_s": max(again, default=None) if again and min(again) > 0 else None,
-        "all_done_s": None if lost else (max(board.ends[n] for n in numbers) - killed) / 1e9,
+        "late_s": None if lost else _late([board.ends[n] for n in numbers], killed),
     }  # fmt: skip
+
+
+def _late(ends: list[int], killed: int) -> float:
+    """Seconds between the end of the last task and when two workers could have ended what was left."""
+    left = sum(end > killed for end in ends)
+    return (max(ends) - killed) / 1e9 - left * TASK_SECONDS / 2
 
 
 def _running(session: Session, numbers: range) -> int:
