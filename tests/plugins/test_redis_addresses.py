@@ -115,6 +115,28 @@ def test_tls_asks_for_a_known_server_and_shows_its_own_certificate(
         assert not isinstance(caught.value, StoreUnavailable)
 
 
+def test_a_plain_address_needs_no_redis_py_which_would_slow_the_start_and_cost_each_tree_memory(
+    server: RedisServer,
+) -> None:
+    """Unless hiredis is not here."""
+    script = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from garrison_redis.connector import RedisConnector
+from garrison.contracts import Terms
+connector = RedisConnector({server.url!r})
+connector.open("push")
+connector.join("q", "me", Terms(lease=30))
+connector.push("q", [b"x"], priority=1, token="t")
+assert connector.exchange("q", "me", 1, 1, [], 1, 1 << 20).deliveries
+assert "redis" not in sys.modules, sorted(name for name in sys.modules if name.startswith("redis"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_hiredis_everything_goes_over_redis_py(server: RedisServer) -> None:
     script = f"""
 import sys

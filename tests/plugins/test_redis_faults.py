@@ -20,10 +20,11 @@ from garrison.errors import (
     StoreUnavailable,
     TaskTimeout,
 )
-from garrison_redis import Redis
+from garrison_redis import Redis, client
 from garrison_redis.address import parse
+from garrison_redis.client import ClientWire
 from garrison_redis.connector import RedisConnector
-from garrison_redis.wire import FastWire, Wire, pack
+from garrison_redis.wire import FastWire, Wire, connect, pack
 from proxy import Proxy
 from servers import RedisServer, redis
 
@@ -88,12 +89,19 @@ def test_a_push_whose_reply_was_lost_is_repeated_without_a_copy(
 
 
 @pytest.mark.fault(12)
-@pytest.mark.parametrize("kind", [Wire, FastWire])
+@pytest.mark.parametrize("kind", [ClientWire, FastWire])
 @pytest.mark.parametrize("verb", ["ask", "ask_all"])
 def test_a_strike_between_a_command_and_its_reply_closes_the_connection(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch, kind: type[Wire], verb: str
 ) -> None:
-    wire = kind(parse(server.url), 5.0, 2.0)
+    monkeypatch.setattr(client, "FAST", False)
+    where, peer = "here", ("127.0.0.1", server.port)
+    wire = (
+        connect(parse(server.url), 5.0, 2.0)
+        if kind is FastWire
+        else client.connect(parse(server.url), where, 5.0, 2.0, peer)
+    )
+    assert type(wire) is kind
 
     def struck(*_: object) -> None:
         raise TaskTimeout

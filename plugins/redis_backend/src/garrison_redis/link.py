@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis.backoff import NoBackoff
-from redis.crc import key_slot
-from redis.exceptions import RedisError
-from redis.retry import Retry
-from redis.sentinel import MasterNotFoundError, Sentinel
-
 from garrison.errors import StoreError, StoreUnavailable
 from garrison_redis.address import Address
 from garrison_redis.scripts import Script
-from garrison_redis.wire import Part, Refusal, Wire, connect, connection_options, pack, refused
+from garrison_redis.wire import Part, Refusal, Wire, connect, pack, refused
 
 OLDEST = (6, 2)
 
@@ -96,25 +90,9 @@ class SentinelLink(Link):
     """The primary of a service, as its sentinels know it at the time of connecting."""
 
     def locate(self) -> tuple[str, int]:
-        address = self.address
-        login = address._replace(
-            db=0, username=address.sentinel_username, password=address.sentinel_password
-        )
-        options = connection_options(login, self.timeout, self.connect_timeout)
-        sentinels: Any = Sentinel(  # type: ignore[no-untyped-call]
-            address.hosts,
-            sentinel_kwargs={**options, "ssl": address.tls, "retry": Retry(NoBackoff(), 0)},
-        )
-        try:
-            host, port = sentinels.discover_master(address.service)
-        except RedisError as error:
-            if not isinstance(error, MasterNotFoundError) or "AuthenticationError" in str(error):
-                raise StoreError(f"the sentinels of {address} refused us: {error}") from error
-            raise StoreUnavailable(f"no sentinel of {address} names a primary: {error}") from error
-        finally:
-            for client in sentinels.sentinels:
-                client.close()
-        return str(host), int(port)
+        from garrison_redis import client
+
+        return client.primary(self.address, self.timeout, self.connect_timeout)
 
     def connect(self) -> Wire:
         wire = super().connect()
@@ -132,7 +110,10 @@ class ClusterLink(Link):
     """A cluster: a link to each of its primaries, and which slots are whose."""
 
     def __init__(self, address: Address, timeout: float, connect_timeout: float) -> None:
+        from garrison_redis.client import key_slot
+
         super().__init__(address, timeout, connect_timeout)
+        self._slot = key_slot
         self._links: dict[tuple[str, int], Link] = {}
         self._owners: list[tuple[int, int, tuple[str, int]]] = []
 
@@ -140,7 +121,7 @@ class ClusterLink(Link):
         return self.link("").ready()
 
     def link(self, key: str) -> Link:
-        slot = key_slot(key.encode())
+        slot = self._slot(key.encode())
         if not self._owners:
             self._learn()
         for first, last, peer in self._owners:

@@ -1,8 +1,8 @@
 """One connection to one Redis server: packed commands out, replies in, closed whenever it may be out of step.
 
-redis-py makes the connection: TLS, login, database, Unix sockets. What goes over it afterwards is packed and parsed by
-hiredis on the same socket where it is installed (the extra `garrison-redis[hiredis]`), else by redis-py: `docs/redis.md`
-says what each step of the client library costs.
+Where hiredis is installed (the extra `garrison-redis[hiredis]`) and the server is reached in plain, a socket and hiredis
+are all there is. TLS, and everything where hiredis is not, is redis-py's (`client`), which is imported for that only:
+`docs/redis.md` says what each step of the client library costs.
 """
 
 from __future__ import annotations
@@ -14,35 +14,26 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from redis.connection import (
-    Connection,
-    DefaultParser,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
 from garrison.errors import QueueFull, StoreError, StoreUnavailable
 from garrison_redis.address import Address
 
 try:
     import hiredis
-except ImportError:
+
+    hiredis.pack_command  # noqa: B018  (not in old ones)
+except (ImportError, AttributeError):
     hiredis = None  # type: ignore[assignment,unused-ignore]
+FAST: bool = hiredis is not None
+"""Whether hiredis is here."""
 
 Part = bytes | str | int | float
-Refusal = ResponseError
-"""An error reply of the server."""
 
 
-class _Parser(DefaultParser):  # type: ignore[misc,valid-type]
-    """Keeps error replies whole: redis-py strips the code of those that it has a class for."""
-
-    EXCEPTION_CLASSES: dict[str, Any] = {}
+class Refusal(Exception):
+    """An error reply of the server, with its text as it came."""
 
 
-if hiredis is not None and hasattr(hiredis, "pack_command"):
+if FAST:
     _packed: Any = hiredis.pack_command
 
     def pack(parts: Sequence[Part]) -> bytes:
@@ -55,81 +46,19 @@ if hiredis is not None and hasattr(hiredis, "pack_command"):
         packed: bytes = _packed(tuple(plain))
         return packed
 else:
-    _packer: Any = Connection()  # type: ignore[no-untyped-call]  # it need not be connected to pack
 
     def pack(parts: Sequence[Part]) -> bytes:
-        return b"".join(_packer.pack_command(*parts))
+        from garrison_redis import client
 
-
-def connection_options(address: Address, timeout: float, connect_timeout: float) -> dict[str, Any]:
-    """What redis-py calls the options of an address."""
-    options: dict[str, Any] = {
-        "username": address.username,
-        "password": address.password,
-        # Without a number in SELECT: see `pack`.
-        "db": str(address.db) if address.db else 0,
-        "socket_timeout": timeout,
-        "socket_connect_timeout": connect_timeout,
-        "protocol": 2,
-    }
-    if address.path is None:
-        options["socket_keepalive"] = True
-        if address.tls:
-            options |= {
-                "ssl_ca_certs": address.ca,
-                "ssl_certfile": address.certificate,
-                "ssl_keyfile": address.key,
-                "ssl_cert_reqs": "required" if address.verify else "none",
-                "ssl_check_hostname": address.check_hostname and address.verify,
-            }
-    return options
+        return client.pack(parts)
 
 
 class Wire:
     """A connection that is open, logged in and in its database; after any error it is closed for good."""
 
-    def __init__(
-        self,
-        address: Address,
-        timeout: float,
-        connect_timeout: float,
-        peer: tuple[str, int] | None = None,
-    ):
-        """Connect to `peer`, or to the address itself. Raises `StoreUnavailable` or `StoreError`."""
-        self.address = address
-        self.peer = peer or address.hosts[0]
-        self.where = f"unix://{address.path}" if address.path else f"{self.peer[0]}:{self.peer[1]}"
-        self.timeout = timeout
-        self._connection = self._connected(connection_options(address, timeout, connect_timeout))
-        # redis-py has no public name for it; a blocking pop sleeps on it beside the wake-up descriptor.
-        self.sock: socket.socket = self._connection._sock
+    def __init__(self, where: str, sock: socket.socket, timeout: float) -> None:
+        self.where, self.sock, self.timeout = where, sock, timeout
         self.open = True
-
-    def _connected(self, options: dict[str, Any]) -> Any:
-        kind: Any
-        place: dict[str, Any]
-        if self.address.path is not None:
-            kind, place = UnixDomainSocketConnection, {"path": self.address.path}
-        else:
-            kind = SSLConnection if self.address.tls else Connection
-            place = {"host": self.peer[0], "port": self.peer[1]}
-        connection = kind(parser_class=_Parser, **place, **options)
-        # No CLIENT SETINFO, which is two more round trips for each connection.
-        connection.lib_name = connection.lib_version = connection.driver_info = None
-        try:
-            connection.connect()
-        except ResponseError as error:
-            raise refused(error, self.where) from error
-        except (RedisError, OSError) as error:
-            cause = error.__context__ if isinstance(error.__context__, OSError) else error
-            if self.address.tls and isinstance(cause, FileNotFoundError | PermissionError):
-                raise StoreError(
-                    f"the TLS files for {self.address} cannot be read: {cause}"
-                ) from error
-            raise StoreUnavailable(
-                f"{self.where} cannot be reached: {_words(cause)}. Is Redis running there?"
-            ) from error
-        return connection
 
     def send(self, command: bytes) -> None:
         """Send without waiting for the reply."""
@@ -155,15 +84,7 @@ class Wire:
 
     def receive(self) -> Any:
         """The next reply."""
-        try:
-            return self._connection.read_response(disable_decoding=True)
-        except ResponseError as error:
-            return error
-        except (RedisError, OSError) as error:
-            raise self._lost(error) from error
-        except BaseException:
-            self.close()
-            raise
+        raise NotImplementedError
 
     def ready(self) -> Any:
         """The reply that has come, or False if it is not whole. To be called when the socket is readable."""
@@ -196,31 +117,19 @@ class Wire:
     def _lost(self, error: Exception) -> StoreUnavailable:
         self.close()
         return StoreUnavailable(
-            f"{self.where} did not answer: {_words(error, self.timeout)}", maybe_pushed=True
+            f"{self.where} did not answer: {words(error, self.timeout)}", maybe_pushed=True
         )
 
     def close(self) -> None:
         self.open = False
-        self._connection.disconnect()
+        self.sock.close()
 
 
 class FastWire(Wire):
-    """The same with hiredis on the socket that redis-py opened: two calls of Python's between a command and its reply."""
+    """With hiredis on the socket: two calls of Python's between a command and its reply."""
 
-    def __init__(
-        self,
-        address: Address,
-        timeout: float,
-        connect_timeout: float,
-        peer: tuple[str, int] | None = None,
-    ):
-        super().__init__(address, timeout, connect_timeout, peer)
-        if not address.tls:
-            # The kernel's own limits: a socket with a timeout of Python's costs a poll before every read.
-            self.sock.settimeout(None)
-            limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    def __init__(self, where: str, sock: socket.socket, timeout: float) -> None:
+        super().__init__(where, sock, timeout)
         reader: Any = hiredis.Reader(replyError=Refusal, protocolError=ConnectionError)
         self._feed, self._gets = reader.feed, reader.gets
         # Read into one buffer for ever: a bytes object of this size for each reply would come from the kernel.
@@ -269,13 +178,74 @@ class FastWire(Wire):
 def connect(
     address: Address, timeout: float, connect_timeout: float, peer: tuple[str, int] | None = None
 ) -> Wire:
-    """A wire of the fastest kind there is here."""
-    kind = Wire if hiredis is None else FastWire
-    return kind(address, timeout, connect_timeout, peer)
+    """A wire to `peer`, or to the address itself, of the fastest kind there is here.
+
+    Raises `StoreUnavailable` if it cannot be reached and `StoreError` if it does not let us in.
+    """
+    peer = peer or address.hosts[0]
+    where = f"unix://{address.path}" if address.path else f"{peer[0]}:{peer[1]}"
+    if address.tls or not FAST:
+        from garrison_redis import client
+
+        return client.connect(address, where, timeout, connect_timeout, peer)
+    try:
+        sock = _socket(address, peer, timeout, connect_timeout)
+    except OSError as error:
+        raise unreachable(where, error) from error
+    wire = FastWire(where, sock, timeout)
+    for command in _login(address):
+        try:
+            reply = wire.ask(pack(command))
+        except StoreUnavailable as error:
+            raise unreachable(where, error.__cause__ or error) from error
+        if isinstance(reply, Refusal):
+            wire.close()
+            raise refused(reply, where)
+    return wire
 
 
-def _words(error: BaseException, timeout: float | None = None) -> str:
-    if isinstance(error, BlockingIOError | TimeoutError | RedisTimeoutError):
+def _socket(
+    address: Address, peer: tuple[str, int], timeout: float, connect_timeout: float
+) -> socket.socket:
+    if address.path is None:
+        sock = socket.create_connection(peer, connect_timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    else:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.settimeout(connect_timeout)
+            sock.connect(address.path)
+        except BaseException:
+            sock.close()
+            raise
+    # The kernel's own limits: a socket with a timeout of Python's costs a poll before every read.
+    sock.settimeout(None)
+    limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    return sock
+
+
+def _login(address: Address) -> list[tuple[str, ...]]:
+    commands: list[tuple[str, ...]] = []
+    if address.username:
+        commands.append(("AUTH", address.username, address.password or ""))
+    elif address.password:
+        commands.append(("AUTH", address.password))
+    if address.db:
+        commands.append(("SELECT", str(address.db)))
+    return commands
+
+
+def unreachable(where: str, error: BaseException) -> StoreUnavailable:
+    """The error to raise when there was no connection to be had."""
+    return StoreUnavailable(f"{where} cannot be reached: {words(error)}. Is Redis running there?")
+
+
+def words(error: BaseException, timeout: float | None = None) -> str:
+    """What went wrong with a connection."""
+    if isinstance(error, BlockingIOError | TimeoutError):
         return "it timed out" if timeout is None else f"nothing came for {timeout:g} s"
     return getattr(error, "strerror", None) or str(error)
 
