@@ -48,7 +48,7 @@ def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(
     site.app("tasks_per_transaction=10, give_back_after=0.04, settle_within=0.02, recheck=0.2")
     tree = site.tree(workers=2)
     numbers = site.push_many(
-        {"seconds": 0.04 + chance.uniform(-0.001, 0.003)} for _ in range(size(150, 3000))
+        {"seconds": 0.04 + chance.uniform(-0.001, 0.003)} for _ in range(size(150, 500))
     )
     site.ended(*numbers, within=30 + 0.04 * len(numbers))
     books = site.settle(10, extra_starts=0)
@@ -67,7 +67,7 @@ def test_workers_and_keepers_killed_as_batches_are_taken_back_cost_at_most_what_
     site.app("tasks_per_transaction=10, give_back_after=0.02, settle_within=0.01, recheck=0.2")
     tree = site.tree(workers=3)
     numbers = site.push_many(
-        {"seconds": chance.choice([0.001, 0.02, 0.021, 0.05])} for _ in range(size(600, 5000))
+        {"seconds": chance.choice([0.001, 0.02, 0.021, 0.05])} for _ in range(size(600, 2500))
     )
     kills = size(8, 60)
     for kill in range(kills):
