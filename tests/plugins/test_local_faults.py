@@ -1,6 +1,6 @@
 """Faults of the embedded store: contention, kills, long readers, wrong disks, lost files, clocks, forks.
 
-`GARRISON_FAULT_SCALE` multiplies the number of repeats (1 in every commit, 10 in the soak).
+`GARRISON_FAULT_SCALE=full` multiplies the number of repeats by ten.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from garrison.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from garrison.testing.contracts.bench import Child, Consumer, push, together
 from garrison_local import Local, Memory, database, files
 from garrison_local.local import LocalConnector
+from harness.scale import size
 
-SCALE = float(os.environ.get("GARRISON_FAULT_SCALE", "1"))
+SCALE = size(1, 10)
 
 
 class Place:
@@ -64,7 +65,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 @pytest.mark.fault(68)
 def test_eight_writers_never_see_a_locked_database(place: Place) -> None:
     place.open("push")
-    steps = int(250 * SCALE)
+    steps = 250 * SCALE
 
     def work(number: int) -> list[float]:
         connector = place.open("lease")
@@ -114,7 +115,7 @@ def test_kills_during_commits_lose_no_acknowledged_push_and_no_task(
                 os.write(out, b"E " + delivery.payload + b"\n")
             settle = [Done(batch[0].receipt, batch[-1].receipt)] if batch else []
 
-    for round_ in range(int(50 * SCALE)):
+    for round_ in range(50 * SCALE):
         name = f"victim-{round_}"
         child = Child(partial(work, round_, name))
         begun = b"A %d-0\n" % round_
@@ -285,6 +286,7 @@ def test_a_push_whose_fsync_fails_is_not_acknowledged(place: Place) -> None:
 import sys
 from garrison.errors import StoreUnavailable
 from garrison_local.local import LocalConnector
+from harness.scale import size
 connector = LocalConnector(path={str(place.path)!r})
 connector.open("push")
 for n in range(6):
