@@ -67,7 +67,7 @@ def test_the_kill_row_tells_a_queue_that_loses_a_task_from_one_that_does_not(
     assert ours["interrupted"] == 1 and theirs["interrupted"] >= 1
     assert ours["lost"] == 0 and ours["twice"] == 1 and ours["again_s"] > 0
     assert theirs["lost"] == theirs["interrupted"]  # it pops its tasks
-    assert theirs["all_done_s"] is None
+    assert ours["late_s"] < 5 and theirs["late_s"] is None
 
 
 def test_the_report_names_versions_ratios_and_promises(results: Path) -> None:
