@@ -52,7 +52,9 @@ class Books:
         self.told: dict[int, list[Told]] = defaultdict(list)
         self.words: list[list[str]] = []
         """Lines of any other kind, which an application of a test wrote by itself."""
-        for text in path.read_text().splitlines() if path.exists() else ():
+        for text in path.read_text().splitlines(keepends=True) if path.exists() else ():
+            if not text.endswith("\n"):
+                break  # its writer is in the middle of it
             kind, *rest = text.split()
             if kind in "IAU":
                 n = int(rest[0])
