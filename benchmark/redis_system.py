@@ -33,6 +33,7 @@ import redis as redis_py
 from garrison import Timeouts, Worker, WorkerConfig
 from garrison.contracts import Terms
 from garrison_redis.connector import RedisConnector
+from garrison_redis.waiting import LATE
 from servers import RedisServer, redis
 
 QUEUE = "noop"
@@ -475,6 +476,9 @@ def upkeep(
     for n in range(consumers):
         store = RedisConnector(server.url)
         store.open("push")
+        if n == 0:
+            store.push("upkeep", [b""], priority=1, token="first")
+            store.purge("upkeep")
         store.join("upkeep", f"c{n}", Terms(lease=lease))
         store.exchange("upkeep", f"c{n}", 1, 1, [], 1, 1 << 20)
         stores.append(store)
@@ -483,7 +487,8 @@ def upkeep(
         [("upkeep", f"c{n}") for n in range(start, min(start + per_tree, consumers))]
         for start in range(0, consumers, per_tree)
     ]
-    stop = time.monotonic() + seconds + recheck
+    period = recheck + LATE  # the server ends a wait somewhat late
+    stop = time.monotonic() + seconds + period
     used: list[float] = []
 
     def mind() -> None:
@@ -502,10 +507,10 @@ def upkeep(
         for n, store in enumerate(stores):
             watch = store._store.watch  # type: ignore[union-attr]
             if turn > 2:
-                watch.end()
+                watch.end()  # it has ended by itself
                 store.exchange("upkeep", f"c{n}", turn - 1, 1, [], 1, 1 << 20)
             watch.begin(["garrison:{upkeep}:wake"], recheck)
-            left = began + recheck * (turn - 2 + (n + 1) / consumers) - time.monotonic()
+            left = began + period * (turn - 2 + (n + 1) / consumers) - time.monotonic()
             time.sleep(max(0.0, left))
         if turn == 2:
             before, started = cpu(server.pid), time.monotonic()

@@ -338,8 +338,8 @@ class Shard:
     def wait(
         self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None
     ) -> Sequence[str]:
-        marks, seconds, ripe = self.waits(consumers, seconds)
-        return self.watch.wait(marks, seconds, wake_fd) or ripe
+        marks, left, ripe = self.waits(consumers, seconds)
+        return self.watch.wait(marks, left, wake_fd, exact=bool(ripe) or seconds < 1) or ripe
 
     def waits(
         self, consumers: Sequence[tuple[str, str]], seconds: float

@@ -2,7 +2,8 @@
 
 All sleepers of a queue pop from one list, so a mark reaches somebody who is really there. The pop runs on a connection of
 its own and never outlives its wait: it would take marks from those who still sleep. What ends a wait early (the wake-up
-descriptor, the time) ends the pop by CLIENT UNBLOCK, and its reply is read before the connection is used again.
+descriptor, a task that is due) ends the pop by CLIENT UNBLOCK, and its reply is read before the connection is used again.
+A wait that is over by its length ends by itself: a thousand idle workers then send two requests each time, not three.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from garrison_redis.wire import Refusal, Wire, pack, refused
 BLOCK = 5.0
 """Seconds of one blocking pop: a connection that went dead in silence is noticed this much and a second later."""
 
+LATE = 0.15
+"""Seconds that the server is given to end a pop: an idle server looks at its timeouts every 0.1 s (hz 10)."""
+
 
 class _Pop:
     """A connection for blocking pops."""
@@ -31,11 +35,11 @@ class _Pop:
         self.waits = False
 
     def begin(self, keys: tuple[str, ...], seconds: float) -> None:
-        """Send a pop that ends by itself somewhat after `seconds`, at the latest after BLOCK."""
+        """Send a pop that ends by itself 2 ms after `seconds`, at the latest after BLOCK."""
         if self.wire is None or not self.wire.open:
             self.wire = self.link.connect()
             self.id = self.wire.ask(pack(("CLIENT", "ID")))
-        block = min(seconds + 0.5, BLOCK)
+        block = min(seconds + 0.002, BLOCK)
         self.wire.send(pack(("BLPOP", *keys, f"{block:.3f}")))
         self.late = time.monotonic() + block + 1.0
         self.waits = True
@@ -59,6 +63,10 @@ class _Pop:
         """End the pop that is under way; the key that it took all the same, or None."""
         wire = self.wire
         assert wire is not None
+        if sleep([wire.sock.fileno()], 0):
+            key = self.take()
+            if not self.waits:
+                return key
         until = time.monotonic() + wire.timeout
         while time.monotonic() < until:
             # The server may read this before it has read the pop, and then unblocks nobody: so again, soon.
@@ -83,17 +91,22 @@ class Watch:
         self._pops: dict[tuple[Link, str], _Pop] = {}
         self._keys: dict[_Pop, tuple[str, ...]] = {}
 
-    def wait(self, marks: Mapping[str, str], seconds: float, wake_fd: int | None) -> list[str]:
-        """Sleep until something can be popped from one of the lists `marks` (key -> queue); returns their queues."""
+    def wait(
+        self, marks: Mapping[str, str], seconds: float, wake_fd: int | None, exact: bool
+    ) -> list[str]:
+        """Sleep until something can be popped from one of the lists `marks` (key -> queue); returns their queues.
+        A wait that is not `exact` may be LATE longer.
+        """
         until = time.monotonic() + seconds
+        last = until if exact else until + LATE
         found: list[str] = []
         fds = [] if wake_fd is None else [wake_fd]
         try:
             self.begin(list(marks), seconds)
-            while (left := until - time.monotonic()) > 0:
+            while (left := last - time.monotonic()) > 0:
                 ready = self.sleep(left, fds)
                 found = [marks[key] for key in self.taken(ready, until)]
-                if found or wake_fd in ready:
+                if found or wake_fd in ready or not self.descriptors():
                     break
             return found + [marks[key] for key in self.end()]
         except BaseException:

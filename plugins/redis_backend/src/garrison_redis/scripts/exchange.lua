@@ -16,23 +16,29 @@ local last, base, left, granted, odd = struct.unpack('>I7I7I4I7B', head)
 local stamp, next_look, lease, version, flags = struct.unpack('>I6I6I6I4B', face)
 --#include tools.lua
 
-local key, more = stem .. ':consumer:' .. consumer, nil
-if odd == 1 then
-  more = redis.call('HMGET', key, 'fenced', 'waiting', 'out', 'lost', 'done', 'lease')
+local key, waiting, more = stem .. ':consumer:' .. consumer, odd > 1, nil
+if odd % 2 == 1 then
+  more = redis.call('HMGET', key, 'fenced', 'out', 'lost', 'done', 'lease')
   if more[1] then return 0 end
 end
--- Milliseconds until a delayed task is due or another consumer is overdue; -1: nothing is to come.
-local function upcoming()
+-- Milliseconds until a delayed task is due or another consumer is overdue; -1: nothing is to come. When it is known that
+-- nobody is overdue before `soon`, that is told instead of the first deadline: a look too early costs one exchange.
+local function upcoming(soon)
   local first = tonumber(redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2])
-  local others = redis.call('ZRANGE', stem .. ':consumers', 0, 1, 'WITHSCORES')
-  local deadline = tonumber(others[others[1] == consumer and 4 or 2])
+  local deadline
+  if soon and soon - now > 6000 then
+    deadline = redis.call('ZCARD', stem .. ':consumers') > 1 and soon or nil
+  else
+    local others = redis.call('ZRANGE', stem .. ':consumers', 0, 1, 'WITHSCORES')
+    deadline = tonumber(others[others[1] == consumer and 4 or 2])
+  end
   if first and deadline then first = math.min(first, deadline) end
   first = first or deadline
   return first and math.max(first - now, 0) or -1
 end
 
 if turn == last then
-  local lost, receipts, elements = more and more[4] and cmsgpack.unpack(more[4]) or {}, {}, {}
+  local lost, receipts, elements = more and more[3] and cmsgpack.unpack(more[3]) or {}, {}, {}
   if granted > 0 then
     local t = tools()
     for _, pair in ipairs(t.list(t.holder(consumer))) do
@@ -47,17 +53,14 @@ end
 local flag = tonumber(ARGV[6])
 if turn < last or turn > last + 1 and flag < 2 then return 0 end
 
-local kept, waiting
+local kept
 if more then
-  -- Who was taken off the list of deadlines was taken off that of those who wait, too.
-  waiting = more[2] and not more[3]
-  if more[3] then
+  if more[2] then
     local t = tools()
-    t.back_in(t.holder(consumer), now + tonumber(more[6]))
-    redis.call('HDEL', key, 'waiting')
+    t.back_in(t.holder(consumer), now + tonumber(more[5]))
   end
-  if more[4] then redis.call('HDEL', key, 'lost') end
-  kept = more[5]
+  if more[3] then redis.call('HDEL', key, 'lost') end
+  kept = more[4]
 end
 local gap = now - stamp
 if gap > lease / 3 or gap < -1000 then
@@ -158,7 +161,7 @@ end
 
 -- Lease. Tasks may have megabytes, and should not all be in memory before `most bytes` is seen: so no more are popped at
 -- once than would fit if all were four times as large as the first and the last of them.
-local got
+local got, written
 if limit > 0 and flags % 2 == 0 then
   local room, want, have = tonumber(ARGV[5]), limit, 0
   local priorities = made and redis.call('HGET', stem, 'priorities') or string.sub(face, 24)
@@ -173,6 +176,7 @@ if limit > 0 and flags % 2 == 0 then
         asked = math.min(want, math.max(1, math.floor(room / largest / 4)))
       end
       local popped = redis.call('LPOP', list, asked)
+      written = true
       if not popped then break end
       local all = #popped
       done = all < asked
@@ -212,10 +216,7 @@ if #lost > 0 then
   redis.call('HSET', key, 'lost', cmsgpack.pack(lost))
 end
 -- It waits no more, whatever else happens; the marks are then for others.
-if waiting and (got or limit == 0) then
-  tools().awake(consumer)
-  redis.call('HDEL', key, 'waiting')
-end
+if waiting and (got or limit == 0) then tools().awake(consumer) end
 if got then
   if left > 0 then
     local t = tools()
@@ -240,13 +241,10 @@ if got then
 else
   got = {}
   -- A removal is the first write, or a full server would refuse it (see tools); most who look in vain change nothing else.
-  if made then made.rouse() else redis.call('HDEL', stem, '-') end
+  if made then made.rouse() elseif not written then redis.call('HDEL', stem, '-') end
   if limit > 0 then
-    mark = 1
-    if not waiting then
-      redis.call('ZADD', stem .. ':waiting', 0, consumer)
-      redis.call('HSET', key, 'waiting', 1)
-    end
+    mark = mark + 2
+    if not waiting then redis.call('ZADD', stem .. ':waiting', 0, consumer) end
   elseif waiting then
     -- It may have been woken for a task that it does not want now: somebody else shall have it.
     local t = tools()
@@ -254,8 +252,8 @@ else
   end
   head = struct.pack('>I7I7I4I7B', turn, base, left, 0, mark)
   if gone then redis.call('RPUSH', batch, head) else redis.call('LSET', batch, 0, head) end
-  next_due = upcoming()
-  if next_due > 0 and limit > 0 then
+  next_due = upcoming(next_look)
+  if next_due > 0 and next_due < 6000 and limit > 0 then
     -- Of a crowd that sleeps until the same task is due, the first by name is on time, and the others look 5 ms after
     -- each other, at most 40 ms late: all at once, they would keep each other from running it.
     next_due = next_due + math.min(redis.call('ZRANK', stem .. ':waiting', consumer), 8) * 5

@@ -53,7 +53,7 @@ if holder.known then
   if #spans > 0 and ARGV[2] ~= '1' then
     while #spans > 1024 do table.remove(spans, 1) end
     redis.call('HSET', key, 'done', cmsgpack.pack(spans))
-    holder.odd = 1
+    holder.odd = bit.bor(holder.odd, 1)
     t.save(holder)
   end
 end

@@ -191,7 +191,7 @@ local function tools()
   end
 
   -- What a consumer holds. Its list begins with a head: last turn, first receipt of the list, how many deliveries follow,
-  -- first receipt that the last turn leased + 1 (0: none), whether the hash of the consumer has something to say. The
+  -- first receipt that the last turn leased + 1 (0: none), 1 if the hash of the consumer has something to say + 2 if it waits. The
   -- deliveries of the last batch follow; what is left of older ones is in another hash, by receipt.
   function t.holder(consumer)
     local holder = {
