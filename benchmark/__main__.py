@@ -20,7 +20,14 @@ PHASES = [phase for phases, _ in GROUPS.values() for phase in phases] + list(FAU
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
-    parser.add_argument("what", nargs="?", default="run", choices=["run", "report", "profile"])
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default="run",
+        choices=["run", "report", "profile"],
+        help="measure (the default); write the files again from what was measured; say where each "
+        "microsecond goes, of --variants, in --seconds a figure",
+    )
     parser.add_argument(
         "--systems",
         nargs="+",
