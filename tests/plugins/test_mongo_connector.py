@@ -420,6 +420,65 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
     assert connector.counts("q")[:3] == (0, 0, 1)
 
 
+@pytest.mark.parametrize("servers", ["one", "alone"])
+@pytest.mark.parametrize("way", ["back", "again", "due", "claimed"])
+def test_a_task_that_changes_its_place_while_it_is_counted_is_counted(
+    servers: str,
+    way: str,
+    name: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ "Nothing is here" ends a burst. The change is made after the first, the second, … of the questions."""
+    cluster: mongod.Cluster = request.getfixturevalue(servers)
+    made, look = MongoConnector(cluster.at(name), timeout=10), MongoConnector(cluster.at(name))
+    made.open("lease")
+    look.open("look")
+    node = look._nodes[0]
+    stores = [(node._consumers, "aggregate"), (node._tasks, "count_documents")]
+    turn = {"me": 0}
+
+    def exchange(settlements: Any, limit: int) -> int:
+        turn["me"] += 1
+        return len(made.exchange("q", "me", turn["me"], turn["me"], settlements, limit, MIB)[1])
+
+    def change() -> None:
+        if way in ("back", "again"):
+            receipt = turn["me"]
+            exchange([Back(receipt, receipt) if way == "back" else Again(receipt, b"x", 600)], 0)
+        else:
+            exchange([], 1 if way == "claimed" else 0)
+
+    made.join("q", "me", Terms())
+    for moment in range(1, 5):
+        push(made, b"x", **({"delay": 0.3} if way == "due" else {}))
+        if way in ("back", "again"):
+            assert exchange([], 1) == 1
+        elif way == "due":
+            time.sleep(0.35)
+        asked = 0
+        with monkeypatch.context() as patch:
+            for store, verb in stores:
+                whole = getattr(store, verb)
+
+                def slow(*args: Any, whole: Any = whole, **options: Any) -> Any:
+                    nonlocal asked
+                    found = whole(*args, **options)
+                    asked += 1
+                    if asked == moment:
+                        change()
+                    return found
+
+                patch.setattr(store, verb, slow)
+            counts = look.counts("q")
+        assert asked >= moment or asked == 3
+        assert counts.ready + counts.delayed + counts.leased >= 1, f"after question {moment}"
+        made.purge("q")
+        made.release("q", "me", [(1, 100)], {})
+    made.close()
+    look.close()
+
+
 def test_many_consumers_at_once_run_each_task_once(one: mongod.Cluster, name: str) -> None:
     first = MongoConnector(one.at(name), timeout=20)
     first.open("lease")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from bson import ObjectId
@@ -10,8 +11,8 @@ from bson.errors import InvalidId
 from pymongo import ReturnDocument, UpdateOne
 
 from garrison.contracts import Board, Counts, Letter, Peeked
-from garrison_mongo.base import Base, Session, date, successor
-from garrison_mongo.layout import Document
+from garrison_mongo.base import Base, Moment, Session, date, successor
+from garrison_mongo.layout import Document, Store
 from garrison_mongo.ledger import LIVE
 
 CHUNK = 1000
@@ -21,20 +22,30 @@ class Looks(Base):
     """What is where."""
 
     def counts(self, queue: str) -> Counts:
-        moment = self.look_at(queue)
-        ready = self._tasks.count_documents(
-            {"q": queue, "s": {"$gte": 0}, "p": {"$gte": -(2**31)}}, hint="ready"
-        )
-        delayed = self._tasks.count_documents({"q": queue, "at": {"$gte": 0}}, hint="delayed")
-        held = list(
-            self._consumers.aggregate(
-                [
-                    {"$match": {"q": queue, "st": {"$lt": 2}}},
-                    {"$group": {"_id": None, "n": {"$sum": "$h"}}},
-                ]
-            )
-        )
-        alive = {"q": queue, "st": LIVE, "until": {"$gte": moment.now - moment.shift}}
+        """Of one moment where there are transactions. Who reads one collection after the other misses what moves
+        meanwhile, and "nothing is here" is an answer that ends a burst.
+        """
+        return self.atomically(partial(self._counts, queue, self.look_at(queue)))
+
+    def _counts(self, queue: str, moment: Moment, session: Session) -> Counts:
+        def leased() -> int:
+            stages: list[Document] = [
+                {"$match": {"q": queue, "st": {"$lt": 2}}},
+                {"$group": {"_id": None, "n": {"$sum": "$h"}}},
+            ]
+            found = list(self._consumers.aggregate(stages, session=session))
+            return int(found[0]["n"]) if found else 0
+
+        def many(store: Store, query: Document, **options: str) -> int:
+            return store.count_documents({"q": queue, **query}, session=session, **options)
+
+        # Without a transaction the order misses nothing that changes its place once: due tasks go from the delayed to
+        # the ready ones, and the held are asked for before and after both.
+        held = leased()
+        delayed = many(self._tasks, {"at": {"$gte": 0}}, hint="delayed")
+        ready = many(self._tasks, {"s": {"$gte": 0}, "p": {"$gte": -(2**31)}}, hint="ready")
+        if session is None:
+            held = max(held, leased())
         oldest = None
         if ready:
             firsts = [
@@ -43,18 +54,20 @@ class Looks(Base):
                     {"w": 1},
                     sort=[("s", 1)],
                     hint="ready",
+                    session=session,
                 )
                 for level in moment.priorities
             ]
             waits = [task["w"] for task in firsts if task is not None]
             oldest = max(0.0, (moment.now - min(waits)) / 1000) if waits else None
+        alive = {"st": LIVE, "until": {"$gte": moment.now - moment.shift}}
         return Counts(
             ready=ready,
             delayed=delayed,
-            leased=int(held[0]["n"]) if held else 0,
-            dead=self._dead.count_documents({"q": queue, "ex": {"$gt": date(moment.now)}}),
+            leased=held,
+            dead=many(self._dead, {"ex": {"$gt": date(moment.now)}}),
             oldest=oldest,
-            consumers=self._consumers.count_documents(alive),
+            consumers=many(self._consumers, alive),
             paused=moment.paused,
         )
 
