@@ -19,6 +19,7 @@ from garrison.contracts import Again, Back, Dead, Done, Park, Terms
 from garrison.errors import ConfigError, Fenced, PayloadTooLarge, StoreError, StoreUnavailable
 from garrison_mongo import Mongo
 from garrison_mongo.address import addresses
+from garrison_mongo.clock import Clock
 from garrison_mongo.connector import MongoConnector
 from garrison_mongo.ledger import waiting
 
@@ -320,6 +321,48 @@ def test_the_typed_helper_makes_the_choice() -> None:
     use = Mongo("mongodb://a", timeout=3)
     assert use.name == "mongo"
     assert MongoConnector(**use.options).describe() == "mongodb://a/garrison"
+
+
+# A crowd that waits
+
+
+def test_of_a_crowd_that_waits_for_one_task_the_longest_there_is_on_time_and_the_last_40_ms_later(
+    connector: MongoConnector,
+) -> None:
+    crowd = [f"w{n:02}" for n in range(20)]
+    for consumer in crowd:
+        connector.join("q", consumer, Terms())
+    for consumer in crowd:
+        connector.exchange("q", consumer, 1, 1, [], 1, MIB)
+    push(connector, b"1", delay=3.0)
+    earliest, latest = [], []
+    for consumer in crowd:
+        before = time.monotonic()
+        connector._nodes[0]._facts["q"].tended = 0
+        due = connector.exchange("q", consumer, 2, 1, [], 1, MIB).next_due
+        assert due is not None
+        earliest.append(before + due)
+        latest.append(time.monotonic() + due)
+    assert latest[-1] - earliest[0] > 0.038, "the others let the first begin"
+    assert max(earliest) - latest[0] < 0.042
+    held = [c for c in crowd if connector.exchange("q", c, 3, 1, [], 1, MIB).deliveries]
+    assert held == [], "nobody has it before it is due"
+
+
+def test_an_answer_that_took_long_says_no_less_of_the_time_than_a_quick_one_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = 100.0
+    monkeypatch.setattr("garrison_mongo.clock.time.monotonic", lambda: here)
+    clock = Clock()
+    clock.saw(5_000, 99.998)
+    assert clock.vague == pytest.approx(3)
+    assert clock.when(6_000) == pytest.approx(101.0)
+    here = 110.5
+    clock.saw(15_000, 109.9)
+    assert clock.when(16_000) == pytest.approx(111.0), "and not half a second later"
+    clock.saw(3_600_000, 110.4)
+    assert clock.now() == pytest.approx(3_600_000), "the server's clock was set"
 
 
 # Faults between two writes

@@ -22,6 +22,7 @@ from garrison.contracts import Role
 from garrison.errors import StoreError
 from garrison_mongo import layout
 from garrison_mongo.address import Address
+from garrison_mongo.clock import Clock
 from garrison_mongo.errors import translated
 from garrison_mongo.layout import Document, Store
 
@@ -81,7 +82,7 @@ class Base:
         self._client: MongoClient[Document] | None = None
         self._transactions = False
         self._made = False
-        self._clock = (0, 0.0)
+        self.clock = Clock()
 
     def open(self, role: Role) -> None:
         if self._client is not None and self._pid == os.getpid():
@@ -227,6 +228,7 @@ class Base:
             jumped = {"$gt": [{"$abs": gap}, lease * 1000 / 3]}
             fields["shift"] = {"$add": [{"$ifNull": ["$shift", 0]}, {"$cond": [jumped, gap, 0]}]}
             fields["stamp"] = now
+        sent = time.monotonic()
         row = self._queues.find_one_and_update(
             {"_id": queue},
             [{"$set": fields}],
@@ -235,7 +237,7 @@ class Base:
             return_document=ReturnDocument.AFTER,
         )
         assert row is not None
-        self._clock = (int(row["now"]), time.monotonic())
+        self.clock.saw(int(row["now"]), sent)
         return _moment(row, numbers)
 
     def look_at(self, queue: str) -> Moment:
@@ -247,17 +249,13 @@ class Base:
     def server_time(self) -> int:
         """Milliseconds of the server's clock, asked for now."""
         # Commands answer with dates that have no zone; they are UTC.
+        sent = time.monotonic()
         local: datetime = self.client.admin.command("hello")["localTime"].replace(
             tzinfo=EPOCH.tzinfo
         )
         now = round((local - EPOCH) / timedelta(milliseconds=1))
-        self._clock = (now, time.monotonic())
+        self.clock.saw(now, sent)
         return now
-
-    def about_now(self) -> float:
-        """The server's time as far as the last answer tells; for ages that are only shown."""
-        seen, at = self._clock
-        return seen + (time.monotonic() - at) * 1000
 
     # Waking
 

@@ -181,7 +181,8 @@ class Leases(Claims):
         self._tend(queue, row, facts)
         if not batch and limit > 0 and self._ready(queue, facts, 1, start=True):
             facts.next = time.monotonic()
-        now = self.about_now()
+        self._tell(queue, facts, 0)
+        now = self.clock.now()
         return Taken(
             row.lost, [delivery(item, now) for item in batch], self._until(facts), facts.board
         )
@@ -232,7 +233,8 @@ class Leases(Claims):
                 break
         else:
             self._write(row, turn, base, plan, [])
-        now = self.about_now()
+        self._tell(queue, facts, len(batch))
+        now = self.clock.now()
         return Taken(
             plan.lost, [delivery(item, now) for item in batch], self._until(facts), facts.board
         )
@@ -242,6 +244,12 @@ class Leases(Claims):
             self.watch(queue)
         self._tend(queue, row, facts)
         return True
+
+    def _tell(self, queue: str, facts: Facts, taken: int) -> None:
+        """Wake the others if more was promoted than was taken. Before the claim it would only set them against it."""
+        if facts.untold > taken:
+            self.poke(queue)
+        facts.untold = 0
 
     def _until(self, facts: Facts) -> float | None:
         return None if facts.next is None else max(0.0, facts.next - time.monotonic())

@@ -58,6 +58,8 @@ class Facts:
         self.marks: dict[int, int] = {}
         self.next: float | None = None
         """When something is due or somebody overdue, by this process's monotonic clock."""
+        self.untold = 0
+        """How many tasks this connector has promoted that others have not been told of."""
         self.contended = 0
         self.excluded: list[ObjectId] = []
 
