@@ -1,12 +1,16 @@
 """What a no-op task costs on MongoDB: garrison's connector beside the best bare loops that the driver allows.
 
     python -m benchmark.mongo_connector [--tasks 5000] [--rounds 3]
+    python -m benchmark.mongo_connector --million [--waiting 1000000] [--delayed 100000]
 
 CPU microseconds per task, of this process and of mongod (a replica set of one, started here; w:1 for claims and
 acknowledgments). Two bare at-least-once loops, both with a low-water mark, without fence, turn, notices or due tasks:
 "claim" marks a task as taken with find_one_and_update and deletes it when it is done; "batch" copies a batch into one
 lease document, deletes the tasks, and deletes the lease document when it is done. The ratio is garrison's sum to the
 best bare sum of the same round; the median round is printed last.
+
+`--million`: what a claim costs where so many tasks wait and so many are delayed, beside one where next to none do, in
+another database of the same server, in turns; the ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -48,11 +52,10 @@ class Meter:
         return me.user + me.system, server.user + server.system
 
 
-def fill(connector: MongoConnector, queue: str, count: int) -> int:
+def fill(connector: MongoConnector, queue: str, count: int, delay: float = 0) -> int:
     for begin in range(0, count, 1000):
-        connector.push(
-            queue, [PAYLOAD] * 1000, priority=1, token=f"{queue}{begin}{time.monotonic_ns()}"
-        )
+        token = f"{queue}{begin}{time.monotonic_ns()}"
+        connector.push(queue, [PAYLOAD] * 1000, priority=1, delay=delay, token=token)
     return count
 
 
@@ -159,17 +162,58 @@ def one_round(
     return found
 
 
+def million(tasks: int, rounds: int, waiting: int, delayed: int, meter: Meter, url: str) -> Ratios:
+    """Fill one database, keep the other almost empty, and claim from both in turn."""
+
+    def opened(database: str) -> MongoConnector:
+        connector = MongoConnector(url, database=database, timeout=30)
+        connector.open("lease")
+        return connector
+
+    few, many = opened("few"), opened("many")
+    fill(many, "q", waiting)
+    fill(many, "q", delayed, delay=86_400)
+    counts = many.counts("q")
+    print(f"waiting {counts.ready:,}, delayed {counts.delayed:,}", flush=True)
+    little, much = Garrison(few, "q"), Garrison(many, "q")
+    found: Ratios = {}
+    for name, batch, each in (("one by one", 1, tasks), ("batch 100", 100, tasks * 4)):
+        costs: tuple[list[float], list[float]] = ([], [])
+        for _ in range(rounds):
+            fill(few, "q", each)
+            for consumer, sums in zip((little, much), costs, strict=True):
+                sums.append(sum(meter(lambda: consumer.work(each, batch))))  # noqa: B023
+        almost_empty, full = map(statistics.median, costs)
+        found[name] = full / almost_empty
+        print(
+            f"{name:12} almost empty {almost_empty:7.1f}   full {full:7.1f}   ratio {found[name]:.2f}",
+            flush=True,
+        )
+    for connector in (few, many):
+        connector.close()
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--million", action="store_true", help="claims where many tasks wait")
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("--delayed", type=int, default=100_000)
     args = parser.parse_args()
-    with mongod.cluster(replica_set="benchmark") as server, server.primary().client() as client:
+    with mongod.cluster(replica_set="benchmark") as server:
         meter = Meter(server.members[0].pid)
-        connector = MongoConnector(server.url, timeout=30)
-        connector.open("lease")
-        rounds = [one_round(n, args.tasks, meter, connector, client) for n in range(args.rounds)]
-        connector.close()
+        if args.million:
+            million(args.tasks, args.rounds, args.waiting, args.delayed, meter, server.url)
+            return
+        with server.primary().client() as client:
+            connector = MongoConnector(server.url, timeout=30)
+            connector.open("lease")
+            rounds = [
+                one_round(n, args.tasks, meter, connector, client) for n in range(args.rounds)
+            ]
+            connector.close()
     medians = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
     print("median:", "  ".join(f"{name} {value:.2f}" for name, value in medians.items()))
 

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+import mongod
+
 ROOT = Path(__file__).resolve().parents[2]
 PEER = "huey"
 
@@ -122,3 +124,15 @@ def test_the_report_says_where_garrison_is_behind_and_what_never_happened(tmp_pa
     chart = ElementTree.parse(tmp_path / "run-kill.svg").getroot()
     texts = ["".join(one.itertext()) for one in chart.iter("{http://www.w3.org/2000/svg}text")]
     assert "never in 75 s, 1 lost" in texts and "0.05" in texts
+
+
+def test_claims_from_a_full_store_of_mongodb_are_weighed_beside_those_from_an_empty_one() -> None:
+    sizes = ["--waiting", "3000", "--delayed", "1000", "--tasks", "100", "--rounds", "1"]
+    line = [sys.executable, "-m", "benchmark.mongo_connector", "--million", *sizes]
+    mongod.binary()
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first, *ratios = done.stdout.splitlines()
+    assert first == "waiting 3,000, delayed 1,000"
+    assert [ratio[:12].strip() for ratio in ratios] == ["one by one", "batch 100"]
+    assert all("almost empty" in ratio and "ratio" in ratio for ratio in ratios)
