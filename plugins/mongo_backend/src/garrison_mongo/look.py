@@ -127,17 +127,18 @@ class Looks(Base):
 
     def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
         query: Document = {"q": queue, "ex": {"$gt": date(self.server_time())}}
+        parts: list[Document] = [{}]
         if after is not None:
             behind = self._dead.find_one({"_id": _letter_id(after), "q": queue}, {"at": 1, "d": 1})
             if behind is None:
                 return []
-            query["$or"] = [
-                {"at": {"$lt": behind["at"]}},
-                {"at": behind["at"], "d": {"$lt": behind["d"]}},
-            ]
-        if limit <= 0:
-            return []
-        found = self._dead.find(query, sort=[("at", -1), ("d", -1)], limit=limit)
+            # Two searches, as one for either would walk all the letters before this page.
+            parts = [{"at": behind["at"], "d": {"$lt": behind["d"]}}, {"at": {"$lt": behind["at"]}}]
+        found: list[Document] = []
+        for part in parts:
+            left = limit - len(found)
+            if left > 0:
+                found += self._dead.find(query | part, sort=[("at", -1), ("d", -1)], limit=left)
         return [_letter(document) for document in found]
 
     def dead_before(self, queue: str, limit: int, at: float, inclusive: bool) -> Sequence[Letter]:

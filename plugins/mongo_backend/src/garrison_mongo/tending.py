@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from zlib import crc32
 
 from pymongo import UpdateOne
 
@@ -77,10 +78,15 @@ class Tends(Moves):
             return 0
         if self.clock.vague > VAGUE:
             self.server_time()
-        idle = {"q": queue, "st": LIVE, "h": 0, "until": {"$gte": moment.now - moment.shift}}
-        found = self._consumers.find(idle, {"_id": 1}, hint="queue").limit(CROWD)
-        first = [document["_id"] for document in found]
-        return 5 * (first.index(row.id) if row.id in first else len(first))
+        live = self._consumers.find({"q": queue, "st": LIVE}, {"h": 1, "until": 1}, hint="queue")
+        first = list(live.limit(2 * CROWD))
+        idle = [d["_id"] for d in first if not d["h"] and d["until"] >= moment.now - moment.shift]
+        place = idle.index(row.id) if row.id in idle else len(idle)
+        if not idle and all(document["_id"] != row.id for document in first):
+            place = (
+                crc32(row.id.encode()) % CROWD
+            )  # how many sleep behind so many busy ones is not known
+        return 5 * min(place, CROWD)
 
     def _promote(self, queue: str, facts: Facts, due: list[Document]) -> None:
         """Due tasks join the tail of their priority in due order; of two who promote the same one, one does. Others are
