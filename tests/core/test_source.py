@@ -13,6 +13,7 @@ import pytest
 from garrison import Queue, Requeue, Respawn, page
 from garrison.assemble import make_connector, terms_of
 from garrison.broker import Lease
+from garrison.errors import StoreUnavailable
 from garrison.page import Page
 from garrison.runtime import Runtime
 from garrison.source import Source
@@ -136,6 +137,42 @@ def test_nothing_starts_when_the_lease_has_passed_until_the_store_has_renewed_it
     one.source._look_by = 0
     assert one.run(1) == [1]
     assert one.words[page.LEASE_UNTIL] > page.now()
+
+
+def test_a_worker_whose_keeper_has_not_begun_renews_by_itself_while_a_third_of_the_lease_is_left(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench(tasks_per_transaction=5, lease=30.0)
+    one.push(*range(10))
+    asked: list[float] = []
+    renew = one.lease.renew
+    one.lease.renew = lambda: not asked.append(1) and renew()  # type: ignore[method-assign, func-returns-value]
+    assert one.run(1) == [0]
+    assert not asked
+    one.words[page.LEASE_UNTIL] = page.now() + int(9e9)
+    one.source._look_by = 0
+    assert one.run(3) == [1, 2, 3]
+    assert one.words[page.LEASE_UNTIL] > page.now() + int(29e9)
+    assert len(asked) == 1
+
+
+def test_a_store_that_does_not_answer_keeps_nobody_from_what_is_leased_until_the_lease_has_passed(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench(tasks_per_transaction=5, lease=30.0)
+    one.push(*range(5))
+    assert one.run(1) == [0]
+    asked: list[float] = []
+
+    def away() -> bool:
+        asked.append(1)
+        raise StoreUnavailable("away")
+
+    one.lease.renew = away  # type: ignore[method-assign]
+    one.words[page.LEASE_UNTIL] = page.now() + int(9e9)
+    one.source._look_by = 0
+    assert one.run(3) == [1, 2, 3]
+    assert len(asked) == 1, "once, and not before each task"
 
 
 def test_a_worker_that_was_taken_for_dead_starts_nothing_and_goes_on_under_a_new_name_and_new_numbers(

@@ -49,6 +49,9 @@ class Holding:
         self._look_by = 0
         """When, on the boot clock, more must be looked at than the next delivery: lease, settlement, memory."""
         self._memory_by = NEVER
+        self._margin = int(lease.terms.lease * 1e9 / 3)
+        self._asked_for = 0
+        """The end of the lease that this worker has tried to put off by itself; once for each."""
         self._next_due: float | None = None
         self._last_task = time.monotonic()
         self._lost_since: float | None = None
@@ -178,6 +181,17 @@ class Holding:
             lease.connector.release(lease.queue, lease.consumer, (), {}, close=True)
         lease.renew_identity()
 
+    def _renew_early(self) -> None:
+        """A third of the lease is left, and its keeper renews four times in one: it has not begun yet, or is held up. Try
+        once; if that fails, what is leased may start until the lease has passed.
+        """
+        self._asked_for, sent = self.words[page.LEASE_UNTIL], page.now()
+        with contextlib.suppress(StoreUnavailable):
+            if self.lease.renew():
+                self.words[page.LEASE_UNTIL] = sent + int(self.lease.terms.lease * 1e9)  # R7
+            else:
+                self._fenced()
+
     def _late(self) -> None:
         """`lease_until` has passed: ask the store itself before anything starts (R7)."""
         sent = page.now()
@@ -190,7 +204,9 @@ class Holding:
     # Slots and time
 
     def _look_ahead(self) -> None:
-        self._look_by = min(self.words[page.LEASE_UNTIL], self._settle_by or NEVER, self._memory_by)
+        until = self.words[page.LEASE_UNTIL]
+        ends = until if until == self._asked_for else until - self._margin
+        self._look_by = min(ends, self._settle_by or NEVER, self._memory_by)
 
     def _sleep(self, seconds: float) -> None:
         """Sleep, but wake for the wake-up descriptor, and clear it."""

@@ -187,6 +187,10 @@ class Source(Holding):
         if not self._free:
             return False
         if self._batch:
+            until = words[page.LEASE_UNTIL]
+            if page.now() >= until - self._margin and until != self._asked_for:
+                self._renew_early()
+                return True
             self._look_ahead()
             if page.now() >= words[page.LEASE_UNTIL]:
                 self._late()
