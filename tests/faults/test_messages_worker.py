@@ -1,11 +1,13 @@
-"""Rows 56 to 58 and 60 to 65 of the fault matrix, through a worker: what cannot be read is neither run, lost nor fatal."""
+"""Rows 56 to 65 of the fault matrix, through a worker: what cannot be read is neither run, lost nor fatal."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from harness.each_store import on_each_store
 from harness.scale import size
 from harness.site import Site
 
+WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
 PARK = "unknown_for=1.5, recheck=0.2"
 
 
@@ -94,6 +97,32 @@ def test_a_task_that_is_deployed_while_it_is_parked_runs(site: Site) -> None:
     site.tree(workers=1)
     site.ended(n, within=10)
     site.settle(5)
+
+
+@pytest.mark.fault(59)
+@on_each_store
+def test_messages_of_every_release_that_a_store_holds_are_run(site: Site) -> None:
+    held = [
+        message
+        for path in sorted(WIRE.glob("*.json"))
+        for message in json.loads(path.read_text())
+        if message["serializer"] == "msgpack" and message["task"] in ("small", "large")
+    ]
+    site.app(
+        "tasks_per_transaction=3",
+        body="""
+@work.task
+def send(**kwargs):
+    write("ran", current().task.id, *kwargs)
+""",
+    )
+    site.store.put(*(bytes.fromhex(message["hex"]) for message in held))
+    site.tree(workers=1)
+    site.store.quiet(15)
+    ids = {"small": ["ran", "t1", "to"], "large": ["ran", "t3", "text"]}
+    assert held
+    assert site.books().words == [ids[message["task"]] for message in held]
+    assert not site.store.dead()
 
 
 @pytest.mark.fault(60)

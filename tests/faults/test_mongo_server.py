@@ -1,4 +1,4 @@
-"""Rows 12, 34, 37, 38, 40 to 43 and 51 on MongoDB: whole trees under load while the server dies, steps down, stands still."""
+"""Rows 12, 34, 37, 38, 40 to 43, 45 and 51 on MongoDB: whole trees under load while the server dies, steps down, stands still."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import mongod
 from garrison import Queue
 from garrison.errors import StoreUnavailable
 from harness.ledger import Books, Producer, boot_ns
+from harness.load import Load
 from harness.scale import seeds, size
 from harness.site import Site
 from harness.wait import eventually
@@ -251,6 +253,75 @@ def test_a_slow_server_costs_time_and_no_duplicate_and_no_storm_of_connections(
     assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
     assert proxy.connections - many < 20
     assert not tree.events("worker.crashed")
+
+
+@contextmanager
+def no_primary(member: mongod.Mongod, state: str) -> Iterator[None]:
+    """The only member takes no writes meanwhile; if it is "recovering", it answers no reads either."""
+    with member.client() as client:
+        client.admin.command({"replSetStepDown": 60, "force": True})
+        if state == "recovering":
+            client.admin.command("replSetMaintenance", True)
+        yield
+        if state == "recovering":
+            client.admin.command("replSetMaintenance", False)
+        client.admin.command("replSetFreeze", 0)  # it may be elected again
+
+
+@pytest.mark.fault(45)
+@pytest.mark.parametrize("state", ["secondary", "recovering"])
+def test_workers_wait_while_their_server_takes_no_writes(
+    site: Site, server: mongod.Cluster, state: str
+) -> None:
+    site.app("tasks_per_transaction=8, recheck=0.2", hooks=True)
+    tree = site.tree(workers=2)
+    before = tree.workers()
+    with Load(site, push_timeout=25) as load:
+        for _ in range(size(2, 10)):
+            many = len(site.books().ends)
+            site.until(lambda books, many=many: len(books.ends) > many + 30, 20)
+            known = len(tree.events("connector.lost"))
+            with no_primary(server.members[0], state):
+                eventually(
+                    lambda known=known: len(tree.events("connector.lost")) > known, 10, tree.text
+                )
+            server.primary()
+            back = boot_ns()
+            eventually(
+                lambda back=back: any(
+                    lines[-1].at > back for lines in list(site.books().starts.values())[-50:]
+                ),
+                2.5,
+                site.logs,
+            )
+    books = site.settle(30, extra_starts=0)
+    assert load.refused == 0 and not books.unknown
+    assert {one.outcome for lines in books.told.values() for one in lines} == {"success"}
+    assert tree.workers() == before, "no process was replaced"
+
+
+@pytest.mark.fault(45)
+def test_a_wrong_password_ends_the_start_of_a_tree_within_five_seconds_and_is_not_shown(
+    site: Site, tmp_path: Path
+) -> None:
+    locked = mongod.Mongod(tmp_path / "locked", None, "--auth").start()
+    try:
+        with locked.client() as client:
+            client.admin.command("createUser", "ann", pwd="right-one", roles=["root"])
+        where = f"127.0.0.1:{locked.port}/q?authSource=admin"
+        site.app(connector=repr(f"mongodb://ann:wrong-one@{where}"))
+        tree = site.tree(workers=2, ready=False)
+        assert tree.end(20) == 4
+        started, stopped = (
+            datetime.fromisoformat(tree.event(f"supervisor.{what}")["timestamp"])
+            for what in ("started", "stopped")
+        )
+        assert (stopped - started).total_seconds() < 5
+        said = [line for line in tree.text().splitlines() if line.startswith("error: ")]
+        assert len(said) == 1 and "refuses the user name or the password" in said[0]
+        assert "wrong-one" not in tree.text()
+    finally:
+        locked.kill()
 
 
 @pytest.mark.fault(12)

@@ -73,8 +73,8 @@ def repeated(worker: MongoConnector, *args: Any) -> Any:
 @pytest.mark.fault(4)
 @pytest.mark.fault(5)
 @pytest.mark.fault(44)
-@pytest.mark.parametrize("how", ["reply", "bytes"])
-def test_an_exchange_whose_answer_was_lost_or_cut_in_the_middle_is_answered_again(
+@pytest.mark.parametrize("how", ["reply", "bytes", "garbled"])
+def test_an_exchange_whose_answer_was_lost_cut_in_the_middle_or_garbled_is_answered_again(
     direct: MongoConnector, proxy: Proxy, how: str
 ) -> None:
     push(direct, *(b"%d" % n for n in range(200)))
@@ -85,6 +85,8 @@ def test_an_exchange_whose_answer_was_lost_or_cut_in_the_middle_is_answered_agai
     for turn in range(1, 21):
         if how == "reply":
             proxy.cut_reply(is_claim)
+        elif how == "garbled":
+            proxy.garble(is_claim)
         else:
             proxy.cut_after(37 * turn)
         taken = repeated(worker, turn, 10 * turn - 9, settlements, 10, MIB)
