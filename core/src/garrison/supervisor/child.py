@@ -56,6 +56,10 @@ def main(setup: Setup) -> int:
     try:
         return _run(setup, report)
     except GarrisonError as error:
+        if (
+            report.ready
+        ):  # of a start the supervisor says why it failed, of what came later nobody else does
+            log.event(logging.ERROR, "worker.error", error=str(error), exc_info=error)
         report(failed={"code": error.exit_code, "text": str(error)})
         return error.exit_code
     except Exception as error:
