@@ -384,6 +384,32 @@ def test_of_a_crowd_that_waits_for_one_task_the_longest_there_is_on_time_and_the
     assert held == [], "nobody has it before it is due"
 
 
+def test_a_due_task_that_another_makes_ready_between_two_looks_at_it_is_no_error(
+    connector: MongoConnector, one: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = MongoConnector(one.at(name), timeout=10)
+    quick.open("lease")
+    for made, consumer in ((connector, "slow"), (quick, "quick")):
+        made.join("q", consumer, Terms())
+        assert not made.exchange("q", consumer, 1, 1, [], 1, MIB).deliveries
+    push(connector, b"due", delay=0.05)
+    time.sleep(0.4)
+    tasks = connector._nodes[0]._tasks
+    whole = tasks.find_one
+    taken: list[bytes] = []
+
+    def slow(*args: Any, **options: Any) -> Any:
+        found = whole(*args, **options)
+        if not taken:
+            taken.extend(d.payload for d in quick.exchange("q", "quick", 2, 1, [], 1, MIB)[1])
+        return found
+
+    monkeypatch.setattr(tasks, "find_one", slow)
+    assert not connector.exchange("q", "slow", 2, 1, [], 1, MIB).deliveries
+    assert taken == [b"due"]
+    quick.close()
+
+
 def test_an_answer_that_took_long_says_no_less_of_the_time_than_a_quick_one_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -63,8 +63,9 @@ class Tends(Moves):
         if first is None or first["at"] > moment.now:
             return [] if first is None else [first]
         due = {"q": queue, "at": {"$lte": moment.now}}
-        found = self._tasks.find(due, {"at": 1}, hint="delayed").sort(order).limit(PROMOTED)
-        self._promote(queue, facts, list(found))
+        found = list(self._tasks.find(due, {"at": 1}, hint="delayed").sort(order).limit(PROMOTED))
+        if found:  # or another has promoted them meanwhile
+            self._promote(queue, facts, found)
         facts.marks.clear()
         first = self._tasks.find_one(waiting, {"at": 1}, sort=order, hint="delayed")
         return [] if first is None else [first]
