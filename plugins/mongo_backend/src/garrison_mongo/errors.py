@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bson.errors import InvalidBSON
 from pymongo import errors as driver
 
 from garrison.errors import QueueFull, StoreError, StoreUnavailable
@@ -35,6 +36,11 @@ def translated(shown: str, maybe_pushed: bool = False) -> Iterator[None]:
     except (driver.AutoReconnect, driver.WaitQueueTimeoutError) as error:
         raise StoreUnavailable(
             f"{shown} did not answer: {_short(error)}", maybe_pushed=maybe_pushed
+        ) from error
+    except (driver.ProtocolError, InvalidBSON) as error:
+        # The driver has closed the connection; the next request goes over another.
+        raise StoreUnavailable(
+            f"{shown} answered what is no answer: {_short(error)}", maybe_pushed=maybe_pushed
         ) from error
     except driver.OperationFailure as error:
         raise judged(shown, error, maybe_pushed) from error
