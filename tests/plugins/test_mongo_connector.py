@@ -21,6 +21,7 @@ from garrison_mongo import Mongo
 from garrison_mongo.address import addresses
 from garrison_mongo.clock import Clock
 from garrison_mongo.connector import MongoConnector
+from garrison_mongo.layout import LAYOUT
 from garrison_mongo.ledger import waiting
 
 MIB = 1 << 20
@@ -476,9 +477,8 @@ def test_a_giving_back_cut_off_at_any_step_is_repaired_by_its_repeat(
     made.exchange("q", "dies", 1, 1, [], 3, MIB)
     node = made._nodes[0]
     with monkeypatch.context() as patch:
-        store, verb = (
-            (node._tasks, "insert_many") if step == "copies" else (node._tasks, "delete_many")
-        )
+        store: Any = node._tasks if step == "copies" else node
+        verb = "insert_many" if step == "copies" else "_forget"
         whole = getattr(store, verb)
 
         def cut(*args: Any, **options: Any) -> None:
@@ -499,10 +499,101 @@ def test_a_giving_back_cut_off_at_any_step_is_repaired_by_its_repeat(
     made.close()
 
 
-def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
-    connector: MongoConnector, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("servers", ["one", "alone"])
+@pytest.mark.parametrize("way", ["done", "one by one", "given back", "half a claim", "purged"])
+def test_the_token_of_a_push_of_one_outlives_its_task(
+    servers: str,
+    way: str,
+    name: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    push(connector, b"old", b"old too", b"new")
+    cluster: mongod.Cluster = request.getfixturevalue(servers)
+    made = MongoConnector(cluster.at(name), timeout=10)
+    made.open("lease")
+
+    def push_all() -> None:
+        for n in range(6):
+            delay = 600 if n == 5 else 0
+            made.push("q", [b"%d" % n], priority=1, token=f"{n}", delay=delay)
+
+    push_all()
+    made.join("q", "me", Terms())
+    size = 1 if way == "one by one" else 5
+    if way == "purged":
+        assert made.purge("q") == 6
+    elif way == "half a claim":
+        node = made._nodes[0]
+        with monkeypatch.context() as patch:
+            patch.setattr(node, "_confirm", lambda *_: (_ for _ in ()).throw(Cut()))
+            with pytest.raises(Cut):
+                made.exchange("q", "me", 1, 1, [], 5, MIB)
+        made.release("q", "me", [], {}, close=True)
+    else:
+        done: list[Any] = []
+        for turn in range(1, 5 // size + 1):
+            taken = made.exchange("q", "me", turn, turn, done, size, MIB)
+            assert len(taken.deliveries) == size
+            done = [Back(1, 5) if way == "given back" else Done(turn, turn + size - 1)]
+        made.exchange("q", "me", turn + 1, 6, done, 0, MIB)
+    waiting = 5 if way in ("given back", "half a claim") else 0
+    for _ in range(2):
+        assert made.counts("q")[:3] == (waiting, 0 if way == "purged" else 1, 0)
+        push_all()
+    if waiting:
+        assert [task.payload for task in made.peek("q", "ready")] == [b"%d" % n for n in range(5)]
+    with MongoClient[dict[str, Any]](cluster.url) as client:
+        left = list(client[name]["garrison.tasks"].find({"ex": {"$exists": True}}))
+    assert [sorted(document) for document in left] == [["_id", "ex", "tk"]] * len(left)
+    assert len(left) == (6 if way == "purged" else 5)
+    made.close()
+
+
+@pytest.mark.parametrize("servers", ["one", "alone"])
+def test_pushes_of_one_and_of_many_by_two_producers_keep_their_order(
+    servers: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    cluster: mongod.Cluster = request.getfixturevalue(servers)
+    producers = [MongoConnector(cluster.at(name), timeout=10) for _ in range(2)]
+    for made in producers:
+        made.open("lease")
+    pushed: list[bytes] = []
+    for n in range(40):
+        payloads = [b"%d-%d" % (n, i) for i in range((1, 1, 700, 1)[n % 4])]
+        push(producers[n // 2 % 2], *payloads)
+        pushed += payloads
+    producers[0].join("q", "me", Terms())
+    found: list[bytes] = []
+    done: list[Done] = []
+    for turn in range(1, 12):
+        taken = producers[0].exchange("q", "me", turn, len(found) + 1, done, 1000, MIB)
+        done = [Done(len(found) + 1, len(found) + len(taken.deliveries))]
+        found += [delivery.payload for delivery in taken.deliveries]
+        if len(found) == len(pushed):
+            break
+    assert found == pushed
+    for made in producers:
+        made.close()
+
+
+def test_a_store_of_an_older_layout_gets_what_it_lacks(one: mongod.Cluster, name: str) -> None:
+    with one.primary().client() as client:
+        client[name]["garrison.meta"].insert_one({"_id": "layout", "version": 1})
+        made = MongoConnector(one.at(name), timeout=10)
+        made.open("push")
+        assert not any("lacks" in warning for warning in made.warnings())
+        made.close()
+        assert client[name]["garrison.meta"].find_one({}) == {"_id": "layout", "version": LAYOUT}
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
+    alone: bool, connector: MongoConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where each task was pushed alone: what is left of such a one carries its token and is no task."""
+    tasks = [b"old", b"old too", b"new"]
+    for payloads in [[task] for task in tasks] if alone else [tasks]:
+        push(connector, *payloads)
     for consumer in ("slow", "quick"):
         connector.join("q", consumer, Terms())
     node = connector._nodes[0]

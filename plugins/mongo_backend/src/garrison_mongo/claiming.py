@@ -80,6 +80,7 @@ class Claims(Tends):
                 break
             task["t"], task["r"] = task.pop("_id"), number
             del task["q"]
+            task.pop("tk", None)
             items.append(task)
         return items
 
@@ -117,10 +118,6 @@ class Claims(Tends):
         if self.ask({"update": self._consumers.name, "updates": [change]})["n"] != 1:
             raise Stale
 
-    def _remove(self, ids: list[ObjectId]) -> int:
-        gone = {"q": {"_id": ids[0] if len(ids) == 1 else {"$in": ids}}, "limit": 0}
-        return int(self.ask({"delete": self._tasks.name, "deletes": [gone]})["n"])
-
     def _confirm(self, row: Row, claimed: list[Document]) -> list[Document]:
         """Take what was claimed out of the waiting tasks. What is not there any more was claimed from an old reading,
         after another consumer had claimed and finished it: it is struck from the document and not delivered.
@@ -130,14 +127,15 @@ class Claims(Tends):
         ids = [item["t"] for item in claimed]
         facts = self._facts[row.queue]
         if len(ids) == 1:
-            there = set(ids) if self._remove(ids) else set()
+            there = set(ids) if self._forget(claimed) else set()
             deleted = True
         else:
-            there, deleted = self._there(ids), False
+            tokens = any("te" in item for item in claimed)
+            there, deleted = self._there(ids, tokens), False
         if len(there) < len(ids):
             claimed = self._strike_stale(row, claimed, there)
-        if not deleted and there:
-            self._remove(list(there))
+        if not deleted:
+            self._forget(claimed)
         for item in claimed:
             facts.marks[item["p"]] = max(item["s"], facts.marks.get(item["p"], 0))
         return claimed

@@ -11,7 +11,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 
 from garrison.errors import StoreError
 
-LAYOUT = 1
+LAYOUT = 2
 WAKES_BYTES = 256 * 1024
 EXISTS = 48
 
@@ -34,6 +34,18 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("q", ASCENDING), ("i", ASCENDING)],
             name="ids",
             partialFilterExpression={"i": {"$exists": True}},
+        ),
+        IndexModel(
+            [("tk", ASCENDING)],
+            name="token",
+            unique=True,
+            partialFilterExpression={"tk": {"$exists": True}},
+        ),
+        IndexModel(
+            [("ex", ASCENDING)],
+            name="window",
+            expireAfterSeconds=0,
+            partialFilterExpression={"ex": {"$exists": True}},
         ),
     ],
     "consumers": [
@@ -62,7 +74,7 @@ INDEXES: dict[str, list[IndexModel]] = {
 
 
 def check(database: Database[Document], prefix: str, shown: str) -> bool:
-    """Whether the layout is there; `StoreError` if a newer release made it."""
+    """Whether the layout is there, and this one; `StoreError` if a newer release made it."""
     found = database[f"{prefix}.meta"].find_one({"_id": "layout"})
     if found is None:
         return False
@@ -71,7 +83,7 @@ def check(database: Database[Document], prefix: str, shown: str) -> bool:
         raise StoreError(
             f"{shown} has layout {version!r} and this garrison-mongo knows layouts up to {LAYOUT}; upgrade garrison-mongo here"
         )
-    return True
+    return version == LAYOUT
 
 
 def create(database: Database[Document], prefix: str) -> None:
@@ -84,7 +96,7 @@ def create(database: Database[Document], prefix: str) -> None:
             _make(database, f"{prefix}.{name}")
     database[f"{prefix}.wakes"].insert_one({"k": "layout"})
     database[f"{prefix}.meta"].update_one(
-        {"_id": "layout"}, {"$setOnInsert": {"version": LAYOUT}}, upsert=True
+        {"_id": "layout"}, {"$max": {"version": LAYOUT}}, upsert=True
     )
 
 

@@ -175,7 +175,7 @@ class Leases(Claims):
         """R4: the answer of the last turn, which is what the consumer still holds of it. The claim is completed first."""
         batch = row.batch()
         if batch:
-            self._tasks.delete_many({"_id": {"$in": [item["t"] for item in batch]}})
+            self._forget(batch)
         if not batch and limit > 0:
             self.watch(queue)
         self._tend(queue, row, facts)

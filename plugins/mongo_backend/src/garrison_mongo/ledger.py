@@ -124,7 +124,7 @@ def remember(spans: list[list[int]], receipts: Sequence[int]) -> list[list[int]]
 def waiting(queue: str, item: Document) -> Document:
     """An item as a ready task again: its place, priority, count, note and parking unchanged."""
     task: Document = {"_id": successor(item["t"]), "q": queue}
-    task.update((k, v) for k, v in item.items() if k not in ("t", "r"))
+    task.update((k, v) for k, v in item.items() if k not in ("t", "r", "te"))
     return task
 
 

@@ -11,14 +11,15 @@ from bson.errors import InvalidId
 from pymongo import ReturnDocument, UpdateOne
 
 from garrison.contracts import Board, Counts, Letter, Peeked
-from garrison_mongo.base import Base, Moment, Session, date, successor
+from garrison_mongo.base import Moment, Session, date, successor
 from garrison_mongo.layout import Document, Store
 from garrison_mongo.ledger import LIVE
+from garrison_mongo.tokens import Tokens
 
 CHUNK = 1000
 
 
-class Looks(Base):
+class Looks(Tokens):
     """What is where."""
 
     def counts(self, queue: str) -> Counts:
@@ -117,11 +118,9 @@ class Looks(Base):
 
     def purge(self, queue: str) -> int:
         # Ready and delayed ones each by their index; what is leased is in no consumer's way here.
-        ready = self._tasks.delete_many(
-            {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}, hint="ready"
-        )
-        delayed = self._tasks.delete_many({"q": queue, "at": {"$gte": 0}}, hint="delayed")
-        return ready.deleted_count + delayed.deleted_count
+        ready = {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}
+        delayed = {"q": queue, "at": {"$gte": 0}}
+        return self._forget_where(ready, "ready") + self._forget_where(delayed, "delayed")
 
     # Dead letters
 

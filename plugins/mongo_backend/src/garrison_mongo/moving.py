@@ -13,12 +13,13 @@ from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
 from garrison.contracts import Back, Dead
-from garrison_mongo.base import Base, Copied, Moment, Session, Stale, date
+from garrison_mongo.base import Copied, Moment, Session, Stale, date
 from garrison_mongo.layout import Document
 from garrison_mongo.ledger import LIVE, Facts, Plan, Row, moved, waiting
+from garrison_mongo.tokens import Tokens
 
 
-class Moves(Base):
+class Moves(Tokens):
     """From a consumer's document to another place."""
 
     def __init__(self, *args: Any) -> None:
@@ -92,9 +93,7 @@ class Moves(Base):
                         if session is not None:
                             raise Copied from None
             if out:
-                self._tasks.delete_many(
-                    {"_id": {"$in": [item["t"] for item in out]}}, session=session
-                )
+                self._forget(out, session)
             if self._consumers.update_one(guard, update, session=session).matched_count != 1:
                 raise Stale
 
@@ -112,9 +111,13 @@ class Moves(Base):
         row.held = {item["r"]: item for item in left}
         row.state = fields.get("st", row.state)
 
-    def _there(self, ids: list[ObjectId]) -> set[ObjectId]:
-        """Those of the ids that are still among the waiting tasks; a count says "all" at half the cost of a list."""
-        wanted = {"_id": {"$in": ids}}
+    def _there(self, ids: list[ObjectId], tokens: bool = False) -> set[ObjectId]:
+        """Those of the ids that are still among the waiting tasks; a count says "all" at half the cost of a list.
+        `tokens`: of some the token may be left, which is no task.
+        """
+        wanted: Document = {"_id": {"$in": ids}}
+        if tokens:
+            wanted["s"] = {"$gte": 0}
         if self._database.command("count", self._tasks.name, query=wanted, hint="_id_")["n"] == len(
             ids
         ):

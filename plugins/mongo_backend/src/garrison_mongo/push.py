@@ -13,8 +13,9 @@ from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from garrison.errors import PayloadTooLarge
-from garrison_mongo.base import MAX_PAYLOAD, Base, Moment, Session, date
+from garrison_mongo.base import MAX_PAYLOAD, NOW, Moment, Session, date
 from garrison_mongo.layout import Document
+from garrison_mongo.tokens import Tokens
 
 OPEN, CLOSED = 0, 1
 """Whether a token's push may still be under way; only a stand-alone server ever shows OPEN."""
@@ -24,7 +25,7 @@ class _SeenBefore(Exception):
     """The token is there already."""
 
 
-class Pushes(Base):
+class Pushes(Tokens):
     """The verb of producers."""
 
     def push(
@@ -52,8 +53,14 @@ class Pushes(Base):
                 )
         if not payloads:
             return []
+        due: Any = None if at is None else int(at * 1000)
+        if len(payloads) == 1 and ids is None:
+            if at is None and delay > 0:
+                due = {"$add": [NOW, int(delay * 1000)]}
+            self._push_one(queue, payloads[0], priority, due, token, token_window)
+            self.poke(queue)
+            return []
         moment = self.moment(queue, numbers=len(payloads), priority=priority)
-        due = None if at is None else int(at * 1000)
         if at is None and delay > 0:
             due = moment.now + int(delay * 1000)
         if due is not None and due <= moment.now:
