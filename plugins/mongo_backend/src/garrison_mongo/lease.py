@@ -22,7 +22,9 @@ MOST_LEASED = 5_000
 """Tasks that one exchange leases at most, whatever its limit: a consumer's document stays well below 16 MiB."""
 
 TEND_EVERY = 0.25
-"""Seconds between two looks at due tasks and overdue consumers while exchanges keep coming back full."""
+"""Seconds between two looks at due tasks and overdue consumers while exchanges keep coming back full. The first exchange
+after a wait claims first what it was woken for: the look took half of the time from a push to its task (measured).
+"""
 
 TRIES = 12
 
@@ -211,7 +213,8 @@ class Leases(Claims):
                 raise ValueError(f"base is {base}; expected more than {highest}, which is held")
         batch: list[Document] = []
         registered = False
-        if self.is_due(queue) or time.monotonic() - facts.tended > TEND_EVERY:
+        late = time.monotonic() - facts.tended > TEND_EVERY
+        if self.is_due(queue) or (late and not facts.rested):
             registered = self._listen_and_tend(queue, row, facts, limit)
         for _ in range(TRIES):
             tasks = [] if limit <= 0 else self._ready(queue, facts, limit)
@@ -234,6 +237,7 @@ class Leases(Claims):
         else:
             self._write(row, turn, base, plan, [])
         self._tell(queue, facts, len(batch))
+        facts.rested = registered and not batch
         now = self.clock.now()
         return Taken(
             plan.lost, [delivery(item, now) for item in batch], self._until(facts), facts.board

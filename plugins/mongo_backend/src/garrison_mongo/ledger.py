@@ -54,6 +54,8 @@ class Facts:
         self.paused = False
         self.priorities: tuple[int, ...] = ()
         self.tended = 0.0
+        self.rested = False
+        """Whether the last exchange looked at all of that and found nothing to lease."""
         self.started = 0.0
         self.marks: dict[int, int] = {}
         self.next: float | None = None

@@ -78,7 +78,7 @@ class Tokens(Base):
 
     def _forget(self, items: Sequence[Document], session: Session = None) -> int:
         """Take these ready tasks (as they are held) from the waiting ones, down to their tokens; how many were there."""
-        now = self.about_now()
+        now = self.clock.now()
         tokens = [item for item in items if item.get("te", 0) > now]
         others = [item["t"] for item in items if item.get("te", 0) <= now]
         count = 0
