@@ -576,6 +576,28 @@ def test_pushes_of_one_and_of_many_by_two_producers_keep_their_order(
         made.close()
 
 
+def test_a_push_that_two_primaries_answered_is_made_sure_at_the_second(
+    connector: MongoConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hint's answer speaks for the task only if both were written in the same term: else the task may be lost."""
+    node = connector._nodes[0]
+    whole = node.tell
+    asked: list[str] = []
+
+    def elected(queue: str, concern: Any) -> Any:
+        answer = whole(queue, concern)
+        asked.append(queue)
+        if len(asked) == 1:
+            node._tasks.delete_many({})
+            answer["opTime"]["t"] += 1
+        return answer
+
+    monkeypatch.setattr(node, "tell", elected)
+    push(connector, b"x")
+    assert len(asked) == 2
+    assert [task.payload for task in connector.peek("q", "ready")] == [b"x"]
+
+
 def test_a_store_of_an_older_layout_gets_what_it_lacks(one: mongod.Cluster, name: str) -> None:
     with one.primary().client() as client:
         client[name]["garrison.meta"].insert_one({"_id": "layout", "version": 1})

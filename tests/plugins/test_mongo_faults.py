@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,20 +101,36 @@ def test_an_exchange_whose_answer_was_lost_cut_in_the_middle_or_garbled_is_answe
     worker.close()
 
 
+def is_task(request: bytes) -> bool:
+    return b"garrison.tasks" in request and b"upsert" in request
+
+
+def is_hint(request: bytes) -> bool:
+    return b"garrison.wakes" in request and b"\x02insert\x00" in request
+
+
+def is_commit(request: bytes) -> bool:
+    return b"commitTransaction" in request
+
+
 @pytest.mark.fault(65)
+@pytest.mark.parametrize("lost", [is_task, is_hint, is_commit])
 def test_a_push_whose_answer_was_lost_is_repeated_without_a_copy(
-    direct: MongoConnector, proxy: Proxy
+    lost: Callable[[bytes], bool], direct: MongoConnector, proxy: Proxy
 ) -> None:
     producer = behind(proxy)
+    each = 3 if lost is is_commit else 1
     for n in range(10):
-        proxy.cut_reply(lambda request: b"upsert" in request and b"garrison.tasks" in request)
+        proxy.cut_reply(lost)
+        payloads = [b"%d" % n] * each
         for _ in range(5):
             try:
-                assert producer.push("q", [b"%d" % n], priority=1, token=f"{n}") == []
+                assert producer.push("q", payloads, priority=1, token=f"{n}") == []
                 break
             except StoreUnavailable as error:
                 assert error.maybe_pushed
-    assert [p.payload for p in direct.peek("q", "ready")] == [b"%d" % n for n in range(10)]
+    found = [p.payload for p in direct.peek("q", "ready")]
+    assert found == [b"%d" % n for n in range(10) for _ in range(each)]
     assert proxy.cuts == 10
     producer.close()
 

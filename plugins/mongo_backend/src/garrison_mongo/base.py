@@ -94,7 +94,7 @@ class Base:
         self._prefix, self._concern, self._timeout = prefix, write_concern, timeout
         self._pid = 0
         self._client: MongoClient[Document] | None = None
-        self._transactions = False
+        self._transactions = self._is_set = False
         self._made = False
         self.clock = Clock()
 
@@ -128,7 +128,8 @@ class Base:
         assert self._client is not None
         with pymongo.timeout(max(self._timeout, 0.5)):
             hello = self._client.admin.command("hello")
-            self._transactions = "setName" in hello or hello.get("msg") == "isdbgrid"
+            self._is_set = "setName" in hello
+            self._transactions = self._is_set or hello.get("msg") == "isdbgrid"
             database = self._client.get_database(
                 self.address.database,
                 read_preference=pymongo.ReadPreference.PRIMARY,
@@ -286,6 +287,11 @@ class Base:
             )
         except (pymongo.errors.PyMongoError, OSError):
             pass
+
+    def tell(self, queue: str, concern: WriteConcern) -> Document:
+        """The same as a write that is waited for."""
+        hint = {"k": "q", "q": queue}
+        return self.ask({"insert": self._wakes.name, "documents": [hint]}, concern)
 
     def refresh(self, queue: str) -> None:
         """Have every living consumer read its document and the queue's notices again before its next claim."""

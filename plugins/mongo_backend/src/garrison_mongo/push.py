@@ -58,7 +58,6 @@ class Pushes(Tokens):
             if at is None and delay > 0:
                 due = {"$add": [NOW, int(delay * 1000)]}
             self._push_one(queue, payloads[0], priority, due, token, token_window)
-            self.poke(queue)
             return []
         moment = self.moment(queue, numbers=len(payloads), priority=priority)
         if at is None and delay > 0:

@@ -59,11 +59,28 @@ class Tokens(Base):
         change = {"q": {"tk": name}, "u": [{"$replaceWith": {"$cond": [known, "$$ROOT", new]}}], "upsert": True}  # fmt: skip
         while True:
             try:
-                command = {"update": self._tasks.name, "updates": [change]}
-                if "upserted" in self.ask(command, self.durable()) or not self._forgotten(name):
-                    return
+                stored = self._store_and_tell(
+                    queue, {"update": self._tasks.name, "updates": [change]}
+                )
             except DuplicateKeyError:
                 continue  # two made it at the same moment, and this one came second
+            if "upserted" in stored or not self._forgotten(name):
+                return
+
+    def _store_and_tell(self, queue: str, command: Document) -> Document:
+        """Write, and tell who waits; returns when both are as durable as a push has to be.
+
+        A set's log keeps its order within a term. So the hint goes out as soon as the primary has the task, and what is
+        waited for is the hint: workers do not wait for the journal, and a disk's flush is paid once.
+        """
+        while self._is_set:
+            stored = self.ask(command)
+            told = self.tell(queue, self.durable())
+            if stored["opTime"]["t"] == told["opTime"]["t"]:
+                return stored
+        stored = self.ask(command, self.durable())
+        self.poke(queue)
+        return stored
 
     def _forgotten(self, name: str) -> bool:
         """Whether this token's time is over (then it is taken off its document, which may be a task that waits still)."""
