@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from garrison_mongo.base import NOW, PLACE, Base, Session, date
 from garrison_mongo.layout import Document
 
-LEFT: Document = dict.fromkeys(("q", "p", "b", "s", "w", "at", "d", "te", "c", "n", "k"), 1)
+LEFT: Document = dict.fromkeys(("q", "p", "b", "s", "w", "at", "d", "te", "c", "n", "k", "i"), 1)
 """What is taken off a task's document, so that its token alone is left."""
 
 
@@ -110,10 +110,12 @@ class Tokens(Base):
         return count
 
     def _forget_where(self, query: Document, index: str) -> int:
-        """The same for all waiting tasks that match."""
-        left: list[Document] = [{"$set": {"ex": {"$toDate": "$te"}}}, {"$unset": list(LEFT)}]
-        tokens = self._tasks.update_many({**query, "te": {"$gte": 0}}, left, hint=index)
-        return tokens.modified_count + self._tasks.delete_many(query, hint=index).deleted_count
+        """The same for all waiting tasks that match, in one pass: what had no token ends now, and the TTL index removes it."""
+        left: list[Document] = [
+            {"$set": {"ex": {"$toDate": {"$ifNull": ["$te", NOW]}}}},
+            {"$unset": list(LEFT)},
+        ]
+        return self._tasks.update_many(query, left, hint=index).modified_count
 
 
 def _any(ids: Iterable[Any]) -> Any:
