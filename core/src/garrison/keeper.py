@@ -95,8 +95,6 @@ class Store:
         self.jobs: queue.SimpleQueue[Callable[[Connector], None] | None] = queue.SimpleQueue()
         self.waiting: set[Any] = set()
         self.renew_at = 0.0
-        self.reached = False
-        """Whether its connector is open: only then can anything be renewed, or given back."""
         self._connector: Connector | None = None
         self._throttle = log.Throttle()
         self._lost_since: float | None = None
@@ -139,7 +137,7 @@ class Store:
             use = Use(self.spec["name"], **self.spec["options"])
             connector: Connector = registry(self.spec.get("plugins", ())).build("connectors", use)
             connector.open("keep")
-            self._connector, self.reached = connector, True
+            self._connector = connector
         return self._connector
 
     def _lost(
@@ -285,7 +283,7 @@ class Keeper:
             wake = min(wake, store.renew_at)
         looking = page.now() + max(0, int((wake - time.monotonic()) * 1e9))
         for ward in self.wards.values():
-            ward.page.words[page.LOOKING] = looking if ward.store.reached else 0
+            ward.page.words[page.LOOKING] = looking
         return wake
 
     def _renew(self, store: Store) -> None:

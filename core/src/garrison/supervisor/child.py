@@ -33,10 +33,6 @@ FIRST_CONNECTION = 10.0
 """Seconds that the first worker of a target tries to reach its store before `run` gives up."""
 
 
-KEEPER_WAIT = 10.0
-"""Seconds that a worker gives its keeper to reach the store; then it works without."""
-
-
 class Setup(NamedTuple):
     """What a supervisor gives its child."""
 
@@ -110,7 +106,6 @@ def _run(setup: Setup, report: Reporter) -> int:
     _configure_logging(app.config.logging)
     connector = _connect(parts, setup)
     runtime = _runtime(app, parts, sheet)
-    _await_keeper(sheet)
     lease = Lease(connector, app.config.name, terms_of(app.config))
     source = Source(
         runtime, lease, parts.executor.slots, setup.wake, burst=setup.burst,
@@ -154,15 +149,6 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
             except Exception as error:
                 log.event(logging.ERROR, "hook.error", exc_info=error, hook="finalize")
         getattr(parts.executor, "close", _nothing)()
-
-
-def _await_keeper(sheet: Page) -> None:
-    """Lease nothing before there is a keeper that has reached the store, too: it could neither renew it nor give it
-    back. It begins to load the driver when we have, and on a busy machine that takes seconds.
-    """
-    end = page.now() + int(KEEPER_WAIT * 1e9)
-    while not sheet.words[page.LOOKING] and not sheet.words[page.ORDERS] and page.now() < end:
-        time.sleep(0.002)
 
 
 def _check_memory(queue: str, limit: int) -> None:
