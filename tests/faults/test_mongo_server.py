@@ -107,10 +107,9 @@ def test_no_acknowledged_push_is_lost_when_mongod_is_killed_under_load(
             server.primary()
             done = len(site.books().ends)
             eventually(lambda: len(site.books().ends) > done, 10, site.logs)
-    books = site.books()
-    assert len(books.acknowledged) > 100
-    bound = forgotten(books, kills, 16)
-    books = site.settle(30, extra_starts=bound, extra_ends=bound)
+        site.until(lambda books: len(books.acknowledged) > 100, 60)
+    bound = forgotten(site.books(), kills, 16)
+    site.settle(30, extra_starts=bound, extra_ends=bound)
     assert tree.workers() == before, "no process was replaced"
 
 

@@ -86,12 +86,11 @@ def test_workers_and_keepers_killed_as_batches_are_taken_back_cost_at_most_what_
 def test_a_finished_task_is_settled_soon_though_its_worker_is_busy(site: Site) -> None:
     site.app("tasks_per_transaction=10, settle_within=0.3, give_back_after=None")
     tree = site.tree(workers=1, stop_timeout=0.2)
+    eventually(site.store.look.presence, 10, "its keeper, which settles for it, is at the store")
     quick = site.push_many([{}] * 5)
     slow = site.push(seconds=30)
     site.started(slow)
     assert set(quick) <= site.books().ends.keys()
-    from harness.wait import eventually
-
     eventually(lambda: site.store.counts().leased == 1, 0.3 + 1.0, lambda: str(site.store.counts()))
     assert tree.stop() == 8
     assert site.store.peek() == [(slow, 0)]
