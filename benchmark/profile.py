@@ -76,8 +76,8 @@ def _totals(system: System, variant: Variant, seconds: float) -> dict[str, float
     bin, found = venvs.programs(system), dict[str, float]()
     with place(variant.store) as where, Session(system, variant, bin, where) as session:
         session.push("noop", 50)
-        one = push(session, int(1000 * seconds), False, seconds * 2)
-        many = push(session, int(20_000 * seconds), True, seconds * 2)
+        one = push(session, int(500 * seconds), False, seconds)
+        many = push(session, int(4_000 * seconds), True, seconds)
         found |= {"client": one["client_us"], "server, a push": one["server_us"]}
         found |= {"client, in bulk": many["client_us"], "server, a push in bulk": many["server_us"]}
     with place(variant.store) as where, Session(system, variant, bin, where) as session:

@@ -24,6 +24,9 @@ from benchmark.system import System, Variant
 ONCE = frozenset({"two", "sizes", "million"})
 """Phases of the first round only, and not of a quick run, unless they are asked for by name."""
 
+FIRST = frozenset({"memory", "latency", "idle", "kill", "hang"})
+"""Phases of the first round only in a quick run, whose other rounds are for CPU."""
+
 
 FAILURES = (Failed, OSError, RuntimeError, AssertionError)
 """What ends one step and not the run."""
@@ -108,7 +111,9 @@ class Run:
             return False
         if self.plan.phases:
             return phase in self.plan.phases
-        return phase not in ONCE or not (round or self.plan.quick)
+        if self.plan.quick:
+            return phase not in ONCE and not (round and phase in FIRST)
+        return phase not in ONCE or not round
 
     def _variants(self) -> Iterator[tuple[System, Variant]]:
         for system in self.plan.systems:

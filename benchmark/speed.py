@@ -18,6 +18,12 @@ SIZES = {"1 kB": (1_000, 300), "100 kB": (100_000, 60), "1 MB": (1_000_000, 10)}
 """Bytes of the argument, and how many tasks."""
 
 
+SLICES = 3, 16
+"""Least and most slices of a push figure. The same loop costs half or double from one tenth of a second to the next, as the
+scheduler places client and server; the median of many short slices is the same in every run.
+"""
+
+
 class Scale:
     """How much is done: `seconds` of work for each figure."""
 
@@ -29,7 +35,15 @@ class Scale:
 
 
 def push(session: Session, count: int, bulk: bool, seconds: float) -> Figures:
-    """Push while no worker runs."""
+    """Push while no worker runs, `count` in each slice: the medians of the slices, of which none is begun after `seconds`."""
+    until = time.monotonic() + seconds
+    slices = list[Figures]()
+    while len(slices) < SLICES[0] or (len(slices) < SLICES[1] and time.monotonic() < until):
+        slices.append(_push(session, count, bulk, seconds))
+    return {name: statistics.median(one[name] for one in slices) for name in slices[0]}
+
+
+def _push(session: Session, count: int, bulk: bool, seconds: float) -> Figures:
     before = session.sample(None)
     _, told = session.push("noop", count, bulk=bulk, seconds=seconds)
     after = session.sample(None)
@@ -126,10 +140,10 @@ def pushes(session: Session, scale: Scale, wanted: Wanted) -> Found:
     """What a push costs."""
     session.push("noop", 50)  # warm-up
     if wanted("push"):
-        yield "push", push(session, scale.pushes, False, scale.seconds * 1.5)
+        yield "push", push(session, scale.pushes // 2, False, scale.seconds)
     if wanted("bulk") and session.variant.bulk:
         session.push("noop", 1000, bulk=True)
-        yield "bulk", push(session, scale.pushes * 20, True, scale.seconds * 1.5)
+        yield "bulk", push(session, scale.pushes * 8, True, scale.seconds)
 
 
 def work(session: Session, scale: Scale, wanted: Wanted) -> Found:
