@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,14 @@ class Tree:
             within,
             lambda: f"event {name}\n{self.text()[-3000:]}",
         )
+
+    def lived(self) -> float:
+        """Seconds from its supervisor's start to its end, as the log says."""
+        started, stopped = (
+            datetime.fromisoformat(self.event(f"supervisor.{what}")["timestamp"])
+            for what in ("started", "stopped")
+        )
+        return (stopped - started).total_seconds()
 
     # Doing
 
