@@ -56,9 +56,8 @@ def main(setup: Setup) -> int:
     try:
         return _run(setup, report)
     except GarrisonError as error:
-        if (
-            report.ready
-        ):  # of a start the supervisor says why it failed, of what came later nobody else does
+        # Of a start the supervisor says why it failed; of what came later nobody else does.
+        if report.ready:
             log.event(logging.ERROR, "worker.error", error=str(error), exc_info=error)
         report(failed={"code": error.exit_code, "text": str(error)})
         return error.exit_code

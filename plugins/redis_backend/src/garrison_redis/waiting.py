@@ -35,11 +35,11 @@ class _Pop:
         self.waits = False
 
     def begin(self, keys: tuple[str, ...], seconds: float) -> None:
-        """Send a pop that ends by itself 2 ms after `seconds`, at the latest after BLOCK."""
+        """Send a pop that ends by itself 2 ms after `seconds` or BLOCK, so that it is never sent again for a last millisecond."""
         if self.wire is None or not self.wire.open:
             self.wire = self.link.connect()
             self.id = self.wire.ask(pack(("CLIENT", "ID")))
-        block = min(seconds + 0.002, BLOCK)
+        block = min(seconds, BLOCK) + 0.002
         self.wire.send(pack(("BLPOP", *keys, f"{block:.3f}")))
         self.late = time.monotonic() + block + 1.0
         self.waits = True

@@ -358,7 +358,7 @@ local function tools()
       else
         redis.call('ZREM', stem .. ':consumers', consumer)
         t.awake(consumer)
-        holder.odd = 1
+        holder.odd = 1  -- something to say, and waits no more
         t.save(holder)
         redis.call('HSET', holder.key, 'out', 1)
         redis.call('PEXPIRE', holder.key, 86400000)
