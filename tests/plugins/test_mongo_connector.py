@@ -40,6 +40,13 @@ def alone() -> Iterator[mongod.Cluster]:
         yield made
 
 
+@pytest.fixture(params=["one", "alone"])
+def cluster(request: pytest.FixtureRequest) -> mongod.Cluster:
+    """A replica set, then a stand-alone server."""
+    found: mongod.Cluster = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     return f"t{abs(hash(request.node.name)) % 10**8}"
@@ -157,11 +164,9 @@ def everything(made: MongoConnector) -> None:
     made.purge("q")
 
 
-@pytest.mark.parametrize("servers", ["one", "alone"])
 def test_every_query_uses_an_index_and_reads_what_it_returns(
-    servers: str, name: str, request: pytest.FixtureRequest
+    cluster: mongod.Cluster, name: str
 ) -> None:
-    cluster: mongod.Cluster = request.getfixturevalue(servers)
     made = MongoConnector(cluster.at(name), timeout=30)
     made.open("lease")
     made.close()
@@ -434,11 +439,9 @@ class Cut(Exception):
     """The process dies here."""
 
 
-@pytest.mark.parametrize("servers", ["one", "alone"])
 def test_a_worker_killed_between_claim_and_removal_costs_nothing(
-    servers: str, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    cluster: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster: mongod.Cluster = request.getfixturevalue(servers)
     made = MongoConnector(cluster.at(name), timeout=10)
     made.open("lease")
     push(made, *(b"%d" % n for n in range(10)))
@@ -460,16 +463,13 @@ def test_a_worker_killed_between_claim_and_removal_costs_nothing(
     made.close()
 
 
-@pytest.mark.parametrize("servers", ["one", "alone"])
 @pytest.mark.parametrize("step", ["copies", "removal"])
 def test_a_giving_back_cut_off_at_any_step_is_repaired_by_its_repeat(
-    servers: str,
+    cluster: mongod.Cluster,
     step: str,
     name: str,
-    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cluster: mongod.Cluster = request.getfixturevalue(servers)
     made = MongoConnector(cluster.at(name), timeout=10)
     made.open("lease")
     push(made, b"a", b"b", b"c")
@@ -499,16 +499,13 @@ def test_a_giving_back_cut_off_at_any_step_is_repaired_by_its_repeat(
     made.close()
 
 
-@pytest.mark.parametrize("servers", ["one", "alone"])
 @pytest.mark.parametrize("way", ["done", "one by one", "given back", "half a claim", "purged"])
 def test_the_token_of_a_push_of_one_outlives_its_task(
-    servers: str,
+    cluster: mongod.Cluster,
     way: str,
     name: str,
-    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cluster: mongod.Cluster = request.getfixturevalue(servers)
     made = MongoConnector(cluster.at(name), timeout=10)
     made.open("lease")
 
@@ -549,11 +546,9 @@ def test_the_token_of_a_push_of_one_outlives_its_task(
     made.close()
 
 
-@pytest.mark.parametrize("servers", ["one", "alone"])
 def test_pushes_of_one_and_of_many_by_two_producers_keep_their_order(
-    servers: str, name: str, request: pytest.FixtureRequest
+    cluster: mongod.Cluster, name: str
 ) -> None:
-    cluster: mongod.Cluster = request.getfixturevalue(servers)
     producers = [MongoConnector(cluster.at(name), timeout=10) for _ in range(2)]
     for made in producers:
         made.open("lease")
@@ -637,17 +632,14 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
     assert connector.counts("q")[:3] == (0, 0, 1)
 
 
-@pytest.mark.parametrize("servers", ["one", "alone"])
 @pytest.mark.parametrize("way", ["back", "again", "due", "claimed"])
 def test_a_task_that_changes_its_place_while_it_is_counted_is_counted(
-    servers: str,
+    cluster: mongod.Cluster,
     way: str,
     name: str,
-    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """ "Nothing is here" ends a burst. The change is made after the first, the second, … of the questions."""
-    cluster: mongod.Cluster = request.getfixturevalue(servers)
     made, look = MongoConnector(cluster.at(name), timeout=10), MongoConnector(cluster.at(name))
     made.open("lease")
     look.open("look")
