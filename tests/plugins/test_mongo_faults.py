@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import mongod
-from garrison.contracts import Done, Terms
+from garrison.contracts import Back, Delivery, Done, Terms
 from garrison.errors import Fenced, StoreError, StoreUnavailable
 from garrison_mongo.connector import MongoConnector
 from proxy import Proxy
@@ -133,6 +138,94 @@ def test_a_push_whose_answer_was_lost_is_repeated_without_a_copy(
     assert found == [b"%d" % n for n in range(10) for _ in range(each)]
     assert proxy.cuts == 10
     producer.close()
+
+
+GIVES_BACK_AND_DIES = """
+import os, signal, sys
+from pymongo import monitoring
+from garrison_mongo.connector import MongoConnector
+
+class Killer(monitoring.CommandListener):
+    def started(self, event):
+        if event.command_name == "commitTransaction":
+            os.kill(os.getpid(), signal.SIGKILL)
+    def succeeded(self, event): pass
+    def failed(self, event): pass
+
+monitoring.register(Killer())
+keeper = MongoConnector(sys.argv[1], timeout=5)
+keeper.open("lease")
+keeper.release("q", "me", [], {}, only=(2, 2))
+"""
+
+
+@pytest.mark.fault(5)
+@pytest.mark.parametrize(
+    "who", ["another keeper", "a renewal", "the worker itself", "an overdue lease"]
+)
+def test_what_a_process_held_that_died_inside_its_transaction_is_free_at_once(
+    direct: MongoConnector, one: mongod.Cluster, who: str
+) -> None:
+    """The server alone would end the transaction after `transactionLifetimeLimitSeconds`, a minute."""
+    push(direct, b"one", b"two")
+    worker = opened(one.at("faults"))
+    worker.join("q", "me", Terms(lease=2.0 if who == "an overdue lease" else 30.0))
+    assert len(worker.exchange("q", "me", 1, 1, [], 2, MIB).deliveries) == 2
+    died = subprocess.run(
+        [sys.executable, "-c", GIVES_BACK_AND_DIES, one.at("faults")], check=False, timeout=30
+    )
+    assert died.returncode == -signal.SIGKILL
+    assert direct.counts("q")[:3] == (0, 0, 2)  # not committed
+
+    began = time.monotonic()
+    if who == "another keeper":
+        direct.release("q", "me", [], {}, close=True)
+    elif who == "a renewal":
+        assert direct.renew([("q", "me")], 30.0) == []
+        direct.release("q", "me", [], {}, close=True)
+    elif who == "the worker itself":
+        taken = repeated(worker, 2, 3, [Done(1, 1), Back(2, 2)], 0, MIB)
+        assert not taken.lost and not taken.deliveries
+    else:
+        time.sleep(2.1)
+        direct.join("q", "other", Terms())
+        assert len(direct.exchange("q", "other", 1, 1, [], 2, MIB).deliveries) == 2
+        return worker.close()
+    assert time.monotonic() - began < 20
+    assert direct.counts("q")[:3] == (1 if who == "the worker itself" else 2, 0, 0)
+    return worker.close()
+
+
+def test_a_keeper_that_renews_as_its_worker_gives_back_disturbs_nothing(
+    direct: MongoConnector, one: mongod.Cluster
+) -> None:
+    """It cannot tell an open transaction of the living from one of the dead, and ends both."""
+    push(direct, *(b"%d" % n for n in range(10)))
+    worker, over, chance = opened(one.at("faults")), threading.Event(), random.Random(1)
+    worker.join("q", "me", Terms())
+
+    def renew() -> int:
+        times = 0
+        while not over.wait(chance.uniform(0, 0.02)):
+            assert direct.renew([("q", "me")], 30.0) == []
+            times += 1
+        return times
+
+    with ThreadPoolExecutor(1) as pool:
+        renewing = pool.submit(renew)
+        try:
+            held: list[Delivery] = []
+            for turn in range(1, 151):
+                back = [Back(one.receipt, one.receipt) for one in held]
+                taken = repeated(worker, turn, 10 * turn, back, 10, MIB)
+                assert not taken.lost
+                held = list(taken.deliveries)
+                assert [one.payload for one in held] == [b"%d" % n for n in range(10)]
+        finally:
+            over.set()
+        assert renewing.result() > 50
+    assert direct.counts("q")[:3] == (0, 0, 10)
+    worker.close()
 
 
 @pytest.mark.fault(52)

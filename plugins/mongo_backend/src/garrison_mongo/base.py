@@ -186,8 +186,14 @@ class Base:
             return WriteConcern(w="majority", j=True)
         return WriteConcern(w=1, j=self._concern == "journal")
 
-    def atomically(self, work: Callable[[Session], T], concern: WriteConcern | None = None) -> T:
-        """Do `work` in a transaction; on a stand-alone server one statement after the other.
+    def atomically(
+        self,
+        work: Callable[[Session], T],
+        concern: WriteConcern | None = None,
+        before: Callable[[Document], None] = lambda id: None,
+    ) -> T:
+        """Do `work` in a transaction; on a stand-alone server one statement after the other. `before` is told the id of the
+        transaction's session.
 
         So the order of the statements in `work` has to be one in which a crash loses nothing, and each has to be
         harmless on repeat: copies are made before originals go.
@@ -195,7 +201,14 @@ class Base:
         if not self._transactions:
             return work(None)
         with self.client.start_session() as session:
+            before(dict(session.session_id))
             return session.with_transaction(work, write_concern=concern or WriteConcern(w=1))
+
+    def end(self, session: Document) -> None:
+        """End a session with its transaction, which the server would keep open for a minute after its process was killed. Who
+        is alive begins the transaction again. A server ends only sessions of the same user.
+        """
+        self.client.admin.command("killSessions", [session])
 
     def ask(
         self, command: Document, concern: WriteConcern | None = None, session: Session = None

@@ -13,11 +13,12 @@ from garrison.errors import QueueFull, StoreError, StoreUnavailable
 AUTHENTICATION = {11, 18, 8000, 334}
 RIGHTS = {13}
 NO_ROOM = {14031, 39}
+INTERRUPTED = 11601
 TRANSIENT = {
     6, 7, 24, 50, 63, 64, 89, 91, 112, 133, 150, 189, 202, 225, 244, 251, 262, 290, 317, 358, 384, 9001, 10107, 11600,
-    11602, 13388, 13435, 13436,
+    INTERRUPTED, 11602, 13388, 13435, 13436,
 }  # fmt: skip
-"""Codes of "not now": no primary, interrupted by a step-down, time is up, write conflict, transaction gone."""
+"""Codes of "not now": interrupted, no primary, a step-down, time is up, write conflict, transaction gone."""
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from garrison.contracts import Settlement, Taken, Terms
 from garrison.errors import Fenced
@@ -60,7 +60,10 @@ class Leases(Claims):
         for queue, names in queues.items():
             ids = {f"{queue} {name}": name for name in names}
             alive = {"_id": {"$in": list(ids)}, "st": LIVE}
-            found = {d["_id"]: d["lease"] for d in self._consumers.find(alive, {"lease": 1})}
+            found = dict[str, float]()
+            for document in self._consumers.find(alive, {"lease": 1, "tx": 1}):
+                found[document["_id"]] = document["lease"]
+                self._unlock(document["_id"], document.get("tx"))
             if found:
                 moment = self.moment(queue, lease=min(found.values()))
                 until = moment.now + int(seconds * 1000) - moment.shift
@@ -150,6 +153,10 @@ class Leases(Claims):
                 )
             except Stale:
                 self._rows.pop(name, None)
+            except PyMongoError:
+                # It may have waited for somebody's transaction: the repeat reads the document, and ends it.
+                self._rows.pop(name, None)
+                raise
         raise Fenced(
             f"consumer {consumer} of {queue!r} was changed by others {TRIES} times while it spoke; join anew"
         )
@@ -166,7 +173,7 @@ class Leases(Claims):
         document = self._consumers.find_one({"_id": name})
         if document is None:
             return None
-        row = Row(document)
+        row = self._row(document)
         facts = self._facts.setdefault(row.queue, Facts())
         facts.learn(self.look_at(row.queue))
         facts.marks.clear()

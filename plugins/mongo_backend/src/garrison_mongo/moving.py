@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from garrison.contracts import Back, Dead
 from garrison_mongo.base import Copied, Moment, Session, Stale, date
+from garrison_mongo.errors import INTERRUPTED
 from garrison_mongo.layout import Document
 from garrison_mongo.ledger import LIVE, Facts, Plan, Row, moved, waiting
 from garrison_mongo.tokens import Tokens
@@ -26,6 +27,18 @@ class Moves(Tokens):
         super().__init__(*args)
         self._rows: dict[str, Row] = {}
         self._facts: dict[str, Facts] = {}
+
+    def _row(self, document: Document) -> Row:
+        """A consumer as somebody else has left it. A transaction that is still open there is ended, because its process may
+        be dead, and whoever writes to the document would wait for it.
+        """
+        self._unlock(document["_id"], document.get("tx"))
+        return Row(document)
+
+    def _unlock(self, id: str, session: Document | None) -> None:
+        if session is not None:
+            self.end(session)
+            self._consumers.update_one({"_id": id, "tx": session}, {"$unset": {"tx": 1}})
 
     def _move(self, queue: str, row: Row, turn: int, plan: Plan) -> None:
         """Before the claim of a turn: copies first, then the consumer's document, which notes the answer so far."""
@@ -72,11 +85,18 @@ class Moves(Tokens):
         same copies under the same `_id`s. `Stale` if the consumer was changed by somebody else.
         """
         left = [item for r, item in row.held.items() if r not in set(gone)]
-        update = {
+        update: Document = {
             "$set": {**fields, "held": [{"t": row.id}, *left], "h": len(left)},
             "$inc": {"v": 1},
         }
-        guard = {"_id": row.id, "v": row.v}
+        guard: Document = {"_id": row.id, "v": row.v}
+
+        def announce(id: Document) -> None:
+            asked = {**guard, "tx": guard.get("tx")}
+            if self._consumers.update_one(asked, {"$set": {"tx": id}}).matched_count != 1:
+                raise Stale
+            guard["tx"] = id
+            update["$unset"] = {"tx": 1}
 
         def work(session: Session) -> None:
             if session is None and self._consumers.count_documents(guard) != 1:
@@ -98,7 +118,7 @@ class Moves(Tokens):
                 raise Stale
 
         try:
-            self.atomically(work)
+            self.atomically(work, before=announce)
         except Copied:
             # Made by a giving back that was cut off while this set was a stand-alone server.
             there = self._there([task["_id"] for task in tasks])
@@ -106,7 +126,11 @@ class Moves(Tokens):
             wanted = {"_id": {"$in": [letter["_id"] for letter in letters]}}
             dead = {letter["_id"] for letter in self._dead.find(wanted, {"_id": 1})}
             letters = [letter for letter in letters if letter["_id"] not in dead]
-            self.atomically(work)
+            self.atomically(work, before=announce)
+        except OperationFailure as error:
+            if error.code == INTERRUPTED:  # taken for one of the dead (`_unlock`)
+                raise Stale from None
+            raise
         row.v += 1
         row.held = {item["r"]: item for item in left}
         row.state = fields.get("st", row.state)

@@ -39,7 +39,7 @@ class Releases(Moves):
                         {"_id": name}, {"$setOnInsert": tombstone}, upsert=True
                     )
                 return
-            row = Row(document)
+            row = self._row(document)
             try:
                 self._release(queue, row, done, suspects, only, close)
                 return

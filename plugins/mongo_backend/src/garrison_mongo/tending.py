@@ -111,7 +111,7 @@ class Tends(Moves):
         document = self._consumers.find_one({"_id": name})
         if document is None or document["until"] >= moment.now - moment.shift:
             return 0
-        row = Row(document)
+        row = self._row(document)
         if row.state == LIVE:
             guard = {"_id": name, "v": row.v, "st": LIVE, "until": document["until"]}
             if (
