@@ -39,7 +39,7 @@ bench: $(BIN)/.ready  ## garrison beside its peers, in MINUTES (60) at most; the
 	$(BIN)/python -m benchmark --minutes $(or $(MINUTES),60)
 
 bench-quick: $(BIN)/.ready  ## garrison and bare loops only, under 5 minutes
-	$(BIN)/python -m benchmark --quick --rounds 2 --seconds 0.8 --minutes 5 --name quick --fresh
+	$(BIN)/python -m benchmark --quick --rounds 1 --seconds 0.8 --minutes 5 --name quick --fresh
 
 wheels: $(BIN)/.ready  ## one wheel for each distribution, in dist/
 	for member in $(MEMBERS) .; do $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist $$member || exit 1; done

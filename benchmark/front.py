@@ -17,7 +17,7 @@ SHORT = Table(
         Column("worker CPU µs", "consume", "worker_us"), Column("tasks/s", "consume", "rate"),
         Column("push CPU µs", "push", "client_us"), Column("p50 ms", "latency", "p50_ms"),
         Column("idle ms/s", "idle", "tree_ms_per_s"), Column("PSS MiB", "memory", "pss_mib"),
-        Column("first task s", "consume", "start_s"), Column("lost by kill -9", "kill", "lost"),
+        Column("first task s", "start", "start_s"), Column("lost by kill -9", "kill", "lost"),
         Column("runs again s", "kill", "again_s"), Column("endless regex s", "hang", "works_again_s"),
     ),
 )  # fmt: skip

@@ -102,8 +102,17 @@ class Workers:
                 self._processes[index] = self._start(self._lines[index])
                 self.restarts += 1
 
+    def hold(self) -> None:
+        """Stop all of them where they are, until `go`."""
+        self._signal(signal.SIGSTOP)
+
+    def go(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
     def stop(self, patience: float = 8.0) -> None:
         """SIGTERM, and SIGKILL for what is left."""
+        self.go()
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
         until = time.monotonic() + patience
@@ -121,6 +130,13 @@ class Workers:
             time.sleep(0.02)
         for process in self._processes:
             process.wait()
+
+    def _signal(self, number: int) -> None:
+        for pid in metering.descendants(self.roots):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
 
     def _start(self, line: list[str]) -> subprocess.Popen[bytes]:
         with open(self._log, "ab") as log:

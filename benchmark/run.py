@@ -1,18 +1,22 @@
 """One run: which steps, in which order, and what becomes of their figures.
 
 A step is one group of phases of one variant. Rounds are the outer loop, so that a slow quarter of an hour of the machine meets
-all systems; the table is whole after the first one. Fault phases of peers mostly wait, so they run side by side.
+all systems; the table is whole after the first one. Fault phases of peers mostly wait, so they run side by side. A quick run
+measures CPU in turns, behind everything else.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
-from benchmark import machine, venvs
+from benchmark import machine, turns, venvs
 from benchmark.faults import FAULTS
 from benchmark.journal import Journal
 from benchmark.places import place
@@ -23,9 +27,6 @@ from benchmark.system import System, Variant
 
 ONCE = frozenset({"two", "sizes", "million"})
 """Phases of the first round only, and not of a quick run, unless they are asked for by name."""
-
-FIRST = frozenset({"memory", "latency", "idle", "kill", "hang"})
-"""Phases of the first round only in a quick run, whose other rounds are for CPU."""
 
 
 FAILURES = (Failed, OSError, RuntimeError, AssertionError)
@@ -64,6 +65,10 @@ class Step:
     round: int
 
 
+Measure = Callable[[Session], Iterable[tuple[str, dict[str, Any]]]]
+"""What is done in a session: phases with their figures, as they are known."""
+
+
 class Busy(Exception):
     """The machine is in use by others."""
 
@@ -88,7 +93,7 @@ class Run:
                     self._speed(step)
                 if not late and not self._faults(round):
                     return False
-        return True
+        return self._turns() if self.plan.quick else True
 
     def _prepare(self) -> None:
         self.journal.write(phase="machine", figures=machine.description())
@@ -109,11 +114,11 @@ class Run:
     def _wanted(self, phase: str, round: int, variant: Variant | None = None) -> bool:
         if variant and variant.only and phase not in variant.only:
             return False
+        if self.plan.quick and (phase in turns.PHASES or (variant and variant.batch != "1")):
+            return False
         if self.plan.phases:
             return phase in self.plan.phases
-        if self.plan.quick:
-            return phase not in ONCE and not (round and phase in FIRST)
-        return phase not in ONCE or not round
+        return phase not in ONCE or not (round or self.plan.quick)
 
     def _variants(self) -> Iterator[tuple[System, Variant]]:
         for system in self.plan.systems:
@@ -152,60 +157,102 @@ class Run:
         return self.journal.finished(step.system.name, step.variant.name, step.group, step.round)
 
     def _speed(self, step: Step) -> None:
-        if self._finished(step):
-            return
-        who = {"system": step.system.name, "variant": step.variant.name, "store": step.variant.store,
-               "group": step.group, "round": step.round}  # fmt: skip
-        began, measure = time.monotonic(), GROUPS[step.group][1]
-
         def wanted(phase: str) -> bool:
             return self._wanted(phase, step.round, step.variant)
 
+        if not self._finished(step):
+            measure = GROUPS[step.group][1]
+            self._measure(step, lambda session: measure(session, self.plan.scale, wanted))
+
+    def _measure(self, step: Step, measure: Measure) -> None:
+        """All of a step, on a store of its own."""
+        began = time.monotonic()
         try:
-            with (
-                place(step.variant.store) as where,
-                Session(step.system, step.variant, self._bins[step.system.name], where) as session,
-            ):
-                for phase, figures in measure(session, self.plan.scale, wanted):
-                    self.journal.write(**who, phase=phase, figures=figures)
+            with self._session(step) as session:
+                for phase, figures in measure(session):
+                    self._write(step, phase, figures)
         except FAILURES as error:
-            self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
-            self.journal.write(**who, phase="failed", error=str(error))
-        self.journal.write(**who, phase="end", figures={"seconds": time.monotonic() - began})
+            self._failed(step, error)
+        self._write(step, "end", {"seconds": time.monotonic() - began})
+
+    def _turns(self) -> bool:
+        """What a quick run measures in turns; who has had the least time is next."""
+        wanted = (self.plan.phases or turns.PHASES) & turns.PHASES
+        steps = [Step(s, v, "turns", 0) for s, v in self._variants() if wanted and v.speed]
+        steps = [step for step in steps if not self._finished(step)]
+        seats = list[tuple[turns.Seat, Step]]()
+        with ExitStack() as stack:
+            for step in steps:
+                if not self._begin(step):
+                    return False
+                try:
+                    pushing, working = (stack.enter_context(self._session(step)) for _ in "ab")
+                    seats.append((turns.Seat(stack, pushing, working), step))
+                except FAILURES as error:
+                    self._failed(step, error)
+            while seats:
+                seat, step = min(seats, key=lambda one: one[0].used)
+                if time.monotonic() > self._until:
+                    return False
+                if seat.used > self.plan.scale.turns:
+                    break
+                try:
+                    for phase, figures in seat.turn():
+                        if phase in wanted:
+                            self._write(replace(step, round=seat.turns), phase, figures)
+                except FAILURES as error:
+                    self._failed(step, error)
+                    seats.remove((seat, step))
+        for step in steps:
+            self._write(step, "end", {})
+        return True
 
     def _faults(self, round: int) -> bool:
         for group in FAULTS:
             if not self._wanted(group, round):
                 continue
-            steps = [Step(s, v, group, round) for s, v in self._variants() if v.faults]
+            fault = self._fault(group)
+            steps = [
+                Step(s, v, group, round)
+                for s, v in self._variants()
+                if v.faults and self._wanted(group, round, v)
+            ]
             steps = [step for step in steps if not self._finished(step)]
             alone = [step for step in steps if not step.system.packages]
             for step in alone:
                 if not self._begin(step):
                     return False
-                self._fault(step)
+                self._measure(step, fault)
             together = [step for step in steps if step.system.packages]
             if together and not self._begin(together[0]):
                 return False
             with ThreadPoolExecutor(max(1, len(together))) as pool:
-                list(pool.map(self._fault, together))
+                list(pool.map(self._measure, together, repeat(fault)))
         return True
 
-    def _fault(self, step: Step) -> None:
-        who = {"system": step.system.name, "variant": step.variant.name, "store": step.variant.store,
-               "group": step.group, "round": step.round}  # fmt: skip
-        try:
-            with (
-                place(step.variant.store) as where,
-                Session(step.system, step.variant, self._bins[step.system.name], where) as session,
-            ):
-                self.journal.write(
-                    **who, phase=step.group, figures=FAULTS[step.group](session, self.plan.patience)
-                )
-        except FAILURES as error:
-            self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
-            self.journal.write(**who, phase="failed", error=str(error))
-        self.journal.write(**who, phase="end", figures={})
+    def _fault(self, group: str) -> Measure:
+        def measure(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:
+            yield group, FAULTS[group](session, self.plan.patience)
+
+        return measure
+
+    @contextmanager
+    def _session(self, step: Step) -> Iterator[Session]:
+        with (
+            place(step.variant.store) as where,
+            Session(step.system, step.variant, self._bins[step.system.name], where) as session,
+        ):
+            yield session
+
+    def _failed(self, step: Step, error: Exception) -> None:
+        self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
+        self._write(step, "failed", error=str(error))
+
+    def _write(self, step: Step, phase: str, figures: dict[str, Any] | None = None, **more: str) -> None:  # fmt: skip
+        self.journal.write(
+            system=step.system.name, variant=step.variant.name, store=step.variant.store, group=step.group, round=step.round,
+            phase=phase, **({} if figures is None else {"figures": figures}), **more,
+        )  # fmt: skip
 
     def _say(self, text: str) -> None:
         print(f"{time.monotonic() - self._began:6.0f} s  {text}", flush=True)

@@ -32,6 +32,8 @@ class Scale:
         self.pushes = max(100, int(700 * seconds))
         self.wakes = max(20, int(300 * seconds))
         self.settle = min(1.5, seconds)
+        self.turns = 17 * seconds
+        """Seconds of one variant's turns in a quick run."""
 
 
 def push(session: Session, count: int, bulk: bool, seconds: float) -> Figures:
@@ -60,8 +62,6 @@ def consume(session: Session, workers: Workers, first: int, count: int, settle: 
     """All of the tasks wait when the workers start. Counted from a tenth of them and `settle` seconds after the first, when what
     starts beside the workers has started, but at the latest from the half.
     """
-    session.until(workers, first, count, 1, 60)
-    started = (time.monotonic_ns() - workers.began) / 1e9
     session.until(workers, first, count, count // 10, 90)
     session.until(workers, first, count, count // 2, 90, time.monotonic() + settle)
     before = session.sample(workers, first, count)
@@ -69,7 +69,7 @@ def consume(session: Session, workers: Workers, first: int, count: int, settle: 
     after = session.sample(workers, first, count)
     return {
         **before.until(after, after.done - before.done),
-        "tasks": count, "counted": after.done - before.done, "twice": session.board.again(first, count), "start_s": started,
+        "tasks": count, "counted": after.done - before.done, "twice": session.board.again(first, count),
     }  # fmt: skip
 
 
@@ -148,11 +148,13 @@ def pushes(session: Session, scale: Scale, wanted: Wanted) -> Found:
 
 def work(session: Session, scale: Scale, wanted: Wanted) -> Found:
     """One worker, from its start with tasks that wait to its waiting for tasks."""
-    first, count = _fill(session, scale.seconds + scale.settle)
+    first, count = _fill(session, scale.seconds + scale.settle if wanted("consume") else 0.0)
     with session.workers() as workers:
-        consumed = consume(session, workers, first, count, scale.settle)
+        session.until(workers, first, count, 1, 60)
+        yield "start", {"start_s": (time.monotonic_ns() - workers.began) / 1e9}
         if wanted("consume"):
-            yield "consume", consumed
+            yield "consume", consume(session, workers, first, count, scale.settle)
+        session.until(workers, first, count, count, 90)
         if wanted("memory"):
             yield "memory", {"pss_mib": metering.pss(workers.roots)}
         if wanted("latency") and session.variant.waits:
@@ -183,7 +185,7 @@ def _fill(session: Session, seconds: float) -> tuple[int, int]:
 
 GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Session, Scale, Wanted], Found]]] = {
     "push": (("push", "bulk"), pushes),
-    "work": (("consume", "memory", "latency", "idle", "sizes"), work),
+    "work": (("start", "consume", "memory", "latency", "idle", "sizes"), work),
     "two": (("two",), two),
     "million": (("million",), many),
 }

@@ -1,4 +1,6 @@
-"""Many measurements become one figure each: the median of the rounds, with the least and the greatest."""
+"""Many measurements become one figure each: the median of the rounds, with the least and the greatest; of the many turns of a
+quick run, with the quartiles.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,17 @@ from benchmark.system import System, Variant
 
 
 class Figure(NamedTuple):
-    """One figure over the rounds. `median` is None where what was waited for did not happen in any round."""
+    """One figure over the rounds. `median` is None where what was waited for did not happen in any round; `least` and `most` are
+    the quartiles of `MANY` rounds or more.
+    """
 
     median: float | None
     least: float | None
     most: float | None
     rounds: int
 
+
+MANY = 10
 
 Key = tuple[str, str, str, str]
 """System, variant, phase, name of the figure."""
@@ -89,4 +95,7 @@ def _figure(values: list[float | None]) -> Figure:
     known = [value for value in values if value is not None]
     if len(known) <= len(values) // 2:  # more often never than at some time
         return Figure(None, min(known, default=None), None, len(values))
-    return Figure(statistics.median(known), min(known), max(known), len(values))
+    least, most = min(known), max(known)
+    if len(known) >= MANY:
+        least, _, most = statistics.quantiles(known, n=4)
+    return Figure(statistics.median(known), least, most, len(values))

@@ -51,6 +51,11 @@ class Variant:
     quick: bool = False
     """Whether it belongs to the quick run."""
 
+    @property
+    def batch(self) -> str:
+        """How many tasks its worker takes at a time."""
+        return self.env.get("BENCH_BATCH", "1")
+
 
 @dataclass(frozen=True)
 class System:

@@ -48,7 +48,7 @@ WAITING = Table(
     (
         Column("p50 ms", "latency", "p50_ms", True), Column("p99 ms", "latency", "p99_ms"),
         Column("idle tree ms/s", "idle", "tree_ms_per_s"), Column("idle server ms/s", "idle", "server_ms_per_s"),
-        Column("commands/s", "idle", "commands_per_s"), Column("first task s", "consume", "start_s"),
+        Column("commands/s", "idle", "commands_per_s"), Column("first task s", "start", "start_s"),
         Column("PSS MiB", "memory", "pss_mib"),
     ),
 )  # fmt: skip
@@ -142,7 +142,7 @@ def _behind(summary: Summary, rows: Sequence[Row], column: Column, batch: str) -
     mine = summary.get("garrison", f"redis {batch}", column.phase, column.name)
     theirs = [
         (value, f"{system.name} ({variant.name})") for system, variant in rows
-        if system.name not in ("garrison", "limit") and variant.store == "redis" and variant.env.get("BENCH_BATCH", "1") == batch
+        if system.name not in ("garrison", "limit") and variant.store == "redis" and variant.batch == batch
         and (value := summary.median(system.name, variant.name, column.phase, column.name)) is not None
     ]  # fmt: skip
     if mine is None or not theirs:

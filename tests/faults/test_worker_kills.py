@@ -51,7 +51,7 @@ def test_twenty_kills_in_a_row_cost_at_most_twenty_tasks_and_lose_none(
     for _ in range(kills):
         time.sleep(0.3)
         os.kill(chance.choice(tree.ready()), signal.SIGKILL)
-    books = site.settle(60, extra_starts=kills, extra_ends=kills)
+    books = site.settle(size(60, 300), extra_starts=kills, extra_ends=kills)
     assert len(books.starts) == tasks
     assert tree.stop() == 0
 
