@@ -42,7 +42,9 @@ def arguments() -> argparse.ArgumentParser:
         "--variants", nargs="+", default=[], metavar="NAME", help="only variants with these names"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="garrison and the limits, without the long phases"
+        "--quick",
+        action="store_true",
+        help="garrison and the limits, without the long phases, CPU in short turns",
     )
     parser.add_argument("--rounds", type=int, default=3, help="repeats of everything, interleaved")
     parser.add_argument("--seconds", type=float, default=2.0, help="about so long for each figure")

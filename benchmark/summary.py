@@ -1,5 +1,5 @@
 """Many measurements become one figure each: the median of the rounds, with the least and the greatest; of the many turns of a
-quick run, with the quartiles.
+quick run the mean of the middle half, with the quartiles.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from benchmark.system import System, Variant
 
 
 class Figure(NamedTuple):
-    """One figure over the rounds. `median` is None where what was waited for did not happen in any round; `least` and `most` are
-    the quartiles of `MANY` rounds or more.
+    """One figure over the rounds. `median` is None where what was waited for did not happen in any round. Of `MANY` or more it is
+    the mean of the middle half, and `least` and `most` are the quartiles: of six pairs of quick runs that agreed best.
     """
 
     median: float | None
@@ -95,7 +95,9 @@ def _figure(values: list[float | None]) -> Figure:
     known = [value for value in values if value is not None]
     if len(known) <= len(values) // 2:  # more often never than at some time
         return Figure(None, min(known, default=None), None, len(values))
-    least, most = min(known), max(known)
-    if len(known) >= MANY:
-        least, _, most = statistics.quantiles(known, n=4)
-    return Figure(statistics.median(known), least, most, len(values))
+    if len(known) < MANY:
+        return Figure(statistics.median(known), min(known), max(known), len(values))
+    quarter = len(known) // 4
+    middle = statistics.fmean(sorted(known)[quarter : len(known) - quarter])
+    least, _, most = statistics.quantiles(known, n=4)
+    return Figure(middle, least, most, len(values))

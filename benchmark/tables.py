@@ -31,7 +31,7 @@ class Table(NamedTuple):
 
 SPEED = Table(
     "Work and pushes",
-    "CPU µs per no-op task, median of the rounds (least to most): the client's, the worker tree's with all its processes, "
+    "CPU µs per no-op task, median of the rounds (least to most; of a quick run's turns the middle, with the quartiles): the client's, the worker tree's with all its processes, "
     "the server's. ×g: to garrison on the same store with one task at a time; ×l: to the bare loop there.",
     (
         Column("worker", "consume", "worker_us", True), Column("server", "consume", "server_us"),

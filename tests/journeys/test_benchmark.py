@@ -92,6 +92,24 @@ def test_a_finished_run_measures_nothing_again(results: Path) -> None:
     assert {json.loads(line)["phase"] for line in added} <= {"machine", "versions"}
 
 
+def test_a_quick_run_takes_the_cpu_of_all_variants_in_turns(tmp_path: Path) -> None:
+    done = bench(
+        tmp_path, "--quick", "--variants", "sqlite 1", "--phases", "push", "bulk", "consume", "--rounds", "1", "--seconds", "0.2",
+        "--anyhow", "--wait", "0",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    told = [r for r in records if r["phase"] in ("push", "bulk", "consume")]
+    for system in ("garrison", "limit"):
+        for phase in ("push", "bulk", "consume"):
+            turns = [r["figures"] for r in told if r["system"] == system and r["phase"] == phase]
+            assert len(turns) >= 2
+            assert all(turn["worker_us" if phase == "consume" else "client_us"] > 0 for turn in turns)  # fmt: skip
+    assert not any(r["figures"].get("twice") for r in told)
+    order = [r["system"] for r in told if r["phase"] == "push"]
+    assert order != sorted(order), "nobody has all turns before the other"
+
+
 def test_a_system_that_is_not_there_is_an_error_with_the_names_of_those_that_are(
     tmp_path: Path,
 ) -> None:
