@@ -221,7 +221,7 @@ def test_two_supervisors_that_come_and_go_share_a_queue_without_running_anything
         leaving = trees.pop(chance.randrange(len(trees)))
         assert leaving.stop() == 0
         trees.append(site.tree(workers=chance.randrange(1, 4)))
-    site.ended(*numbers, within=60)
+    site.ended(*numbers, within=size(60, 300))
     books = site.settle(10, extra_starts=0)
     assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
 
