@@ -55,7 +55,7 @@ class Session:
         self.environment = {
             **os.environ, **variant.env, "BENCH_STORE": place.url, "BENCH_BOARD": str(path),
             "BENCH_VARIANT": variant.name, "XDG_RUNTIME_DIR": str(place.folder), "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONHASHSEED": "1",  # a process with other hashes costs up to a tenth more or less
+            "PYTHONHASHSEED": "1",  # the same hashes in each run
         }  # fmt: skip
         # As users have it: buffered output, and no compiler on each start.
         for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):

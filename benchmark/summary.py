@@ -15,7 +15,7 @@ from benchmark.system import System, Variant
 
 class Figure(NamedTuple):
     """One figure over the rounds. `median` is None where what was waited for did not happen in any round. Of `MANY` or more it is
-    the mean of the middle half, and `least` and `most` are the quartiles: of six pairs of quick runs that agreed best.
+    the mean of the middle half, and `least` and `most` are the quartiles (`docs/benchmark.md`, "How far two runs agree").
     """
 
     median: float | None

@@ -19,7 +19,7 @@ MOST = 8_000
 """Tasks of one part, at most: so many turns fit on one board."""
 
 FRESH = 8
-"""Turns of one worker; the next one is another process, because two processes of the same program differ by up to a tenth."""
+"""Turns of one worker; the next one is another process, because two processes of the same program were seen to differ by a tenth."""
 
 Figures = dict[str, float]
 
