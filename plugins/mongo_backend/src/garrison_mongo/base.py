@@ -204,11 +204,11 @@ class Base:
             before(dict(session.session_id))
             return session.with_transaction(work, write_concern=concern or WriteConcern(w=1))
 
-    def end(self, session: Document) -> None:
+    def end(self, session: Any) -> None:
         """End a session with its transaction, which the server would keep open for a minute after its process was killed. Who
         is alive begins the transaction again. A server ends only sessions of the same user.
         """
-        self.client.admin.command("killSessions", [session])
+        self.client.admin.command("killSessions", [{"id": session}])
 
     def ask(
         self, command: Document, concern: WriteConcern | None = None, session: Session = None

@@ -6,6 +6,7 @@ Each of these is one transaction on a replica set, and on a stand-alone server a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from garrison_mongo.layout import Document
 from garrison_mongo.ledger import LIVE, Facts, Plan, Row, moved, waiting
 from garrison_mongo.tokens import Tokens
 
+LIVING = 1_000
+"""Milliseconds for which a transaction is taken for one of the living; they need some few."""
+
 
 class Moves(Tokens):
     """From a consumer's document to another place."""
@@ -29,16 +33,22 @@ class Moves(Tokens):
         self._facts: dict[str, Facts] = {}
 
     def _row(self, document: Document) -> Row:
-        """A consumer as somebody else has left it. A transaction that is still open there is ended, because its process may
-        be dead, and whoever writes to the document would wait for it.
+        """A consumer as somebody else has left it. A transaction that is still open there after `LIVING` is ended, because
+        its process is dead, and whoever writes to the document would wait for it.
         """
-        self._unlock(document["_id"], document.get("tx"))
+        if "tx" in document:
+            self._unlock(document["_id"], document["tx"])
         return Row(document)
 
-    def _unlock(self, id: str, session: Document | None) -> None:
-        if session is not None:
-            self.end(session)
-            self._consumers.update_one({"_id": id, "tx": session}, {"$unset": {"tx": 1}})
+    def _unlock(self, id: str, mover: Document) -> None:
+        age = self.server_time() - mover["at"]
+        dead = time.monotonic() + (LIVING - age if age >= 0 else 0) / 1000
+        while time.monotonic() < dead:
+            time.sleep(0.01)
+            if self._consumers.count_documents({"_id": id, "tx": mover}) == 0:
+                return
+        self.end(mover["id"])
+        self._consumers.update_one({"_id": id, "tx": mover}, {"$unset": {"tx": 1}})
 
     def _move(self, queue: str, row: Row, turn: int, plan: Plan) -> None:
         """Before the claim of a turn: copies first, then the consumer's document, which notes the answer so far."""
@@ -93,9 +103,10 @@ class Moves(Tokens):
 
         def announce(id: Document) -> None:
             asked = {**guard, "tx": guard.get("tx")}
-            if self._consumers.update_one(asked, {"$set": {"tx": id}}).matched_count != 1:
+            mover = {"id": id["id"], "at": int(self.clock.now())}
+            if self._consumers.update_one(asked, {"$set": {"tx": mover}}).matched_count != 1:
                 raise Stale
-            guard["tx"] = id
+            guard["tx"] = mover
             update["$unset"] = {"tx": 1}
 
         def work(session: Session) -> None:
