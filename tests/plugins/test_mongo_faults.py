@@ -22,6 +22,7 @@ import mongod
 from garrison.contracts import Back, Delivery, Done, Terms
 from garrison.errors import Fenced, StoreError, StoreUnavailable
 from garrison_mongo.connector import MongoConnector
+from garrison_mongo.moving import LIVING
 from proxy import Proxy
 
 MIB = 1 << 20
@@ -225,6 +226,30 @@ def test_a_keeper_that_renews_as_its_worker_gives_back_disturbs_nothing(
             over.set()
         assert renewing.result() > 50
     assert direct.counts("q")[:3] == (0, 0, 10)
+    worker.close()
+
+
+def test_a_giving_back_that_came_too_late_leaves_no_mark_that_others_wait_for(
+    direct: MongoConnector, one: mongod.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(direct, *(b"%d" % n for n in range(6)))
+    worker = opened(one.at("faults"))
+    worker.join("q", "me", Terms())
+    assert len(worker.exchange("q", "me", 1, 1, [], 4, MIB).deliveries) == 4
+    node = direct._nodes[0]
+    forget, turns = node._forget, iter([2, 3])
+
+    def late(*args: Any) -> Any:
+        """In the middle of the transaction its worker is quicker, twice."""
+        if (turn := next(turns, None)) is not None:
+            worker.exchange("q", "me", turn, 3 + turn, [Done(turn, turn)], 1, MIB)
+        return forget(*args)
+
+    monkeypatch.setattr(node, "_forget", late)
+    began = time.monotonic()
+    direct.release("q", "me", [], {}, only=(4, 4))
+    assert time.monotonic() - began < LIVING / 1000
+    assert direct.counts("q")[:3] == (1, 0, 3)
     worker.close()
 
 

@@ -48,6 +48,9 @@ class Moves(Tokens):
             if self._consumers.count_documents({"_id": id, "tx": mover}) == 0:
                 return
         self.end(mover["id"])
+        self._unmark(id, mover)
+
+    def _unmark(self, id: str, mover: Document) -> None:
         self._consumers.update_one({"_id": id, "tx": mover}, {"$unset": {"tx": 1}})
 
     def _move(self, queue: str, row: Row, turn: int, plan: Plan) -> None:
@@ -129,19 +132,23 @@ class Moves(Tokens):
                 raise Stale
 
         try:
-            self.atomically(work, before=announce)
-        except Copied:
-            # Made by a giving back that was cut off while this set was a stand-alone server.
-            there = self._there([task["_id"] for task in tasks])
-            tasks = [task for task in tasks if task["_id"] not in there]
-            wanted = {"_id": {"$in": [letter["_id"] for letter in letters]}}
-            dead = {letter["_id"] for letter in self._dead.find(wanted, {"_id": 1})}
-            letters = [letter for letter in letters if letter["_id"] not in dead]
-            self.atomically(work, before=announce)
-        except OperationFailure as error:
-            if error.code == INTERRUPTED:  # taken for one of the dead (`_unlock`)
-                raise Stale from None
-            raise
+            try:
+                self.atomically(work, before=announce)
+            except Copied:
+                # Made by a giving back that was cut off while this set was a stand-alone server.
+                there = self._there([task["_id"] for task in tasks])
+                tasks = [task for task in tasks if task["_id"] not in there]
+                wanted = {"_id": {"$in": [letter["_id"] for letter in letters]}}
+                dead = {letter["_id"] for letter in self._dead.find(wanted, {"_id": 1})}
+                letters = [letter for letter in letters if letter["_id"] not in dead]
+                self.atomically(work, before=announce)
+        except (Stale, OperationFailure) as error:
+            # Interrupted is who was taken for dead (`_unlock`).
+            if isinstance(error, OperationFailure) and error.code != INTERRUPTED:
+                raise
+            if "tx" in guard:
+                self._unmark(row.id, guard["tx"])
+            raise Stale from None
         row.v += 1
         row.held = {item["r"]: item for item in left}
         row.state = fields.get("st", row.state)
