@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -104,11 +104,11 @@ class Workers:
 
     def hold(self) -> None:
         """Stop all of them where they are, until `go`."""
-        self._signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP, metering.descendants(self.roots))
 
     def go(self) -> None:
         """Let them go on."""
-        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT, metering.descendants(self.roots))
 
     def stop(self, patience: float = 8.0) -> None:
         """SIGTERM, and SIGKILL for what is left."""
@@ -122,17 +122,14 @@ class Workers:
             except subprocess.TimeoutExpired:
                 process.kill()
         while left := with_variable(self._mark):
-            for pid in left:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            self._signal(signal.SIGKILL, left)
             time.sleep(0.02)
         for process in self._processes:
             process.wait()
 
-    def _signal(self, number: int) -> None:
-        for pid in metering.descendants(self.roots):
+    @staticmethod
+    def _signal(number: int, pids: Iterable[int]) -> None:
+        for pid in pids:
             try:
                 os.kill(pid, number)
             except ProcessLookupError:

@@ -41,11 +41,12 @@ def push(session: Session, count: int, bulk: bool, seconds: float) -> Figures:
     until = time.monotonic() + seconds
     slices = list[Figures]()
     while len(slices) < SLICES[0] or (len(slices) < SLICES[1] and time.monotonic() < until):
-        slices.append(_push(session, count, bulk, seconds))
+        slices.append(push_slice(session, count, bulk, seconds))
     return {name: statistics.median(one[name] for one in slices) for name in slices[0]}
 
 
-def _push(session: Session, count: int, bulk: bool, seconds: float) -> Figures:
+def push_slice(session: Session, count: int, bulk: bool, seconds: float) -> Figures:
+    """What pushes cost, `count` of them, or as many as were made in `seconds`."""
     before = session.sample(None)
     _, told = session.push("noop", count, bulk=bulk, seconds=seconds)
     after = session.sample(None)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from benchmark.session import Session
+from benchmark.speed import Figures, push_slice
 
 PHASES = frozenset({"push", "bulk", "consume"})
 PART = 0.15
@@ -20,8 +21,6 @@ MOST = 8_000
 
 FRESH = 8
 """Turns of one worker; the next one is another process, because two processes of the same program were seen to differ by a tenth."""
-
-Figures = dict[str, float]
 
 
 class Seat:
@@ -56,13 +55,7 @@ class Seat:
         self._consume()
 
     def _push(self, bulk: bool) -> Figures:
-        before = self.pushing.sample(None)
-        _, told = self.pushing.push("noop", MOST, bulk=bulk, seconds=PART)
-        found = before.until(self.pushing.sample(None), told["pushed"])
-        return {
-            "server_us": found["server_us"], "client_us": told["cpu"] / told["pushed"] * 1e6,
-            "rate": told["pushed"] / told["wall"],
-        }  # fmt: skip
+        return push_slice(self.pushing, MOST, bulk, PART)
 
     def _consume(self) -> Figures:
         session, workers = self.working, self.workers

@@ -190,7 +190,7 @@ class Base:
         self,
         work: Callable[[Session], T],
         concern: WriteConcern | None = None,
-        before: Callable[[Document], None] = lambda id: None,
+        before: Callable[[Any], None] = lambda id: None,
     ) -> T:
         """Do `work` in a transaction; on a stand-alone server one statement after the other. `before` is told the id of the
         transaction's session.
@@ -201,7 +201,7 @@ class Base:
         if not self._transactions:
             return work(None)
         with self.client.start_session() as session:
-            before(dict(session.session_id))
+            before(session.session_id["id"])
             return session.with_transaction(work, write_concern=concern or WriteConcern(w=1))
 
     def end(self, session: Any) -> None:

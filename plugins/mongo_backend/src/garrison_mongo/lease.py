@@ -63,8 +63,7 @@ class Leases(Claims):
             found = dict[str, float]()
             for document in self._consumers.find(alive, {"lease": 1, "tx": 1}):
                 found[document["_id"]] = document["lease"]
-                if "tx" in document:
-                    self._unlock(document["_id"], document["tx"])
+                self._unlock(document)
             if found:
                 moment = self.moment(queue, lease=min(found.values()))
                 until = moment.now + int(seconds * 1000) - moment.shift

@@ -36,11 +36,13 @@ class Moves(Tokens):
         """A consumer as somebody else has left it. A transaction that is still open there after `LIVING` is ended, because
         its process is dead, and whoever writes to the document would wait for it.
         """
-        if "tx" in document:
-            self._unlock(document["_id"], document["tx"])
+        self._unlock(document)
         return Row(document)
 
-    def _unlock(self, id: str, mover: Document) -> None:
+    def _unlock(self, document: Document) -> None:
+        if "tx" not in document:
+            return
+        id, mover = document["_id"], document["tx"]
         age = self.server_time() - mover["at"]
         dead = time.monotonic() + (LIVING - age if age >= 0 else 0) / 1000
         while time.monotonic() < dead:
@@ -104,9 +106,9 @@ class Moves(Tokens):
         }
         guard: Document = {"_id": row.id, "v": row.v}
 
-        def announce(id: Document) -> None:
+        def announce(id: Any) -> None:
             asked = {**guard, "tx": guard.get("tx")}
-            mover = {"id": id["id"], "at": int(self.clock.now())}
+            mover = {"id": id, "at": int(self.clock.now())}
             if self._consumers.update_one(asked, {"$set": {"tx": mover}}).matched_count != 1:
                 raise Stale
             guard["tx"] = mover
