@@ -52,7 +52,7 @@ def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(
     numbers = site.push_many(
         {"seconds": 0.04 + chance.uniform(-0.001, 0.003)} for _ in range(size(150, 500))
     )
-    site.ended(*numbers, within=30 + 0.2 * len(numbers))
+    site.ended(*numbers, within=30 + 0.04 * len(numbers))
     books = site.settle(10, extra_starts=0)
     assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
     assert len({line.pid for lines in books.starts.values() for line in lines}) == 2
