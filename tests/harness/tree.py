@@ -16,6 +16,7 @@ from typing import Any
 
 from garrison import page
 from garrison.page import Page
+from harness.ledger import boot_ns
 from harness.wait import alive, children, eventually
 
 START = 15.0
@@ -148,6 +149,15 @@ class Tree:
             for what in ("started", "stopped")
         )
         return (stopped - started).total_seconds()
+
+    def ready_at(self) -> dict[int, int]:
+        """When each of its workers, by pid, was ready for its first task, on the boot clock in nanoseconds."""
+        shift = boot_ns() - time.time_ns()
+        return {
+            event["worker"]: shift
+            + int(datetime.fromisoformat(event["timestamp"]).timestamp() * 1e9)
+            for event in self.events("worker.ready")
+        }
 
     # Doing
 
