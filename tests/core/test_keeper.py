@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from garrison import page
-from garrison.keeper import release_plan
+from garrison.contracts import Connector
+from garrison.keeper import Store, release_plan
 from garrison.page import Page
+from harness.wait import eventually
 
 CRASH = {"note": {"kind": "crash", "reason": "killed by SIGSEGV"}}
 
@@ -95,3 +97,21 @@ def test_numbers_of_an_identity_that_was_given_up_are_not_settled_under_the_new_
     note(sheet, 0, 5, page.STARTED)
     sheet.join(0, "q", "me", 9)
     assert plan(sheet, CRASH) == ([], {})
+
+
+def test_renewals_go_ahead_of_what_a_store_refuses_again_and_again(tmp_path: Path) -> None:
+    store = Store({"name": "local", "options": {"path": f"{tmp_path}/q.db"}}, lambda: None)
+    done: list[str] = []
+
+    def settle(connector: Connector) -> None:
+        if not done:
+            store.ask(("settle", "w2"), lambda _: done.append("settled another"))
+            store.ask(("renew", 30.0), lambda _: done.append("renewed"), urgent=True)
+        if len(done) < 4:
+            done.append("refused")
+            raise ValueError("an answer that nobody understands")
+        done.append("settled")
+
+    store.ask(("settle", "w1"), settle)
+    eventually(lambda: "settled another" in done, 5, lambda: str(done))
+    assert done == ["refused", "renewed", "refused", "refused", "settled", "settled another"]

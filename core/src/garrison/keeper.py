@@ -7,6 +7,8 @@ back what a dead worker held. All it needs stands on the pages, so a new keeper 
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import logging
 import math
@@ -19,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from garrison import log, page
 from garrison.config import Use
@@ -41,6 +43,9 @@ move all deadlines (R8): renewing every third, and a little late as ever, kept a
 
 NOTHING: Span = (0, 0)
 """A span without a receipt: what `release(only=…)` gives back when it is only to settle."""
+
+PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds before a job that failed is tried again: after the first time, and at most."""
 
 LAST_GASP = 0.9
 """Seconds that a keeper without a supervisor may spend on giving back."""
@@ -87,50 +92,53 @@ class Ward:
         os.close(self.pidfd)
 
 
+class Job(NamedTuple):
+    """Something to do at a store: what is urgent first, all else in the order in which it was asked for."""
+
+    patient: bool
+    number: int
+    key: Any
+    do: Callable[[Connector], None]
+
+
 class Store:
     """One store and the thread that speaks to it; when it is down, only its own work waits."""
 
     def __init__(self, spec: Mapping[str, Any], done: Callable[[], None]) -> None:
         self.spec, self._done = spec, done
-        self.jobs: queue.SimpleQueue[Callable[[Connector], None] | None] = queue.SimpleQueue()
+        self.jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
         self.waiting: set[Any] = set()
         self.renew_at = 0.0
+        self._numbers = itertools.count()
         self._connector: Connector | None = None
         self._throttle = log.Throttle()
-        self._lost_since: float | None = None
+        self._failing: tuple[Job, float] | None = None
+        """What failed first, and since when."""
         self.thread = threading.Thread(target=self._run, name="garrison-store", daemon=True)
         self.thread.start()
 
-    def ask(self, key: Any, job: Callable[[Connector], None]) -> None:
-        """Do `job` in order; a job under a key that waits already is not added."""
+    def ask(self, key: Any, do: Callable[[Connector], None], *, urgent: bool = False) -> None:
+        """Do something when its turn comes; a job under a key that waits already is not added."""
         if key not in self.waiting:
             self.waiting.add(key)
-
-            def once(connector: Connector) -> None:
-                job(connector)
-                self.waiting.discard(key)
-
-            self.jobs.put(once)
+            self.jobs.put(Job(not urgent, next(self._numbers), key, do))
 
     def _run(self) -> None:
-        while (job := self.jobs.get()) is not None:
-            pause = 0.05
-            while True:
-                try:
-                    job(self._open())
-                    break
-                except StoreUnavailable as error:
-                    pause = self._lost(error, pause)
-                except Exception as error:
-                    pause = self._lost(error, pause, "keeper.error", exc_info=error)
-            if self._lost_since is not None:
-                log.event(
-                    logging.WARNING,
-                    "connector.recovered",
-                    seconds=round(time.monotonic() - self._lost_since, 1),
-                )
-                self._lost_since = None
-            self._done()
+        pause = PAUSE
+        while True:
+            job = self.jobs.get()
+            try:
+                job.do(self._open())
+            except Exception as error:
+                self.jobs.put(job)  # in its old place: only what is urgent goes ahead
+                self._failed(job, error)
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(LONGEST_PAUSE, pause * 2)
+            else:
+                pause = PAUSE
+                self.waiting.discard(job.key)
+                self._succeeded(job)
+                self._done()
 
     def _open(self) -> Connector:
         if self._connector is None:
@@ -140,15 +148,20 @@ class Store:
             self._connector = connector
         return self._connector
 
-    def _lost(
-        self, error: Exception, pause: float, event: str = "connector.lost", **fields: Any
-    ) -> float:
-        """Say so at times, and sleep; returns how long to sleep the next time, in seconds."""
-        self._lost_since = self._lost_since or time.monotonic()
-        if self._throttle() is not None:
-            log.event(logging.ERROR, event, error=str(error), **fields)
-        time.sleep(pause * random.uniform(0.5, 1.0))
-        return min(1.0, pause * 2)
+    def _failed(self, job: Job, error: Exception) -> None:
+        self._failing = self._failing or (job, time.monotonic())
+        if self._throttle() is None:
+            return
+        if isinstance(error, StoreUnavailable):
+            log.event(logging.ERROR, "connector.lost", error=str(error))
+        else:
+            log.event(logging.ERROR, "keeper.error", error=str(error), exc_info=error)
+
+    def _succeeded(self, job: Job) -> None:
+        if self._failing is not None and self._failing[0] is job:
+            seconds = round(time.monotonic() - self._failing[1], 1)
+            log.event(logging.WARNING, "connector.recovered", seconds=seconds)
+            self._failing = None
 
 
 class Keeper:
@@ -294,7 +307,8 @@ class Keeper:
         for lease in leases:
             mine = [ward for ward in wards if ward.lease == lease]
             if any(True for ward in mine for _ in ward.page.joins()):
-                store.ask(("renew", lease), lambda c, w=mine, s=lease: self._renew_now(c, w, s))  # type: ignore[misc]
+                job = functools.partial(self._renew_now, wards=mine, lease=lease)
+                store.ask(("renew", lease), job, urgent=True)
         if wards:
             store.ask(
                 ("presence",), lambda c: c.announce(self.name, self._presence(wards), leases[-1])
