@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -630,6 +630,119 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
     taken = connector.exchange("q", "slow", 1, 1, [], 3, MIB)
     assert [(d.receipt, d.payload) for d in taken.deliveries] == [(1, b"new")]
     assert connector.counts("q")[:3] == (0, 0, 1)
+
+
+class Asked(monitoring.CommandListener):
+    """The names of all commands that were sent for one queue's tasks."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self.names.append(event.command_name)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+
+class One:
+    """A consumer that takes one task at a time and is done with it at once."""
+
+    def __init__(self, connector: MongoConnector, name: str) -> None:
+        self.connector, self.name, self.turn = connector, name, 0
+        self.done: list[Any] = []
+        connector.join("q", name, Terms())
+
+    def take(self) -> bytes | None:
+        self.turn += 1
+        taken = self.connector.exchange("q", self.name, self.turn, self.turn, self.done, 1, MIB)
+        self.done = [Done(d.receipt, d.receipt) for d in taken.deliveries]
+        return next((d.payload for d in taken.deliveries), None)
+
+    def drain(self) -> list[bytes]:
+        return list(iter(self.take, None))
+
+
+def numbers(first: int, last: int) -> list[bytes]:
+    return [b"%03d" % n for n in range(first, last + 1)]
+
+
+@pytest.fixture
+def other(one: mongod.Cluster, name: str, connector: MongoConnector) -> Iterator[MongoConnector]:
+    """Another process, as far as the store can tell."""
+    made = MongoConnector(one.at(name), timeout=10)
+    made.open("lease")
+    yield made
+    made.close()
+
+
+def test_a_lone_consumer_of_single_tasks_asks_little_more_than_twice_for_each(
+    one: mongod.Cluster, name: str
+) -> None:
+    asked = Asked()
+    monitoring.register(asked)
+    try:
+        made = MongoConnector(one.at(name), timeout=10)
+        made.open("lease")
+    finally:
+        monitoring._LISTENERS.command_listeners.remove(asked)
+    push(made, *numbers(1, 300))
+    me = One(made, "me")
+    assert [me.take() for _ in range(40)] == numbers(1, 40)
+    asked.names.clear()
+    assert [me.take() for _ in range(200)] == numbers(41, 240)
+    assert asked.names.count("update") >= 200
+    assert asked.names.count("find") < 100, "tasks are read one by one"
+    made.close()
+
+
+def test_what_was_read_ahead_and_finished_by_another_meanwhile_is_not_run_again(
+    connector: MongoConnector, other: MongoConnector
+) -> None:
+    push(connector, *numbers(1, 100))
+    me, you = One(connector, "me"), One(other, "you")
+    ran = [me.take() for _ in range(20)] + [you.take() for _ in range(5)]
+    ran += [me.take(), you.take(), me.take(), *me.drain(), *you.drain()]
+    assert sorted(filter(None, ran)) == numbers(1, 100)
+    assert connector.counts("q")[:3] == (0, 0, 0)
+
+
+def _more_urgent(store: MongoConnector) -> list[bytes]:
+    push(store, b"urgent", priority=0)
+    return [b"urgent"]
+
+
+def _given_back(store: MongoConnector) -> list[bytes]:
+    store.release("q", "early", [], {}, close=True)
+    return [b"000"]
+
+
+def _paused(store: MongoConnector) -> list[bytes]:
+    store.post("q", paused=True)
+    return []
+
+
+def _purged(store: MongoConnector) -> list[bytes]:
+    store.purge("q")
+    return []
+
+
+@pytest.mark.parametrize("change", [_more_urgent, _given_back, _paused, _purged])
+def test_what_changes_a_queue_is_seen_by_who_has_read_ahead(
+    change: Callable[[MongoConnector], list[bytes]],
+    connector: MongoConnector,
+    other: MongoConnector,
+) -> None:
+    push(connector, b"000")
+    assert One(other, "early").take() == b"000"
+    push(connector, *numbers(1, 300))
+    me = One(connector, "me")
+    for round in range(10):
+        assert me.take() == b"%03d" % (round + 1)
+    assert connector._nodes[0]._facts["q"].ahead, "nothing was read ahead"
+    expected = change(other)
+    assert [me.take() for _ in expected or [None]] == (expected or [None])
 
 
 @pytest.mark.parametrize("way", ["back", "again", "due", "claimed"])

@@ -115,6 +115,9 @@ class Base:
                     connectTimeoutMS=ms,
                     maxPoolSize=8,
                     compressors=None,
+                    # A stream of the server's state would take a thread more for each server. Whoever meets an error
+                    # asks for that state at once, as he would with a stream.
+                    serverMonitoringMode="poll",
                 ),
             )
             self._pid = os.getpid()

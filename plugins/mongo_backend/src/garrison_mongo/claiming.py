@@ -19,6 +19,18 @@ MOST_HELD = MAX_PAYLOAD + 512 * 1024
 FROM_START = 1.0
 """Seconds after which a search begins at the head of the queue again instead of behind what it took last."""
 
+AHEAD = 16
+"""Tasks that are read at a time at most where fewer are claimed at a time: one request of three is saved."""
+
+FRESH = 0.05
+"""Seconds for which what was read ahead is good. Who needs longer for his tasks reads them when he wants them."""
+
+UNDISPUTED = 1.0
+"""Seconds without another consumer in the way before anything is read ahead."""
+
+LIGHT = 4096
+"""Bytes of a payload above which nothing is read ahead."""
+
 
 class Claims(Tends):
     """Who holds which task."""
@@ -31,10 +43,15 @@ class Claims(Tends):
             return []
         now = time.monotonic()
         if start or now - facts.started > FROM_START:
-            facts.marks.clear()
+            facts.restart()
             facts.excluded.clear()
             facts.started = now
-        size = limit + len(facts.excluded)
+        if now - facts.read > FRESH and facts.ahead:
+            facts.ahead, facts.reach = [], 1
+        facts.old = len(facts.ahead) >= limit
+        if facts.old:
+            return facts.ahead[:limit]
+        size = limit * self._reach(facts, limit, now) + len(facts.excluded)
         found: list[Document] = []
         levels: Sequence[int | None] = facts.priorities if facts.marks else (None,)
         for level in levels:
@@ -59,13 +76,25 @@ class Claims(Tends):
             # Others are claiming the same head: start a little behind it, each at a place of its own.
             skip = int.from_bytes(ObjectId().binary[-1:], "big") % (len(found) - limit + 1)
             facts.contended -= 1
-            found = found[skip:]
+            found = found[skip : skip + limit]
+        facts.ahead, facts.read = found, now
+        if found and limit < AHEAD:
+            facts.light = max(len(task["b"]) for task in found) <= LIGHT
         return found[:limit]
+
+    def _reach(self, facts: Facts, limit: int, now: float) -> int:
+        """For how many exchanges to read: for more each time that all was claimed while it was fresh, if nobody else is in
+        the way. Only where all have one priority: what is pushed is then behind what was read, and what comes back,
+        or is the first of another priority, changes the guard of every consumer.
+        """
+        alone = len(facts.priorities) == 1 and now - facts.disputed > UNDISPUTED
+        facts.reach = min(AHEAD // limit, facts.reach * 2) if alone and facts.light else 1
+        return max(1, facts.reach)
 
     def _fitting(
         self, row: Row, plan: Plan, tasks: list[Document], base: int, max_bytes: int
     ) -> list[Document]:
-        """The tasks that fit, as items: their documents with a receipt, under the name `t`."""
+        """The tasks that fit, as items: their documents with a receipt, under the name `t`. They are read no more."""
         gone = set(plan.gone)
         room = MOST_HELD - sum(
             weight(item) for receipt, item in row.held.items() if receipt not in gone
@@ -82,6 +111,9 @@ class Claims(Tends):
             del task["q"]
             task.pop("tk", None)
             items.append(task)
+        ahead = self._facts[row.queue].ahead
+        if items and ahead and ahead[0] is items[0]:
+            del ahead[: len(items)]
         return items
 
     def _write(self, row: Row, turn: int, base: int, plan: Plan, claimed: list[Document]) -> None:
@@ -133,6 +165,7 @@ class Claims(Tends):
             tokens = any("te" in item for item in claimed)
             there, deleted = self._there(ids, tokens), False
         if len(there) < len(ids):
+            facts.dispute(time.monotonic())
             claimed = self._strike_stale(row, claimed, there)
         if not deleted:
             self._forget(claimed)
@@ -155,7 +188,12 @@ class Claims(Tends):
         return good
 
     def _collided(self, facts: Facts, ids: list[ObjectId], limit: int) -> None:
-        """Another consumer holds some of these; leave out what it is about to remove, and look a little further."""
+        """Another consumer holds some of these; leave out what it is about to remove, and look a little further. If they were
+        read ahead it has removed them: read again.
+        """
+        facts.dispute(time.monotonic())
+        if facts.old:
+            return
         taken: set[Any] = set()
         for document in self._consumers.find({"held.t": {"$in": ids}}, {"held.t": 1}):
             taken |= {item["t"] for item in document["held"]}

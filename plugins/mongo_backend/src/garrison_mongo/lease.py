@@ -176,7 +176,7 @@ class Leases(Claims):
         row = self._row(document)
         facts = self._facts.setdefault(row.queue, Facts())
         facts.learn(self.look_at(row.queue))
-        facts.marks.clear()
+        facts.restart()
         self._rows[name] = row
         return row
 
@@ -221,7 +221,8 @@ class Leases(Claims):
         batch: list[Document] = []
         registered = False
         late = time.monotonic() - facts.tended > TEND_EVERY
-        if self.is_due(queue) or (late and not facts.rested):
+        hinted = facts.rested and self.woken(queue)
+        if self.is_due(queue) or (late and not hinted):
             registered = self._listen_and_tend(queue, row, facts, limit)
         for _ in range(TRIES):
             tasks = [] if limit <= 0 else self._ready(queue, facts, limit)
@@ -267,4 +268,8 @@ class Leases(Claims):
 
     def watch(self, queue: str) -> None:
         """Begin to listen for this queue; what is pushed from now on ends the next wait."""
+        raise NotImplementedError
+
+    def woken(self, queue: str) -> bool:
+        """Whether something happened since `watch`."""
         raise NotImplementedError

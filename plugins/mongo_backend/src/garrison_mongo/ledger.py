@@ -57,13 +57,37 @@ class Facts:
         self.rested = False
         """Whether the last exchange looked at all of that and found nothing to lease."""
         self.started = 0.0
+        """When the search last began at the head, by this process's monotonic clock, as all moments here."""
         self.marks: dict[int, int] = {}
+        """Behind which place the search goes on, by priority."""
+        self.ahead: list[Document] = []
+        """Ready tasks that were read and not claimed yet, in their order."""
+        self.read = 0.0
+        """When they were read."""
+        self.old = False
+        """Whether what is being claimed was read ahead."""
+        self.reach = 1
+        """For how many exchanges to read at a time."""
+        self.light = False
+        """Whether the payloads that were read last were small."""
+        self.disputed = 0.0
+        """When another consumer last held, or had finished, what this one wanted."""
         self.next: float | None = None
-        """When something is due or somebody overdue, by this process's monotonic clock."""
+        """When something is due or somebody overdue."""
         self.untold = 0
         """How many tasks this connector has promoted that others have not been told of."""
         self.contended = 0
         self.excluded: list[ObjectId] = []
+
+    def restart(self) -> None:
+        """Search from the head again."""
+        self.marks.clear()
+        self.ahead.clear()
+
+    def dispute(self, now: float) -> None:
+        """Others claim from this queue too: what was read ahead is likely theirs."""
+        self.ahead.clear()
+        self.reach, self.disputed = 1, now
 
     def learn(self, moment: Moment) -> None:
         self.board, self.paused, self.priorities = moment.board, moment.paused, moment.priorities

@@ -120,7 +120,10 @@ class Looks(Tokens):
         # Ready and delayed ones each by their index; what is leased is in no consumer's way here.
         ready = {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}
         delayed = {"q": queue, "at": {"$gte": 0}}
-        return self._forget_where(ready, "ready") + self._forget_where(delayed, "delayed")
+        count = self._forget_where(ready, "ready") + self._forget_where(delayed, "delayed")
+        if count:
+            self.refresh(queue)  # of those who have read these tasks and not claimed them yet
+        return count
 
     # Dead letters
 

@@ -72,10 +72,10 @@ class Moves(Tokens):
         if letters:
             self._bound_letters(queue, row.dead_limit, self.moment(queue, dead=len(letters)))
         if any(isinstance(settlement, Back) for _, settlement in plan.moves):
-            self._facts[queue].marks.clear()
+            self._facts[queue].restart()
             self._returned(queue, row)
         elif tasks:
-            self._facts[queue].marks.clear()
+            self._facts[queue].restart()
             self.poke(queue)
 
     def _returned(self, queue: str, row: Row) -> None:

@@ -93,5 +93,5 @@ class Releases(Moves):
         if tasks:
             facts = self._facts.get(queue)
             if facts is not None:
-                facts.marks.clear()
+                facts.restart()
             self._returned(queue, row)

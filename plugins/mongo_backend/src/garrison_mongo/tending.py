@@ -66,7 +66,7 @@ class Tends(Moves):
         found = list(self._tasks.find(due, {"at": 1}, hint="delayed").sort(order).limit(PROMOTED))
         if found:  # or another has promoted them meanwhile
             self._promote(queue, facts, found)
-        facts.marks.clear()
+        facts.restart()
         first = self._tasks.find_one(waiting, {"at": 1}, sort=order, hint="delayed")
         return [] if first is None else [first]
 
@@ -138,7 +138,7 @@ class Tends(Moves):
             self._transfer(row, tasks, [], out, [item["r"] for item in out], fields)
         except Stale:
             return 0
-        self._facts[queue].marks.clear()
+        self._facts[queue].restart()
         self.refresh(queue)
         self.poke(queue)
         return len(out)
