@@ -25,9 +25,6 @@ AHEAD = 16
 FRESH = 0.05
 """Seconds for which what was read ahead is good. Who needs longer for his tasks reads them when he wants them."""
 
-UNDISPUTED = 1.0
-"""Seconds without another consumer in the way before anything is read ahead."""
-
 LIGHT = 4096
 """Bytes of a payload above which nothing is read ahead."""
 
@@ -87,7 +84,7 @@ class Claims(Tends):
         the way. Only where all have one priority: what is pushed is then behind what was read, and what comes back,
         or is the first of another priority, changes the guard of every consumer.
         """
-        alone = len(facts.priorities) == 1 and now - facts.disputed > UNDISPUTED
+        alone = len(facts.priorities) == 1 and now > facts.alone
         facts.reach = min(AHEAD // limit, facts.reach * 2) if alone and facts.light else 1
         return max(1, facts.reach)
 

@@ -17,6 +17,10 @@ KEPT_SPANS = 200
 """How many spans of receipts that the keeper settled are remembered, so that their worker does not hear "lost"."""
 
 
+LEAST_DISTRUST, MOST_DISTRUST = 1.0, 60.0
+"""Seconds without reading ahead after a dispute; twice as long after each that follows soon."""
+
+
 class Row:
     """A consumer: its guard `v`, its turn, and what it holds (receipt -> item, the item as it is stored)."""
 
@@ -70,8 +74,8 @@ class Facts:
         """For how many exchanges to read at a time."""
         self.light = False
         """Whether the payloads that were read last were small."""
-        self.disputed = 0.0
-        """When another consumer last held, or had finished, what this one wanted."""
+        self.alone, self.distrust = 0.0, LEAST_DISTRUST
+        """From when on nobody else seems to claim here, and for how many seconds the next dispute moves that."""
         self.next: float | None = None
         """When something is due or somebody overdue."""
         self.untold = 0
@@ -85,9 +89,12 @@ class Facts:
         self.ahead.clear()
 
     def dispute(self, now: float) -> None:
-        """Others claim from this queue too: what was read ahead is likely theirs."""
+        """Another consumer holds, or has finished, what this one wanted: what was read ahead is likely not there either."""
         self.ahead.clear()
-        self.reach, self.disputed = 1, now
+        if now > self.alone + self.distrust:
+            self.distrust = LEAST_DISTRUST
+        self.alone = now + self.distrust
+        self.distrust = min(MOST_DISTRUST, self.distrust * 2)
 
     def learn(self, moment: Moment) -> None:
         self.board, self.paused, self.priorities = moment.board, moment.paused, moment.priorities
