@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient, monitoring
+from pymongo.errors import AutoReconnect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import mongod
@@ -603,19 +605,32 @@ def test_a_store_of_an_older_layout_gets_what_it_lacks(one: mongod.Cluster, name
         assert client[name]["garrison.meta"].find_one({}) == {"_id": "layout", "version": LAYOUT}
 
 
+@pytest.mark.parametrize("then", ["nothing", "its answer is lost", "its guard is changed"])
+@pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
-    alone: bool, connector: MongoConnector, monkeypatch: pytest.MonkeyPatch
+    alone: bool, limit: int, then: str, connector: MongoConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where each task was pushed alone: what is left of such a one carries its token and is no task."""
+    """Also where each task was pushed alone: what is left of such a one carries its token and is no task. And whatever
+    happens between the claim and its comparison with what is among the waiting tasks still.
+    """
     tasks = [b"old", b"old too", b"new"]
     for payloads in [[task] for task in tasks] if alone else [tasks]:
         push(connector, *payloads)
     for consumer in ("slow", "quick"):
         connector.join("q", consumer, Terms())
     node = connector._nodes[0]
-    whole = node._ready
+    whole, write = node._ready, node._write
     first: list[bool] = []
+
+    def interrupted(row: Any, *args: Any) -> None:
+        write(row, *args)
+        if row.id == "q slow" and len(first) == 1:
+            first.append(True)
+            if then == "its answer is lost":
+                raise AutoReconnect("connection closed")
+            if then == "its guard is changed":
+                node.refresh("q")
 
     def slow(*args: Any, **options: Any) -> Any:
         found = whole(*args, **options)
@@ -627,7 +642,13 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
         return found
 
     monkeypatch.setattr(node, "_ready", slow)
-    taken = connector.exchange("q", "slow", 1, 1, [], 3, MIB)
+    monkeypatch.setattr(node, "_write", interrupted)
+    taken = None
+    while taken is None:
+        with contextlib.suppress(StoreUnavailable):
+            taken = connector.exchange("q", "slow", 1, 1, [], limit, MIB)
+    if not taken.deliveries:  # the answer of the turn is that nothing of it was left
+        taken = connector.exchange("q", "slow", 2, 1, [], limit, MIB)
     assert [(d.receipt, d.payload) for d in taken.deliveries] == [(1, b"new")]
     assert connector.counts("q")[:3] == (0, 0, 1)
 

@@ -150,20 +150,26 @@ class Claims(Tends):
     def _confirm(self, row: Row, claimed: list[Document]) -> list[Document]:
         """Take what was claimed out of the waiting tasks. What is not there any more was claimed from an old reading,
         after another consumer had claimed and finished it: it is struck from the document and not delivered.
+
+        Until that is known, `Facts.unproven` has a repeat of the turn ask again; not while a removal is under way whose
+        answer may be lost.
         """
         if not claimed:
             return []
         ids = [item["t"] for item in claimed]
         facts = self._facts[row.queue]
         if len(ids) == 1:
+            asked, facts.unproven = facts.unproven, None
             there = set(ids) if self._forget(claimed) else set()
             deleted = True
+            facts.unproven = asked
         else:
             tokens = any("te" in item for item in claimed)
             there, deleted = self._there(ids, tokens), False
         if len(there) < len(ids):
             facts.dispute(time.monotonic())
             claimed = self._strike_stale(row, claimed, there)
+        facts.unproven = None
         if not deleted:
             self._forget(claimed)
         for item in claimed:

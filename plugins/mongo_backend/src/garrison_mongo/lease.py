@@ -183,7 +183,9 @@ class Leases(Claims):
     def _repeat(self, queue: str, row: Row, facts: Facts, limit: int) -> Taken:
         """R4: the answer of the last turn, which is what the consumer still holds of it. The claim is completed first."""
         batch = row.batch()
-        if batch:
+        if facts.unproven == (row.id, row.turn):
+            batch = self._confirm(row, batch)
+        elif batch:
             self._forget(batch)
         if not batch and limit > 0:
             self.watch(queue)
@@ -233,6 +235,7 @@ class Leases(Claims):
                     registered = self._listen_and_tend(queue, row, facts, limit)
                 tasks = self._ready(queue, facts, limit, start=True) if again else []
             claimed = self._fitting(row, plan, tasks, base, max_bytes)
+            facts.unproven = (row.id, turn)
             try:
                 self._write(row, turn, base, plan, claimed)
             except DuplicateKeyError:

@@ -80,6 +80,8 @@ class Facts:
         """When something is due or somebody overdue."""
         self.untold = 0
         """How many tasks this connector has promoted that others have not been told of."""
+        self.unproven: tuple[str, int] | None = None
+        """The consumer and the turn whose claim was sent and not compared yet with what is among the waiting tasks."""
         self.contended = 0
         self.excluded: list[ObjectId] = []
 
