@@ -128,10 +128,10 @@ class Books:
 
 
 class Producer:
-    """Pushes to a queue, and writes I, A and U down."""
+    """Pushes to a queue, and writes I, A and U down. `bulk` is the same queue for pushes of many."""
 
-    def __init__(self, path: Path, queue: Queue) -> None:
-        self.queue, self._path, self.next = queue, path, 1
+    def __init__(self, path: Path, queue: Queue, bulk: Queue | None = None) -> None:
+        self.queue, self.bulk, self._path, self.next = queue, bulk or queue, path, 1
 
     def push(self, task: str = "nap", *, n: int | None = None, **kwargs: Any) -> int:
         """Push one task; its number. Options of a push stand under `options`."""
@@ -151,7 +151,7 @@ class Producer:
         """Push many in bulk; their numbers."""
         tasks = [{"n": self._number(), **kwargs} for kwargs in many]
         self.write("".join(f"I {kwargs['n']}\n" for kwargs in tasks).rstrip())
-        pushed = self.queue.options(name=task).push_many(tasks)
+        pushed = self.bulk.options(name=task).push_many(tasks)
         assert pushed == len(tasks)
         self.write("".join(f"A {kwargs['n']}\n" for kwargs in tasks).rstrip())
         return [kwargs["n"] for kwargs in tasks]

@@ -34,7 +34,9 @@ class Site:
         )
         self.queue = Queue(queue, connector=url)
         self.store = Store(url, self.queue)
-        self.producer = Producer(self.ledger, self.queue)
+        # What only fills a queue may wait for a server whose machine is busy.
+        bulk = Queue(queue, connector=url, push_timeout=20)
+        self.producer = Producer(self.ledger, self.queue, bulk)
         self.push, self.push_many = self.producer.push, self.producer.push_many
         self.trees: list[Tree] = []
         self.mark = f"GARRISON_TEST_SITE={self.runtime.name}"
@@ -186,3 +188,4 @@ class Site:
                     pass
             self.store.close()
             self.queue.broker.close()
+            self.producer.bulk.broker.close()
