@@ -19,6 +19,10 @@ from garrison.registry import registry
 from harness.wait import eventually
 
 
+COUNTING = 50e-6
+"""Seconds to wait for each task that was counted before all are counted again."""
+
+
 def connector(url: str, role: Any) -> Connector:
     """A connector to the store at `url`, opened."""
     made: Connector = registry().build("connectors", as_use(url))
@@ -80,13 +84,13 @@ class Store:
         """Q: wait until nothing is ready, leased or delayed."""
 
         def over() -> Counts | None:
-            begun = time.monotonic()
             with contextlib.suppress(StoreUnavailable):  # a busy machine's server may be late
                 found = self.counts()
-                if not (found.ready or found.leased or found.delayed):
+                left = found.ready + found.leased + found.delayed
+                if not left:
                     return found
-            # MongoDB counts thousands of tasks one by one: no more than a fifth of the time.
-            time.sleep(min(1.0, 4 * (time.monotonic() - begun)))
+                # MongoDB counts them one by one, which must not be all that it does.
+                time.sleep(left * COUNTING)
             return None
 
         return eventually(over, within, lambda: f"quiet; {self.counts()}")
