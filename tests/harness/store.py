@@ -18,7 +18,6 @@ from garrison.queue import Queue
 from garrison.registry import registry
 from harness.wait import eventually
 
-
 COUNTING = 50e-6
 """Seconds to wait for each task that was counted before all are counted again."""
 
