@@ -65,7 +65,7 @@ def descriptors(pid: int) -> int:
     looks = []
     for _ in range(10):
         looks.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
-        time.sleep(max(STEP, 2e-9 * (boot_ns() - asked)))
+        time.sleep(STEP)
     return min(looks)
 
 
