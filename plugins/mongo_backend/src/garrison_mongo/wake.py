@@ -18,10 +18,10 @@ from pymongo.errors import PyMongoError
 
 from garrison_mongo.base import Base
 
-AWAIT_MS = 3_000
+AWAIT_MS = 1_500
 """How long the server holds one request of an idle listener."""
 
-PATIENCE = 4.5
+PATIENCE = 3.0
 """Seconds without any answer after which a listener's connection is taken for dead. The driver notices later."""
 
 
