@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import mongod
 from garrison.contracts import Again, Back, Dead, Done, Park, Terms
 from garrison.errors import ConfigError, Fenced, PayloadTooLarge, StoreError, StoreUnavailable
-from garrison_mongo import Mongo
+from garrison_mongo import Mongo, claiming
 from garrison_mongo.address import addresses
 from garrison_mongo.clock import Clock
 from garrison_mongo.connector import MongoConnector
@@ -64,6 +64,19 @@ def connector(one: mongod.Cluster, name: str) -> Iterator[MongoConnector]:
 
 def push(connector: MongoConnector, *payloads: bytes, queue: str = "q", **more: Any) -> None:
     connector.push(queue, payloads, **{"priority": 1, "token": os.urandom(8).hex(), **more})
+
+
+def heard(url: str, listener: monitoring.CommandListener) -> MongoConnector:
+    """A connector, opened, of whose commands a listener hears. The driver takes listeners at the making of a client; a
+    registered one hears every client made from then on.
+    """
+    monitoring.register(listener)
+    try:
+        made = MongoConnector(url, timeout=30)
+        made.open("lease")
+    finally:
+        monitoring._LISTENERS.command_listeners.remove(listener)
+    return made
 
 
 # Indexes
@@ -174,13 +187,7 @@ def test_every_query_uses_an_index_and_reads_what_it_returns(
     made.close()
     with cluster.primary().client() as client:
         explained = Explained(client[name])
-        # The driver takes listeners at the making of a client; a registered one hears every client made from now on.
-        monitoring.register(explained)
-        try:
-            made = MongoConnector(cluster.at(name), timeout=30)
-            made.open("lease")
-        finally:
-            monitoring._LISTENERS.command_listeners.remove(explained)
+        made = heard(cluster.at(name), explained)
         everything(made)
         made.close()
     seen = {(command, collection) for command, collection, _, _ in explained.plans}
@@ -698,28 +705,30 @@ def other(one: mongod.Cluster, name: str, connector: MongoConnector) -> Iterator
     made.close()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read ahead stays good, however slow the machine is."""
+    monkeypatch.setattr(claiming, "FRESH", 60.0)
+    monkeypatch.setattr(claiming, "FROM_START", 60.0)
+
+
 def test_a_lone_consumer_of_single_tasks_asks_little_more_than_twice_for_each(
-    one: mongod.Cluster, name: str
+    one: mongod.Cluster, name: str, patient: None
 ) -> None:
     asked = Asked()
-    monitoring.register(asked)
-    try:
-        made = MongoConnector(one.at(name), timeout=10)
-        made.open("lease")
-    finally:
-        monitoring._LISTENERS.command_listeners.remove(asked)
+    made = heard(one.at(name), asked)
     push(made, *numbers(1, 300))
     me = One(made, "me")
     assert [me.take() for _ in range(40)] == numbers(1, 40)
     asked.names.clear()
     assert [me.take() for _ in range(200)] == numbers(41, 240)
     assert asked.names.count("update") >= 200
-    assert asked.names.count("find") < 100, "tasks are read one by one"
+    assert asked.names.count("find") < 50, "tasks are read one by one"
     made.close()
 
 
 def test_what_was_read_ahead_and_finished_by_another_meanwhile_is_not_run_again(
-    connector: MongoConnector, other: MongoConnector
+    connector: MongoConnector, other: MongoConnector, patient: None
 ) -> None:
     push(connector, *numbers(1, 100))
     me, you = One(connector, "me"), One(other, "you")
@@ -754,6 +763,7 @@ def test_what_changes_a_queue_is_seen_by_who_has_read_ahead(
     change: Callable[[MongoConnector], list[bytes]],
     connector: MongoConnector,
     other: MongoConnector,
+    patient: None,
 ) -> None:
     push(connector, b"000")
     assert One(other, "early").take() == b"000"
