@@ -85,8 +85,8 @@ class Claims(Tends):
         or is the first of another priority, changes the guard of every consumer.
         """
         alone = len(facts.priorities) == 1 and now > facts.alone
-        facts.reach = min(AHEAD // limit, facts.reach * 2) if alone and facts.light else 1
-        return max(1, facts.reach)
+        facts.reach = max(1, min(AHEAD // limit, facts.reach * 2)) if alone and facts.light else 1
+        return facts.reach
 
     def _fitting(
         self, row: Row, plan: Plan, tasks: list[Document], base: int, max_bytes: int
