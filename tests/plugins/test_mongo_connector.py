@@ -661,7 +661,7 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
 
 
 class Asked(monitoring.CommandListener):
-    """The names of all commands that were sent for one queue's tasks."""
+    """The names of all commands that were sent."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

@@ -223,8 +223,7 @@ class Leases(Claims):
         batch: list[Document] = []
         registered = False
         late = time.monotonic() - facts.tended > TEND_EVERY
-        hinted = facts.rested and self.woken(queue)
-        if self.is_due(queue) or (late and not hinted):
+        if self.is_due(queue) or (late and not (facts.rested and self.woken(queue))):
             registered = self._listen_and_tend(queue, row, facts, limit)
         for _ in range(TRIES):
             tasks = [] if limit <= 0 else self._ready(queue, facts, limit)
