@@ -191,10 +191,10 @@ class Run:
                 except FAILURES as error:
                     self._failed(step, error)
             while seats:
-                seat, step = min(seats, key=lambda one: one[0].used)
+                seat, step = min(seats, key=lambda one: (one[0].done(self.plan.scale.turns), one[0].used))
                 if time.monotonic() > self._until:
                     return False
-                if seat.used > self.plan.scale.turns:
+                if seat.done(self.plan.scale.turns):
                     break
                 try:
                     for phase, figures in seat.turn():

@@ -19,6 +19,9 @@ PART = 0.15
 MOST = 8_000
 """Tasks of one part, at most: so many turns fit on one board."""
 
+LEAST = 2
+"""Turns that everyone has, however long they take: one alone tells nothing of its own spread."""
+
 FRESH = 8
 """Turns of one worker; the next one is another process, because two processes of the same program were seen to differ by a tenth."""
 
@@ -35,6 +38,10 @@ class Seat:
         self._started = stack.enter_context(ExitStack())
         self._push(False), self._push(True)
         self._start()
+
+    def done(self, seconds: float) -> bool:
+        """Whether it has had its time, and turns enough."""
+        return self.turns >= LEAST and self.used > seconds
 
     def turn(self) -> Iterator[tuple[str, Figures]]:
         """Push one by one, push in bulk, work off what was pushed while the worker was held."""
