@@ -191,7 +191,9 @@ class Run:
                 except FAILURES as error:
                     self._failed(step, error)
             while seats:
-                seat, step = min(seats, key=lambda one: (one[0].done(self.plan.scale.turns), one[0].used))
+                seat, step = min(
+                    seats, key=lambda one: (one[0].done(self.plan.scale.turns), one[0].used)
+                )
                 if time.monotonic() > self._until:
                     return False
                 if seat.done(self.plan.scale.turns):
