@@ -486,15 +486,14 @@ def test_a_giving_back_cut_off_at_any_step_is_repaired_by_its_repeat(
     made.exchange("q", "dies", 1, 1, [], 3, MIB)
     node = made._nodes[0]
     with monkeypatch.context() as patch:
-        store: Any = node._tasks if step == "copies" else node
-        verb = "insert_many" if step == "copies" else "_forget"
-        whole = getattr(store, verb)
+        verb = "store" if step == "copies" else "_forget"
+        whole = getattr(node, verb)
 
         def cut(*args: Any, **options: Any) -> None:
             whole(*args, **options)
             raise Cut
 
-        patch.setattr(store, verb, cut)
+        patch.setattr(node, verb, cut)
         with pytest.raises(Cut):
             made.release("q", "dies", [], {1: b"why"}, close=True)
     made.release("q", "dies", [], {1: b"why"}, close=True)
@@ -931,7 +930,7 @@ def test_a_push_cut_off_on_a_stand_alone_server_is_completed_by_its_repeat(
                 whole(*args, **options)
             raise Cut
 
-        patch.setattr(store, verb, cut)
+        patch.setattr(node, verb, cut)
         with pytest.raises(Cut):
             made.push("q", [b"1", b"2", b"3"], priority=1, token="t", ids=["a", "x", "b"])
     for _ in range(2):

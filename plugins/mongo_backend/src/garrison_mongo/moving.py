@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from garrison.contracts import Back, Dead
 from garrison_mongo.base import Copied, Moment, Session, Stale, date
@@ -118,16 +118,11 @@ class Moves(Tokens):
             if session is None and self._consumers.count_documents(guard) != 1:
                 raise Stale
             for store, documents in ((self._tasks, tasks), (self._dead, letters)):
-                if documents:
-                    try:
-                        store.insert_many(documents, ordered=False, session=session)
-                    except BulkWriteError as error:
-                        if any(
-                            e.get("code") != 11000 for e in error.details.get("writeErrors", [])
-                        ):
-                            raise
-                        if session is not None:
-                            raise Copied from None
+                try:
+                    self.store(store, documents, session)
+                except DuplicateKeyError:
+                    if session is not None:
+                        raise Copied from None
             if out:
                 self._forget(out, session)
             if self._consumers.update_one(guard, update, session=session).matched_count != 1:

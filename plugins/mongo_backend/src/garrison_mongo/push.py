@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from os import urandom
@@ -124,8 +125,7 @@ class Pushes(Tokens):
                 ReplaceOne({"_id": f"{queue} {d['i']}"}, {"ex": expiry}, upsert=True) for d in kept
             ]
             self._ids.bulk_write(rows, ordered=False, session=session)
-        if kept:
-            self._tasks.insert_many(kept, ordered=False, session=session)
+        self.store(self._tasks, kept, session)
         return left
 
     def _finish(
@@ -140,13 +140,8 @@ class Pushes(Tokens):
         kept = [
             document for index, document in enumerate(documents) if index not in out and document
         ]
-        if kept:
-            tasks = self._tasks.with_options(write_concern=self.durable())
-            try:
-                tasks.insert_many(kept, ordered=False)
-            except BulkWriteError as error:
-                if any(e.get("code") != 11000 for e in error.details.get("writeErrors", [])):
-                    raise
+        with suppress(DuplicateKeyError):
+            self.store(self._tasks, kept, concern=self.durable())
         left = sorted(out)
         self._tokens.update_one({"_id": token["_id"]}, {"$set": {"st": CLOSED, "out": left}})
         return left
