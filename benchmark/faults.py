@@ -7,6 +7,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import psutil
+
 from benchmark.processes import Failed, Workers
 from benchmark.session import Session
 from benchmark.speed import Figures
@@ -34,13 +36,9 @@ def kill(session: Session, patience: float) -> Figures:
         first, _ = session.push("slow", TASKS)
         numbers = range(first, first + TASKS)
         _until(lambda: sum(1 for n in numbers if board.ends[n]) >= 5, 60, workers)
-        victim = _until(lambda: _running(session, numbers), 10, workers)
+        victim, interrupted = _stopped(session, numbers, workers)
         os.kill(victim, signal.SIGKILL)
         killed = time.monotonic_ns()
-        time.sleep(0.005)  # until it is gone; a task is ten times longer
-        interrupted = [
-            n for n in numbers if board.pids[n] == victim and board.starts[n] and not board.ends[n]
-        ]
         left, progress = TASKS, time.monotonic()
         while left and time.monotonic() < progress + patience:
             time.sleep(0.01)
@@ -63,6 +61,23 @@ def _late(ends: list[int], killed: int) -> float:
     """Seconds between the end of the last task and when two workers could have ended what was left."""
     left = sum(end > killed for end in ends)
     return (max(ends) - killed) / 1e9 - left * TASK_SECONDS / 2
+
+
+def _stopped(session: Session, numbers: range, workers: Workers) -> tuple[int, list[int]]:
+    """A process, stopped, and the tasks that it is in the middle of. One that was between two tasks goes on."""
+    board = session.board
+    while True:
+        victim = _until(lambda: _running(session, numbers), 10, workers)
+        process = psutil.Process(victim)
+        process.suspend()
+        while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+            time.sleep(0.001)
+        begun = [
+            n for n in numbers if board.pids[n] == victim and board.starts[n] and not board.ends[n]
+        ]
+        if begun:
+            return victim, begun
+        process.resume()
 
 
 def _running(session: Session, numbers: range) -> int:

@@ -384,7 +384,7 @@ def test_of_a_crowd_that_waits_for_one_task_the_longest_there_is_on_time_and_the
         connector.join("q", consumer, Terms())
     for consumer in crowd:
         connector.exchange("q", consumer, 1, 1, [], 1, MIB)
-    push(connector, b"1", delay=3.0)
+    push(connector, b"1", delay=30.0)
     earliest, latest = [], []
     for consumer in crowd:
         before = time.monotonic()
@@ -930,7 +930,7 @@ def test_a_push_cut_off_on_a_stand_alone_server_is_completed_by_its_repeat(
                 whole(*args, **options)
             raise Cut
 
-        patch.setattr(node, verb, cut)
+        patch.setattr(store, verb, cut)
         with pytest.raises(Cut):
             made.push("q", [b"1", b"2", b"3"], priority=1, token="t", ids=["a", "x", "b"])
     for _ in range(2):
