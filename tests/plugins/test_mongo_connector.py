@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient, monitoring
+from bson import ObjectId
+from pymongo import MongoClient, WriteConcern, monitoring
 from pymongo.errors import AutoReconnect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -152,7 +153,11 @@ def everything(made: MongoConnector) -> None:
     made.release("q", "me", [(201, 210)], {211: b"note"}, only=(201, 250))
     made.renew([("q", "me"), ("q", "c1")], 30)
     # A claim of tasks that another holds, an old promotion, an overdue consumer.
-    made._nodes[0]._collided(made._nodes[0]._facts["q"], [], 1)
+    node = made._nodes[0]
+    node._collided(node._facts["q"], [], 1)
+    node._there([ObjectId()])
+    if node._is_set:
+        node._there_at(node.tell("q", WriteConcern(1))["operationTime"], [ObjectId()])
     push(made, b"soon", delay=0.2, queue="small")
     for name in ("dies", "lives"):
         made.join("small", name, Terms(lease=0.2))
@@ -611,7 +616,10 @@ def test_a_store_of_an_older_layout_gets_what_it_lacks(one: mongod.Cluster, name
         assert client[name]["garrison.meta"].find_one({}) == {"_id": "layout", "version": LAYOUT}
 
 
-@pytest.mark.parametrize("then", ["nothing", "its answer is lost", "its guard is changed"])
+@pytest.mark.parametrize(
+    "then",
+    ["nothing", "its answer is lost", "its guard is changed", "the answer to its removal is lost"],
+)
 @pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
@@ -626,7 +634,7 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
     for consumer in ("slow", "quick"):
         connector.join("q", consumer, Terms())
     node = connector._nodes[0]
-    whole, write = node._ready, node._write
+    whole, write, forget = node._ready, node._write, node._forget
     first: list[bool] = []
 
     def interrupted(row: Any, *args: Any) -> None:
@@ -637,6 +645,13 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
                 raise AutoReconnect("connection closed")
             if then == "its guard is changed":
                 node.refresh("q")
+
+    def removed(*args: Any) -> int:
+        count = forget(*args)
+        if then == "the answer to its removal is lost" and len(first) == 2:
+            first.append(True)
+            raise AutoReconnect("connection closed")
+        return count
 
     def slow(*args: Any, **options: Any) -> Any:
         found = whole(*args, **options)
@@ -649,6 +664,7 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
 
     monkeypatch.setattr(node, "_ready", slow)
     monkeypatch.setattr(node, "_write", interrupted)
+    monkeypatch.setattr(node, "_forget", removed)
     taken = None
     while taken is None:
         with contextlib.suppress(StoreUnavailable):
@@ -657,6 +673,43 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
         taken = connector.exchange("q", "slow", 2, 1, [], limit, MIB)
     assert [(d.receipt, d.payload) for d in taken.deliveries] == [(1, b"new")]
     assert connector.counts("q")[:3] == (0, 0, 1)
+
+
+def test_a_set_that_keeps_no_history_is_asked_for_it_once(one: mongod.Cluster, name: str) -> None:
+    """What two consumers wanted may then be run by both, once; from then on each claim is compared before it removes."""
+    quick, slow = (MongoConnector(one.at(name), timeout=10) for _ in range(2))
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(one.primary().client())
+        stack.callback(
+            client.admin.command, "setParameter", 1, minSnapshotHistoryWindowInSeconds=300
+        )
+        client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=0)
+        for made, consumer in ((quick, "quick"), (slow, "slow")):
+            made.open("lease")
+            stack.callback(made.close)
+            made.join("q", consumer, Terms())
+        node = slow._nodes[0]
+        whole, ran = node._ready, []
+        for number in range(3):
+            push(quick, b"1", b"2", b"3")
+
+            def late(*args: Any, number: int = number, **options: Any) -> Any:
+                found = whole(*args, **options)
+                if found and len(ran) == number:
+                    turn, base = 2 * number + 1, 2 * number + 1
+                    ran.append(quick.exchange("q", "quick", turn, base, [], 2, MIB).deliveries)
+                    quick.exchange("q", "quick", turn + 1, base + 2, [Done(base, base + 1)], 0, MIB)
+                return found
+
+            node._ready = late  # type: ignore[method-assign]
+            base = 10 * number + 1
+            taken = slow.exchange("q", "slow", 2 * number + 1, base, [], 3, MIB)
+            wanted = [b"1", b"2", b"3"] if number == 0 else [b"3"]
+            assert [d.payload for d in taken.deliveries] == wanted
+            slow.exchange(
+                "q", "slow", 2 * number + 2, base + 3, [Done(base, base + len(wanted) - 1)], 0, MIB
+            )
+        assert quick.counts("q")[:3] == (0, 0, 0)
 
 
 class Asked(monitoring.CommandListener):

@@ -6,11 +6,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from bson import ObjectId
+import pymongo
+from bson import ObjectId, Timestamp
+from pymongo.errors import OperationFailure
 
 from garrison_mongo.base import MAX_PAYLOAD, Stale
 from garrison_mongo.layout import Document
-from garrison_mongo.ledger import LIVE, Facts, Plan, Row, weight
+from garrison_mongo.ledger import LIVE, Claim, Facts, Plan, Row, weight
 from garrison_mongo.tending import Tends
 
 MOST_HELD = MAX_PAYLOAD + 512 * 1024
@@ -28,9 +30,17 @@ FRESH = 0.05
 LIGHT = 4096
 """Bytes of a payload above which nothing is read ahead."""
 
+HISTORY = 1.0
+"""Seconds to wait for what was. A set has to have it on most of its members first."""
+
 
 class Claims(Tends):
     """Who holds which task."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._remembers = True
+        """Whether the set, if it is one, can tell what was when a claim was written."""
 
     def _ready(self, queue: str, facts: Facts, limit: int, start: bool = False) -> list[Document]:
         """The first ready tasks; none of a paused queue. The search begins behind what was taken last, because every search walks the index
@@ -135,46 +145,83 @@ class Claims(Tends):
                 fields["held"] = [{"t": row.id}, *kept.values(), *claimed]
         if row.before is not None:
             update["$unset"] = {"pre": 1}
-        self._guarded(row, update)
+        facts = self._facts[row.queue]
+        facts.unproven = Claim(row.id, turn, None)
+        reply = self._guarded(row, update)
+        if self._is_set and self._remembers:
+            facts.unproven = Claim(row.id, turn, reply["operationTime"])
         row.v += 1
         row.turn, row.base, row.lost, row.before = turn, base, plan.lost, None
         row.held = kept
         row.held.update((item["r"], item) for item in claimed)
 
-    def _guarded(self, row: Row, update: Document) -> None:
+    def _guarded(self, row: Row, update: Document) -> Document:
         """Change a living consumer's document if nobody else has changed it since it was read; else `Stale`."""
         change = {"q": {"_id": row.id, "v": row.v, "st": LIVE}, "u": update}
-        if self.ask({"update": self._consumers.name, "updates": [change]})["n"] != 1:
+        reply = self.ask({"update": self._consumers.name, "updates": [change]})
+        if reply["n"] != 1:
             raise Stale
+        return reply
 
     def _confirm(self, row: Row, claimed: list[Document]) -> list[Document]:
-        """Take what was claimed out of the waiting tasks. What is not there any more was claimed from an old reading,
+        """Take what was claimed out of the waiting tasks. What was not there any more had been claimed from an old reading,
         after another consumer had claimed and finished it: it is struck from the document and not delivered.
 
-        Until that is known, `Facts.unproven` has a repeat of the turn ask again; not while a removal is under way whose
-        answer may be lost.
+        Until that is known, `Facts.unproven` has a repeat of the turn ask again.
         """
         if not claimed:
             return []
-        ids = [item["t"] for item in claimed]
-        facts = self._facts[row.queue]
-        if len(ids) == 1:
-            asked, facts.unproven = facts.unproven, None
-            there = set(ids) if self._forget(claimed) else set()
-            deleted = True
-            facts.unproven = asked
+        facts, ids = self._facts[row.queue], [item["t"] for item in claimed]
+        claim = facts.unproven
+        assert claim is not None
+        first = claim.at is None and len(ids) > 1
+        if first:
+            there = self._there(ids, any("te" in item for item in claimed))
         else:
-            tokens = any("te" in item for item in claimed)
-            there, deleted = self._there(ids, tokens), False
+            there = self._taken_out(facts, claim, claimed, ids)
         if len(there) < len(ids):
             facts.dispute(time.monotonic())
             claimed = self._strike_stale(row, claimed, there)
         facts.unproven = None
-        if not deleted:
+        if first:
             self._forget(claimed)
         for item in claimed:
             facts.marks[item["p"]] = max(item["s"], facts.marks.get(item["p"], 0))
         return claimed
+
+    def _taken_out(
+        self, facts: Facts, claim: Claim, claimed: list[Document], ids: list[ObjectId]
+    ) -> set[ObjectId]:
+        """Remove them without having compared; those that were there. How many were removed says "all" or "none". Where it was
+        some, or the answer to an earlier removal is lost, a set shows what was there at the time of the claim: its history
+        goes back five minutes.
+        """
+        sent = None if claim.at is None else claim._replace(sent=True)
+        facts.unproven = sent
+        removed = self._forget(claimed)
+        facts.unproven = sent or claim
+        if removed == len(ids):
+            return set(ids)
+        if claim.at is None or not (removed or claim.sent):
+            return set()
+        return self._there_at(claim.at, ids)
+
+    def _there_at(self, at: Timestamp, ids: list[ObjectId]) -> set[ObjectId]:
+        """Those of the ids that were waiting tasks at this moment of the set; all of them if it cannot tell, and then later
+        claims are compared before anything is removed.
+        """
+        query = {"_id": {"$in": ids}, "s": {"$gte": 0}}
+        concern = {"level": "snapshot", "atClusterTime": at}
+        try:
+            with pymongo.timeout(HISTORY):
+                found = self.ask(
+                    {"find": self._tasks.name, "filter": query, "projection": {"_id": 1}, "hint": "_id_",
+                     "batchSize": len(ids) + 1, "singleBatch": True, "readConcern": concern}
+                )  # fmt: skip
+        except OperationFailure:  # too long ago for it, or too few members have it
+            self._remembers = False
+            return set(ids)
+        return {task["_id"] for task in found["cursor"]["firstBatch"]}
 
     def _strike_stale(
         self, row: Row, claimed: list[Document], there: set[ObjectId]

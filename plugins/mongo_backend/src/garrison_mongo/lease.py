@@ -183,7 +183,7 @@ class Leases(Claims):
     def _repeat(self, queue: str, row: Row, facts: Facts, limit: int) -> Taken:
         """R4: the answer of the last turn, which is what the consumer still holds of it. The claim is completed first."""
         batch = row.batch()
-        if facts.unproven == (row.id, row.turn):
+        if facts.unproven is not None and facts.unproven[:2] == (row.id, row.turn):
             batch = self._confirm(row, batch)
         elif batch:
             self._forget(batch)
@@ -234,7 +234,6 @@ class Leases(Claims):
                     registered = self._listen_and_tend(queue, row, facts, limit)
                 tasks = self._ready(queue, facts, limit, start=True) if again else []
             claimed = self._fitting(row, plan, tasks, base, max_bytes)
-            facts.unproven = (row.id, turn)
             try:
                 self._write(row, turn, base, plan, claimed)
             except DuplicateKeyError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bson import ObjectId
+from bson import ObjectId, Timestamp
 
 from garrison.contracts import Again, Back, Dead, Delivery, Done, Park, Settlement
 from garrison_mongo.base import Moment, successor
@@ -50,6 +50,17 @@ class Row:
         return sum(weight(item) for item in self.held.values())
 
 
+class Claim(NamedTuple):
+    """That a consumer has claimed something."""
+
+    consumer: str
+    turn: int
+    at: Timestamp | None
+    """When it was written, by the clock of a replica set; None if there is none, or while its answer is awaited."""
+    sent: bool = False
+    """Whether what was claimed may have been removed."""
+
+
 class Facts:
     """What a connector knows of a queue between two looks at it."""
 
@@ -80,8 +91,8 @@ class Facts:
         """When something is due or somebody overdue."""
         self.untold = 0
         """How many tasks this connector has promoted that others have not been told of."""
-        self.unproven: tuple[str, int] | None = None
-        """The consumer and the turn whose claim was sent and not compared yet with what is among the waiting tasks."""
+        self.unproven: Claim | None = None
+        """The claim that was sent and is not compared yet with what was among the waiting tasks."""
         self.contended = 0
         self.excluded: list[ObjectId] = []
 
