@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 MEMBERS = core plugins/local_backend plugins/serializers plugins/compressors plugins/executors plugins/killers \
           plugins/redis_backend plugins/mongo_backend
+LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
 .PHONY: help demo test lint faults soak bench bench-quick wheels clean
@@ -29,8 +30,8 @@ lint: $(BIN)/.ready  ## ruff and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages benchmark
 
-faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes; STORE=redis: of one store
-	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -k "$(STORE)" -n 3 --dist worksteal
+faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes; STORE=redis: of one store; LANES=2 at a time
+	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -k "$(STORE)" -n $(LANES) --dist worksteal
 
 soak: $(BIN)/.ready  ## random kills, recycles and restarts for SOAK seconds (1800), then the accounting
 	$(BIN)/python -m tests.harness.soak --seconds $(or $(SOAK),1800)
