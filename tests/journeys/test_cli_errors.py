@@ -29,6 +29,7 @@ CASES = [
     ("run field", 5, ['WorkerConfig has no field "max_retrys". Did you mean "max_retries"?']),
     ("run reddis", 6, ['no connector named "rediss_"', "installed: local, memory"]),
     ("run scheme", 6, ['no connector for "local://"', "memory://, ", 'Did you mean "sqlite://"?']),
+    ("run family", 6, ['no connector named "sqlite"', "Addresses that begin with \"sqlite://\" are local's"]),
     ("run memory", 5, ["lives in one process", "--solo"]),
     ("push hello:gret name=Ada", 3, ['has no task "gret"', 'Did you mean "greet"?']),
     ("push hello name=Ada", 3, ['"hello" names no task; expected module:Name']),
@@ -56,6 +57,7 @@ FILES = {
     "field.py": "from garrison import Queue\nq = Queue('field', max_retrys=1)\n",
     "reddis.py": "from garrison import Queue\nq = Queue('r', connector='rediss_')\n@q.task\ndef f(): pass\n",
     "scheme.py": "from garrison import Queue\nq = Queue('s', connector='local:///x.db')\n@q.task\ndef f(): pass\n",
+    "family.py": "from garrison import Queue\nq = Queue('f', connector='sqlite')\n@q.task\ndef f(): pass\n",
     "memory.py": "from garrison import Queue\nq = Queue('m', connector='memory')\n@q.task\ndef f(): pass\n",
 }
 

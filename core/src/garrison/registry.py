@@ -177,6 +177,9 @@ class Registry:
         hint = nearest(shown, have).replace('"?', f'{mark}"?')
         if hint:
             return text + hint
+        owner = self._of_scheme(shown) if kind == "connectors" else None
+        if owner:
+            return f'{text} Addresses that begin with "{shown}://" are {owner}\'s.'
         if distribution:
             return f"{text} It is in {distribution}: pip install {distribution}"
         unread = [f"{one.name} ({one.state})" for one in self.plugins if one.state != "ok" and not one.offers]  # fmt: skip
