@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import stalls
+from harness.lanes import lane
 from harness.site import Site
 
 
@@ -18,6 +19,17 @@ from harness.site import Site
 def machine() -> None:
     """Bounds in seconds are bounds in seconds in which the machine ran."""
     stalls.watch()
+
+
+@pytest.fixture(autouse=True)
+def neighbours(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """A test that is marked `alone` has no other test of the run beside it."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if hasattr(request.config, "workerinput") else folder
+    with lane(shared, request.node.get_closest_marker("alone") is not None):
+        yield
 
 
 @pytest.fixture

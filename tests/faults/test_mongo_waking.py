@@ -48,6 +48,7 @@ def quiet(server: mongod.Cluster) -> int:
 
 
 @pytest.mark.fault(55)
+@pytest.mark.alone
 def test_of_64_idle_workers_one_runs_a_delayed_task_when_it_is_due_and_each_asks_twice_at_most(
     site: Site, server: mongod.Cluster
 ) -> None:
