@@ -68,16 +68,19 @@ def _stopped(session: Session, numbers: range, workers: Workers) -> tuple[int, l
     board = session.board
     while True:
         victim = _until(lambda: _running(session, numbers), 10, workers)
-        process = psutil.Process(victim)
-        process.suspend()
-        while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
-            time.sleep(0.001)
+        try:
+            process = psutil.Process(victim)
+            process.suspend()
+            while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                time.sleep(0.001)
+        except psutil.NoSuchProcess:
+            continue  # a peer that replaces its workers has just done so
         begun = [
             n for n in numbers if board.pids[n] == victim and board.starts[n] and not board.ends[n]
         ]
         if begun:
             return victim, begun
-        process.resume()
+        os.kill(victim, signal.SIGCONT)
 
 
 def _running(session: Session, numbers: range) -> int:

@@ -14,7 +14,7 @@ from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from garrison.errors import PayloadTooLarge
-from garrison_mongo.base import MAX_PAYLOAD, NOW, Moment, Session, date
+from garrison_mongo.base import DUPLICATE, MAX_PAYLOAD, NOW, Moment, Session, date
 from garrison_mongo.layout import Document
 from garrison_mongo.tokens import Tokens
 
@@ -170,7 +170,7 @@ class Pushes(Tokens):
             self._ids.bulk_write(rows, ordered=False)
         except BulkWriteError as error:
             failed = error.details.get("writeErrors", [])
-            if any(e.get("code") != 11000 for e in failed):
+            if any(e.get("code") != DUPLICATE for e in failed):
                 raise
             return {indexes[e["index"]] for e in failed}
         return set()
