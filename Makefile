@@ -20,7 +20,7 @@ $(BIN)/.ready: pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject
 	touch $@
 
 demo: $(BIN)/.ready  ## real work, start to end, with no server installed
-	$(BIN)/garrison demo
+	$(BIN)/regiment demo
 
 test: $(BIN)/.ready lint  ## everything, each fault row with 2 seeds and tenths of the periods
 	$(BIN)/python -m pytest -q -n 5 --dist loadscope -m "not long" tests/architecture tests/core tests/journeys tests/plugins
@@ -31,15 +31,15 @@ lint: $(BIN)/.ready  ## ruff and mypy --strict
 	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages benchmark
 
 faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes; STORE=redis: of one store; LANES=2 at a time
-	GARRISON_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -k "$(STORE)" -n $(LANES) --dist worksteal
+	REGIMENT_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -k "$(STORE)" -n $(LANES) --dist worksteal
 
 soak: $(BIN)/.ready  ## random kills, recycles and restarts for SOAK seconds (1800), then the accounting
 	$(BIN)/python -m tests.harness.soak --seconds $(or $(SOAK),1800)
 
-bench: $(BIN)/.ready  ## garrison beside its peers, in MINUTES (60) at most; the same command goes on
+bench: $(BIN)/.ready  ## regiment beside its peers, in MINUTES (60) at most; the same command goes on
 	$(BIN)/python -m benchmark --minutes $(or $(MINUTES),60)
 
-bench-quick: $(BIN)/.ready  ## garrison and bare loops only, under 5 minutes
+bench-quick: $(BIN)/.ready  ## regiment and bare loops only, under 5 minutes
 	$(BIN)/python -m benchmark --quick --rounds 1 --seconds 0.8 --minutes 5 --name quick --fresh
 
 wheels: $(BIN)/.ready  ## one wheel for each distribution, in dist/

@@ -1,4 +1,4 @@
-"""garrison, its peers and bare loops side by side: `python -m benchmark` (docs/benchmark.md says what is measured and how)."""
+"""regiment, its peers and bare loops side by side: `python -m benchmark` (docs/benchmark.md says what is measured and how)."""
 
 import sys
 from pathlib import Path

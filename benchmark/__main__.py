@@ -35,25 +35,17 @@ def arguments() -> argparse.ArgumentParser:
         metavar="NAME",
         help=", ".join(s.name for s in systems.ALL),
     )
-    parser.add_argument(
-        "--phases", nargs="+", default=[], choices=PHASES, metavar="NAME", help=", ".join(PHASES)
-    )
-    parser.add_argument(
-        "--variants", nargs="+", default=[], metavar="NAME", help="only variants with these names"
-    )
+    parser.add_argument("--phases", nargs="+", default=[], choices=PHASES, metavar="NAME", help=", ".join(PHASES))
+    parser.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="only variants with these names")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="garrison and the limits, without the long phases, CPU in short turns",
+        help="regiment and the limits, without the long phases, CPU in short turns",
     )
     parser.add_argument("--rounds", type=int, default=3, help="repeats of everything, interleaved")
     parser.add_argument("--seconds", type=float, default=2.0, help="about so long for each figure")
-    parser.add_argument(
-        "--million", type=int, default=1_000_000, help="how many tasks wait in that phase"
-    )
-    parser.add_argument(
-        "--patience", type=float, default=PATIENCE, help="seconds to wait in the fault phases"
-    )
+    parser.add_argument("--million", type=int, default=1_000_000, help="how many tasks wait in that phase")
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds to wait in the fault phases")
     parser.add_argument(
         "--minutes",
         type=float,
@@ -67,15 +59,9 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     parser.add_argument("--anyhow", action="store_true", help="also on a machine that others use")
-    parser.add_argument(
-        "--wait", type=float, default=60.0, help="seconds to wait for a quiet machine, at each step"
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="forget what a run of this name has measured"
-    )
-    parser.add_argument(
-        "--readme", action="store_true", help="put the short table and the charts into the README"
-    )
+    parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a quiet machine, at each step")
+    parser.add_argument("--fresh", action="store_true", help="forget what a run of this name has measured")
+    parser.add_argument("--readme", action="store_true", help="put the short table and the charts into the README")
     return parser
 
 
@@ -89,14 +75,22 @@ def main() -> int:
     journal = Journal(given.results / f"{given.name}.jsonl")
     if given.what == "run":
         try:
-            chosen = systems.chosen(given.systems or (["garrison", "limit"] if given.quick else []))
+            chosen = systems.chosen(given.systems or (["regiment", "limit"] if given.quick else []))
         except LookupError as error:
             print(error.args[0], file=sys.stderr)
             return 2
         plan = Plan(
-            chosen, frozenset(given.phases), given.rounds, Scale(given.seconds, given.million), given.quick,
-            frozenset(given.variants), given.minutes, given.anyhow, given.patience, given.wait,
-        )  # fmt: skip
+            chosen,
+            frozenset(given.phases),
+            given.rounds,
+            Scale(given.seconds, given.million),
+            given.quick,
+            frozenset(given.variants),
+            given.minutes,
+            given.anyhow,
+            given.patience,
+            given.wait,
+        )
         try:
             if not Run(plan, journal).run():
                 print("the time is up; the same command goes on from here")

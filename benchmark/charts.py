@@ -37,13 +37,15 @@ def chart(title: str, under: str, bars: Sequence[Bar]) -> str:
     for power in range(low, math.ceil(low + span) + 1):
         x = LABEL + room * (power - low) / span
         if x <= LABEL + room + 1:
-            lines.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 12}" stroke="#d1d9e0"/>')  # fmt: skip
+            lines.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 12}" stroke="#d1d9e0"/>')
     for index, bar in enumerate(bars):
         y = TOP + ROW * index
-        lines.append(f'<text x="{LABEL - 8}" y="{y + 14}" text-anchor="end" fill="#1f2328">{escape(bar.label)}</text>')  # fmt: skip
+        lines.append(f'<text x="{LABEL - 8}" y="{y + 14}" text-anchor="end" fill="#1f2328">{escape(bar.label)}</text>')
         long = 0.0
         if bar.value:
             long = max(2.0, room * (math.log10(bar.value) - low) / span)
-            lines.append(f'<rect x="{LABEL}" y="{y + 3}" width="{long:.1f}" height="{ROW - 7}" rx="2" fill="{bar.color}"/>')  # fmt: skip
-        lines.append(f'<text x="{LABEL + long + 6:.1f}" y="{y + 14}" fill="#1f2328">{escape(bar.text)}</text>')  # fmt: skip
+            lines.append(
+                f'<rect x="{LABEL}" y="{y + 3}" width="{long:.1f}" height="{ROW - 7}" rx="2" fill="{bar.color}"/>'
+            )
+        lines.append(f'<text x="{LABEL + long + 6:.1f}" y="{y + 14}" fill="#1f2328">{escape(bar.text)}</text>')
     return "\n".join([*lines, "</svg>"]) + "\n"

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgpack
 
-from garrison.codec import Codec
-from garrison.task import Task
-from garrison_serializers.msgpack import MsgpackSerializer
+from regiment.codec import Codec
+from regiment.task import Task
+from regiment_serializers.msgpack import MsgpackSerializer
 
 ROUNDS, CALLS = 60, 3_000
 
@@ -53,9 +53,7 @@ def main() -> None:
         lambda: codec.decode(payload, "mail"),
     )
     bare = pack + unpack
-    print(
-        f"body {len(body)} bytes, message {len(payload)} bytes; ns of CPU, ratio to the bare pair"
-    )
+    print(f"body {len(body)} bytes, message {len(payload)} bytes; ns of CPU, ratio to the bare pair")
     for name, one, other in [
         ("msgpack packb, unpackb", pack, unpack),
         ("serializer dumps, loads", dumps, loads),

@@ -50,11 +50,14 @@ def kill(session: Session, patience: float) -> Figures:
     lost = [n for n in numbers if not board.ends[n]]
     again = [(board.starts[n] - killed) / 1e9 for n in interrupted]
     return {
-        "lost": len(lost), "interrupted": len(interrupted), "restarts": restarts, "waited_s": patience,
+        "lost": len(lost),
+        "interrupted": len(interrupted),
+        "restarts": restarts,
+        "waited_s": patience,
         "twice": sum(1 for n in numbers if board.runs[n] > 1),
         "again_s": max(again, default=None) if again and min(again) > 0 else None,
         "late_s": None if lost else _late([board.ends[n] for n in numbers], killed),
-    }  # fmt: skip
+    }
 
 
 def _late(ends: list[int], killed: int) -> float:
@@ -75,9 +78,7 @@ def _stopped(session: Session, numbers: range, workers: Workers) -> tuple[int, l
                 time.sleep(0.001)
         except psutil.NoSuchProcess:
             continue  # a peer that replaces its workers has just done so
-        begun = [
-            n for n in numbers if board.pids[n] == victim and board.starts[n] and not board.ends[n]
-        ]
+        begun = [n for n in numbers if board.pids[n] == victim and board.starts[n] and not board.ends[n]]
         if begun:
             return victim, begun
         os.kill(victim, signal.SIGCONT)
@@ -107,7 +108,7 @@ def hang(session: Session, patience: float) -> Figures:
             time.sleep(0.01)
             workers.look(restart=True)
         after = board.starts[behind]
-    return {"works_again_s": (after - began) / 1e9 if after else None, "runs": board.runs[stuck], "waited_s": patience}  # fmt: skip
+    return {"works_again_s": (after - began) / 1e9 if after else None, "runs": board.runs[stuck], "waited_s": patience}
 
 
 def _until(what: Callable[[], int], within: float, workers: Workers) -> int:

@@ -19,9 +19,7 @@ class Journal:
         self.records: list[Record] = []
         if path.exists():
             self.records = [json.loads(line) for line in path.read_text().splitlines() if line]
-        self._finished = {
-            self._key(record) for record in self.records if record.get("phase") == "end"
-        }
+        self._finished = {self._key(record) for record in self.records if record.get("phase") == "end"}
 
     def write(self, **record: Any) -> None:
         """Append one measurement, with the time."""

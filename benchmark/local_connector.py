@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from garrison.contracts import Done, Role, Terms
-from garrison_local.local import LocalConnector
+from regiment.contracts import Done, Role, Terms
+from regiment_local.local import LocalConnector
 
 PAYLOAD = b"x" * 43
 MIB = 1 << 20
@@ -87,7 +87,7 @@ def cpu(work: Callable[[], None], tasks: int) -> float:
 def main() -> None:
     tasks = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     durable = tasks // 20
-    print(f"{'CPU µs per task':<34}{'raw':>8}{'garrison':>10}{'ratio':>8}")
+    print(f"{'CPU µs per task':<34}{'raw':>8}{'regiment':>10}{'ratio':>8}")
     with tempfile.TemporaryDirectory() as folder:
         full, normal = raw(Path(folder, "raw.db"), "FULL"), raw(Path(folder, "raw.db"), "NORMAL")
         path = Path(folder, "store", "queue.db")
@@ -95,11 +95,31 @@ def main() -> None:
         push.push("q", [PAYLOAD], priority=1, token="warm")
         rounds: list[tuple[str, int, Callable[[], None], Callable[[], None]]] = [
             ("push one, durable", durable, lambda: raw_push(full, durable, 1), lambda: our_push(push, durable, 1)),
-            ("push 1,000 at once", 4 * tasks, lambda: raw_push(full, 4 * tasks, 1000), lambda: our_push(push, 4 * tasks, 1000)),
-            ("settle and lease, one by one", tasks, lambda: raw_work(normal, tasks, 1), lambda: our_work(lease, tasks, 1)),
-            ("settle and lease, 100 at once", tasks, lambda: raw_work(normal, tasks, 100), lambda: our_work(lease, tasks, 100)),
-            ("settle and lease, 1,000 at once", tasks, lambda: raw_work(normal, tasks, 1000), lambda: our_work(lease, tasks, 1000)),
-        ]  # fmt: skip
+            (
+                "push 1,000 at once",
+                4 * tasks,
+                lambda: raw_push(full, 4 * tasks, 1000),
+                lambda: our_push(push, 4 * tasks, 1000),
+            ),
+            (
+                "settle and lease, one by one",
+                tasks,
+                lambda: raw_work(normal, tasks, 1),
+                lambda: our_work(lease, tasks, 1),
+            ),
+            (
+                "settle and lease, 100 at once",
+                tasks,
+                lambda: raw_work(normal, tasks, 100),
+                lambda: our_work(lease, tasks, 100),
+            ),
+            (
+                "settle and lease, 1,000 at once",
+                tasks,
+                lambda: raw_work(normal, tasks, 1000),
+                lambda: our_work(lease, tasks, 1000),
+            ),
+        ]
         for label, count, theirs, ours in rounds:
             before, after = cpu(theirs, count), cpu(ours, count)
             print(f"{label:<34}{before:>8.2f}{after:>10.2f}{after / before:>8.2f}")

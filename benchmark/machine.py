@@ -38,7 +38,9 @@ def description() -> dict[str, object]:
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
     return {
-        "processor": model[1] if model else platform.processor(), "cores": os.cpu_count(),
+        "processor": model[1] if model else platform.processor(),
+        "cores": os.cpu_count(),
         "memory_gib": round(int(memory[1]) / 2**20, 1) if memory else None,
-        "kernel": platform.release(), "python": platform.python_version(),
-    }  # fmt: skip
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }

@@ -1,4 +1,4 @@
-"""What a no-op task costs on MongoDB: garrison's connector beside the best bare loops that the driver allows.
+"""What a no-op task costs on MongoDB: regiment's connector beside the best bare loops that the driver allows.
 
     python -m benchmark.mongo_connector [--tasks 5000] [--rounds 3]
     python -m benchmark.mongo_connector --million [--waiting 1000000] [--delayed 100000]
@@ -6,7 +6,7 @@
 CPU microseconds per task, of this process and of mongod (a replica set of one, started here; w:1 for claims and
 acknowledgments). Two bare at-least-once loops, both with a low-water mark, without fence, turn, notices or due tasks:
 "claim" marks a task as taken with find_one_and_update and deletes it when it is done; "batch" copies a batch into one
-lease document, deletes the tasks, and deletes the lease document when it is done. The ratio is garrison's sum to the
+lease document, deletes the tasks, and deletes the lease document when it is done. The ratio is regiment's sum to the
 best bare sum of the same round; the median round is printed last.
 
 `--million`: what a claim costs where so many tasks wait and so many are delayed, beside one where next to none do, in
@@ -24,9 +24,9 @@ from typing import Any
 import psutil
 from pymongo import MongoClient, WriteConcern
 
-import mongod
-from garrison.contracts import Done, Terms
-from garrison_mongo.connector import MongoConnector
+from harness import mongod
+from regiment.contracts import Done, Terms
+from regiment_mongo.connector import MongoConnector
 
 PAYLOAD = b"x" * 43
 Cost = tuple[float, float]
@@ -59,7 +59,7 @@ def fill(connector: MongoConnector, queue: str, count: int, delay: float = 0) ->
     return count
 
 
-class Garrison:
+class Regiment:
     """A consumer that settles the last batch and leases the next."""
 
     def __init__(self, connector: MongoConnector, queue: str) -> None:
@@ -72,9 +72,7 @@ class Garrison:
         count = 0
         while count < total:
             self.turn += 1
-            taken = self.connector.exchange(
-                self.queue, "me", self.turn, self.base, done, batch, 8 << 20
-            )
+            taken = self.connector.exchange(self.queue, "me", self.turn, self.base, done, batch, 8 << 20)
             got = len(taken.deliveries)
             assert got, "the queue ran dry"
             done = [Done(self.base, self.base + got - 1)]
@@ -86,14 +84,12 @@ class Garrison:
 
 
 class Bare:
-    """The same without garrison."""
+    """The same without regiment."""
 
     def __init__(self, client: MongoClient[dict[str, Any]], name: str) -> None:
         database = client.get_database("bare", write_concern=WriteConcern(w=1))
         self.tasks, self.leases = database[name], database[name + ".leases"]
-        self.tasks.create_index(
-            [("q", 1), *ORDER], partialFilterExpression={"s": {"$exists": True}}
-        )
+        self.tasks.create_index([("q", 1), *ORDER], partialFilterExpression={"s": {"$exists": True}})
         self.mark = self.pushed = 0
 
     def fill(self, count: int) -> None:
@@ -107,9 +103,7 @@ class Bare:
     def claim(self, total: int) -> int:
         for _ in range(total):
             query = {"q": "q", "p": 1, "s": {"$gte": self.mark}}
-            task = self.tasks.find_one_and_update(
-                query, {"$set": {"o": "me"}, "$unset": {"s": 1}}, sort=ORDER
-            )
+            task = self.tasks.find_one_and_update(query, {"$set": {"o": "me"}, "$unset": {"s": 1}}, sort=ORDER)
             assert task is not None
             self.mark = task["s"]
             self.tasks.delete_one({"_id": task["_id"]})
@@ -138,19 +132,19 @@ def one_round(
     """Fill both, work both off in turn; each measurement is printed as it is made."""
     few, many = tasks, tasks * 4
     queue = f"q{number}"
-    bare, ours = Bare(client, f"b{number}"), Garrison(connector, queue)
+    bare, ours = Bare(client, f"b{number}"), Regiment(connector, queue)
     found: Ratios = {}
 
     def report(name: str, mine: Cost, other: Cost, what: str = "bare") -> None:
         found[name] = sum(mine) / sum(other)
         print(
-            f"{name:22} garrison {mine[0]:7.1f} + {mine[1]:7.1f}   {what} {other[0]:7.1f} + {other[1]:7.1f}"
+            f"{name:22} regiment {mine[0]:7.1f} + {mine[1]:7.1f}   {what} {other[0]:7.1f} + {other[1]:7.1f}"
             f"   ratio {found[name]:.2f}",
             flush=True,
         )
 
     push = meter(lambda: fill(connector, queue, 10_000))
-    print(f"push 1,000 a call      garrison {push[0]:7.1f} + {push[1]:7.1f}")
+    print(f"push 1,000 a call      regiment {push[0]:7.1f} + {push[1]:7.1f}")
     found["push client"] = push[0]
     fill(connector, queue, 2 * few + many + 45_000)
     bare.fill(few + many + 5000)
@@ -175,7 +169,7 @@ def million(tasks: int, rounds: int, waiting: int, delayed: int, meter: Meter, u
     fill(many, "q", delayed, delay=86_400)
     counts = many.counts("q")
     print(f"waiting {counts.ready:,}, delayed {counts.delayed:,}", flush=True)
-    little, much = Garrison(few, "q"), Garrison(many, "q")
+    little, much = Regiment(few, "q"), Regiment(many, "q")
     found: Ratios = {}
     for name, batch, each in (("one by one", 1, tasks), ("batch 100", 100, tasks * 4)):
         costs: tuple[list[float], list[float]] = ([], [])
@@ -210,9 +204,7 @@ def main() -> None:
         with server.primary().client() as client:
             connector = MongoConnector(server.url, timeout=30)
             connector.open("lease")
-            rounds = [
-                one_round(n, args.tasks, meter, connector, client) for n in range(args.rounds)
-            ]
+            rounds = [one_round(n, args.tasks, meter, connector, client) for n in range(args.rounds)]
             connector.close()
     medians = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
     print("median:", "  ".join(f"{name} {value:.2f}" for name, value in medians.items()))

@@ -1,10 +1,10 @@
-"""What a push costs on MongoDB, and how soon a waiting worker has the task: garrison's connector beside bare loops.
+"""What a push costs on MongoDB, and how soon a waiting worker has the task: regiment's connector beside bare loops.
 
     python -m benchmark.mongo_push [--pushes 1000] [--rounds 3]
 
 CPU microseconds of this process and of mongod (a replica set of one, started here) for one push of one task, beside a
 bare `insert_one` with majority and journal into the same indexes, and for each task of a push of 1,000, beside
-`insert_many`. Then milliseconds from before a push to a claimed task in another process, which waits for it: garrison's
+`insert_many`. Then milliseconds from before a push to a claimed task in another process, which waits for it: regiment's
 connector, and a bare loop (that insert, a hint into a capped collection, a tailable cursor, `find_one_and_delete`).
 """
 
@@ -21,25 +21,23 @@ from typing import Any
 
 from pymongo import CursorType, MongoClient, WriteConcern
 
-import mongod
 from benchmark.mongo_connector import ORDER, PAYLOAD, Cost, Meter
-from garrison.contracts import Done, Terms
-from garrison_mongo.connector import MongoConnector
+from harness import mongod
+from regiment.contracts import Done, Terms
+from regiment_mongo.connector import MongoConnector
 
 DURABLE = WriteConcern("majority", j=True)
 WAKES = 256 * 1024
 
 
 class Bare:
-    """A producer without garrison: one task or many are inserted with majority and journal, then a hint."""
+    """A producer without regiment: one task or many are inserted with majority and journal, then a hint."""
 
     def __init__(self, client: MongoClient[dict[str, Any]], name: str) -> None:
         database = client.get_database("bare")
         self.tasks = database.get_collection(name, write_concern=DURABLE)
         self.wakes = database.get_collection("wakes", write_concern=WriteConcern(w=0))
-        self.tasks.create_index(
-            [("q", 1), *ORDER], partialFilterExpression={"s": {"$exists": True}}
-        )
+        self.tasks.create_index([("q", 1), *ORDER], partialFilterExpression={"s": {"$exists": True}})
         if "wakes" not in database.list_collection_names():
             database.create_collection("wakes", capped=True, size=WAKES)
             self.wakes.insert_one({"q": "first"})
@@ -82,14 +80,12 @@ def bare_waiter(url: str, name: str, pipe: Connection) -> None:
         seen = 0
         pipe.send(0)
         for _ in cursor:
-            while task := tasks.find_one_and_delete(
-                {"q": "q", "p": 1, "s": {"$gt": seen}}, sort=ORDER
-            ):
+            while task := tasks.find_one_and_delete({"q": "q", "p": 1, "s": {"$gt": seen}}, sort=ORDER):
                 seen = task["s"]
                 pipe.send(time.monotonic_ns())
 
 
-def garrison_waiter(url: str, name: str, pipe: Connection) -> None:
+def regiment_waiter(url: str, name: str, pipe: Connection) -> None:
     """The same with a connector: woken, one exchange, until it comes back empty."""
     connector = MongoConnector(url, timeout=30)
     connector.open("lease")
@@ -119,9 +115,7 @@ def how_soon(
 ) -> tuple[list[float], list[float]]:
     """Milliseconds from before each push until it was claimed, and until it was acknowledged."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(
-        target=waiter, args=(url, name, there), daemon=True
-    )
+    process = multiprocessing.get_context("spawn").Process(target=waiter, args=(url, name, there), daemon=True)
     process.start()
     here.recv()
     claimed, acknowledged = [], []
@@ -153,7 +147,7 @@ class Report:
         ratio = sum(mine) / sum(other)
         self.found.setdefault(name, []).append(ratio)
         print(
-            f"{name:14} garrison {mine[0]:7.1f} + {mine[1]:7.1f}   bare {other[0]:7.1f} + {other[1]:7.1f} µs"
+            f"{name:14} regiment {mine[0]:7.1f} + {mine[1]:7.1f}   bare {other[0]:7.1f} + {other[1]:7.1f} µs"
             f"   ratio {ratio:.2f}",
             flush=True,
         )
@@ -188,8 +182,8 @@ def one_round(
     bare = Bare(client, quiet)
     bare.tasks.delete_many({})
     report.delay(
-        "garrison",
-        *how_soon(garrison_waiter, server.url, quiet, lambda: push(connector, 1), 300),
+        "regiment",
+        *how_soon(regiment_waiter, server.url, quiet, lambda: push(connector, 1), 300),
     )
     report.delay("bare", *how_soon(bare_waiter, server.url, quiet, bare.push_and_tell, 300))
     connector.close()

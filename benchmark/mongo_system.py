@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
-import mongod
 from benchmark.mongo_connector import Bare, Meter
+from harness import mongod
 from harness.site import Site
 
 SETTLED = 0.05
@@ -108,7 +108,7 @@ def _said(books: Any, kind: str) -> list[list[float]]:
 
 
 def _site(server: mongod.Cluster, batch: int) -> Site:
-    folder = Path(tempfile.mkdtemp(prefix="garrison-benchmark-"))
+    folder = Path(tempfile.mkdtemp(prefix="regiment-benchmark-"))
     mongod.empty(server.url, "system")
     site = Site(folder, server.at("system"))
     site.app(f"lease=30.0, tasks_per_transaction={batch}", body=BODY)
@@ -132,10 +132,7 @@ def main() -> None:
             )
         figures["idle"] = idle_cost(server)
         figures["wake"] = wake_up(server)
-        print(
-            f"idle {figures['idle']:.2f} ms/s; push to first statement p50 %.1f ms, p99 %.1f ms"
-            % figures["wake"]
-        )
+        print(f"idle {figures['idle']:.2f} ms/s; push to first statement p50 %.1f ms, p99 %.1f ms" % figures["wake"])
     print(json.dumps(figures))
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import mongod
-import servers
 from benchmark import metering
 from benchmark.processes import Failed
 from benchmark.system import Store
+from harness import mongod, servers
 
 
 class Place:
@@ -46,7 +45,7 @@ class Place:
 @contextmanager
 def place(kind: Store) -> Iterator[Place]:
     """A store of its own for one session; empty, and gone afterwards. Failed where its server is not installed."""
-    folder = Path(tempfile.mkdtemp(prefix="garrison-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="regiment-bench-"))
     try:
         if kind == "redis":
             with servers.redis("--maxclients", "2000") as server:

@@ -31,9 +31,14 @@ class Client:
     def __init__(self, app: str, job: Job, environment: Mapping[str, str], log: Path) -> None:
         with open(log, "ab") as errors:
             self._process = subprocess.Popen(
-                [job.python, str(APPS / "client.py"), app], cwd=APPS, env=environment, stderr=errors,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
+                [job.python, str(APPS / "client.py"), app],
+                cwd=APPS,
+                env=environment,
+                stderr=errors,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         self._log = log
         self._answer()
 
@@ -138,9 +143,14 @@ class Workers:
     def _start(self, line: list[str]) -> subprocess.Popen[bytes]:
         with open(self._log, "ab") as log:
             return subprocess.Popen(
-                line, cwd=APPS, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                line,
+                cwd=APPS,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
 
 def tail(log: Path) -> str:

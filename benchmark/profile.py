@@ -1,7 +1,7 @@
-"""Where each microsecond of one garrison task goes: by room of the architecture; client, worker, keeper and supervisor, server.
+"""Where each microsecond of one regiment task goes: by room of the architecture; client, worker, keeper and supervisor, server.
 
 The totals are measured without a profiler, in a supervised tree; samples of a second run (`apps/sampler.py`) divide them among
-the rooms. Beside them the bare loop of the same run: what is above it is garrison's own.
+the rooms. Beside them the bare loop of the same run: what is above it is regiment's own.
 """
 
 from __future__ import annotations
@@ -19,20 +19,28 @@ from benchmark.processes import APPS, Workers
 from benchmark.session import Session
 from benchmark.speed import push
 from benchmark.system import System, Variant
-from benchmark.systems import garrison, limits
+from benchmark.systems import limits, regiment
 
 ROOMS = {
-    "words": "exits errors task outcome", "agreements": "contracts hooks config",
-    "tools": "log installed registry codec policy verdict descendants", "store side": "broker",
-    "running side": "page taking runtime controls ending attempt holding source keeper", "wiring": "assemble",
+    "words": "exits errors task outcome",
+    "agreements": "contracts hooks config",
+    "tools": "log installed registry codec policy verdict descendants",
+    "store side": "broker",
+    "running side": "page taking runtime controls ending attempt holding source keeper",
+    "wiring": "assemble",
     "faces": "pushing worker queue",
-}  # fmt: skip
-OF_MODULE = {f"garrison.{name}": room for room, names in ROOMS.items() for name in names.split()}
+}
+OF_MODULE = {f"regiment.{name}": room for room, names in ROOMS.items() for name in names.split()}
 OF_PLUGIN = {
-    "garrison_redis": "connector", "garrison_mongo": "connector", "garrison_local": "connector",
-    "garrison_serializers": "serializer", "garrison_compressors": "compressor",
-    "garrison_executors": "executor", "garrison_killers": "killer", "tasks": "the task itself",
-}  # fmt: skip
+    "regiment_redis": "connector",
+    "regiment_mongo": "connector",
+    "regiment_local": "connector",
+    "regiment_serializers": "serializer",
+    "regiment_compressors": "compressor",
+    "regiment_executors": "executor",
+    "regiment_killers": "killer",
+    "tasks": "the task itself",
+}
 Shares = dict[tuple[str, str], float]
 
 
@@ -44,24 +52,22 @@ def room(module: str) -> str:
 def profile(variant: Variant, seconds: float) -> str:
     """The page of one variant."""
     lines = [
-        f"## garrison, {variant.name}",
+        f"## regiment, {variant.name}",
         "",
         "| where | room | module | µs | share |",
         "|---|---|---|---|---|",
     ]
     bare = next((one for one in limits.SYSTEM.variants if one.name == variant.name), None)
-    ours = _totals(garrison.SYSTEM, variant, seconds)
+    ours = _totals(regiment.SYSTEM, variant, seconds)
     limit = _totals(limits.SYSTEM, bare, seconds) if bare else {}
     for part in ("client", "client, in bulk", "worker"):
         shares = _shares(variant, part, seconds)
         for (name, module), share in sorted(shares.items(), key=lambda one: -one[1]):
             if share >= 0.005:
-                lines.append(
-                    f"| {part} | {name} | {module} | {share * ours[part]:.2f} | {share:.1%} |"
-                )
+                lines.append(f"| {part} | {name} | {module} | {share * ours[part]:.2f} | {share:.1%} |")
     lines += [
         "",
-        "| µs per task | garrison | bare loop | ratio | above it |",
+        "| µs per task | regiment | bare loop | ratio | above it |",
         "|---|---|---|---|---|",
     ]
     for part, value in ours.items():
@@ -108,11 +114,11 @@ def _shares(variant: Variant, part: str, seconds: float) -> Shares:
     """The parts of its CPU time by room and module."""
     bulk = part.endswith("bulk")
     with place(variant.store) as where:
-        session = Session(garrison.SYSTEM, variant, venvs.programs(garrison.SYSTEM), where)
+        session = Session(regiment.SYSTEM, variant, venvs.programs(regiment.SYSTEM), where)
         with session:
             result = where.folder / "samples"
             line = [
-                str(venvs.programs(garrison.SYSTEM) / "python"),
+                str(venvs.programs(regiment.SYSTEM) / "python"),
                 str(APPS / "sampler.py"),
                 str(result),
             ]
@@ -123,9 +129,14 @@ def _shares(variant: Variant, part: str, seconds: float) -> Shares:
                 count = int((40_000 if bulk else 2_000) * seconds) // 1000 * 1000
                 line += ["client", str(session.take(count)), str(count), str(bulk)]
             subprocess.run(
-                line, cwd=APPS, env=session.environment, check=True, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                line,
+                cwd=APPS,
+                env=session.environment,
+                check=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             samples: Counter[str] = Counter(json.loads(Path(result).read_text())["samples"])
     del samples["start"]
     total = samples.total() or 1
@@ -136,7 +147,7 @@ def write(folder: Path, name: str, variants: Sequence[str], seconds: float) -> s
     """Profile the variants, print the page and keep it as `NAME-profile.md`."""
     wanted = variants or ("redis 1", "redis 100", "sqlite 1", "sqlite 100")
     pages = [f"# Profile, {time.strftime('%Y-%m-%d')}\n\n{(__doc__ or '').strip()}\n"]
-    for variant in garrison.SYSTEM.variants:
+    for variant in regiment.SYSTEM.variants:
         if variant.name in wanted:
             pages.append(profile(variant, seconds))
             print(pages[-1], flush=True)

@@ -14,9 +14,9 @@ import statistics
 import time
 
 from benchmark.redis_system import QUEUE, Bare, Cost, Page, cpu, record, run_one
-from garrison.contracts import Done, Terms
-from garrison_redis.connector import RedisConnector
-from servers import RedisServer, redis
+from harness.servers import RedisServer, redis
+from regiment.contracts import Done, Terms
+from regiment_redis.connector import RedisConnector
 
 
 def connector_loop(store: RedisConnector, consumer: str, batch: int, page: Page) -> int:
@@ -58,19 +58,13 @@ def main() -> None:
         store = RedisConnector(server.url)
         store.open("push")
         loop = Bare(server)
-        print(
-            "exchange, CPU us per task     bare client/server    connector client/server    ratio"
-        )
+        print("exchange, CPU us per task     bare client/server    connector client/server    ratio")
         for batch in (1, 100, 1000):
             tasks = chosen.tasks if batch == 1 else chosen.tasks * 10
             rows = [
-                (loop.run(tasks, batch), ours(server, store, tasks, batch, loop.page))
-                for _ in range(chosen.rounds)
+                (loop.run(tasks, batch), ours(server, store, tasks, batch, loop.page)) for _ in range(chosen.rounds)
             ]
-            b, o = (
-                Cost(*map(statistics.median, zip(*costs, strict=True)))
-                for costs in zip(*rows, strict=True)
-            )
+            b, o = (Cost(*map(statistics.median, zip(*costs, strict=True))) for costs in zip(*rows, strict=True))
             print(
                 f"{f'batch {batch}':<28}{b.client:>9.2f} /{b.server:>7.2f}{o.client:>16.2f} /{o.server:>7.2f}"
                 f"{o.client / b.client:>15.2f} /{o.server / b.server:>5.2f}    {b.rate:,.0f} -> {o.rate:,.0f} tasks/s"

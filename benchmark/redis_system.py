@@ -30,17 +30,17 @@ import hiredis
 import msgpack
 import redis as redis_py
 
-from garrison import Timeouts, Worker, WorkerConfig
-from garrison.contracts import Terms
-from garrison_redis.connector import RedisConnector
-from garrison_redis.waiting import LATE
-from servers import RedisServer, redis
+from harness.servers import RedisServer, redis
+from regiment import Timeouts, Worker, WorkerConfig
+from regiment.contracts import Terms
+from regiment_redis.connector import RedisConnector
+from regiment_redis.waiting import LATE
 
 QUEUE = "noop"
 _unpackb = msgpack.unpackb
 APP = """
 import os, time
-from garrison import Timeouts, Worker, WorkerConfig
+from regiment import Timeouts, Worker, WorkerConfig
 
 SEEN = os.environ.get("BENCH_SEEN")
 
@@ -61,7 +61,7 @@ class Noop(Worker):
         def work(self, task):
             pass
 """
-RUN = "import sys; from garrison import Supervisor; sys.exit(Supervisor('app:Noop', workers=int(sys.argv[1])).run())"
+RUN = "import sys; from regiment_runner import Supervisor; sys.exit(Supervisor('app:Noop', workers=int(sys.argv[1])).run())"
 BARE = b"""
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) == false then return 0 end
 if ARGV[3] ~= '0' then redis.call('DEL', KEYS[2] .. ARGV[3]) end
@@ -179,17 +179,18 @@ class Tree:
     """A supervisor with workers of the no-op application, ready when made."""
 
     def __init__(self, server: RedisServer, batch: int, workers: int, seen: str = "") -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="garrison-bench-")
+        self._folder = tempfile.TemporaryDirectory(prefix="regiment-bench-")
         self.server, self.workers = server, workers
-        Path(self._folder.name, "app.py").write_text(
-            APP.format(queue=QUEUE, url=server.url, batch=batch)
-        )
+        Path(self._folder.name, "app.py").write_text(APP.format(queue=QUEUE, url=server.url, batch=batch))
         env = {**os.environ, "BENCH_SEEN": seen, "XDG_RUNTIME_DIR": self._folder.name}
         with open(Path(self._folder.name, "log"), "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", RUN, str(workers)], cwd=self._folder.name, env=env,
-                stderr=log, stdout=log,
-            )  # fmt: skip
+                [sys.executable, "-c", RUN, str(workers)],
+                cwd=self._folder.name,
+                env=env,
+                stderr=log,
+                stdout=log,
+            )
         self.store = RedisConnector(server.url)
         self.store.open("look")
         self.config = WorkerConfig(QUEUE, connector=server.url, timeouts=Timeouts(30))
@@ -390,10 +391,12 @@ def idle(server: RedisServer, seconds: float = 20.0, windows: int = 3) -> Idle:
             used = {pid: 1000 * (after[pid] - before[pid]) / took for pid in after}
             found.append(
                 Idle(
-                    (calls(server, *SENT) - 1 - commands) / took, used[worker], sum(used.values()),
+                    (calls(server, *SENT) - 1 - commands) / took,
+                    used[worker],
+                    sum(used.values()),
                     1000 * on_server / took,
                 )
-            )  # fmt: skip
+            )
     return min(found, key=lambda one: one.worker)
 
 
@@ -417,9 +420,11 @@ def wake(server: RedisServer, pushes: int = 1000) -> Wake:
     ours = sorted((b - s) / 1e6 for b, s in zip(began, sent, strict=True))
     bare = sorted(_bare_wake(server, pushes))
     return Wake(
-        statistics.median(ours), ours[int(pushes * 0.99)], statistics.median(bare),
+        statistics.median(ours),
+        ours[int(pushes * 0.99)],
+        statistics.median(bare),
         bare[int(pushes * 0.99)],
-    )  # fmt: skip
+    )
 
 
 _POP = """
@@ -433,9 +438,7 @@ while client.blpop("w")[1] != b"end":
 
 def _bare_wake(server: RedisServer, pushes: int) -> list[float]:
     client = redis_py.Redis(port=server.port)
-    other = subprocess.Popen(
-        [sys.executable, "-c", _POP, str(server.port)], stdout=subprocess.PIPE, text=True
-    )
+    other = subprocess.Popen([sys.executable, "-c", _POP, str(server.port)], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
     other.stdout.readline()
     found = []
@@ -465,9 +468,13 @@ def delayed(server: RedisServer, workers: int = 64, delay: float = 2.0) -> Delay
 
 
 def upkeep(
-    server: RedisServer, consumers: int = 1000, per_tree: int = 8, seconds: float = 30.0,
-    lease: float = 30.0, recheck: float = 5.0,
-) -> float:  # fmt: skip
+    server: RedisServer,
+    consumers: int = 1000,
+    per_tree: int = 8,
+    seconds: float = 30.0,
+    lease: float = 30.0,
+    recheck: float = 5.0,
+) -> float:
     """Percent of a core that redis-server uses for idle consumers: their waits, their exchanges every `recheck`, renewals.
 
     Each consumer has its own lease and its own connections; a keeper renews those of a tree every third of a lease.
@@ -509,7 +516,7 @@ def upkeep(
             if turn > 2:
                 watch.end()  # it has ended by itself
                 store.exchange("upkeep", f"c{n}", turn - 1, 1, [], 1, 1 << 20)
-            watch.begin(["garrison:{upkeep}:wake"], recheck)
+            watch.begin(["regiment:{upkeep}:wake"], recheck)
             left = began + period * (turn - 2 + (n + 1) / consumers) - time.monotonic()
             time.sleep(max(0.0, left))
         if turn == 2:
@@ -529,9 +536,7 @@ def print_tasks(server: RedisServer, scale: float) -> None:
     print(
         "CPU us per task (tree / server)    bare            ours            ratio    tasks/s bare -> ours    requests"
     )
-    for batch, many, workers in (
-        (1, 10_000, 1), (100, 100_000, 1), (1000, 200_000, 1), (1000, 200_000, 2)
-    ):  # fmt: skip
+    for batch, many, workers in ((1, 10_000, 1), (100, 100_000, 1), (1000, 200_000, 1), (1000, 200_000, 2)):
         f = tasks(server, batch, max(int(many * scale) // batch * batch, 1000), workers)
         print(
             f"batch {batch:>4}, workers {workers}       {f.bare.client:>8.2f} /{f.bare.server:>6.2f}"

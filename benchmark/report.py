@@ -13,13 +13,31 @@ from benchmark.system import System, Variant
 from benchmark.tables import FAULTS, TABLES, Row, behind, number, render
 
 CHARTS = (
-    ("worker-cpu", "CPU of the worker tree, per no-op task on Redis", "µs, log scale; less is better", "consume", "worker_us"),
+    (
+        "worker-cpu",
+        "CPU of the worker tree, per no-op task on Redis",
+        "µs, log scale; less is better",
+        "consume",
+        "worker_us",
+    ),
     ("push-cpu", "CPU of the client, per push to Redis", "µs, log scale; less is better", "push", "client_us"),
-    ("latency", "From a push to the start of its task, idle worker on Redis", "ms (p50), log scale; less is better", "latency", "p50_ms"),
+    (
+        "latency",
+        "From a push to the start of its task, idle worker on Redis",
+        "ms (p50), log scale; less is better",
+        "latency",
+        "p50_ms",
+    ),
     ("kill", "kill -9 of a worker: until its task runs again", "seconds, log scale; less is better", "kill", "again_s"),
-    ("regex", "Endless regex with a limit of 1 s: until the worker works again", "seconds, log scale; less is better", "hang", "works_again_s"),
-)  # fmt: skip
-COLORS = {"garrison": "#1a7f37", "limit": "#8c959f"}
+    (
+        "regex",
+        "Endless regex with a limit of 1 s: until the worker works again",
+        "seconds, log scale; less is better",
+        "hang",
+        "works_again_s",
+    ),
+)
+COLORS = {"regiment": "#1a7f37", "limit": "#8c959f"}
 OTHER = "#0969da"
 
 
@@ -48,20 +66,30 @@ def page(summary: Summary, rows: list[Row]) -> str:
     ]
     lines = behind(summary, rows)
     parts.append(
-        "## Where garrison is behind\n\ngarrison beside all peers on Redis, whatever they promise: one task at a time, and in batches those that have them.\n\n"
+        "## Where regiment is behind\n\nregiment beside all peers on Redis, whatever they promise: one task at a time, and in batches those that have them.\n\n"
         + ("\n".join(f"- {line}" for line in lines) or "Nowhere in this run.")
         + "\n"
     )
     for table in TABLES:
         last = ("promise for a dead worker's task", _promise) if table is FAULTS else None
         parts.append(render(summary, table, rows, last))
-    parts.append("## Versions\n\n" + "\n".join(
-        f"- {name}: {', '.join(f'{k} {v}' for k, v in found.items())}" for name, found in sorted(summary.versions.items())
-    ) + "\n")  # fmt: skip
+    parts.append(
+        "## Versions\n\n"
+        + "\n".join(
+            f"- {name}: {', '.join(f'{k} {v}' for k, v in found.items())}"
+            for name, found in sorted(summary.versions.items())
+        )
+        + "\n"
+    )
     if summary.failed:
-        parts.append("## What could not be measured\n\n" + "\n".join(
-            f"- {system} ({variant}), {group}: {error}" for (system, variant, group), error in summary.failed.items()
-        ) + "\n")  # fmt: skip
+        parts.append(
+            "## What could not be measured\n\n"
+            + "\n".join(
+                f"- {system} ({variant}), {group}: {error}"
+                for (system, variant, group), error in summary.failed.items()
+            )
+            + "\n"
+        )
     return "\n".join(parts)
 
 
@@ -79,7 +107,5 @@ def _bar(summary: Summary, row: Row, phase: str, name: str) -> Bar | None:
     if figure.median is None:
         lost = summary.median(system.name, variant.name, phase, "lost")
         waited = summary.median(system.name, variant.name, phase, "waited_s")
-        return Bar(
-            label, None, f"never in {waited:g} s" + (f", {lost:g} lost" if lost else ""), color
-        )
+        return Bar(label, None, f"never in {waited:g} s" + (f", {lost:g} lost" if lost else ""), color)
     return Bar(label, figure.median, number(figure.median), color)

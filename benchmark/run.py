@@ -150,7 +150,10 @@ class Run:
                     f"{busy:.0%} of the processors are in use by others (at most {machine.BUSY:.0%} may be); wait, or measure "
                     "anyhow with --anyhow"
                 )
-            self._say(f"round {step.round + 1}, {step.group}: {step.system.name}, {step.variant.name}" + (f" (others use {busy:.0%})" if busy > machine.BUSY else ""))  # fmt: skip
+            self._say(
+                f"round {step.round + 1}, {step.group}: {step.system.name}, {step.variant.name}"
+                + (f" (others use {busy:.0%})" if busy > machine.BUSY else "")
+            )
         return True
 
     def _finished(self, step: Step) -> bool:
@@ -191,9 +194,7 @@ class Run:
                 except FAILURES as error:
                     self._failed(step, error)
             while seats:
-                seat, step = min(
-                    seats, key=lambda one: (one[0].done(self.plan.scale.turns), one[0].used)
-                )
+                seat, step = min(seats, key=lambda one: (one[0].done(self.plan.scale.turns), one[0].used))
                 if time.monotonic() > self._until:
                     return False
                 if seat.done(self.plan.scale.turns):
@@ -215,9 +216,7 @@ class Run:
                 continue
             fault = self._fault(group)
             steps = [
-                Step(s, v, group, round)
-                for s, v in self._variants()
-                if v.faults and self._wanted(group, round, v)
+                Step(s, v, group, round) for s, v in self._variants() if v.faults and self._wanted(group, round, v)
             ]
             steps = [step for step in steps if not self._finished(step)]
             alone = [step for step in steps if not step.system.packages]
@@ -250,11 +249,17 @@ class Run:
         self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
         self._write(step, "failed", error=str(error))
 
-    def _write(self, step: Step, phase: str, figures: dict[str, Any] | None = None, **more: str) -> None:  # fmt: skip
+    def _write(self, step: Step, phase: str, figures: dict[str, Any] | None = None, **more: str) -> None:
         self.journal.write(
-            system=step.system.name, variant=step.variant.name, store=step.variant.store, group=step.group, round=step.round,
-            phase=phase, **({} if figures is None else {"figures": figures}), **more,
-        )  # fmt: skip
+            system=step.system.name,
+            variant=step.variant.name,
+            store=step.variant.store,
+            group=step.group,
+            round=step.round,
+            phase=phase,
+            **({} if figures is None else {"figures": figures}),
+            **more,
+        )
 
     def _say(self, text: str) -> None:
         print(f"{time.monotonic() - self._began:6.0f} s  {text}", flush=True)

@@ -53,10 +53,15 @@ class Session:
         self._path = path
         self.board = Board(str(path), create=True)
         self.environment = {
-            **os.environ, **variant.env, "BENCH_STORE": place.url, "BENCH_BOARD": str(path),
-            "BENCH_VARIANT": variant.name, "XDG_RUNTIME_DIR": str(place.folder), "PYTHONDONTWRITEBYTECODE": "",
+            **os.environ,
+            **variant.env,
+            "BENCH_STORE": place.url,
+            "BENCH_BOARD": str(path),
+            "BENCH_VARIANT": variant.name,
+            "XDG_RUNTIME_DIR": str(place.folder),
+            "PYTHONDONTWRITEBYTECODE": "",
             "PYTHONHASHSEED": "1",  # the same hashes in each run
-        }  # fmt: skip
+        }
         # As users have it: buffered output, and no compiler on each start.
         for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
             self.environment.pop(name, None)
@@ -104,8 +109,12 @@ class Session:
         """What has been used until now, and how many of these tasks are done."""
         done = self.board.done(first, count) if count else 0
         return Sample(
-            time.monotonic(), workers.cpu() if workers else 0.0, self.place.cpu(), self.place.counters(), done,
-        )  # fmt: skip
+            time.monotonic(),
+            workers.cpu() if workers else 0.0,
+            self.place.cpu(),
+            self.place.counters(),
+            done,
+        )
 
     def until(
         self,

@@ -70,8 +70,10 @@ def consume(session: Session, workers: Workers, first: int, count: int, settle: 
     after = session.sample(workers, first, count)
     return {
         **before.until(after, after.done - before.done),
-        "tasks": count, "counted": after.done - before.done, "twice": session.board.again(first, count),
-    }  # fmt: skip
+        "tasks": count,
+        "counted": after.done - before.done,
+        "twice": session.board.again(first, count),
+    }
 
 
 def idle(session: Session, workers: Workers, seconds: float) -> Figures:
@@ -89,7 +91,7 @@ def idle(session: Session, workers: Workers, seconds: float) -> Figures:
             "server_ms_per_s": 1000 * (server - before.server) / took,
         }
         if "commands" in before.counters:  # less the INFO of the sample itself
-            found["commands_per_s"] = (after.counters["commands"] - before.counters["commands"] - 1) / took  # fmt: skip
+            found["commands_per_s"] = (after.counters["commands"] - before.counters["commands"] - 1) / took
         windows.append(found)
     return min(windows, key=lambda one: one["tree_ms_per_s"])
 
@@ -101,9 +103,11 @@ def latency(session: Session, count: int, seconds: float) -> Figures:
     session.client.ask(**order, first=first, count=3)
     found = sorted(session.client.ask(**order, first=first + 3, count=count)["ms"])
     return {
-        "p50_ms": statistics.median(found), "p99_ms": found[int(len(found) * 0.99)], "worst_ms": found[-1],
+        "p50_ms": statistics.median(found),
+        "p99_ms": found[int(len(found) * 0.99)],
+        "worst_ms": found[-1],
         "pushes": len(found),
-    }  # fmt: skip
+    }
 
 
 def sizes(session: Session, workers: Workers, scale: Scale) -> Found:
@@ -115,9 +119,13 @@ def sizes(session: Session, workers: Workers, scale: Scale) -> Found:
         first, told = session.push("stamp", count, size=size)
         session.until(workers, first, count, count, 60)
         after = session.sample(workers)
-        yield f"size {name}", {
-            **before.until(after, count), "client_us": told["cpu"] / count * 1e6,
-        }  # fmt: skip
+        yield (
+            f"size {name}",
+            {
+                **before.until(after, count),
+                "client_us": told["cpu"] / count * 1e6,
+            },
+        )
 
 
 def million(session: Session, scale: Scale) -> Figures:

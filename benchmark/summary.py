@@ -62,10 +62,8 @@ class Summary:
         figure = self.get(system, variant, phase, name)
         return figure.median if figure else None
 
-    def ratio(
-        self, system: str, variant: Variant, other: str, phase: str, name: str
-    ) -> float | None:
-        """To the figure of garrison or of the limit on the same store, one task at a time."""
+    def ratio(self, system: str, variant: Variant, other: str, phase: str, name: str) -> float | None:
+        """To the figure of regiment or of the limit on the same store, one task at a time."""
         mine = self.median(system, variant.name, phase, name)
         base = self.median(other, f"{variant.store} 1", phase, name)
         return mine / base if mine is not None and base else None
@@ -81,14 +79,16 @@ class Summary:
     def plain(self) -> dict[str, Any]:
         """As data."""
         return {
-            "machine": self.machine, "from": min(self.dates, default=""), "to": max(self.dates, default=""),
+            "machine": self.machine,
+            "from": min(self.dates, default=""),
+            "to": max(self.dates, default=""),
             "versions": self.versions,
             "failed": [{"system": s, "variant": v, "group": g, "error": e} for (s, v, g), e in self.failed.items()],
             "figures": [
                 {"system": s, "variant": v, "phase": p, "name": n, **figure._asdict()}
                 for (s, v, p, n), figure in self.figures.items()
             ],
-        }  # fmt: skip
+        }
 
 
 def _figure(values: list[float | None]) -> Figure:

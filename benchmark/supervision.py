@@ -31,7 +31,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 @contextmanager
 def site(settings: str = "", *, losing: bool = False) -> Iterator[Site]:
     with (
-        tempfile.TemporaryDirectory(prefix="garrison-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="regiment-bench-") as folder,
         Site(Path(folder), f"sqlite:///{folder}/queue.db") as made,
     ):
         made.app(settings or "lease=30", losing=losing)
@@ -96,9 +96,7 @@ def start(workers: int) -> None:
         began = time.monotonic()
         tree = here.tree(workers=workers, ready=False)
         tree.ready(workers, 60)
-        print(
-            f"{workers} workers ready after                {time.monotonic() - began:6.2f} s     (bound 2)"
-        )
+        print(f"{workers} workers ready after                {time.monotonic() - began:6.2f} s     (bound 2)")
 
 
 def takeover(kills: int) -> None:
@@ -130,9 +128,7 @@ def orphans(kills: int) -> None:
             killed = time.monotonic()
             eventually(lambda pids=pids: not any(alive(pid) for pid in pids), 5)  # type: ignore[misc]
             worst = max(worst, time.monotonic() - killed)
-        print(
-            f"kill -9 of the supervisor: no process after {worst * 1000:5.0f} ms at worst of {kills} (bound 1000)"
-        )
+        print(f"kill -9 of the supervisor: no process after {worst * 1000:5.0f} ms at worst of {kills} (bound 1000)")
 
 
 def renewals(workers: int, lease: float) -> None:
@@ -146,9 +142,7 @@ def renewals(workers: int, lease: float) -> None:
         time.sleep(4 * lease)
         count = len(calls.read_text().split()) - before
         leases = (time.monotonic() - began) / lease
-        print(
-            f"renewals, {workers} workers on one store      {count / leases:6.1f} requests in the time of a lease"
-        )
+        print(f"renewals, {workers} workers on one store      {count / leases:6.1f} requests in the time of a lease")
 
 
 def probe() -> None:
@@ -163,14 +157,24 @@ def probe() -> None:
     with site() as here:
         tree = here.tree(workers=1)
         os.environ["XDG_RUNTIME_DIR"] = str(tree.runtime)
-        print(f"garrison health                       {best('-m', 'garrison', 'health'):6.0f} ms    (bound 60); a bare python {best('-c', 'pass'):.0f}")  # fmt: skip
+        print(
+            f"regiment health                       {best('-m', 'regiment', 'health'):6.0f} ms    (bound 60); a bare python {best('-c', 'pass'):.0f}"
+        )
 
 
 def main() -> None:
     runs: list[Callable[[], None]] = [
-        lambda: memory(2, 45), lambda: memory(8, 110), lambda: idle(2), lambda: idle(8), lambda: start(32), lambda: takeover(50),
-        lambda: orphans(10), lambda: renewals(1, 3.0), lambda: renewals(8, 3.0), probe,
-    ]  # fmt: skip
+        lambda: memory(2, 45),
+        lambda: memory(8, 110),
+        lambda: idle(2),
+        lambda: idle(8),
+        lambda: start(32),
+        lambda: takeover(50),
+        lambda: orphans(10),
+        lambda: renewals(1, 3.0),
+        lambda: renewals(8, 3.0),
+        probe,
+    ]
     for run in runs:
         run()
 

@@ -18,7 +18,7 @@ class Column(NamedTuple):
     phase: str
     name: str
     ratios: bool = False
-    """Whether its ratios to garrison and to the limit follow it."""
+    """Whether its ratios to regiment and to the limit follow it."""
 
 
 class Table(NamedTuple):
@@ -32,26 +32,33 @@ class Table(NamedTuple):
 SPEED = Table(
     "Work and pushes",
     "CPU µs per no-op task, median of the rounds (least to most; of a quick run's turns the middle, with the quartiles): the client's, the worker tree's with all its processes, "
-    "the server's. ×g: to garrison on the same store with one task at a time; ×l: to the bare loop there.",
+    "the server's. ×g: to regiment on the same store with one task at a time; ×l: to the bare loop there.",
     (
-        Column("worker", "consume", "worker_us", True), Column("server", "consume", "server_us"),
-        Column("tasks/s, 1", "consume", "rate"), Column("tasks/s, 2", "two", "rate"),
-        Column("trips", "consume", "trips"), Column("bytes", "consume", "bytes"),
-        Column("push: client", "push", "client_us", True), Column("server", "push", "server_us"),
+        Column("worker", "consume", "worker_us", True),
+        Column("server", "consume", "server_us"),
+        Column("tasks/s, 1", "consume", "rate"),
+        Column("tasks/s, 2", "two", "rate"),
+        Column("trips", "consume", "trips"),
+        Column("bytes", "consume", "bytes"),
+        Column("push: client", "push", "client_us", True),
+        Column("server", "push", "server_us"),
         Column("bulk: client", "bulk", "client_us"),
     ),
-)  # fmt: skip
+)
 WAITING = Table(
     "Waiting, starting, memory",
     "Milliseconds from before a push to the start of its task in an idle worker; CPU ms and commands per second of an idle "
     "worker tree; seconds from the start of the worker to its first task; MiB (PSS) of the tree of one worker.",
     (
-        Column("p50 ms", "latency", "p50_ms", True), Column("p99 ms", "latency", "p99_ms"),
-        Column("idle tree ms/s", "idle", "tree_ms_per_s"), Column("idle server ms/s", "idle", "server_ms_per_s"),
-        Column("commands/s", "idle", "commands_per_s"), Column("first task s", "start", "start_s"),
+        Column("p50 ms", "latency", "p50_ms", True),
+        Column("p99 ms", "latency", "p99_ms"),
+        Column("idle tree ms/s", "idle", "tree_ms_per_s"),
+        Column("idle server ms/s", "idle", "server_ms_per_s"),
+        Column("commands/s", "idle", "commands_per_s"),
+        Column("first task s", "start", "start_s"),
         Column("PSS MiB", "memory", "pss_mib"),
     ),
-)  # fmt: skip
+)
 FAULTS = Table(
     "kill -9, and a task that never ends",
     "One of two workers is killed in a task: tasks of 200 that were lost (or still held by the dead one when nothing had happened "
@@ -59,10 +66,13 @@ FAULTS = Table(
     "later than two workers could have done what was left. Regex: seconds from the start of an endless regular expression "
     "with a limit of 1 s to the start of the task behind it.",
     (
-        Column("lost", "kill", "lost"), Column("twice", "kill", "twice"), Column("again s", "kill", "again_s"),
-        Column("late s", "kill", "late_s"), Column("regex s", "hang", "works_again_s"),
+        Column("lost", "kill", "lost"),
+        Column("twice", "kill", "twice"),
+        Column("again s", "kill", "again_s"),
+        Column("late s", "kill", "late_s"),
+        Column("regex s", "hang", "works_again_s"),
     ),
-)  # fmt: skip
+)
 LARGE = Table(
     "Large arguments, a million waiting tasks",
     "CPU µs per task, client + worker + server, with an argument of so many bytes; bytes of the server for each of so many "
@@ -70,12 +80,14 @@ LARGE = Table(
     (
         *(
             Column(f"{size} {part}", f"size {size}", f"{part}_us")
-            for size in ("1 kB", "100 kB", "1 MB") for part in ("client", "worker", "server")
+            for size in ("1 kB", "100 kB", "1 MB")
+            for part in ("client", "worker", "server")
         ),
-        Column("waiting", "million", "waiting"), Column("bytes each", "million", "server_bytes"),
+        Column("waiting", "million", "waiting"),
+        Column("bytes each", "million", "server_bytes"),
         Column("worker", "million", "worker_us"),
     ),
-)  # fmt: skip
+)
 TABLES = (SPEED, WAITING, FAULTS, LARGE)
 
 
@@ -99,7 +111,9 @@ def _cell(figure: Figure | None, waited: float | None) -> str:
     return text
 
 
-def render(summary: Summary, table: Table, rows: Sequence[Row], last: tuple[str, Callable[[Row], str]] | None = None) -> str:  # fmt: skip
+def render(
+    summary: Summary, table: Table, rows: Sequence[Row], last: tuple[str, Callable[[Row], str]] | None = None
+) -> str:
     """One table; rows without any of its figures are left out."""
     heads = ["system"]
     for column in table.columns:
@@ -115,7 +129,7 @@ def render(summary: Summary, table: Table, rows: Sequence[Row], last: tuple[str,
             seen = seen or figure is not None
             cells.append(_cell(figure, summary.median(*who, "waited_s")))
             if column.ratios:
-                for other in ("garrison", "limit"):
+                for other in ("regiment", "limit"):
                     ratio = summary.ratio(system.name, variant, other, column.phase, column.name)
                     cells.append(f"{ratio:.2f}" if ratio is not None else "–")
         if last:
@@ -126,8 +140,8 @@ def render(summary: Summary, table: Table, rows: Sequence[Row], last: tuple[str,
 
 
 def behind(summary: Summary, rows: Sequence[Row]) -> list[str]:
-    """Where garrison on Redis is not ahead of every peer there, in a line for each figure. Who takes its tasks in batches is
-    compared with garrison in batches of as many. What was lost cannot run twice, so that column is left out.
+    """Where regiment on Redis is not ahead of every peer there, in a line for each figure. Who takes its tasks in batches is
+    compared with regiment in batches of as many. What was lost cannot run twice, so that column is left out.
     """
     said = []
     for table in TABLES[:3]:
@@ -139,21 +153,25 @@ def behind(summary: Summary, rows: Sequence[Row]) -> list[str]:
 
 
 def _behind(summary: Summary, rows: Sequence[Row], column: Column, batch: str) -> list[str]:
-    mine = summary.get("garrison", f"redis {batch}", column.phase, column.name)
+    mine = summary.get("regiment", f"redis {batch}", column.phase, column.name)
     theirs = [
-        (value, f"{system.name} ({variant.name})") for system, variant in rows
-        if system.name not in ("garrison", "limit") and variant.store == "redis" and variant.batch == batch
+        (value, f"{system.name} ({variant.name})")
+        for system, variant in rows
+        if system.name not in ("regiment", "limit")
+        and variant.store == "redis"
+        and variant.batch == batch
         and (value := summary.median(system.name, variant.name, column.phase, column.name)) is not None
-    ]  # fmt: skip
+    ]
     if mine is None or not theirs:
         return []
     what = f"{column.phase}, {column.title}" + (f", in batches of {batch}" if batch != "1" else "")
     if mine.median is None:
-        return [f"{what}: garrison never"]
+        return [f"{what}: regiment never"]
     higher = column.name == "rate"
     ahead = sorted(
-        (one for one in theirs if (one[0] > mine.median if higher else one[0] < mine.median)), reverse=higher,
-    )  # fmt: skip
+        (one for one in theirs if (one[0] > mine.median if higher else one[0] < mine.median)),
+        reverse=higher,
+    )
     others = ", ".join(f"{name} {number(value)}" for value, name in ahead[:4])
     rank = f"rank {len(ahead) + 1} of {len(theirs) + 1}"
-    return [f"{what}: garrison {number(mine.median)}, {rank}, behind {others}"] if ahead else []
+    return [f"{what}: regiment {number(mine.median)}, {rank}, behind {others}"] if ahead else []

@@ -14,10 +14,10 @@ from benchmark.system import System
 
 
 def cache() -> Path:
-    """Where the environments are: GARRISON_BENCH_CACHE, else the user's cache."""
-    given = os.environ.get("GARRISON_BENCH_CACHE")
+    """Where the environments are: REGIMENT_BENCH_CACHE, else the user's cache."""
+    given = os.environ.get("REGIMENT_BENCH_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(given) if given else Path(base, "garrison-bench")
+    return Path(given) if given else Path(base, "regiment-bench")
 
 
 def programs(system: System) -> Path:
@@ -33,15 +33,16 @@ def programs(system: System) -> Path:
     python = str(folder / "bin" / "python")
     uv = shutil.which("uv")
     if uv is not None:
-        steps = [[uv, "venv", "-q", "-p", sys.executable, str(folder)], [uv, "pip", "install", "-q", "-p", python, *wanted]]  # fmt: skip
+        steps = [
+            [uv, "venv", "-q", "-p", sys.executable, str(folder)],
+            [uv, "pip", "install", "-q", "-p", python, *wanted],
+        ]
     else:
-        steps = [[sys.executable, "-m", "venv", str(folder)], [python, "-m", "pip", "install", "-q", *wanted]]  # fmt: skip
+        steps = [[sys.executable, "-m", "venv", str(folder)], [python, "-m", "pip", "install", "-q", *wanted]]
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(
-                f"{system.name}: {' '.join(step)} ended with {done.returncode}: {done.stderr[-600:]}"
-            )
+            raise RuntimeError(f"{system.name}: {' '.join(step)} ended with {done.returncode}: {done.stderr[-600:]}")
     made.write_text(json.dumps(wanted))
     return folder / "bin"
 
@@ -49,7 +50,7 @@ def programs(system: System) -> Path:
 def versions(system: System, bin: Path) -> dict[str, str]:
     """Versions of what a system consists of, by the names of its distributions."""
     if not system.packages:
-        names = ["garrison-core", "redis", "hiredis", "pymongo", "msgpack"]
+        names = ["regiment-core", "redis", "hiredis", "pymongo", "msgpack"]
         return {name: importlib.metadata.version(name) for name in names}
     wanted = [word.partition("[")[0].partition("<")[0] for word in system.packages] + ["redis"]
     code = "import sys, json, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"

@@ -5,9 +5,9 @@
 The site is served by this program, so no network is needed. Its page /busy refuses the first request and is asked
 again a little later; /missing is given up at once; /slow is stopped at the time limit; /gone breaks and is retried
 until its retries run out. What could not be fetched is a dead letter, so the program ends with 1, as
-`garrison run --burst` does:
+`regiment run --burst` does:
 
-    garrison dead list crawl --group
+    regiment dead list crawl --group
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from garrison import Backoff, Supervisor, Task, Timeouts, Worker, WorkerConfig
+from regiment import Backoff, Task, Timeouts, Worker, WorkerConfig
+from regiment_runner import Supervisor
 
 
 class Crawl(Worker):

@@ -5,8 +5,8 @@
 queues three greetings and runs two supervised workers until nothing is left: two lines at once, a third half a second
 later. The same by hand, in this folder:
 
-    garrison push hello:greet name=Ada
-    garrison run hello                    # Ctrl-C ends it
+    regiment push hello:greet name=Ada
+    regiment run hello                    # Ctrl-C ends it
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import os
 import sys
 from pathlib import Path
 
-from garrison import Queue, Supervisor
+from regiment import Queue
+from regiment_runner import Supervisor
 
 hello = Queue("hello")
 

@@ -3,7 +3,7 @@
     python examples/pipeline.py
 
 `split` cuts a text into sentences, `count` counts the words of each, `report` prints what it was told. A sentence that
-is a question goes first. By hand, in this folder: `garrison run pipeline --workers 2` runs two workers of each queue.
+is a question goes first. By hand, in this folder: `regiment run pipeline --workers 2` runs two workers of each queue.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from garrison import Queue, Supervisor, current
+from regiment import Queue, current
+from regiment_runner import Supervisor
 
 split = Queue("split")
 count = Queue("count", tasks_per_transaction=10)

@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from garrison import Supervisor, Task, Worker, WorkerConfig
+from regiment import Task, Worker, WorkerConfig
+from regiment_runner import Supervisor
 
 SEATS = 12
 

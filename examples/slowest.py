@@ -4,10 +4,10 @@
 
 runs the tasks of `hello.py` under observation. On the command line, in this folder, with any worker:
 
-    garrison --plugin slowest run hello
-    GARRISON_PLUGINS=slowest garrison run hello
+    regiment --plugin slowest run hello
+    REGIMENT_PLUGINS=slowest regiment run hello
 
-The same functions in a package, with an entry point of the group `garrison`, would be a packaged plugin.
+The same functions in a package, with an entry point of the group `regiment`, would be a packaged plugin.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from garrison.hooks import hookimpl
+from regiment.hooks import hookimpl
 
 longest: dict[str, float] = {}
 
 
 @hookimpl
-def garrison_task_finished(task: Any, outcome: Any, seconds: float) -> None:
+def regiment_task_finished(task: Any, outcome: Any, seconds: float) -> None:
     longest[task.name] = max(seconds, longest.get(task.name, 0.0))
     print(f"[slowest] {task.name} {outcome.kind} in {seconds * 1000:.2f} ms", flush=True)
 
 
 @hookimpl
-def garrison_worker_stopping(worker: Any) -> None:
+def regiment_worker_stopping(worker: Any) -> None:
     if longest:
         took, name = max((took, name) for name, took in longest.items())
         print(f"[slowest] the slowest was {name}: {took * 1000:.2f} ms", flush=True)
@@ -38,10 +38,10 @@ def garrison_worker_stopping(worker: Any) -> None:
 if __name__ == "__main__":
     here = str(Path(__file__).parent)
     sys.path.insert(0, here)
-    os.environ["GARRISON_PLUGINS"] = "slowest"
+    os.environ["REGIMENT_PLUGINS"] = "slowest"
     from hello import greet
 
-    from garrison import Supervisor
+    from regiment_runner import Supervisor
 
     greet.push_many({"name": name} for name in ("Ada", "Grace", "Edsger"))
     sys.exit(Supervisor("hello", burst=True, app_dir=here).run())

@@ -1,4 +1,4 @@
-"""An application's own tests with `garrison.testing.capture`: no store, no worker, no waiting.
+"""An application's own tests with `regiment_testing.capture`: no store, no worker, no waiting.
 
     python examples/test_signup.py        # or: pytest examples/test_signup.py
 
@@ -8,8 +8,8 @@ retry and the week in a moment, by a clock that only the test moves.
 
 from __future__ import annotations
 
-from garrison import Backoff, Queue
-from garrison.testing import capture
+from regiment import Backoff, Queue
+from regiment_testing import capture
 
 DAY = 86_400
 mail = Queue("mail", connector="redis://mail.example:6379/0")  # not needed here: capture stands in

@@ -22,9 +22,7 @@ def machine() -> None:
 
 
 @pytest.fixture(autouse=True)
-def neighbours(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def neighbours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A test that is marked `alone` has no other test of the run beside it."""
     folder = tmp_path_factory.getbasetemp()
     shared = folder.parent if hasattr(request.config, "workerinput") else folder

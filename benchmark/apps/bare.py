@@ -1,4 +1,4 @@
-"""What the bare loops share: a task as small as garrison's, and everything that is done with it but the framework."""
+"""What the bare loops share: a task as small as regiment's, and everything that is done with it but the framework."""
 
 from __future__ import annotations
 

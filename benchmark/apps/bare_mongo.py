@@ -20,9 +20,7 @@ def collections(concern: WriteConcern) -> tuple[Any, Any]:
     """Of tasks and of leases."""
     client: MongoClient[dict[str, Any]] = MongoClient(tasks.STORE)
     database = client.get_database("bare", write_concern=concern)
-    database.tasks.create_index(
-        [("q", 1), *ORDER], partialFilterExpression={"s": {"$exists": True}}
-    )
+    database.tasks.create_index([("q", 1), *ORDER], partialFilterExpression={"s": {"$exists": True}})
     return database.tasks, database.leases
 
 
@@ -31,10 +29,7 @@ def _documents(task: str, numbers: range, body: str) -> list[dict[str, Any]]:
     if _pusher is None:
         _pusher = collections(WriteConcern(w="majority", j=True))[0]
     first, _pushed = _pushed, _pushed + len(numbers)
-    return [
-        {"q": "q", "p": 1, "s": first + i, "b": bare.record(task, n, body)}
-        for i, n in enumerate(numbers)
-    ]
+    return [{"q": "q", "p": 1, "s": first + i, "b": bare.record(task, n, body)} for i, n in enumerate(numbers)]
 
 
 def push(task: str, numbers: range, body: str) -> None:

@@ -8,13 +8,9 @@ from celery import Celery
 app = Celery("bench", broker=tasks.STORE)
 app.conf.broker_connection_retry_on_startup = True
 if tasks.VARIANT == "tuned":
-    app.conf.update(
-        worker_prefetch_multiplier=128, task_ignore_result=True, worker_disable_prefetch=False
-    )
+    app.conf.update(worker_prefetch_multiplier=128, task_ignore_result=True, worker_disable_prefetch=False)
 elif tasks.VARIANT == "safe":
-    app.conf.update(
-        task_acks_late=True, task_reject_on_worker_lost=True, worker_prefetch_multiplier=1
-    )
+    app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True, worker_prefetch_multiplier=1)
 TASKS = {
     name: app.task(name=name, **({"time_limit": tasks.LIMIT} if name == "hang" else {}))(call)
     for name, call in tasks.FUNCTIONS.items()

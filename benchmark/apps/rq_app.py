@@ -24,6 +24,4 @@ def push(task, numbers, body):
 
 def push_many(task, numbers, body):
     call = tasks.FUNCTIONS[task]
-    queue.enqueue_many(
-        [Queue.prepare_data(call, args=(n, body) if body else (n,), **OPTIONS) for n in numbers]
-    )
+    queue.enqueue_many([Queue.prepare_data(call, args=(n, body) if body else (n,), **OPTIONS) for n in numbers])

@@ -3,7 +3,7 @@
     python sampler.py RESULT client FIRST COUNT BULK      pushes, as client.py does
     python sampler.py RESULT worker                       works off what is there, without a supervisor
 
-A sample belongs to the innermost module of garrison or of a plugin of ours on the stack: what a library does belongs to who calls it.
+A sample belongs to the innermost module of regiment or of a plugin of ours on the stack: what a library does belongs to who calls it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import Any
 
 INTERVAL = 0.001
 """Seconds of CPU between two samples; the kernel may make it more."""
-RUNNING = frozenset({"garrison.source", "garrison.attempt", "garrison.pushing", "garrison.queue"})
+RUNNING = frozenset(
+    {"regiment_runner.worker.source", "regiment_runner.worker.attempt", "regiment.pushing", "regiment.queue"}
+)
 """A stack without one of these is that of a start."""
 found: Counter[str] = Counter()
 
@@ -29,11 +31,7 @@ def sample(number: int, frame: FrameType | None) -> None:
     inner, running = "", False
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
-        if (
-            not inner
-            and (name.startswith("garrison") or name == "tasks")
-            and name != "garrison_app"
-        ):
+        if not inner and (name.startswith("regiment") or name == "tasks") and name != "regiment_app":
             inner = name
         running = running or name in RUNNING
         frame = frame.f_back
@@ -42,9 +40,9 @@ def sample(number: int, frame: FrameType | None) -> None:
 
 def push(first: int, count: int, bulk: bool) -> None:
     """The client's part."""
-    import garrison_app
+    import regiment_app
 
-    verb, step = (garrison_app.push_many, 1000) if bulk else (garrison_app.push, count)
+    verb, step = (regiment_app.push_many, 1000) if bulk else (regiment_app.push, count)
     verb("noop", range(first, first + 1), "")
     found.clear()
     for n in range(first, first + count, step):
@@ -53,9 +51,9 @@ def push(first: int, count: int, bulk: bool) -> None:
 
 def work() -> None:
     """The worker's part."""
-    from garrison.cli import main
+    from regiment.cli.main import main
 
-    main(["run", "garrison_app:bench", "--solo", "--burst"])
+    main(["run", "regiment_app:bench", "--solo", "--burst"])
 
 
 def main() -> None:

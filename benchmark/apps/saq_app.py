@@ -37,11 +37,7 @@ def run(coroutine):
 async def _push(task, numbers, body):
     options = {**OPTIONS, "timeout": tasks.LIMIT} if task == "hang" else OPTIONS
     for n in numbers:
-        await (
-            queue.enqueue(task, n=n, body=body, **options)
-            if body
-            else queue.enqueue(task, n=n, **options)
-        )
+        await (queue.enqueue(task, n=n, body=body, **options) if body else queue.enqueue(task, n=n, **options))
 
 
 def push(task, numbers, body):

@@ -30,9 +30,7 @@ class Bench(sergeant.worker.Worker):
                 },
             ),
             tasks_per_transaction=int(os.environ.get("BENCH_BATCH", "1")),
-            timeouts=sergeant.config.Timeouts(timeout=LIMIT, grace_period=1.0)
-            if LIMIT
-            else sergeant.config.Timeouts(),
+            timeouts=sergeant.config.Timeouts(timeout=LIMIT, grace_period=1.0) if LIMIT else sergeant.config.Timeouts(),
         )
 
     def work(self, task):

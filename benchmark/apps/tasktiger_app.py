@@ -6,9 +6,7 @@ import tasks
 from redis import Redis
 from tasktiger import TaskTiger
 
-tiger = TaskTiger(
-    connection=Redis.from_url(tasks.STORE, decode_responses=True), setup_structlog=True
-)
+tiger = TaskTiger(connection=Redis.from_url(tasks.STORE, decode_responses=True), setup_structlog=True)
 
 
 def push(task, numbers, body):

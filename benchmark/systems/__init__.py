@@ -9,9 +9,9 @@ from benchmark.systems import (
     arq,
     celery,
     dramatiq,
-    garrison,
     huey,
     limits,
+    regiment,
     rq,
     saq,
     sergeant,
@@ -20,9 +20,18 @@ from benchmark.systems import (
 )
 
 ALL: tuple[System, ...] = (
-    garrison.SYSTEM, limits.SYSTEM, dramatiq.SYSTEM, celery.SYSTEM, rq.SYSTEM, huey.SYSTEM, sergeant.SYSTEM,
-    taskiq.SYSTEM, saq.SYSTEM, arq.SYSTEM, tasktiger.SYSTEM,
-)  # fmt: skip
+    regiment.SYSTEM,
+    limits.SYSTEM,
+    dramatiq.SYSTEM,
+    celery.SYSTEM,
+    rq.SYSTEM,
+    huey.SYSTEM,
+    sergeant.SYSTEM,
+    taskiq.SYSTEM,
+    saq.SYSTEM,
+    arq.SYSTEM,
+    tasktiger.SYSTEM,
+)
 
 
 def chosen(names: Sequence[str]) -> list[System]:

@@ -11,9 +11,13 @@ def commands(job: Job) -> list[list[str]]:
 
 PROMISE = "at least once: again when its lock has run out, job_timeout + 10 s (310 s)"
 SYSTEM = System(
-    "arq", "arq_app", ("arq", "hiredis"),
+    "arq",
+    "arq_app",
+    ("arq", "hiredis"),
     (
         Variant("defaults", 250, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("tuned", 600, PROMISE, bulk=False),
-    ), commands, "a cancellation, at the next await",
-)  # fmt: skip
+    ),
+    commands,
+    "a cancellation, at the next await",
+)

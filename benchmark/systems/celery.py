@@ -22,13 +22,21 @@ def commands(job: Job) -> list[list[str]]:
 
 
 SYSTEM = System(
-    "celery", "celery_app", ("celery[redis]", "hiredis", "setuptools"),
+    "celery",
+    "celery_app",
+    ("celery[redis]", "hiredis", "setuptools"),
     (
         Variant("defaults", 800, "acknowledged before it runs: lost", crowd=True, bulk=False, faults=True),
         Variant("tuned", 1_000, "acknowledged before it runs: lost", bulk=False),
         Variant(
-            "safe", 700, "acks_late, reject_on_worker_lost: again at once if its parent lives", bulk=False,
-            faults=True, speed=False,
+            "safe",
+            700,
+            "acks_late, reject_on_worker_lost: again at once if its parent lives",
+            bulk=False,
+            faults=True,
+            speed=False,
         ),
-    ), commands, "prefork: killed at its limit",
-)  # fmt: skip
+    ),
+    commands,
+    "prefork: killed at its limit",
+)

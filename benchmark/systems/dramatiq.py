@@ -13,11 +13,13 @@ def commands(job: Job) -> list[list[str]]:
 
 
 SYSTEM = System(
-    "dramatiq", "dramatiq_app", ("dramatiq[redis]", "hiredis"),
+    "dramatiq",
+    "dramatiq_app",
+    ("dramatiq[redis]", "hiredis"),
     (
         Variant("defaults", 1_000, PROMISE, crowd=True, bulk=False, faults=True),
-        Variant(
-            "one thread", 1_200, PROMISE, bulk=False, env={"dramatiq_queue_prefetch": "1000"}
-        ),
-    ), commands, "an exception in the thread, when it is back in Python",
-)  # fmt: skip
+        Variant("one thread", 1_200, PROMISE, bulk=False, env={"dramatiq_queue_prefetch": "1000"}),
+    ),
+    commands,
+    "an exception in the thread, when it is back in Python",
+)

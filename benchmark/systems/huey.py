@@ -18,11 +18,15 @@ def commands(job: Job) -> list[list[str]]:
 
 PROMISE = "popped: lost"
 SYSTEM = System(
-    "huey", "huey_app", ("huey", "redis", "hiredis"),
+    "huey",
+    "huey_app",
+    ("huey", "redis", "hiredis"),
     (
         Variant("redis", 1_500, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("redis tuned", 1_800, PROMISE, bulk=False),
         Variant("sqlite", 2_000, PROMISE, "sqlite", bulk=False, faults=True),
         Variant("sqlite tuned", 2_500, PROMISE, "sqlite", bulk=False),
-    ), commands, "an exception in its main thread with processes, at its next look with threads",
-)  # fmt: skip
+    ),
+    commands,
+    "an exception in its main thread with processes, at its next look with threads",
+)

@@ -13,10 +13,14 @@ def commands(job: Job) -> list[list[str]]:
 
 
 SYSTEM = System(
-    "rq", "rq_app", ("rq", "hiredis"),
+    "rq",
+    "rq_app",
+    ("rq", "hiredis"),
     (
         Variant("defaults", 60, "marked failed, for a person to requeue", crowd=True, faults=True),
         Variant("simple", 500, "marked failed when its heartbeat has run out"),
         Variant("retry", 60, "Retry(max=3): again, when its end has been noticed", faults=True, speed=False),
-    ), commands, "SIGALRM in the job's process; the process is killed a minute later",
-)  # fmt: skip
+    ),
+    commands,
+    "SIGALRM in the job's process; the process is killed a minute later",
+)

@@ -11,9 +11,13 @@ def commands(job: Job) -> list[list[str]]:
 
 PROMISE = "aborted or retried when it is stuck; sweeps once a minute"
 SYSTEM = System(
-    "saq", "saq_app", ("saq[redis]", "hiredis", "typing_extensions"),
+    "saq",
+    "saq_app",
+    ("saq[redis]", "hiredis", "typing_extensions"),
     (
         Variant("defaults", 1_000, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("tuned", 1_000, PROMISE, bulk=False),
-    ), commands, "a cancellation, at the next await",
-)  # fmt: skip
+    ),
+    commands,
+    "a cancellation, at the next await",
+)

@@ -14,9 +14,13 @@ def commands(job: Job) -> list[list[str]]:
 
 PROMISE = "at least once: again when it was silent for 60 s, looked for every 30 s"
 SYSTEM = System(
-    "tasktiger", "tasktiger_app", ("tasktiger", "hiredis", "setuptools"),
+    "tasktiger",
+    "tasktiger_app",
+    ("tasktiger", "hiredis", "setuptools"),
     (
         Variant("defaults", 60, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("sync", 400, PROMISE, bulk=False),
-    ), commands, "SIGALRM in the task's process; that is killed 30 s later",
-)  # fmt: skip
+    ),
+    commands,
+    "SIGALRM in the task's process; that is killed 30 s later",
+)

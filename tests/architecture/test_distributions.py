@@ -16,12 +16,12 @@ MEMBERS = ["./core", *sorted(f"./{path.relative_to(ROOT)}" for path in ROOT.glob
 
 
 def closure(*names: str) -> set[str]:
-    """Distributions that these need, themselves included; garrison's own left out."""
+    """Distributions that these need, themselves included; regiment's own left out."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop().lower()
-        if name in found or name.startswith("garrison"):
+        if name in found or name.startswith("regiment"):
             continue
         found.add(name)
         for requirement in metadata.requires(name) or ():
@@ -63,7 +63,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Place:
-    """A place with some of garrison's wheels and their requirements, and no other package."""
+    """A place with some of regiment's wheels and their requirements, and no other package."""
 
     def __init__(self, path: Path, wheels: Path, *distributions: str) -> None:
         self.path = path
@@ -74,37 +74,39 @@ class Place:
             needs = re.findall(r"^Requires-Dist: ([\w.-]+)(?!.*extra ==)", text, re.MULTILINE)
             link(closure(*needs), path)
 
-    def garrison(self, *args: str) -> subprocess.CompletedProcess[str]:
+    def regiment(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run the command line there."""
-        code = "import sys; from garrison.cli import main; sys.exit(main())"
+        code = "import sys; from regiment.cli.main import main; sys.exit(main())"
         return subprocess.run(
-            [sys.executable, "-S", "-c", code, *args], cwd=self.path, capture_output=True, text=True, timeout=60,
+            [sys.executable, "-S", "-c", code, *args],
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            timeout=60,
             env={"PYTHONPATH": str(self.path), "PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.path)},
-        )  # fmt: skip
+        )
 
 
-APP = "from garrison import Queue\nq = Queue('hello')\n@q.task\ndef greet(name): print('hello', name, flush=True)\n"
+APP = "from regiment import Queue\nq = Queue('hello')\n@q.task\ndef greet(name): print('hello', name, flush=True)\n"
 
 
-def test_the_core_alone_says_that_nothing_is_installed_and_what_to_install(
-    wheels: Path, tmp_path: Path
-) -> None:
-    place = Place(tmp_path, wheels, "garrison-core")
+def test_the_core_alone_says_that_nothing_is_installed_and_what_to_install(wheels: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path, wheels, "regiment-core")
     (tmp_path / "hello.py").write_text(APP)
-    plugins = place.garrison("plugins")
+    plugins = place.regiment("plugins")
     assert plugins.returncode == 0
-    assert "pip install garrison" in plugins.stdout + plugins.stderr
-    run = place.garrison("run", "hello")
+    assert "pip install regiment" in plugins.stdout + plugins.stderr
+    run = place.regiment("run", "hello")
     assert run.returncode == 6
-    assert "pip install garrison" in run.stderr
+    assert "pip install regiment" in run.stderr
 
 
 EVERYDAY = {
-    "garrison-local": ("connectors", {"local", "memory"}),
-    "garrison-serializers": ("serializers", {"json", "msgpack", "pickle"}),
-    "garrison-compressors": ("compressors", {"bzip2", "gzip", "lzma", "zlib", "zstd"}),
-    "garrison-executors": ("executors", {"asyncio", "serial", "threaded"}),
-    "garrison-killers": ("killers", {"coroutine", "process", "thread"}),
+    "regiment-local": ("connectors", {"local", "memory"}),
+    "regiment-serializers": ("serializers", {"json", "msgpack", "pickle"}),
+    "regiment-compressors": ("compressors", {"bzip2", "gzip", "lzma", "zlib", "zstd"}),
+    "regiment-executors": ("executors", {"asyncio", "serial", "threaded"}),
+    "regiment-killers": ("killers", {"coroutine", "process", "thread"}),
 }
 
 
@@ -114,10 +116,8 @@ def test_a_plugin_that_is_not_installed_takes_exactly_its_options_with_it(
 ) -> None:
     import json
 
-    place = Place(
-        tmp_path, wheels, "garrison-core", *(name for name in EVERYDAY if name != missing)
-    )
-    listed = json.loads(place.garrison("plugins", "list", "--json").stdout)["plugins"]
+    place = Place(tmp_path, wheels, "regiment-core", *(name for name in EVERYDAY if name != missing))
+    listed = json.loads(place.regiment("plugins", "list", "--json").stdout)["plugins"]
     offered = {
         (kind, name)
         for plugin in listed
@@ -126,22 +126,19 @@ def test_a_plugin_that_is_not_installed_takes_exactly_its_options_with_it(
         if plugin["state"] == "ok"
     }
     assert offered == {
-        (kind, name)
-        for member, (kind, names) in EVERYDAY.items()
-        if member != missing
-        for name in names
+        (kind, name) for member, (kind, names) in EVERYDAY.items() if member != missing for name in names
     }
 
 
 def test_wheels_installed_elsewhere_run_a_task(wheels: Path, tmp_path: Path) -> None:
-    place = Place(tmp_path, wheels, "garrison-core", *EVERYDAY)
+    place = Place(tmp_path, wheels, "regiment-core", *EVERYDAY)
     (tmp_path / "hello.py").write_text(APP)
-    assert place.garrison("push", "hello:greet", "name=Ada").returncode == 0
-    run = place.garrison("run", "hello", "--burst")
+    assert place.regiment("push", "hello:greet", "name=Ada").returncode == 0
+    run = place.regiment("run", "hello", "--burst")
     assert run.returncode == 0, run.stderr
     assert "hello Ada" in run.stdout
 
 
 def test_the_root_distribution_holds_no_code(wheels: Path) -> None:
-    names = zipfile.ZipFile(next(wheels.glob("garrison-0*.whl"))).namelist()
+    names = zipfile.ZipFile(next(wheels.glob("regiment-0*.whl"))).namelist()
     assert all(".dist-info/" in name for name in names)

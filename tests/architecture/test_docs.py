@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import click
 import pytest
 
-import garrison
-from garrison import Backoff, Logging, Starvation, Supervisor, Timeouts, WorkerConfig
-from garrison.cli import VERBS, cli
-from garrison.hooks import Specs
-from garrison.pushing import OPTIONS
+import regiment
+from regiment import Backoff, Logging, Starvation, Timeouts, WorkerConfig
+from regiment.cli.main import VERBS, cli
+from regiment.hooks import Specs
+from regiment.pushing import OPTIONS
+from regiment_runner import Supervisor
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -79,10 +80,7 @@ def rows(page: Path, heading: str) -> dict[str, list[str]]:
     assert start is not None, f"{page.name} has no heading {heading!r}"
     table = re.search(r"^\|.*(?:\n\|.*)*", text[start.end() :], re.MULTILINE)
     assert table is not None, f"{page.name}: {heading!r} has no table"
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in table[0].splitlines()[2:]
-    ]  # fmt: skip
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
     return {first.strip("`"): [cell.strip("`") for cell in rest] for first, *rest in cells}
 
 
@@ -130,35 +128,30 @@ def test_the_settings_page_tells_every_option_of_a_push() -> None:
 
 
 def test_the_settings_page_tells_every_variable_of_the_environment() -> None:
-    documented = {name for name in rows(ROOT / "docs/settings.md", "Environment") if name.startswith("GARRISON_")}  # fmt: skip
+    documented = {name for name in rows(ROOT / "docs/settings.md", "Environment") if name.startswith("REGIMENT_")}
     used: set[str] = set()
     for path in [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]:
         if path.name != "_demo_app.py":  # its variable is between the demo and its own workers
-            used |= set(re.findall(r"GARRISON_[A-Z_]+", path.read_text()))
+            used |= set(re.findall(r"REGIMENT_[A-Z_]+", path.read_text()))
     # click's own variable, which the completion script sets
-    assert documented == used - {"GARRISON_COMPLETE"}
+    assert documented == used - {"REGIMENT_COMPLETE"}
 
 
 # Hooks
 
 
-HOOKS = {
-    name: function for name, function in vars(Specs).items() if name.startswith("garrison_")
-}  # fmt: skip
+HOOKS = {name: function for name, function in vars(Specs).items() if name.startswith("regiment_")}
 
 
 def test_the_hooks_page_tells_every_hook_with_its_arguments() -> None:
-    told = re.findall(r"^### (garrison_\w+)\((.*)\)$", (ROOT / "docs/hooks.md").read_text(), re.MULTILINE)  # fmt: skip
-    wanted = {
-        name: ", ".join(list(inspect.signature(function).parameters)[1:])
-        for name, function in HOOKS.items()
-    }
+    told = re.findall(r"^### (regiment_\w+)\((.*)\)$", (ROOT / "docs/hooks.md").read_text(), re.MULTILINE)
+    wanted = {name: ", ".join(list(inspect.signature(function).parameters)[1:]) for name, function in HOOKS.items()}
     assert dict(told) == wanted
 
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_the_example_of_a_hook_implements_it(name: str) -> None:
-    from garrison.hooks import manager
+    from regiment.hooks import manager
 
     page = ROOT / "docs/hooks.md"
     section = re.split(r"\n##+ ", page.read_text().split(f"### {name}(")[1])[0]
@@ -183,7 +176,7 @@ def test_the_python_of_the_documents_compiles(block: Block) -> None:
 def test_the_names_that_the_documents_import_exist() -> None:
     for block in PYTHON:
         for node in ast.walk(ast.parse(block.text)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "garrison":
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "regiment":
                 module = __import__(str(node.module), fromlist=["*"])
                 for alias in node.names:
                     assert hasattr(module, alias.name), f"{block}: {node.module}.{alias.name}"
@@ -195,7 +188,7 @@ def test_what_is_marked_as_runnable_runs_as_it_stands(block: Block, tmp_path: Pa
         if other.page == block.page and other.line < block.line and other.file:
             with open(tmp_path / other.file.rstrip("+"), "a") as file:
                 file.write(other.text + "\n\n")
-    env = {name: text for name, text in os.environ.items() if not name.startswith("GARRISON_")}
+    env = {name: text for name, text in os.environ.items() if not name.startswith("REGIMENT_")}
     env |= {"PYTHONPATH": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{env['PATH']}"}
     if block.language == "sh":
         text = block.text.replace(". .venv/bin/activate\n", "")
@@ -203,7 +196,7 @@ def test_what_is_marked_as_runnable_runs_as_it_stands(block: Block, tmp_path: Pa
     else:
         (tmp_path / "block.py").write_text(block.text)
         command = [sys.executable, "block.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
     if block.page.name == "README.md" and block.language == "sh":
         assert "hello Ada" in done.stdout
@@ -213,17 +206,14 @@ def test_what_is_marked_as_runnable_runs_as_it_stands(block: Block, tmp_path: Pa
 
 
 def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every command line that begins with `garrison`, in blocks and in running text, as words."""
+    """Every command line that begins with `regiment`, in blocks and in running text, as words."""
     lines = [
-        line
-        for block in blocks(page)
-        if block.language in ("", "sh", "console")
-        for line in block.text.splitlines()
+        line for block in blocks(page) if block.language in ("", "sh", "console") for line in block.text.splitlines()
     ]
-    lines += re.findall(r"`(garrison [^`]*)`", prose(page))
+    lines += re.findall(r"`(regiment [^`]*)`", prose(page))
     for line in lines:
         line = line.partition("    #")[0].strip().removeprefix("$ ")
-        if line.startswith("garrison "):
+        if line.startswith("regiment "):
             yield line, shlex.split(line)[1:]
 
 
@@ -245,7 +235,7 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
 
 def test_the_readme_tells_every_command() -> None:
     page = (ROOT / "README.md").read_text()
-    told = re.findall(r"^\| `garrison (\w+)` \|", page, re.MULTILINE)
+    told = re.findall(r"^\| `regiment (\w+)` \|", page, re.MULTILINE)
     assert sorted(told) == sorted(VERBS)
 
 
@@ -256,14 +246,14 @@ def test_the_makefile_has_what_the_readme_names() -> None:
 
 
 def test_the_readme_lists_every_distribution_and_what_it_offers() -> None:
-    from garrison.registry import Registry
+    from regiment.registry import Registry
 
     page = (ROOT / "README.md").read_text()
     section = page.split("## Plugins")[1].split("\n## ")[0]
     told = {
         cells[0].strip("` "): set(re.findall(r"`(\w+)`", cells[2]))
         for cells in (line.strip("|").split("|") for line in section.splitlines())
-        if len(cells) == 3 and "garrison-" in cells[0] and "core" not in cells[0]
+        if len(cells) == 3 and "regiment-" in cells[0] and "core" not in cells[0]
     }
     folders = {path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")}
     assert len(told) == len(folders)
@@ -309,7 +299,7 @@ def test_the_architecture_page_has_a_room_for_every_module_of_the_core() -> None
     page = (ROOT / "docs/architecture.md").read_text()
     section = page.split("## Rooms")[1].split("\n## ")[0]
     told = set(re.findall(r"`(\w+)/?`", section))
-    core = ROOT / "core/src/garrison"
+    core = ROOT / "core/src/regiment"
     modules = {path.stem for path in core.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert {name for name in modules if not name.startswith("__")} <= told
 
@@ -322,4 +312,4 @@ def test_every_rule_is_told_with_what_goes_wrong_without_it() -> None:
 
 def test_the_version_of_the_change_log_is_the_version() -> None:
     newest = re.search(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert newest is not None and newest[1] == garrison.__version__
+    assert newest is not None and newest[1] == regiment.__version__

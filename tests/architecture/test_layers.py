@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CORE = ROOT / "core/src/garrison"
+CORE = ROOT / "core/src/regiment"
 ROOMS = [
     ["exits", "errors", "task", "outcome"],
     ["contracts", "config", "hooks"],
@@ -22,15 +22,13 @@ ROOMS = [
     ["pushing", "worker", "queue"],
     ["supervisor", "commands", "cli", "__main__"],
 ]
-ORDER = {
-    name: (room, place) for room, names in enumerate(ROOMS) for place, name in enumerate(names)
-}
+ORDER = {name: (room, place) for room, names in enumerate(ROOMS) for place, name in enumerate(names)}
 OPEN_TO_PLUGINS = {
-    "garrison",
-    "garrison.contracts",
-    "garrison.hooks",
-    "garrison.errors",
-    "garrison.outcome",
+    "regiment",
+    "regiment.contracts",
+    "regiment.hooks",
+    "regiment.errors",
+    "regiment.outcome",
 }
 OPTIONS = (
     # "memory", "process", "thread" and "json" are ordinary words too
@@ -46,8 +44,8 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module, node.lineno
-            if node.module == "garrison":
-                yield from ((f"garrison.{alias.name}", node.lineno) for alias in node.names)
+            if node.module == "regiment":
+                yield from ((f"regiment.{alias.name}", node.lineno) for alias in node.names)
 
 
 def _at_run_time(node: ast.AST) -> Iterator[ast.AST]:
@@ -78,7 +76,7 @@ def test_a_module_imports_only_from_rooms_below_its_own(path: Path) -> None:
     mine = room_of(path)
     for module, line in imports(path):
         parts = module.split(".")
-        if parts[0] != "garrison" or len(parts) < 2 or parts[1] not in ORDER or parts[1] == mine:
+        if parts[0] != "regiment" or len(parts) < 2 or parts[1] not in ORDER or parts[1] == mine:
             continue
         assert ORDER[parts[1]] < ORDER[mine], f"{path.name} line {line} imports {module}"
 
@@ -94,7 +92,7 @@ def test_only_hooks_imports_pluggy() -> None:
 
 
 def test_the_core_imports_no_plugin_and_no_driver() -> None:
-    foreign = ("garrison_", "redis", "pymongo", "msgpack", "zstandard")
+    foreign = ("regiment_", "redis", "pymongo", "msgpack", "zstandard")
     for path in modules(CORE):
         for module, line in imports(path):
             assert not module.startswith(foreign), f"{path.name} line {line} imports {module}"
@@ -106,63 +104,54 @@ def test_the_core_names_no_option_but_in_its_configuration() -> None:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and node.value in OPTIONS:
-                raise AssertionError(
-                    f"{path.name} line {node.lineno} names the option {node.value!r}"
-                )
+                raise AssertionError(f"{path.name} line {node.lineno} names the option {node.value!r}")
 
 
-@pytest.mark.parametrize(
-    "package", sorted(ROOT.glob("plugins/*/src/*/")), ids=lambda path: path.name
-)
+@pytest.mark.parametrize("package", sorted(ROOT.glob("plugins/*/src/*/")), ids=lambda path: path.name)
 def test_a_plugin_imports_only_the_contracts_and_no_other_plugin(package: Path) -> None:
     for path in modules(package):
         for module, line in imports(path):
             where = f"{path.name} line {line} imports {module}"
-            if module.split(".")[0] == "garrison" and module != "garrison.Use":
+            if module.split(".")[0] == "regiment" and module != "regiment.Use":
                 assert module in OPEN_TO_PLUGINS, where
-            assert not module.startswith("garrison_") or module.split(".")[0] == package.name, where
+            assert not module.startswith("regiment_") or module.split(".")[0] == package.name, where
 
 
-@pytest.mark.parametrize(
-    "member", [ROOT / "core", *sorted(ROOT.glob("plugins/*"))], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("member", [ROOT / "core", *sorted(ROOT.glob("plugins/*"))], ids=lambda path: path.name)
 def test_every_member_has_the_same_silhouette_and_version(member: Path) -> None:
     import tomllib
 
     project = tomllib.loads((member / "pyproject.toml").read_text())["project"]
-    package = next((member / "src").glob("garrison*"))
-    assert (
-        project["version"]
-        == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    )
+    package = next((member / "src").glob("regiment*"))
+    assert project["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert (member / "README.md").is_file() and (package / "py.typed").is_file()
     assert (package / "hooks.py").is_file()
 
 
 def loaded_by(code: str) -> set[str]:
-    """Top-level modules, and those of garrison, that `code` loads above bare Python."""
+    """Top-level modules, and those of regiment, that `code` loads above bare Python."""
     script = f"import sys; before = set(sys.modules)\n{code}\nprint(*(set(sys.modules) - before))"
     return set(
-        subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True
-        ).stdout.split()
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     )
 
 
-def test_importing_garrison_loads_nothing_else() -> None:
-    assert {name for name in loaded_by("import garrison") if name != "__future__"} == {"garrison"}
+def test_importing_regiment_loads_nothing_else() -> None:
+    assert {name for name in loaded_by("import regiment") if name != "__future__"} == {"regiment"}
 
 
-def test_the_names_that_a_pushing_program_imports_load_eight_small_modules_and_no_heavy_one() -> (
-    None
-):
-    loaded = loaded_by(
-        "from garrison import Queue, Worker, WorkerConfig, Use, Timeouts, Retry, current"
-    )
-    assert {name for name in loaded if name.startswith("garrison")} == {
-        "garrison", "garrison.exits", "garrison.errors", "garrison.task", "garrison.config", "garrison.pushing",
-        "garrison.worker", "garrison.queue",
-    }  # fmt: skip
+def test_the_names_that_a_pushing_program_imports_load_eight_small_modules_and_no_heavy_one() -> None:
+    loaded = loaded_by("from regiment import Queue, Worker, WorkerConfig, Use, Timeouts, Retry, current")
+    assert {name for name in loaded if name.startswith("regiment")} == {
+        "regiment",
+        "regiment.exits",
+        "regiment.errors",
+        "regiment.task",
+        "regiment.config",
+        "regiment.pushing",
+        "regiment.worker",
+        "regiment.queue",
+    }
     heavy = {
         "typing",
         "dataclasses",

@@ -9,21 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from garrison.codec import Codec, Head, read_head
-from garrison.errors import ConfigError, DecodeError, EncodeError, PayloadTooLarge, PluginError
-from garrison.task import Task
-from garrison_compressors.zlib import ZlibCompressor
-from garrison_serializers.json import JsonSerializer
-from garrison_serializers.msgpack import MsgpackSerializer
-from garrison_serializers.pickle import PickleSerializer
+from regiment.codec import Codec, Head, read_head
+from regiment.errors import ConfigError, DecodeError, EncodeError, PayloadTooLarge, PluginError
+from regiment.task import Task
+from regiment_compressors.zlib import ZlibCompressor
+from regiment_serializers.json import JsonSerializer
+from regiment_serializers.msgpack import MsgpackSerializer
+from regiment_serializers.pickle import PickleSerializer
 
 MSGPACK = ("msgpack", MsgpackSerializer())
 ZLIB = ("zlib", ZlibCompressor())
 
 
-def codec(
-    serializer: Any = MSGPACK, compressor: Any = None, limit: int = 1 << 20, **known: Any
-) -> Codec:
+def codec(serializer: Any = MSGPACK, compressor: Any = None, limit: int = 1 << 20, **known: Any) -> Codec:
     """A codec that finds, beside its own parts, only the `known` ones."""
     return Codec(
         serializer,
@@ -35,8 +33,18 @@ def codec(
 
 
 FIELDS = (
-    "id", "queue", "name", "kwargs", "date", "run_count", "trace_id", "headers", "expires", "delivery_count", "extra",
-)  # fmt: skip
+    "id",
+    "queue",
+    "name",
+    "kwargs",
+    "date",
+    "run_count",
+    "trace_id",
+    "headers",
+    "expires",
+    "delivery_count",
+    "extra",
+)
 
 
 def fields(task: Task) -> dict[str, Any]:
@@ -64,9 +72,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]))
     delivery_count=st.integers(0, 10),
     extra=st.lists(st.integers() | st.none()).map(tuple),
 )
-def test_every_field_of_a_task_comes_back(
-    compressor: Any, delivery_count: int, **given: Any
-) -> None:
+def test_every_field_of_a_task_comes_back(compressor: Any, delivery_count: int, **given: Any) -> None:
     one = Task(queue="q", delivery_count=delivery_count, **given)
     payload = codec(compressor=compressor).encode(one)
     assert fields(codec(compressor=compressor).decode(payload, "q", delivery_count)) == fields(one)
@@ -135,11 +141,19 @@ def raising(error: Exception) -> Any:
     ("error", "parkable", "text"),
     [
         (KeyError("json"), True, 'the message needs the serializer "json", which is not installed here'),
-        (PluginError("it is broken"), True, 'the message needs the serializer "json", which cannot be used here: it is broken'),
-        (ConfigError("it needs a key"), False, 'the message needs the serializer "json", which cannot be used here: it needs a key'),
+        (
+            PluginError("it is broken"),
+            True,
+            'the message needs the serializer "json", which cannot be used here: it is broken',
+        ),
+        (
+            ConfigError("it needs a key"),
+            False,
+            'the message needs the serializer "json", which cannot be used here: it needs a key',
+        ),
         (TypeError("what"), False, 'the message needs the serializer "json", which cannot be used here: what'),
     ],
-)  # fmt: skip
+)
 def test_a_part_that_cannot_be_had_parks_the_message_if_another_installation_may_have_it(
     error: Exception, parkable: bool, text: str
 ) -> None:
@@ -158,9 +172,7 @@ def test_a_part_that_cannot_be_had_parks_the_message_if_another_installation_may
 
 @pytest.mark.parametrize("id", ["x" * 201, "é" * 101, "", "\ud800", None, 5])
 def test_an_id_that_no_message_can_hold_is_refused(id: Any) -> None:
-    with pytest.raises(
-        EncodeError, match=r"the task id is .*; expected a string of 1 to 200 bytes in UTF-8"
-    ):
+    with pytest.raises(EncodeError, match=r"the task id is .*; expected a string of 1 to 200 bytes in UTF-8"):
         codec().encode(Task(id, "q", "send", {}, 1.0))
 
 
@@ -177,18 +189,27 @@ def contains_itself() -> list[Any]:
 @pytest.mark.parametrize(
     ("kwargs", "start"),
     [
-        ({"user": {"avatar": Image()}}, 'kwargs["user"]["avatar"]: a value of type Image cannot be serialized by msgpack; '
-         "Image is not in the type table: it takes None, bool"),
+        (
+            {"user": {"avatar": Image()}},
+            'kwargs["user"]["avatar"]: a value of type Image cannot be serialized by msgpack; '
+            "Image is not in the type table: it takes None, bool",
+        ),
         ({"a": [1, (2, {"k": Image})]}, 'kwargs["a"][1][1]["k"]: a value of type type cannot be'),
-        ({"a": {Image: 1}}, "kwargs[\"a\"] (the key <class '"),
+        ({"a": {Image: 1}}, 'kwargs["a"] (the key <class \''),
         ({"a": {1, Image}}, 'kwargs["a"] (an element): a value of type type cannot'),
         ({"a": {(1, Image): 1}}, 'kwargs["a"] (the key (1, <class '),
         ({"a" * 100: Image()}, f'kwargs["{"a" * 58}…]: a value of type Image'),
-        ({"a": contains_itself()}, 'kwargs["a"][1]: a value of type list cannot be serialized by msgpack; it contains itself'),
-        ({"a": ["ok", "\ud800"]}, 'kwargs["a"][1]: a value of type str cannot be serialized by msgpack; \'utf-8\' codec'),
+        (
+            {"a": contains_itself()},
+            'kwargs["a"][1]: a value of type list cannot be serialized by msgpack; it contains itself',
+        ),
+        (
+            {"a": ["ok", "\ud800"]},
+            "kwargs[\"a\"][1]: a value of type str cannot be serialized by msgpack; 'utf-8' codec",
+        ),
         ({"\ud800": 1}, "kwargs (the key <str>): a value of type str cannot"),
     ],
-)  # fmt: skip
+)
 def test_a_value_that_cannot_be_serialized_is_named_by_its_path(kwargs: Any, start: str) -> None:
     with pytest.raises(EncodeError) as caught:
         codec().encode(Task("i", "q", "send", kwargs, 1.0))
@@ -249,30 +270,34 @@ class Fixed(Broken):
 
 def test_whatever_a_part_raises_is_a_decode_error() -> None:
     payload = codec(("broken", Broken())).encode(task())
-    with pytest.raises(
-        DecodeError, match=r"^the message cannot be read: SystemError: deep inside$"
-    ):
+    with pytest.raises(DecodeError, match=r"^the message cannot be read: SystemError: deep inside$"):
         codec(("broken", Broken())).decode(payload, "q")
-    with pytest.raises(
-        DecodeError, match=r"^the message cannot be read: SystemError: deep inside$"
-    ):
+    with pytest.raises(DecodeError, match=r"^the message cannot be read: SystemError: deep inside$"):
         codec(broken=Broken()).decode(payload, "q")
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        None, 5, [], {}, "seven!!", ["n", {}, 1.0, 0, None, None], [None, {}, 1.0, 0, None, None, None],
-        ["n", [], 1.0, 0, None, None, None], ["n", {}, "now", 0, None, None, None], ["n", {}, 1.0, "0", None, None, None],
-        ["n", {}, 1.0, True, None, None, None], ["n", {}, 1.0, 0, 5, None, None], ["n", {}, 1.0, 0, None, [], None],
+        None,
+        5,
+        [],
+        {},
+        "seven!!",
+        ["n", {}, 1.0, 0, None, None],
+        [None, {}, 1.0, 0, None, None, None],
+        ["n", [], 1.0, 0, None, None, None],
+        ["n", {}, "now", 0, None, None, None],
+        ["n", {}, 1.0, "0", None, None, None],
+        ["n", {}, 1.0, True, None, None, None],
+        ["n", {}, 1.0, 0, 5, None, None],
+        ["n", {}, 1.0, 0, None, [], None],
         ["n", {}, 1.0, 0, None, None, "soon"],
     ],
-)  # fmt: skip
+)
 def test_a_record_of_another_shape_is_a_decode_error(record: Any) -> None:
     payload = codec(("fixed", Fixed(None))).encode(task())
-    with pytest.raises(
-        DecodeError, match=r"cannot be read|expected at least the fields name, kwargs, date"
-    ):
+    with pytest.raises(DecodeError, match=r"cannot be read|expected at least the fields name, kwargs, date"):
         codec(("fixed", Fixed(record))).decode(payload, "q")
 
 
@@ -286,7 +311,5 @@ def test_a_compressor_that_ignores_the_limit_is_not_believed() -> None:
 
     careless = codec(compressor=("careless", Careless()), limit=1000)
     payload = careless.encode(task(a="x" * 500))
-    with pytest.raises(
-        DecodeError, match=r"careless made 1,001 bytes of the message; the limit is 1,000"
-    ):
+    with pytest.raises(DecodeError, match=r"careless made 1,001 bytes of the message; the limit is 1,000"):
         careless.decode(payload, "q")

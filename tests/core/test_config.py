@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from garrison import Backoff, ConfigError, Logging, Starvation, Timeouts, Use, WorkerConfig
-from garrison.config import as_use
+from regiment import Backoff, ConfigError, Logging, Starvation, Timeouts, Use, WorkerConfig
+from regiment.config import as_use
 
 
 def test_a_name_is_all_that_is_needed_and_the_defaults_have_no_problem():
@@ -15,9 +15,7 @@ def test_a_name_is_all_that_is_needed_and_the_defaults_have_no_problem():
 
 
 def test_an_unknown_field_is_refused_at_once_with_the_nearest_name():
-    with pytest.raises(
-        ConfigError, match=r'WorkerConfig has no field "max_retry".*Did you mean "max_retries"'
-    ):
+    with pytest.raises(ConfigError, match=r'WorkerConfig has no field "max_retry".*Did you mean "max_retries"'):
         WorkerConfig("mail", max_retry=1)
 
 
@@ -32,16 +30,34 @@ def test_a_missing_name_a_field_given_twice_and_too_many_values_are_refused():
 
 def test_all_problems_are_found_at_once():
     config = WorkerConfig(
-        "m ail", lease=-1, max_retries=-1, delivery="twice", tasks_per_transaction=0, retry_on=Exception,
-        timeouts=Timeouts(5, soft=5), backoff=Backoff(first=-1), logging=Logging(level="LOUD"),
-        starvation=Starvation(0), connector=5, poison_delays=(),
-    )  # fmt: skip
+        "m ail",
+        lease=-1,
+        max_retries=-1,
+        delivery="twice",
+        tasks_per_transaction=0,
+        retry_on=Exception,
+        timeouts=Timeouts(5, soft=5),
+        backoff=Backoff(first=-1),
+        logging=Logging(level="LOUD"),
+        starvation=Starvation(0),
+        connector=5,
+        poison_delays=(),
+    )
     found = "\n".join(config.check())
     for word in (
-        "name is 'm ail'", "lease is -1", "max_retries is -1", "delivery is 'twice'", "tasks_per_transaction is 0",
-        "retry_on is", "timeouts.soft is 5", "backoff.first is -1", "level 'LOUD'", "starvation.time_with_no_tasks is 0",
-        "connector is 5", "poison_delays is ()",
-    ):  # fmt: skip
+        "name is 'm ail'",
+        "lease is -1",
+        "max_retries is -1",
+        "delivery is 'twice'",
+        "tasks_per_transaction is 0",
+        "retry_on is",
+        "timeouts.soft is 5",
+        "backoff.first is -1",
+        "level 'LOUD'",
+        "starvation.time_with_no_tasks is 0",
+        "connector is 5",
+        "poison_delays is ()",
+    ):
         assert word in found
     assert len(config.check()) == 12
 

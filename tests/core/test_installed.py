@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from garrison import installed
+from regiment import installed
 
 
 def by_the_library(group: str) -> list[tuple[str, str, str, str]]:
@@ -29,7 +29,7 @@ def distribution(folder: Path, name: str, version: str, points: str, metadata: s
     )
 
 
-@pytest.mark.parametrize("group", ["garrison", "console_scripts", "pytest11", "none of the kind"])
+@pytest.mark.parametrize("group", ["regiment", "console_scripts", "pytest11", "none of the kind"])
 def test_what_is_installed_here_is_found_as_the_library_finds_it(group: str) -> None:
     found = sorted(tuple(one) for one in installed.points(group))
     assert found == by_the_library(group)
@@ -40,9 +40,7 @@ def test_of_a_distribution_that_is_there_twice_the_first_on_the_path_counts(
 ) -> None:
     distribution(tmp_path / "a", "two-words", "2.0", "[x]\nnew = m.n:o.p [extra]\n")
     distribution(tmp_path / "b", "Two.Words", "1.0", "[x]\nold = m\n")
-    distribution(
-        tmp_path / "b", "other", "1.0", "# said = in a comment\n[y]\nno = m\n[x]\nyes = m\n"
-    )
+    distribution(tmp_path / "b", "other", "1.0", "# said = in a comment\n[y]\nno = m\n[x]\nyes = m\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path / "a"), str(tmp_path / "b"), "/absent"])
     found = sorted(tuple(one) for one in installed.points("x"))
     assert found == by_the_library("x")
@@ -54,9 +52,7 @@ def test_a_point_loads_a_module_or_what_stands_in_one() -> None:
     assert installed.Point("a", "os:path.join [extra]", "", "").load() is __import__("os").path.join
 
 
-def test_distributions_in_a_zip_file_are_left_to_the_library(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_distributions_in_a_zip_file_are_left_to_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("zipped-1.0.dist-info/entry_points.txt", "[x]\nin_zip = m\n")
         archive.writestr("zipped-1.0.dist-info/METADATA", "Name: zipped\nVersion: 1.0\n")

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from garrison import pushing
-from garrison.errors import TargetError
-from garrison.supervisor import targets
+from regiment import pushing, targets
+from regiment.errors import TargetError
 
 
 @pytest.fixture
@@ -52,11 +51,11 @@ def test_what_is_no_number_of_workers_is_refused_with_the_value_seen(text):
 
 def test_a_module_gives_its_own_workers_in_order_of_definition_once_each(module):
     base = module(
-        "from garrison import Worker, WorkerConfig\nclass Base(Worker):\n"
+        "from regiment import Worker, WorkerConfig\nclass Base(Worker):\n"
         "    config = WorkerConfig(name='base')\n    def work(self, task): ...\n"
     )
     name = module(
-        f"from {base} import Base\nfrom garrison import Queue, Worker, WorkerConfig\n"
+        f"from {base} import Base\nfrom regiment import Queue, Worker, WorkerConfig\n"
         "class Zulu(Base):\n    config = WorkerConfig(name='z')\n"
         "alpha = Queue('a')\nagain = alpha\n_hidden = Queue('h')\n@alpha.task\ndef f(): ...\n"
     )
@@ -64,11 +63,9 @@ def test_a_module_gives_its_own_workers_in_order_of_definition_once_each(module)
 
 
 def test_tasks_of_included_modules_make_a_queue_usable(module):
-    name = module("from garrison import Queue\nq = Queue('q', include=['{}_x'])\n")
+    name = module("from regiment import Queue\nq = Queue('q', include=['{}_x'])\n")
     folder = Path(sys.path[0])
-    (folder / f"{name}.py").write_text(
-        f"from garrison import Queue\nq = Queue('q', include=['{name}_x'])\n"
-    )
+    (folder / f"{name}.py").write_text(f"from regiment import Queue\nq = Queue('q', include=['{name}_x'])\n")
     (folder / f"{name}_x.py").write_text(f"from {name} import q\n@q.task\ndef f(): ...\n")
     [queue] = targets.find(f"{name}:q").values()
     assert list(queue.tasks) == ["f"]
@@ -83,7 +80,7 @@ def test_an_error_inside_an_imported_library_names_the_users_line(module):
 
 
 def test_a_push_while_the_module_is_imported_is_refused_and_later_pushes_are_not(module):
-    name = module("from garrison import Queue\nq = Queue('q')\n@q.task\ndef f(): ...\nf.push()\n")
+    name = module("from regiment import Queue\nq = Queue('q')\n@q.task\ndef f(): ...\nf.push()\n")
     with pytest.raises(TargetError, match="pushes a task while it is imported"):
         targets.find(name)
     assert pushing.importing is None

@@ -141,9 +141,7 @@ def test_a_preloaded_server_that_forks_while_a_thread_pushes_loses_and_doubles_n
     site.tree(workers=1)
     code = PRELOADED.format(folder=str(site.folder))
     for _ in range(size(1, 20)):
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
     books = site.settle(20, extra_starts=None, extra_ends=size(0, 180 * 19))
     assert len(books.ends) == 5 + 50 + 4 * 30 + 5

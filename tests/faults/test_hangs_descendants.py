@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from garrison.descendants import Descendants, mark_of
 from harness.site import Site
 from harness.wait import alive, children, eventually
+from regiment_runner.shared.descendants import Descendants, mark_of
 
 FORKS = '''
 import subprocess
@@ -57,9 +57,7 @@ def breeds(n, hang):
 def bred(site: Site, n: int) -> list[int]:
     """The pids that the task has written down."""
     found = site.until(lambda books: any(words[:2] == ["C", str(n)] for words in books.words), 10)
-    return next(
-        [int(word) for word in words[2:]] for words in found.words if words[:2] == ["C", str(n)]
-    )
+    return next([int(word) for word in words[2:]] for words in found.words if words[:2] == ["C", str(n)])
 
 
 def grandchildren(pids: list[int]) -> list[int]:
@@ -81,9 +79,7 @@ def grandchildren(pids: list[int]) -> list[int]:
     ],
     ids=["struck", "crashed", "recycled", "softly struck"],
 )
-def test_no_descendant_of_a_task_outlives_its_end_by_two_seconds(
-    site: Site, how: str, settings: str
-) -> None:
+def test_no_descendant_of_a_task_outlives_its_end_by_two_seconds(site: Site, how: str, settings: str) -> None:
     site.app(settings, body=FORKS)
     tree = site.tree()
     n = site.push("breeds", hang=how)
@@ -107,14 +103,10 @@ def test_descendants_end_with_a_killed_worker_and_with_a_killed_supervisor(site:
     family = grandchildren(bred(site, first))
     os.kill(site.books().starts[first][0].pid, signal.SIGKILL)
     eventually(lambda: not any(alive(pid) for pid in family), 2.0, "the killed worker's are gone")
-    again = site.until(lambda books: len([w for w in books.words if w[0] == "C"]) == 2, 10).words[
-        -1
-    ]
+    again = site.until(lambda books: len([w for w in books.words if w[0] == "C"]) == 2, 10).words[-1]
     family = grandchildren([int(word) for word in again[2:]])
     tree.kill()
-    eventually(
-        lambda: not any(alive(pid) for pid in family), 2.0, "the killed supervisor's are gone"
-    )
+    eventually(lambda: not any(alive(pid) for pid in family), 2.0, "the killed supervisor's are gone")
 
 
 @pytest.mark.fault(15)
@@ -134,7 +126,7 @@ def test_the_orphans_of_a_worker_that_lives_go_on_and_leave_no_zombie(site: Site
 
 HOST = """
 import os, subprocess, sys, threading, time
-from garrison import Supervisor
+from regiment_runner import Supervisor
 mine = [subprocess.Popen(["sleep", "30"]), subprocess.Popen(["sleep", "30"], start_new_session=True)]
 subprocess.run(["sh", "-c", "sleep 30 > /dev/null 2>&1 &"])
 code = Supervisor(["app:work"], burst=True, app_dir=sys.argv[1]).run()
@@ -152,8 +144,12 @@ def test_a_program_that_supervises_keeps_its_own_children(site: Site) -> None:
     variables = {**os.environ, "XDG_RUNTIME_DIR": str(site.runtime)}
     host = subprocess.run(
         [sys.executable, "-c", HOST, str(site.folder)],
-        env=variables, capture_output=True, text=True, timeout=60, cwd=site.folder,
-    )  # fmt: skip
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=site.folder,
+    )
     assert host.stdout.splitlines()[-1] == "1 [None, None]", host.stdout + host.stderr
 
 
@@ -170,9 +166,7 @@ def test_a_mark_is_seen_of_a_process_that_has_shed_everything_else(tmp_path: Pat
         assert mine.look([], [5]) == 0, "the orphans of a living worker are left alone"
         assert Descendants().look([], []) == 0, "another tree's are left alone"
         assert mine.look([], []) == 1
-        eventually(
-            lambda: mine.look([], []) == 0 and not Path(f"/proc/{pid}").exists(), 5, "it is reaped"
-        )
+        eventually(lambda: mine.look([], []) == 0 and not Path(f"/proc/{pid}").exists(), 5, "it is reaped")
     finally:
         if Path(f"/proc/{pid}").exists():
             os.kill(pid, signal.SIGKILL)

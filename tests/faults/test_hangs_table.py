@@ -1,6 +1,6 @@
 """Seven ways to hang, under each executor and killer: each ends in time, once, with its evidence and its descendants.
 
-With GARRISON_WRITE_DOCS=1 the run writes what it saw into the table of `docs/killers.md`.
+With REGIMENT_WRITE_DOCS=1 the run writes what it saw into the table of `docs/killers.md`.
 """
 
 from __future__ import annotations
@@ -51,11 +51,13 @@ PAIRS = [
     Pair("threaded", "process", f"{HARD}, executor=Use('threaded', threads=3)"),
     Pair("asyncio", "process", f"{HARD}, executor=Use('asyncio', concurrency=3)", True),
     Pair("asyncio", "coroutine", f"{HARD}, executor=Use('asyncio', concurrency=3), killer='coroutine'", True),
-]  # fmt: skip
+]
 THREAD = Pair(
-    "threaded", "thread",
-    f"{SOFT}, executor=Use('threaded', threads=3), killer=Use('thread', grace={GRACE})", soft=True,
-)  # fmt: skip
+    "threaded",
+    "thread",
+    f"{SOFT}, executor=Use('threaded', threads=3), killer=Use('thread', grace={GRACE})",
+    soft=True,
+)
 
 BODIES = """
 import asyncio, subprocess
@@ -107,9 +109,12 @@ def {name}(n):
 work.task({name})
 """
 CALLS = {
-    "sleeps": "in_c()", "loops": "in_python()", "matches": "in_a_regex()", "catches": "in_deafness()",
+    "sleeps": "in_c()",
+    "loops": "in_python()",
+    "matches": "in_a_regex()",
+    "catches": "in_deafness()",
     "receives": "in_recv()",
-}  # fmt: skip
+}
 COROUTINES = {"never_awaits": "without_await()", "swallows": "swallowing()"}
 NEIGHBOR = {
     False: "@work.task\ndef neighbor(n):\n    begin(n)\n    time.sleep(0.02)\n    end(n)\n",
@@ -134,7 +139,7 @@ def body(asynchronous: bool) -> str:
 def table() -> Iterator[None]:
     """Write the table at the end of a run that was asked to."""
     yield
-    if os.environ.get("GARRISON_WRITE_DOCS") and seen:
+    if os.environ.get("REGIMENT_WRITE_DOCS") and seen:
         write_table(DOCS)
 
 
@@ -169,11 +174,7 @@ def check(site: Site, tree: Any, n: int) -> dict[str, Any]:
     assert evidence["seconds"] >= LIMIT
     assert evidence["rss"] > 1_000_000
     assert evidence["cpu"] >= 0
-    lost = [
-        m
-        for m in site.books().acknowledged
-        if m not in site.books().ends and m not in site.store.dead()
-    ]
+    lost = [m for m in site.books().acknowledged if m not in site.books().ends and m not in site.store.dead()]
     assert not lost
     child = next(int(words[2]) for words in site.books().words if words[:2] == ["C", str(n)])
     return {**reason, "child": child}
@@ -193,10 +194,7 @@ def test_each_hanger_ends_within_limit_grace_and_half_a_second(site: Site, pair:
         reason = check(site, tree, n)
         assert reason["evidence"]["rung"] == ("soft" if how == "soft" else "hard")
         if how == "killed":
-            assert (
-                "Current thread" in reason["evidence"]["stacks"]
-                or "Thread 0x" in reason["evidence"]["stacks"]
-            )
+            assert "Current thread" in reason["evidence"]["stacks"] or "Thread 0x" in reason["evidence"]["stacks"]
             eventually(lambda: not alive(reason["child"]), 2, "the descendant is gone")
         seen[pair][words] = f"{'ended' if how == 'soft' else 'killed'} at {seconds:.2f} s"
     assert tree.stop() == 0
@@ -210,9 +208,7 @@ def test_each_hanger_ends_within_limit_grace_and_half_a_second(site: Site, pair:
 def test_the_thread_killer_ends_what_runs_python_and_writes_off_what_stays_in_c(site: Site) -> None:
     site.app(THREAD.settings, hooks=True, body=body(False))
     tree = site.tree(workers=1)
-    seen[THREAD] = {
-        "matches a regular expression for ever": "**not stopped** (it holds the interpreter)"
-    }
+    seen[THREAD] = {"matches a regular expression for ever": "**not stopped** (it holds the interpreter)"}
     for words, name in HANGERS.items():
         if name == "matches":
             continue
@@ -226,9 +222,7 @@ def test_the_thread_killer_ends_what_runs_python_and_writes_off_what_stays_in_c(
         seen[THREAD][words] = f"{'ended' if rung == 'soft' else 'written off'} at {seconds:.2f} s"
         if rung != "soft":
             assert re.search(r'File ".*app\.py"', reason["evidence"]["stacks"])
-            eventually(
-                lambda: not alive(site.books().starts[n][0].pid), 3, "the worker is replaced"
-            )
+            eventually(lambda: not alive(site.books().starts[n][0].pid), 3, "the worker is replaced")
     assert tree.stop() == 0
 
 
@@ -236,15 +230,11 @@ def write_table(path: Path) -> None:
     """Replace the table between the marks of the page."""
     pairs = [pair for pair in [*PAIRS, THREAD] if pair in seen]
     lines = [
-        "| a task that … | "
-        + " | ".join(f"{pair.executor}, `{pair.killer}`" for pair in pairs)
-        + " |",
+        "| a task that … | " + " | ".join(f"{pair.executor}, `{pair.killer}`" for pair in pairs) + " |",
         "|---|" + "---|" * len(pairs),
     ]
     for words in HANGERS:
-        lines.append(
-            f"| {words} | " + " | ".join(seen[pair].get(words, "–") for pair in pairs) + " |"
-        )
+        lines.append(f"| {words} | " + " | ".join(seen[pair].get(words, "–") for pair in pairs) + " |")
     text = path.read_text()
     before, _, rest = text.partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- end of table -->")

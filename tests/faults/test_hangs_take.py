@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from garrison import Queue
-from garrison.broker import Lease
-from garrison.contracts import Terms
 from harness.site import Site
 from harness.wait import eventually
+from regiment import Queue
+from regiment.contracts import Terms
+from regiment_runner.worker.lease import Lease
 
 TAKES = """
 import asyncio, warnings
@@ -68,7 +68,7 @@ async def agathers(n, number):
 
 def crumbs(site: Site, count: int) -> list[int]:
     """Push crumbs to the other queue."""
-    from garrison import Queue
+    from regiment import Queue
 
     queue = Queue("crumbs", connector=site.url)
     queue.options(name="crumb").push_many({"n": n} for n in range(count))
@@ -84,11 +84,7 @@ def left(site: Site) -> tuple[int, int, int]:
 
 def taken(site: Site, n: int) -> list[list[int]]:
     """What each take of a task got."""
-    return [
-        [int(word) for word in words[2:]]
-        for words in site.books().words
-        if words[:2] == ["T", str(n)]
-    ]
+    return [[int(word) for word in words[2:]] for words in site.books().words if words[:2] == ["T", str(n)]]
 
 
 def test_what_is_taken_is_done_at_the_end_of_the_block(site: Site) -> None:
@@ -185,16 +181,14 @@ def test_takes_on_a_loop_and_seven_at_once(site: Site) -> None:
     greedy = site.push("greedy")
     site.ended(greedy)
     said = next(words[2] for words in site.books().words if words[:2] == ["X", str(greedy)])
-    assert said.replace("~", " ") == (
-        "7 takes are open in this worker already; end one before the next begins"
-    )
+    assert said.replace("~", " ") == ("7 takes are open in this worker already; end one before the next begins")
     assert left(site) == (0, 0, 0)
     assert tree.stop() == 0
 
 
 SERGEANT = """
 import warnings
-from garrison import Worker, WorkerConfig
+from regiment import Worker, WorkerConfig
 
 class Old(Worker):
     config = WorkerConfig(name="old", connector=work.config.connector)
@@ -220,7 +214,7 @@ class Old(Worker):
 
 
 def test_the_old_name_takes_for_good_and_says_so(site: Site) -> None:
-    from garrison import Queue
+    from regiment import Queue
 
     site.app("", body=SERGEANT)
     queue = Queue("old", connector=site.url)
@@ -232,9 +226,7 @@ def test_the_old_name_takes_for_good_and_says_so(site: Site) -> None:
     assert taken(site, 1) == [[2, 3, 4]]
     words = {one[0]: one[2] for one in site.books().words if one[1] == "1" and one[0] in "XY"}
     assert words["X"] == "DeprecationWarning"
-    assert words["Y"].replace("~", " ") == (
-        "take: number is 0; expected a whole number from 1 to 100,000"
-    )
+    assert words["Y"].replace("~", " ") == ("take: number is 0; expected a whole number from 1 to 100,000")
     with tree.pages() as pages:
         state = next(iter(pages[0].slots()))
         assert (state.progress, state.note) in [((1, 3), "half way"), ((0, 0), "")]

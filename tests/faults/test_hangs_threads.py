@@ -50,8 +50,9 @@ def test_a_thread_that_does_not_die_is_written_off_and_its_neighbors_finish(site
     site.app(
         "executor=Use('threaded', threads=3), killer=Use('thread', grace=0.3), timeouts=Timeouts(soft=1.0), "
         "tasks_per_transaction=20",
-        hooks=True, body=RECEIVES,
-    )  # fmt: skip
+        hooks=True,
+        body=RECEIVES,
+    )
     tree = site.tree()
     stuck = site.push("receives")
     site.started(stuck)
@@ -72,9 +73,7 @@ def test_a_thread_that_does_not_die_is_written_off_and_its_neighbors_finish(site
 
 
 @pytest.mark.parametrize(("settings", "task"), SLOTS.values(), ids=SLOTS)
-def test_what_is_pushed_while_one_slot_is_busy_starts_at_once(
-    site: Site, settings: str, task: str
-) -> None:
+def test_what_is_pushed_while_one_slot_is_busy_starts_at_once(site: Site, settings: str, task: str) -> None:
     site.app(settings, body=ASYNC if "asyncio" in settings else "")
     tree = site.tree()
     slow = site.push(task, seconds=3.0)
@@ -93,9 +92,7 @@ def test_what_is_pushed_while_one_slot_is_busy_starts_at_once(
     ["executor=Use('threaded', threads=1)", "executor=Use('asyncio', concurrency=1)"],
     ids=["one thread", "one coroutine"],
 )
-def test_one_slot_beside_the_thread_that_takes_is_refilled_at_once(
-    site: Site, settings: str
-) -> None:
+def test_one_slot_beside_the_thread_that_takes_is_refilled_at_once(site: Site, settings: str) -> None:
     site.app(settings)
     tree = site.tree()
     numbers = [site.push() for _ in range(20)]
@@ -129,13 +126,14 @@ def test_the_only_thread_of_a_worker_is_written_off_too(site: Site) -> None:
     ],
     ids=["2 threads", "2 processes", "2 coroutines"],
 )
-def test_a_thousand_short_tasks_finish_while_a_long_one_runs_once(
-    site: Site, settings: str, workers: int
-) -> None:
+def test_a_thousand_short_tasks_finish_while_a_long_one_runs_once(site: Site, settings: str, workers: int) -> None:
     """The long one outlives its lease three times: it is renewed, as one of a day is."""
     lease, long = 1.0, 6.0
-    site.app(f"{settings}{', ' if settings else ''}lease={lease}, tasks_per_transaction=50, give_back_after=0.3",
-             hooks=True, body=ASYNC if "asyncio" in settings else "")  # fmt: skip
+    site.app(
+        f"{settings}{', ' if settings else ''}lease={lease}, tasks_per_transaction=50, give_back_after=0.3",
+        hooks=True,
+        body=ASYNC if "asyncio" in settings else "",
+    )
     tree = site.tree(workers=workers)
     name = "anap" if "asyncio" in settings else "nap"
     slow = site.push(name, seconds=long)
@@ -203,9 +201,7 @@ def test_what_would_end_a_program_fails_the_task_and_not_its_worker(
 
 @pytest.mark.fault(20)
 @pytest.mark.parametrize("settings", ["executor='serial'", "executor=Use('threaded', threads=2)"])
-def test_a_worker_that_has_no_descriptor_left_says_so_and_is_replaced(
-    site: Site, settings: str
-) -> None:
+def test_a_worker_that_has_no_descriptor_left_says_so_and_is_replaced(site: Site, settings: str) -> None:
     site.app(
         f"{settings}, tasks_per_transaction=5, max_retries=5, backoff=Backoff(first=0.05)",
         body="""

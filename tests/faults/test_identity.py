@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from garrison import page
-from garrison.contracts import Again, Back, Dead, Done, Park, Terms
-from garrison.errors import Fenced, LockLost
 from harness.each_store import on_each_store
 from harness.ledger import boot_ns
 from harness.scale import size
 from harness.site import Site
 from harness.store import connector
 from harness.wait import alive, eventually, took
+from regiment.contracts import Again, Back, Dead, Done, Park, Terms
+from regiment.errors import Fenced, LockLost
+from regiment_runner.shared import page
 
 
 @pytest.mark.fault(66)
@@ -173,13 +173,16 @@ def test_what_had_ended_when_its_worker_left_a_silent_store_is_not_taken_for_a_c
     site: Site,
 ) -> None:
     """Its settlement could not be sent, and it was told to end: interrupted, not counted."""
-    site.app("tasks_per_transaction=1, lease=30, recheck=0.2, max_retries=3, backoff=Backoff(first=0.1)", body="""
+    site.app(
+        "tasks_per_transaction=1, lease=30, recheck=0.2, max_retries=3, backoff=Backoff(first=0.1)",
+        body="""
 @work.task
 def again(n):
     begin(n)
     time.sleep(0.5)
     raise ValueError("again")
-""")  # fmt: skip
+""",
+    )
     if not site.url.startswith("sqlite"):
         pytest.skip("locks the file of the embedded store")
     tree = site.tree(workers=1, stop_timeout=8)
@@ -189,9 +192,7 @@ def again(n):
     lock.execute("BEGIN IMMEDIATE")
     tree.send(signal.SIGTERM)
     with tree.pages() as pages:
-        eventually(
-            lambda: pages[0].slot_word(0)[1] == page.ENDED, 5, "it has ended, and is not settled"
-        )
+        eventually(lambda: pages[0].slot_word(0)[1] == page.ENDED, 5, "it has ended, and is not settled")
         pid = int(pages[0].words[page.PID])
     eventually(lambda: not alive(pid), 10, "the worker has left")
     lock.execute("ROLLBACK")

@@ -106,7 +106,7 @@ def test_a_worker_with_a_shorter_lease_than_its_neighbors_on_the_same_store_is_r
     """The keeper renews a store's consumers by the shortest lease of all, also of a worker that came last."""
     site.app("lease=0.6, recheck=0.1")
     (site.folder / "long.py").write_text(
-        f"from garrison import Queue\nwork = Queue('long', connector={site.url!r}, lease=30)\n"
+        f"from regiment import Queue\nwork = Queue('long', connector={site.url!r}, lease=30)\n"
         "@work.task\ndef nothing() -> None: ...\n"
     )
     tree = site.tree(["long:work", "app:work=2"], ready=False)
@@ -128,9 +128,7 @@ def test_workers_go_on_under_a_stopped_supervisor_and_are_not_killed_when_it_wak
     workers, keeper = tree.workers(), tree.keeper()
     os.kill(tree.pid, signal.SIGSTOP)
     stopped, numbers = time.monotonic(), []
-    while time.monotonic() - stopped < size(
-        3, 10
-    ):  # longer than the keeper may be silent, and than the lease
+    while time.monotonic() - stopped < size(3, 10):  # longer than the keeper may be silent, and than the lease
         numbers += [site.push(seconds=0.05)]
         site.ended(numbers[-1])
     os.kill(tree.pid, signal.SIGCONT)
@@ -144,9 +142,7 @@ def test_workers_go_on_under_a_stopped_supervisor_and_are_not_killed_when_it_wak
 
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("lease", [3, 10])
-def test_a_stopped_keeper_is_killed_and_replaced_within_three_seconds(
-    site: Site, lease: int
-) -> None:
+def test_a_stopped_keeper_is_killed_and_replaced_within_three_seconds(site: Site, lease: int) -> None:
     site.app(f"tasks_per_transaction=8, lease={lease}, recheck=0.2")
     tree = site.tree(workers=2)
     keeper = tree.keeper()
@@ -207,15 +203,11 @@ def test_what_a_worker_held_that_dies_while_there_is_no_keeper_is_given_back_by_
 @pytest.mark.fault(53)
 @on_each_store
 @pytest.mark.parametrize("seed", seeds())
-def test_two_supervisors_that_come_and_go_share_a_queue_without_running_anything_twice(
-    site: Site, seed: int
-) -> None:
+def test_two_supervisors_that_come_and_go_share_a_queue_without_running_anything_twice(site: Site, seed: int) -> None:
     chance = random.Random(seed)
     site.app("tasks_per_transaction=8, recheck=0.2")
     trees = [site.tree(workers=3), site.tree(workers=2)]
-    numbers = site.push_many(
-        {"seconds": chance.uniform(0.001, 0.02)} for _ in range(size(800, 5000))
-    )
+    numbers = site.push_many({"seconds": chance.uniform(0.001, 0.02)} for _ in range(size(800, 5000)))
     for _ in range(size(3, 10)):
         time.sleep(chance.uniform(0.1, 0.5))  # a random moment is the row itself
         leaving = trees.pop(chance.randrange(len(trees)))

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from garrison.codec import FIELDS, Codec, read_head
-from garrison.errors import DecodeError, EncodeError, Forged, PayloadTooLarge
-from garrison.task import Task
-from garrison_serializers.msgpack import MsgpackSerializer
-from garrison_serializers.pickle import PickleSerializer
+from regiment.codec import FIELDS, Codec, read_head
+from regiment.errors import DecodeError, EncodeError, Forged, PayloadTooLarge
+from regiment.task import Task
+from regiment_serializers.msgpack import MsgpackSerializer
+from regiment_serializers.pickle import PickleSerializer
 
 WIRE = Path(__file__).parent.parent / "fixtures" / "wire"
 sys.path.insert(0, str(WIRE))
@@ -48,9 +48,7 @@ def refusal(payload: bytes, reader: Codec = READER) -> DecodeError:
 @pytest.mark.fault(56)
 @pytest.mark.parametrize("compressor", [None, *COMPRESSORS])
 @pytest.mark.parametrize("serializer", SERIALIZERS)
-def test_every_flipped_bit_and_every_cut_is_dead_at_once(
-    serializer: str, compressor: str | None
-) -> None:
+def test_every_flipped_bit_and_every_cut_is_dead_at_once(serializer: str, compressor: str | None) -> None:
     one = codec(serializer, compressor)
     payload = one.encode(TASKS["large"])
     spoiled = [payload[:length] for length in range(len(payload))]
@@ -69,15 +67,19 @@ def test_every_flipped_bit_and_every_cut_is_dead_at_once(
 @pytest.mark.parametrize(
     ("payload", "text"),
     [
-        (b"", "not a message of garrison: 0 bytes that start with nothing; expected a9 01"),
-        (bytes(MIB - 100), "not a message of garrison: 1,048,476 bytes that start with 00 00 00 00 00 00 00 00; expected a9 01"),
-        (b'{"task": "of another framework"}', "not a message of garrison: 32 bytes that start with 7b 22 74 61 73 6b 22 3a; expected a9 01"),
+        (b"", "not a message of regiment: 0 bytes that start with nothing; expected a9 01"),
+        (
+            bytes(MIB - 100),
+            "not a message of regiment: 1,048,476 bytes that start with 00 00 00 00 00 00 00 00; expected a9 01",
+        ),
+        (
+            b'{"task": "of another framework"}',
+            "not a message of regiment: 32 bytes that start with 7b 22 74 61 73 6b 22 3a; expected a9 01",
+        ),
         (READER.encode(TASKS["small"])[:-1], "the message is damaged: its checksum does not match its 42 bytes"),
     ],
-)  # fmt: skip
-def test_what_is_no_message_is_dead_at_once_and_says_what_was_seen(
-    payload: bytes, text: str
-) -> None:
+)
+def test_what_is_no_message_is_dead_at_once_and_says_what_was_seen(payload: bytes, text: str) -> None:
     error = refusal(payload)
     assert str(error) == text and not error.parkable
     with pytest.raises(DecodeError):
@@ -87,9 +89,14 @@ def test_what_is_no_message_is_dead_at_once_and_says_what_was_seen(
 @pytest.mark.fault(56)
 def test_a_whole_message_with_a_malformed_head_is_dead_at_once() -> None:
     for head in (
-        b"\xa9\x01\x00\x00\x00", b"\xa9\x01\xff" + b"x" * 20, b"\xa9\x01\x07msgpack\x00\xc8id", b"\xa9\x01\x02\xff\xff\x00\x01i",
-        b"\xa9\x01\x07msgpack\x00\x02\xff\xff\x90", b"\xa9\x00\x07msgpack\x00\x01i\x90", b"\xa9\x01\x07msgpack\x00\x05id\x90",
-    ):  # fmt: skip
+        b"\xa9\x01\x00\x00\x00",
+        b"\xa9\x01\xff" + b"x" * 20,
+        b"\xa9\x01\x07msgpack\x00\xc8id",
+        b"\xa9\x01\x02\xff\xff\x00\x01i",
+        b"\xa9\x01\x07msgpack\x00\x02\xff\xff\x90",
+        b"\xa9\x00\x07msgpack\x00\x01i\x90",
+        b"\xa9\x01\x07msgpack\x00\x05id\x90",
+    ):
         assert not refusal(seal(head)).parkable
 
 
@@ -98,11 +105,17 @@ def test_a_whole_message_with_a_malformed_head_is_dead_at_once() -> None:
     ("head", "text"),
     [
         (b"\xa9\x01\x05cbor2\x00\x02t1", 'the message needs the serializer "cbor2", which is not installed here'),
-        (b"\xa9\x01\x07msgpack\x06brotli\x02t1", 'the message needs the compressor "brotli", which is not installed here'),
-        (b"\xa9\x02anything at all", "the message has envelope version 2; this release reads 1. A newer garrison "
-         "wrote it: upgrade the workers of this queue"),
+        (
+            b"\xa9\x01\x07msgpack\x06brotli\x02t1",
+            'the message needs the compressor "brotli", which is not installed here',
+        ),
+        (
+            b"\xa9\x02anything at all",
+            "the message has envelope version 2; this release reads 1. A newer regiment "
+            "wrote it: upgrade the workers of this queue",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_message_of_a_newer_deployment_is_parked(head: bytes, text: str) -> None:
     error = refusal(seal(head + b"\x90"))
     assert error.parkable and str(error) == text
@@ -159,16 +172,14 @@ def test_a_huge_message_is_dead_without_being_looked_at() -> None:
     error = refusal(huge)
     assert time.process_time() - started < 0.01
     assert not error.parkable
-    assert str(error).endswith(
-        "more than the 1,048,576 that payload_limit allows; it was not decoded"
-    )
+    assert str(error).endswith("more than the 1,048,576 that payload_limit allows; it was not decoded")
 
 
 BOMB = """
 import sys, time
-from garrison.codec import Codec
-from garrison.errors import DecodeError
-from garrison_serializers.msgpack import MsgpackSerializer
+from regiment.codec import Codec
+from regiment.errors import DecodeError
+from regiment_serializers.msgpack import MsgpackSerializer
 import importlib
 
 kind, compressor, limit = sys.argv[1:4]
@@ -224,10 +235,12 @@ def nested_bomb() -> bytes:
 
 
 HOMES = {
-    "zlib": "garrison_compressors.zlib:ZlibCompressor", "gzip": "garrison_compressors.zlib:GzipCompressor",
-    "bzip2": "garrison_compressors.bzip2:Bzip2Compressor", "lzma": "garrison_compressors.lzma:LzmaCompressor",
-    "zstd": "garrison_compressors.zstd:ZstdCompressor",
-}  # fmt: skip
+    "zlib": "regiment_compressors.zlib:ZlibCompressor",
+    "gzip": "regiment_compressors.zlib:GzipCompressor",
+    "bzip2": "regiment_compressors.bzip2:Bzip2Compressor",
+    "lzma": "regiment_compressors.lzma:LzmaCompressor",
+    "zstd": "regiment_compressors.zstd:ZstdCompressor",
+}
 BOMBS = {
     "zlib": ("zlib", lambda: zlib_bomb(zlib.MAX_WBITS)),
     "zlib, nested": ("zlib", nested_bomb),
@@ -252,8 +265,10 @@ def test_a_bomb_is_refused_at_the_limit_in_bounded_memory_and_time(bomb: str) ->
     limit = max(8 * MIB, len(payload) + 1)
     done = subprocess.run(
         [sys.executable, "-c", BOMB, HOMES[compressor], compressor, str(limit)],
-        input=payload, capture_output=True, check=True,
-    )  # fmt: skip
+        input=payload,
+        capture_output=True,
+        check=True,
+    )
     held, seconds, parkable, error = done.stdout.decode().split(" ", 3)
     assert parkable == "False" and error
     # Beside the result itself, the copy of the body that the compressor reads counts as held.
@@ -308,9 +323,11 @@ def nested(kind: Any, levels: int) -> Any:
 @pytest.mark.parametrize(
     "value",
     [
-        *(pytest.param(nested(kind, levels), id=f"{name} {levels} deep")
-          for name, kind in [("lists", lambda x: [x]), ("tuples", lambda x: (x,)), ("dicts", lambda x: {"k": x})]
-          for levels in (30, 500, 100_000)),
+        *(
+            pytest.param(nested(kind, levels), id=f"{name} {levels} deep")
+            for name, kind in [("lists", lambda x: [x]), ("tuples", lambda x: (x,)), ("dicts", lambda x: {"k": x})]
+            for levels in (30, 500, 100_000)
+        ),
         pytest.param("\ud800", id="a lone surrogate"),
         pytest.param("\ud83d\ude00", id="two surrogates that would make one character"),
         pytest.param({"\udfff": 1}, id="a surrogate key"),
@@ -318,7 +335,7 @@ def nested(kind: Any, levels: int) -> Any:
         pytest.param(dict.fromkeys(range(10**6)), id="a million int keys"),
         pytest.param({str(key): key for key in range(10**5)}, id="many keys"),
     ],
-)  # fmt: skip
+)
 def test_extreme_values_come_back_or_are_refused_in_words(serializer: str, value: Any) -> None:
     one = codec(serializer, None)
     try:
@@ -331,9 +348,7 @@ def test_extreme_values_come_back_or_are_refused_in_words(serializer: str, value
     else:
         back = one.decode(payload, "q").kwargs["value"]
         assert one.encode(Task("t1", "q", "n", {"value": back}, 1.0)) == payload
-        assert type(back) is type(value) and (
-            isinstance(value, (list, tuple, dict)) or back == value
-        )
+        assert type(back) is type(value) and (isinstance(value, (list, tuple, dict)) or back == value)
 
 
 @pytest.mark.fault(64)
@@ -347,15 +362,11 @@ def test_nan_comes_back_as_nan(serializer: str) -> None:
 @pytest.mark.fault(64)
 def test_a_culprit_among_a_million_keys_is_found() -> None:
     with pytest.raises(EncodeError, match=r'^kwargs\["many"\]\["bad"\]: a value of type object'):
-        READER.encode(
-            Task("t1", "q", "n", {"many": {**dict.fromkeys(range(10**6)), "bad": object()}}, 1.0)
-        )
+        READER.encode(Task("t1", "q", "n", {"many": {**dict.fromkeys(range(10**6)), "bad": object()}}, 1.0))
 
 
 def test_the_fixtures_hold_every_type_of_the_table() -> None:
-    kinds = {type(value) for value in EVERYTHING.values()} | {
-        type(one) for one in EVERYTHING["sets"]
-    }
+    kinds = {type(value) for value in EVERYTHING.values()} | {type(one) for one in EVERYTHING["sets"]}
     names = {kind.__name__ for kind in kinds} | {"float", "int", "bool", "frozenset", "set"}
     for name in (
         "NoneType",

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from garrison.errors import EncodeError, GarrisonError, PayloadTooLarge
-from garrison.task import Task, new_id
 from harness.each_store import on_each_store
 from harness.scale import size
 from harness.site import Site
+from regiment.errors import EncodeError, PayloadTooLarge, RegimentError
+from regiment.task import Task, new_id
 
 WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
 PARK = "unknown_for=1.5, recheck=0.2"
@@ -136,7 +136,7 @@ def test_what_is_too_large_is_refused_at_push_and_is_dead_without_being_unpacked
         site.queue.options(name="nap").push(n=1, filler=os.urandom(9 * 1024 * 1024))
     assert site.store.counts().ready == 0
     plain = encoded(site, n=1, filler="x" * 200_000)
-    from garrison import Queue
+    from regiment import Queue
 
     packer = Queue(site.queue.name, connector=site.url, compressor="zlib", payload_limit=1 << 28)
     bomb = packer.broker.codec.encode(
@@ -160,7 +160,7 @@ def test_what_is_too_large_is_refused_at_push_and_is_dead_without_being_unpacked
 @pytest.mark.fault(62)
 @on_each_store
 def test_a_pickle_in_a_queue_that_did_not_ask_for_pickle_is_not_opened(site: Site) -> None:
-    from garrison import Queue, Use
+    from regiment import Queue, Use
 
     marker = site.folder / "opened"
 
@@ -168,12 +168,8 @@ def test_a_pickle_in_a_queue_that_did_not_ask_for_pickle_is_not_opened(site: Sit
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {marker}",)
 
-    pickler = Queue(
-        site.queue.name, connector=site.url, serializer=Use("pickle", key="chosen by the attacker")
-    )
-    payload = pickler.broker.codec.encode(
-        Task(new_id(), site.queue.name, "nap", {"n": Evil()}, 1.0)
-    )
+    pickler = Queue(site.queue.name, connector=site.url, serializer=Use("pickle", key="chosen by the attacker"))
+    payload = pickler.broker.codec.encode(Task(new_id(), site.queue.name, "nap", {"n": Evil()}, 1.0))
     site.app(PARK)
     site.store.put(bytes(payload))
     n = site.push()
@@ -330,9 +326,9 @@ def parent(n):
 
 
 @pytest.mark.fault(64)
-def test_a_push_with_the_wrong_arguments_is_an_error_of_garrison_and_queues_nothing(
+def test_a_push_with_the_wrong_arguments_is_an_error_of_regiment_and_queues_nothing(
     site: Site,
 ) -> None:
-    with pytest.raises(GarrisonError):
+    with pytest.raises(RegimentError):
         site.queue.options(name="nap", priority="URGENT").push(n=1000)
     assert site.store.counts().ready == 0

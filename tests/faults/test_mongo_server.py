@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-import mongod
-from garrison import Queue
-from garrison.errors import StoreUnavailable
+from harness import mongod
 from harness.ledger import Books, Producer, boot_ns
 from harness.load import Load
+from harness.proxy import Proxy
 from harness.scale import seeds, size
 from harness.site import Site
 from harness.wait import eventually
-from proxy import Proxy
+from regiment import Queue
+from regiment.errors import StoreUnavailable
 
 JOURNAL = 0.3
 """Seconds: what the server's memory may be ahead of its journal (0.1 by default), and some for a busy machine. A server
@@ -82,9 +82,7 @@ def pushing(site: Site) -> Iterator[list[float]]:
 def forgotten(books: Books, faults: list[int], held: int) -> int:
     """How many tasks may run again: what ended just before each fault (boot clock), and what was on lease."""
     ends = [line.at for lines in books.ends.values() for line in lines]
-    return sum(
-        held + sum(fault - JOURNAL * 1e9 <= at <= fault + 1e9 for at in ends) for fault in faults
-    )
+    return sum(held + sum(fault - JOURNAL * 1e9 <= at <= fault + 1e9 for at in ends) for fault in faults)
 
 
 @pytest.mark.fault(37)
@@ -127,9 +125,7 @@ def test_workers_go_on_within_two_seconds_of_a_restart_and_nothing_is_lost_or_do
             server.primary()
             back = boot_ns()
             eventually(
-                lambda: any(
-                    lines[-1].at > back for lines in list(site.books().starts.values())[-50:]
-                ),
+                lambda: any(lines[-1].at > back for lines in list(site.books().starts.values())[-50:]),
                 2.5,
                 site.logs,
             )
@@ -167,9 +163,7 @@ def test_a_primary_that_steps_down_again_and_again_costs_nothing_and_nobody_noti
         assert told == {"success"}, "no error reaches the user's code"
         assert not tree.events("worker.crashed")
         producer.queue.broker.close()
-        assert not books.unknown, (
-            "an election is shorter than the time for which a push is repeated"
-        )
+        assert not books.unknown, "an election is shorter than the time for which a push is repeated"
         assert books.invoked == books.acknowledged
 
 
@@ -195,9 +189,7 @@ def test_a_server_that_stands_still_makes_pushes_fail_in_time_and_none_twice(
 
 
 @pytest.mark.fault(41)
-def test_a_cut_network_is_used_again_within_two_seconds_of_its_return(
-    site: Site, proxy: Proxy
-) -> None:
+def test_a_cut_network_is_used_again_within_two_seconds_of_its_return(site: Site, proxy: Proxy) -> None:
     site.app("tasks_per_transaction=8")
     tree = site.tree(workers=2)
     before = tree.workers()
@@ -217,9 +209,7 @@ def test_a_cut_network_is_used_again_within_two_seconds_of_its_return(
 
 
 @pytest.mark.fault(42)
-def test_idle_workers_notice_within_three_seconds_that_their_connections_are_dead(
-    site: Site, proxy: Proxy
-) -> None:
+def test_idle_workers_notice_within_three_seconds_that_their_connections_are_dead(site: Site, proxy: Proxy) -> None:
     """Everything on them vanishes in silence: the hint that wakes them, and the answers that they wait for."""
     site.app()
     site.tree(workers=1)
@@ -239,9 +229,7 @@ def test_idle_workers_notice_within_three_seconds_that_their_connections_are_dea
 
 
 @pytest.mark.fault(43)
-def test_a_slow_server_costs_time_and_no_duplicate_and_no_storm_of_connections(
-    site: Site, proxy: Proxy
-) -> None:
+def test_a_slow_server_costs_time_and_no_duplicate_and_no_storm_of_connections(site: Site, proxy: Proxy) -> None:
     site.app("tasks_per_transaction=20")
     tree = site.tree(workers=2)
     many = proxy.connections
@@ -268,9 +256,7 @@ def no_primary(member: mongod.Mongod, state: str) -> Iterator[None]:
 
 @pytest.mark.fault(45)
 @pytest.mark.parametrize("state", ["secondary", "recovering"])
-def test_workers_wait_while_their_server_takes_no_writes(
-    site: Site, server: mongod.Cluster, state: str
-) -> None:
+def test_workers_wait_while_their_server_takes_no_writes(site: Site, server: mongod.Cluster, state: str) -> None:
     site.app("tasks_per_transaction=1, recheck=0.2", hooks=True)
     tree = site.tree(workers=2)
     before = tree.workers()
@@ -280,15 +266,11 @@ def test_workers_wait_while_their_server_takes_no_writes(
             site.until(lambda books, many=many: len(books.ends) > many + 30, 20)
             known = len(tree.events("connector.lost"))
             with no_primary(server.members[0], state):
-                eventually(
-                    lambda known=known: len(tree.events("connector.lost")) > known, 10, tree.text
-                )
+                eventually(lambda known=known: len(tree.events("connector.lost")) > known, 10, tree.text)
             server.primary()
             back = boot_ns()
             eventually(
-                lambda back=back: any(
-                    lines[-1].at > back for lines in list(site.books().starts.values())[-50:]
-                ),
+                lambda back=back: any(lines[-1].at > back for lines in list(site.books().starts.values())[-50:]),
                 2.5,
                 site.logs,
             )
@@ -345,9 +327,7 @@ def busy(n, first):
     ran = {n for n in books.ends if n >= 1_000_000}
     assert books.acknowledged - set(range(1_000_000)) <= ran, "a push that returned was executed"
     assert ran <= invoked
-    assert len(invoked - books.acknowledged) <= many, (
-        "only the one that the limit struck is unknown"
-    )
+    assert len(invoked - books.acknowledged) <= many, "only the one that the limit struck is unknown"
     assert all(len(lines) == 1 for lines in books.starts.values())
     timeouts = [n for n, lines in books.told.items() if lines[0].outcome == "timeout"]
     assert len(timeouts) == many
@@ -359,10 +339,14 @@ def test_a_worker_whose_clock_is_an_hour_wrong_keeps_its_leases_and_runs_everyth
     site: Site, shift: int
 ) -> None:
     """As Python tells the time there: libfaketime breaks CPython's own `time.sleep` (EINVAL, tried with 0.9.10)."""
-    site.app("tasks_per_transaction=8", name="wrong", body=f"""
+    site.app(
+        "tasks_per_transaction=8",
+        name="wrong",
+        body=f"""
 true = time.time
 time.time = lambda: true() + {shift}
-""")  # fmt: skip
+""",
+    )
     site.app("tasks_per_transaction=8")
     site.tree("wrong:work")
     site.tree()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-import mongod
+from harness import mongod
 from harness.ledger import boot_ns
 from harness.scale import size
 from harness.site import Site
@@ -32,7 +32,7 @@ def store(server: mongod.Cluster) -> str:
 def exchanges(server: mongod.Cluster) -> int:
     """How many the living consumers have had: each is a turn of its consumer."""
     with server.members[0].client() as client:
-        rows = client["faults"]["garrison.consumers"].find({"st": 0}, {"turn": 1})
+        rows = client["faults"]["regiment.consumers"].find({"st": 0}, {"turn": 1})
         return sum(int(row["turn"]) for row in rows)
 
 

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from garrison import Queue
 from harness.each_store import on_each_store
 from harness.ledger import Producer
 from harness.scale import size
 from harness.site import Site
 from harness.wait import took
+from regiment import Queue
 
 TENTH = "poison_delays=(0, 0.1, 0.3, 0.5)"
 
@@ -116,7 +116,9 @@ calm.task(nap.function, name="nap")
     assert len(books.starts[bad]) >= 2, "it was there"
     assert all(len(books.starts[n]) == 1 for n in beside)
     ratio = seconds(alone) / seconds(beside)
-    assert ratio >= 0.8, f"{len(naps)} tasks took {seconds(alone):.2f} s, beside a poisonous one {seconds(beside):.2f} s"  # fmt: skip
+    assert ratio >= 0.8, (
+        f"{len(naps)} tasks took {seconds(alone):.2f} s, beside a poisonous one {seconds(beside):.2f} s"
+    )
 
 
 @pytest.mark.fault(18)

@@ -17,9 +17,7 @@ from harness.wait import eventually
 @pytest.mark.fault(9)
 @on_each_store
 @pytest.mark.parametrize("seed", seeds(2, 20))
-def test_two_hundred_short_tasks_do_not_wait_for_a_long_one_in_their_batch(
-    site: Site, seed: int
-) -> None:
+def test_two_hundred_short_tasks_do_not_wait_for_a_long_one_in_their_batch(site: Site, seed: int) -> None:
     chance = random.Random(seed)
     site.app("tasks_per_transaction=100")
     tree = site.tree(workers=2, stop_timeout=0.5)
@@ -42,16 +40,12 @@ def test_two_hundred_short_tasks_do_not_wait_for_a_long_one_in_their_batch(
 @pytest.mark.fault(9)
 @on_each_store
 @pytest.mark.parametrize("seed", seeds(2, 20))
-def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(
-    site: Site, seed: int
-) -> None:
+def test_a_batch_is_taken_back_as_its_slow_task_ends_and_each_runs_once(site: Site, seed: int) -> None:
     """The race: task length = give_back_after ± 1 ms, so that the worker starts the next as it is revoked."""
     chance = random.Random(seed)
     site.app("tasks_per_transaction=10, give_back_after=0.04, settle_within=0.02, recheck=0.2")
     tree = site.tree(workers=2)
-    numbers = site.push_many(
-        {"seconds": 0.04 + chance.uniform(-0.001, 0.003)} for _ in range(size(150, 500))
-    )
+    numbers = site.push_many({"seconds": 0.04 + chance.uniform(-0.001, 0.003)} for _ in range(size(150, 500)))
     site.ended(*numbers, within=30 + 0.04 * len(numbers))
     books = site.settle(10, extra_starts=0)
     assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
@@ -68,9 +62,7 @@ def test_workers_and_keepers_killed_as_batches_are_taken_back_cost_at_most_what_
     chance = random.Random(seed)
     site.app("tasks_per_transaction=10, give_back_after=0.02, settle_within=0.01, recheck=0.2")
     tree = site.tree(workers=3)
-    numbers = site.push_many(
-        {"seconds": chance.choice([0.001, 0.02, 0.021, 0.05])} for _ in range(size(600, 2500))
-    )
+    numbers = site.push_many({"seconds": chance.choice([0.001, 0.02, 0.021, 0.05])} for _ in range(size(600, 2500)))
     kills = size(8, 60)
     for kill in range(kills):
         site.until(lambda books: len(books.ends) > kill * 20, 20)

@@ -50,9 +50,7 @@ def test_a_worker_without_descriptors_says_so_is_replaced_and_loses_no_task(site
     numbers = site.push_many([{}] * 100, task="leak")
     site.ended(*numbers, within=30)
     books = site.settle(10, extra_starts=None)
-    assert [words for words in books.words if words[0] == "F" and words[2] == "True"], (
-        "EMFILE was reported"
-    )
+    assert [words for words in books.words if words[0] == "F" and words[2] == "True"], "EMFILE was reported"
     assert tree.events("worker.recycled"), "a worker without descriptors makes room for another"
     assert not site.store.dead()
     assert tree.stop() == 0
@@ -69,9 +67,7 @@ def test_recycling_leaves_descriptors_and_memory_of_the_supervisor_flat(site: Si
         site.ended(*numbers, within=20 + times / 2)
         site.store.quiet(10)
         tree.ready(2)
-        eventually(
-            lambda: len(list(tree.folder.glob("*.page"))) == 2, 5, "pages of the dead are gone"
-        )
+        eventually(lambda: len(list(tree.folder.glob("*.page"))) == 2, 5, "pages of the dead are gone")
         return descriptors(tree.pid) + descriptors(tree.keeper()), resident(tree.pid)
 
     before, small = recycle(20)
@@ -91,10 +87,10 @@ def test_recycling_leaves_descriptors_and_memory_of_the_supervisor_flat(site: Si
     [
         ("import htpx\n", 3, "No module named 'htpx'"),
         ("def (:\n", 3, "SyntaxError"),
-        ("from garrison import Queue\nwork = Queue('w', lease=-1)\n@work.task\ndef f(): ...\n", 5, "lease is -1"),
-        ("from garrison import Queue\nwork = Queue('w')\n", 3, "has no task"),
+        ("from regiment import Queue\nwork = Queue('w', lease=-1)\n@work.task\ndef f(): ...\n", 5, "lease is -1"),
+        ("from regiment import Queue\nwork = Queue('w')\n", 3, "has no task"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_module_ends_the_first_start_at_once_with_one_message(
     site: Site, source: str, code: int, words: str
 ) -> None:
@@ -189,15 +185,9 @@ def again(n):
     def told(task: str, **kwargs: object) -> tuple[str, str]:
         before = len(tree.events("worker.crashed") + tree.events("worker.recycled"))
         site.push(task, **kwargs)
-        eventually(
-            lambda: len(tree.events("worker.crashed") + tree.events("worker.recycled")) > before, 10
-        )
+        eventually(lambda: len(tree.events("worker.crashed") + tree.events("worker.recycled")) > before, 10)
         tree.ready(1)
-        event = [
-            one
-            for one in tree.events()
-            if one.get("event") in ("worker.crashed", "worker.recycled")
-        ][-1]
+        event = [one for one in tree.events() if one.get("event") in ("worker.crashed", "worker.recycled")][-1]
         return event["event"], event["reason"]
 
     assert told("crash", how="segfault") == ("worker.crashed", "killed by SIGSEGV")
@@ -253,9 +243,7 @@ def test_workers_are_added_within_a_second_when_tasks_wait_and_taken_away_when_i
             5,
         )
         second = sorted(
-            lines[0].at
-            for lines in books.starts.values()
-            if lines[0].pid != books.starts[numbers[0]][0].pid
+            lines[0].at for lines in books.starts.values() if lines[0].pid != books.starts[numbers[0]][0].pid
         )[0]
         assert took(busy, second) < 1.5, "within a second, and a start"
         scaled = tree.event("supervisor.scaled")
@@ -271,9 +259,7 @@ def test_workers_are_added_within_a_second_when_tasks_wait_and_taken_away_when_i
     assert fewest[0] >= 1, "never below the least number"
     site.settle(5, extra_starts=0)
     assert not tree.events("worker.crashed")
-    assert {event["reason"].split(" for ")[0] for event in tree.events("worker.recycled")} == {
-        "idle"
-    }
+    assert {event["reason"].split(" for ")[0] for event in tree.events("worker.recycled")} == {"idle"}
     assert tree.stop() == 0
 
 

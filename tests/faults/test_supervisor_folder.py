@@ -29,18 +29,14 @@ def test_a_tree_whose_folder_is_removed_says_so_and_makes_another_with_new_worke
     later = site.push_many([{}] * 10)
     site.ended(*numbers, *later)
     site.settle(5, extra_starts=0)
-    assert {event["reason"] for event in tree.events("worker.recycled")} == {
-        "page removed from outside"
-    }
+    assert {event["reason"] for event in tree.events("worker.recycled")} == {"page removed from outside"}
     assert (tree.folder / "heartbeat.json").exists()
     assert (tree.folder / "tree.json").exists()
     assert tree.stop() == 0
 
 
 @pytest.mark.parametrize("victim", ["keeper", "worker"])
-def test_a_death_after_the_folder_was_removed_loses_and_doubles_nothing(
-    site: Site, victim: str
-) -> None:
+def test_a_death_after_the_folder_was_removed_loses_and_doubles_nothing(site: Site, victim: str) -> None:
     """A new keeper finds the pages of running workers although their names are gone."""
     site.app("lease=1, recheck=0.2, tasks_per_transaction=5, poison_delays=(0.0,)")
     tree = site.tree(workers=2)

@@ -63,9 +63,7 @@ def test_workers_that_leak_are_replaced_between_tasks_and_no_task_runs_twice(sit
     books = site.settle(5, extra_starts=0)
     between = [int(words[2]) for words in books.words if words[0] == "M"]
     assert len(between) == 100
-    assert max(between) <= (200 + 5) * MIB, (
-        f"{max(between) / MIB:.0f} MiB in use at the start of a task"
-    )
+    assert max(between) <= (200 + 5) * MIB, f"{max(between) / MIB:.0f} MiB in use at the start of a task"
     recycled = tree.events("worker.recycled")
     assert recycled, "some were replaced"
     for event in recycled:
@@ -91,11 +89,7 @@ def test_a_hog_is_dead_within_a_second_of_the_hard_limit_and_buried_after_five_d
         if words[0] == "H" and int(words[1]) == first.pid and int(words[2]) > 150 * MIB
     ]
     assert not above or took(above[0], gone) < 1.0, "within a second of crossing the hard limit"
-    most = max(
-        int(words[2])
-        for words in site.books().words
-        if words[0] == "H" and int(words[1]) == first.pid
-    )
+    most = max(int(words[2]) for words in site.books().words if words[0] == "H" and int(words[1]) == first.pid)
     assert most < 200 * MIB, "it grew for a second at most"
     site.ended(*siblings, within=20)
     site.store.quiet(40)
@@ -104,9 +98,7 @@ def test_a_hog_is_dead_within_a_second_of_the_hard_limit_and_buried_after_five_d
     assert len(books.starts[n]) == 5
     assert [line.delivery for line in books.starts[n]] == [0, 1, 2, 3, 4]
     assert reason["kind"] == "poison"
-    assert re.search(r"5 times, the last time: out of memory, \d+ MiB of 150$", reason["error"]), (
-        reason
-    )
+    assert re.search(r"5 times, the last time: out of memory, \d+ MiB of 150$", reason["error"]), reason
     assert max(len(books.starts[other]) for other in siblings) == 1, "neighbors were left alone"
     crashes = tree.events("worker.crashed")
     assert {event["reason"].split(",")[0] for event in crashes} == {"out of memory"}
@@ -116,16 +108,12 @@ def test_a_hog_is_dead_within_a_second_of_the_hard_limit_and_buried_after_five_d
 @pytest.fixture
 def group(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A control group with a limit of 150 MiB, cgroup 1 or 2, where we may make one."""
-    name = f"garrison-test-{os.getpid()}"
+    name = f"regiment-test-{os.getpid()}"
     one, two = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
-        mine = next(
-            (line.split(":", 2)[2] for line in lines if "memory" in line.split(":")[1]), "/"
-        )
-        if (one / "memory.limit_in_bytes").exists() or (
-            one / mine.lstrip("/") / "memory.limit_in_bytes"
-        ).exists():
+        mine = next((line.split(":", 2)[2] for line in lines if "memory" in line.split(":")[1]), "/")
+        if (one / "memory.limit_in_bytes").exists() or (one / mine.lstrip("/") / "memory.limit_in_bytes").exists():
             folder = one / mine.lstrip("/") / name
             folder.mkdir()
             (folder / "memory.limit_in_bytes").write_text(str(150 * MIB))
@@ -135,9 +123,7 @@ def group(request: pytest.FixtureRequest) -> Iterator[Path]:
             (folder / "memory.max").write_text(str(150 * MIB))
             (folder / "memory.swap.max").write_text("0")
     except OSError as error:
-        pytest.skip(
-            f"NOT SHOWN: row 17 needs a control group with a memory limit, and none can be made here: {error}"
-        )
+        pytest.skip(f"NOT SHOWN: row 17 needs a control group with a memory limit, and none can be made here: {error}")
     yield folder
     eventually(lambda: not (folder / "cgroup.procs").read_text().split(), 5)
     folder.rmdir()

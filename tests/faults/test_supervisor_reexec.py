@@ -12,9 +12,7 @@ from harness.site import Site
 
 
 @pytest.mark.parametrize("after", [0.0, 1.1])
-def test_sigterm_while_the_tree_drains_for_sighup_ends_it_and_is_no_second_signal(
-    site: Site, after: float
-) -> None:
+def test_sigterm_while_the_tree_drains_for_sighup_ends_it_and_is_no_second_signal(site: Site, after: float) -> None:
     site.app("tasks_per_transaction=1")
     tree = site.tree(workers=1)
     n = site.push(seconds=2.0)
@@ -30,9 +28,7 @@ def test_sigterm_while_the_tree_drains_for_sighup_ends_it_and_is_no_second_signa
 
 
 @pytest.mark.parametrize("after", [0.0, 0.005, 0.02, 0.08, 0.15, 0.25])
-def test_sigterm_in_the_moment_of_the_restart_ends_the_tree_with_exit_0(
-    site: Site, after: float
-) -> None:
+def test_sigterm_in_the_moment_of_the_restart_ends_the_tree_with_exit_0(site: Site, after: float) -> None:
     """Between the end of one program and the handlers of the next: there a default handler would kill, or PID 1 hear nothing."""
     site.app()
     for _ in range(size(1, 20)):

@@ -23,9 +23,7 @@ from harness.wait import alive, descriptors, eventually, state_of, took, with_va
 @on_each_store
 @pytest.mark.parametrize("batch", [1, 100])
 @pytest.mark.parametrize("seed", seeds(1))
-def test_nothing_of_a_tree_is_left_a_second_after_its_supervisor_was_killed(
-    site: Site, seed: int, batch: int
-) -> None:
+def test_nothing_of_a_tree_is_left_a_second_after_its_supervisor_was_killed(site: Site, seed: int, batch: int) -> None:
     chance = random.Random(seed)
     site.app(f"tasks_per_transaction={batch}, lease=30")
     tree = site.tree(workers=3)
@@ -58,9 +56,7 @@ def test_a_whole_tree_killed_at_once_costs_what_it_had_leased_and_nothing_is_los
         before = len(site.books().ends)
         site.until(lambda books: len(books.ends) > before + 20, 10)
         for pid in [tree.keeper(), *tree.workers(), tree.pid]:
-            with contextlib.suppress(
-                ProcessLookupError
-            ):  # one that its parent's death was quicker for
+            with contextlib.suppress(ProcessLookupError):  # one that its parent's death was quicker for
                 os.kill(pid, signal.SIGKILL)
         tree.process.wait()
         tree = site.tree(workers=2)
@@ -191,9 +187,7 @@ def test_a_storm_of_signals_stops_nothing(site: Site, whom: str) -> None:
     while time.monotonic() < until:
         for pid in [tree.pid] if whom == "supervisor" else tree.workers():
             kind = kinds[storm % len(kinds)]
-            if (
-                kind != signal.SIGUSR1 or storm % 400 == 1
-            ):  # each dump of stacks takes the supervisor 0.2 s
+            if kind != signal.SIGUSR1 or storm % 400 == 1:  # each dump of stacks takes the supervisor 0.2 s
                 os.kill(pid, kind)
         storm += 1
         time.sleep(0.001)
@@ -298,7 +292,7 @@ def test_a_supervisor_outside_the_main_thread_refuses_in_words(site: Site) -> No
     site.app()
     code = f"""
 import threading
-from garrison import Supervisor
+from regiment_runner import Supervisor
 def short():
     try:
         Supervisor("app:work", app_dir={str(site.folder)!r}).run()
@@ -310,6 +304,6 @@ thread.join()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert done.stdout == (
-        "GarrisonError Supervisor.run() was called in the thread 'short'; call it in the main thread, "
-        "or run it as a process of its own: garrison run\n"
+        "RegimentError Supervisor.run() was called in the thread 'short'; call it in the main thread, "
+        "or run it as a process of its own: regiment run\n"
     )

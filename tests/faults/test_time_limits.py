@@ -20,17 +20,13 @@ TENTH = "timeouts=Timeouts(0.3, grace=0.3), recheck=0.2"
 @pytest.mark.fault(10)
 @on_each_store
 @pytest.mark.parametrize("how", ["endless", "deaf", "regex"])
-def test_what_cannot_be_stopped_from_inside_is_killed_in_time_and_is_one_timeout(
-    site: Site, how: str
-) -> None:
+def test_what_cannot_be_stopped_from_inside_is_killed_in_time_and_is_one_timeout(site: Site, how: str) -> None:
     site.app(TENTH, hooks=True)
     tree = site.tree(workers=1)
     (old,) = tree.workers()
     n = site.push(how)
     start = site.started(n).starts[n][0]
-    if (
-        how == "regex"
-    ):  # the soft strike interrupts the matching, which checks for signals, in the main thread
+    if how == "regex":  # the soft strike interrupts the matching, which checks for signals, in the main thread
         site.until(lambda books: books.told[n], 5)
         assert alive(old)
     else:
@@ -111,7 +107,7 @@ def near(n, seconds, raises):
     numbers = site.push_many(
         [{"seconds": 0.02 + chance.uniform(-0.001, 0.001), "raises": ending == "raises"} for _ in range(count)],
         "near",
-    )  # fmt: skip
+    )
     site.store.quiet(30 + count / 20)
     books, dead = site.books(), site.store.dead()
     assert tree.workers() == pids, tree.text()[-3000:]
@@ -176,8 +172,10 @@ def test_what_would_end_a_plain_program_is_a_failure_and_never_a_success(site: S
     site.store.quiet(10)
     dead, books = site.store.dead(), site.books()
     assert {dead[numbers[how]]["error_type"] for how in numbers} == {
-        "SystemExit", "KeyboardInterrupt", "GeneratorExit",
-    }  # fmt: skip
+        "SystemExit",
+        "KeyboardInterrupt",
+        "GeneratorExit",
+    }
     books.check_once()
     assert all(told[0].outcome == "failure" for told in books.told.values())
     assert tree.workers() == pids

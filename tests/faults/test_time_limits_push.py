@@ -7,12 +7,12 @@ import sqlite3
 
 import pytest
 
-from garrison import Queue
 from harness.ledger import Books
 from harness.scale import size
 from harness.site import Site
 from harness.store import Store
 from harness.wait import eventually
+from regiment import Queue
 
 PUSHES = """
 out = Queue("out", connector={url!r})

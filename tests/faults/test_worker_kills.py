@@ -40,9 +40,7 @@ def test_a_worker_killed_at_a_random_moment_of_500_tasks_costs_at_most_the_one_i
 @on_each_store
 @pytest.mark.parametrize("batch", [1, 8, 100])
 @pytest.mark.parametrize("seed", seeds(1))
-def test_twenty_kills_in_a_row_cost_at_most_twenty_tasks_and_lose_none(
-    site: Site, seed: int, batch: int
-) -> None:
+def test_twenty_kills_in_a_row_cost_at_most_twenty_tasks_and_lose_none(site: Site, seed: int, batch: int) -> None:
     chance = random.Random(seed * 1000 + batch)
     kills, tasks = size(6, 20), size(2000, 10_000)
     site.app(f"tasks_per_transaction={batch}")
@@ -83,9 +81,7 @@ def test_what_a_killed_worker_held_runs_elsewhere_within_a_second(site: Site, se
 @pytest.mark.fault(2)
 @on_each_store
 @pytest.mark.parametrize("batch", BATCHES)
-def test_a_worker_killed_before_it_saw_the_answer_that_leased_costs_nothing(
-    site: Site, batch: int
-) -> None:
+def test_a_worker_killed_before_it_saw_the_answer_that_leased_costs_nothing(site: Site, batch: int) -> None:
     site.app(f"tasks_per_transaction={batch}, recheck=0.2", losing=True)
     tree = site.tree(workers=2)
     for _ in range(size(2, 20)):
@@ -125,9 +121,7 @@ def test_a_worker_killed_as_it_settles_one_batch_and_leases_the_next_runs_nothin
 @pytest.mark.fault(3)
 @on_each_store
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_kill_before_the_done_mark_runs_the_task_again_and_one_after_it_does_not(
-    site: Site, moment: str
-) -> None:
+def test_a_kill_before_the_done_mark_runs_the_task_again_and_one_after_it_does_not(site: Site, moment: str) -> None:
     """The worker kills itself at the end of the body, or in the next task's body, when the mark stands."""
     site.app(
         "tasks_per_transaction=10",
@@ -161,16 +155,12 @@ def killer(n):
 @pytest.mark.fault(5)
 @on_each_store
 @pytest.mark.parametrize("verb", ["exchange", "exchange+", "exchange-", "join", "renew", "release"])
-def test_a_request_whose_answer_was_lost_is_repeated_and_does_nothing_twice(
-    site: Site, verb: str
-) -> None:
+def test_a_request_whose_answer_was_lost_is_repeated_and_does_nothing_twice(site: Site, verb: str) -> None:
     site.app("tasks_per_transaction=5, recheck=0.2, lease=1", losing=True)
     orders = [site.order(verb, "lost") for _ in range(3)]
     tree = site.tree(workers=2)
     numbers = site.push_many([{"seconds": 0.01}] * 150)
-    if (
-        verb == "release"
-    ):  # the keeper releases what is behind a slow task, and what a dead worker held
+    if verb == "release":  # the keeper releases what is behind a slow task, and what a dead worker held
         slow = site.push(seconds=1.5)
         site.push_many([{}] * 20)
         site.started(slow)
@@ -179,9 +169,7 @@ def test_a_request_whose_answer_was_lost_is_repeated_and_does_nothing_twice(
             os.kill(victim, signal.SIGKILL)
             eventually(lambda: not alive(victim), 2, "gone")
     site.ended(*numbers, within=20)
-    eventually(
-        lambda: not any(order.exists() for order in orders), 10, "every answer was lost once"
-    )
+    eventually(lambda: not any(order.exists() for order in orders), 10, "every answer was lost once")
     kills = 2 if verb == "release" else 0
     site.settle(20, extra_starts=kills, extra_ends=kills)
     assert tree.stop() == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 HEAD = """\
 import ctypes, gc, os, re, signal, socket, sys, threading, time
-from garrison import Backoff, Queue, Requeue, Respawn, Retry, Fail, Stop, Timeouts, Use, current
+from regiment import Backoff, Queue, Requeue, Respawn, Retry, Fail, Stop, Timeouts, Use, current
 
 LEDGER = os.open({ledger!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 

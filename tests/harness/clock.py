@@ -1,7 +1,7 @@
 """A clock that a test sets, for processes of its own. Only the time of day is wrong; the others stay as they are.
 
 For a server it is libfaketime (Debian's package of that name), preloaded. Without the library, which may also be named by
-GARRISON_TEST_FAKETIME, the test is skipped and says so. For a tree it is what Python's `time` says: under libfaketime
+REGIMENT_TEST_FAKETIME, the test is skipped and says so. For a tree it is what Python's `time` says: under libfaketime
 0.9.10, `time.sleep` of Python 3.11 fails with EINVAL, which no wrong clock would make it do.
 """
 
@@ -15,7 +15,7 @@ import pytest
 
 def library() -> str:
     """Where libfaketime is."""
-    found = os.environ.get("GARRISON_TEST_FAKETIME") or next(
+    found = os.environ.get("REGIMENT_TEST_FAKETIME") or next(
         map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None
     )
     if found is None:
@@ -68,8 +68,4 @@ class Clock:
         """Variables of a tree with this clock."""
         (self._folder / "sitecustomize.py").write_text(FOR_PYTHON.format(file=str(self._file)))
         tests = str(Path(__file__).parent.parent)
-        return {
-            "PYTHONPATH": os.pathsep.join(
-                [str(self._folder), tests, os.environ.get("PYTHONPATH", "")]
-            )
-        }
+        return {"PYTHONPATH": os.pathsep.join([str(self._folder), tests, os.environ.get("PYTHONPATH", "")])}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import mongod
-from servers import RedisServer, redis
+from harness import mongod
+from harness.servers import RedisServer, redis
 
 
 class Stores:

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from garrison import Queue
-from garrison.errors import StoreUnavailable
+from regiment import Queue
+from regiment.errors import StoreUnavailable
 
 ONE_OF = {"success", "failure", "timeout", "retry", "requeue", "stop"}
 """Outcomes of which each delivery has exactly one (O); max_retries and dead may follow."""
@@ -63,23 +63,16 @@ class Books:
                 line = Line(*(int(word) for word in rest))
                 (self.starts if kind == "S" else self.ends)[line.n].append(line)
             elif kind == "O":
-                self.told[int(rest[0])].append(
-                    Told(int(rest[0]), rest[1], int(rest[2]), int(rest[3]))
-                )
+                self.told[int(rest[0])].append(Told(int(rest[0]), rest[1], int(rest[2]), int(rest[3])))
             else:
                 self.words.append([kind, *rest])
 
     @property
     def running(self) -> list[Line]:
         """Starts without an end in the same process and delivery."""
-        ended = {
-            (line.n, line.pid, line.delivery) for lines in self.ends.values() for line in lines
-        }
+        ended = {(line.n, line.pid, line.delivery) for lines in self.ends.values() for line in lines}
         return [
-            line
-            for lines in self.starts.values()
-            for line in lines
-            if (line.n, line.pid, line.delivery) not in ended
+            line for lines in self.starts.values() for line in lines if (line.n, line.pid, line.delivery) not in ended
         ]
 
     @property
@@ -95,9 +88,7 @@ class Books:
         """Ends beyond the first of each task: runs that were whole and came again (D)."""
         return sum(len(lines) - 1 for lines in self.ends.values())
 
-    def check(
-        self, dead: Collection[int] = (), *, extra_starts: int | None = 0, extra_ends: int = 0
-    ) -> None:
+    def check(self, dead: Collection[int] = (), *, extra_starts: int | None = 0, extra_ends: int = 0) -> None:
         """L0, L1 and D: nothing lost, no phantom, at most so many starts and ends beyond one for each task."""
         lost = sorted(self.acknowledged - self.ends.keys() - set(dead))
         assert not lost, f"L0: {len(lost)} acknowledged tasks neither ended nor died: {lost[:20]}"
@@ -108,9 +99,7 @@ class Books:
         )
         if extra_starts is not None:
             seen = self.extra_starts()
-            assert seen <= extra_starts, (
-                f"D: {seen} starts too many, more than {extra_starts}: {self._some()}"
-            )
+            assert seen <= extra_starts, f"D: {seen} starts too many, more than {extra_starts}: {self._some()}"
 
     def _some(self) -> str:
         return "; ".join(
@@ -122,9 +111,7 @@ class Books:
         """O: each task had exactly `runs` outcomes, one for each of its deliveries."""
         for n in self.acknowledged:
             kinds = Counter(told.outcome for told in self.told[n] if told.outcome in ONE_OF)
-            assert sum(kinds.values()) == runs, (
-                f"O: task {n} was told {dict(kinds)}; expected {runs} outcome(s)"
-            )
+            assert sum(kinds.values()) == runs, f"O: task {n} was told {dict(kinds)}; expected {runs} outcome(s)"
 
 
 class Producer:

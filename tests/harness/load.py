@@ -7,10 +7,10 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-from garrison import Queue
-from garrison.errors import StoreUnavailable
 from harness.ledger import Producer
 from harness.site import Site
+from regiment import Queue
+from regiment.errors import StoreUnavailable
 
 
 class Load:
@@ -20,9 +20,13 @@ class Load:
     """
 
     def __init__(
-        self, site: Site, connector: Any = None, seconds: tuple[float, float] = (0.001, 0.005),
-        first: int = 1_000_000, **settings: Any,
-    ) -> None:  # fmt: skip
+        self,
+        site: Site,
+        connector: Any = None,
+        seconds: tuple[float, float] = (0.001, 0.005),
+        first: int = 1_000_000,
+        **settings: Any,
+    ) -> None:
         self.queue = Queue(site.queue.name, connector=connector or site.url, **settings)
         self.producer = Producer(site.ledger, self.queue)
         self.producer.next = first

@@ -1,4 +1,4 @@
-"""`garrison.testing.faults.Faulty` by the names that the fault tests use, and a record of the renewals.
+"""`regiment_testing.faults.Faulty` by the names that the fault tests use, and a record of the renewals.
 
 `Use("harness.losing:Losing", url=…, script=FOLDER)`: if the folder has a file `calls`, each renewal adds a line to it: the
 boot clock in nanoseconds.
@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from garrison.testing.faults import Faulty
+from regiment_testing.faults import Faulty
 
 
 class Losing(Faulty):

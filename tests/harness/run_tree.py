@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
-from garrison import Supervisor
-from garrison.errors import GarrisonError
-from garrison.log import configure
+from regiment.errors import RegimentError
+from regiment_runner import Supervisor
+from regiment_runner.shared.logs import configure
 
 
 def main(order: str) -> int:
@@ -16,7 +16,7 @@ def main(order: str) -> int:
     configure("json", wanted["level"])
     try:
         return Supervisor(wanted["targets"], **wanted["supervisor"]).run()
-    except GarrisonError as error:
+    except RegimentError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_code
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from garrison import Queue
 from harness import apps
 from harness.ledger import Books, Producer
 from harness.store import Store
 from harness.tree import Tree
 from harness.wait import eventually, with_variable
+from regiment import Queue
 
 LEASE = 3.0
 """Seconds of a lease in the rows, a tenth of the default."""
@@ -28,9 +28,7 @@ class Site:
         self.folder, self.url = folder, url
         self.ledger = folder / "ledger"
         self.runtime = Path(
-            tempfile.mkdtemp(
-                prefix="garrison-test-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None
-            )
+            tempfile.mkdtemp(prefix="regiment-test-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         )
         self.queue = Queue(queue, connector=url)
         self.store = Store(url, self.queue)
@@ -39,7 +37,7 @@ class Site:
         self.producer = Producer(self.ledger, self.queue, bulk)
         self.push, self.push_many = self.producer.push, self.producer.push_many
         self.trees: list[Tree] = []
-        self.mark = f"GARRISON_TEST_SITE={self.runtime.name}"
+        self.mark = f"REGIMENT_TEST_SITE={self.runtime.name}"
         self._orders = 0
 
     def __enter__(self) -> Self:
@@ -75,9 +73,7 @@ class Site:
         connector = connector or repr(self.url)
         if losing:
             connector = f'Use("harness.losing:Losing", url={self.url!r}, script={str(self.folder / "orders")!r})'
-        source = apps.text(
-            str(self.ledger), connector, self.queue.name, settings, hooks=hooks, body=body
-        )  # fmt: skip
+        source = apps.text(str(self.ledger), connector, self.queue.name, settings, hooks=hooks, body=body)
         (self.folder / f"{name}.py").write_text(source)
         return f"{name}:work"
 
@@ -100,9 +96,7 @@ class Site:
     ) -> Tree:
         """Start a tree, and wait until its workers are ready."""
         name, _, value = self.mark.partition("=")
-        path = os.pathsep.join(
-            [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-        )
+        path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
         environment = {
             name: value,
             "PYTHONPATH": path.rstrip(os.pathsep),
@@ -110,9 +104,14 @@ class Site:
         }
         targets = [target] if isinstance(target, str) else target
         tree = Tree(
-            self.folder, self.runtime, targets, self.folder / f"log{len(self.trees)}", workers=workers,
-            environment=environment, **options,
-        )  # fmt: skip
+            self.folder,
+            self.runtime,
+            targets,
+            self.folder / f"log{len(self.trees)}",
+            workers=workers,
+            environment=environment,
+            **options,
+        )
         self.trees.append(tree)
         if ready:
             tree.ready(workers * len(targets))
@@ -148,9 +147,7 @@ class Site:
 
         def over() -> bool:
             gone = len(tree.events("worker.crashed"))
-            return len(tree.events("connector.recovered")) + gone >= len(
-                tree.events("connector.lost")
-            )
+            return len(tree.events("connector.recovered")) + gone >= len(tree.events("connector.lost"))
 
         eventually(over, 10, tree.text)
 

@@ -73,9 +73,16 @@ class Soak:
     def run(self) -> bool:
         """Load and faults until the time is over; then the accounting."""
         faults: list[tuple[int, Callable[[], None]]] = [
-            (30, self.kill_worker), (6, self.kill_keeper), (2, self.kill_tree), (8, self.stop_worker), (4, self.lock_store),
-            (6, self.hog), (4, self.hang), (2, self.hang_up), (3, self.two_trees),
-        ]  # fmt: skip
+            (30, self.kill_worker),
+            (6, self.kill_keeper),
+            (2, self.kill_tree),
+            (8, self.stop_worker),
+            (4, self.lock_store),
+            (6, self.hog),
+            (4, self.hang),
+            (2, self.hang_up),
+            (3, self.two_trees),
+        ]
         weights, verbs = [weight for weight, _ in faults], [verb for _, verb in faults]
         until, said = time.monotonic() + self.seconds, time.monotonic()
         while time.monotonic() < until:
@@ -93,9 +100,7 @@ class Soak:
         """A few hundred tasks of all kinds, unless many wait already."""
         if self.site.store.counts().ready > 3000:
             return
-        self.site.push_many(
-            [{"seconds": self.chance.choice((0.0, 0.001, 0.01))} for _ in range(200)]
-        )
+        self.site.push_many([{"seconds": self.chance.choice((0.0, 0.001, 0.01))} for _ in range(200)])
         self.site.push_many([{"mib": 4}] * 10, task="grow")
         self.site.push_many([{}] * 10, task="shaky")
         self.site.push("nap", seconds=self.chance.uniform(0.3, 0.8))
@@ -197,11 +202,11 @@ class Soak:
         wrong = []
         surprise = set(dead) - self.doomed
         if surprise:
-            wrong.append(f"{len(surprise)} dead letters that nobody expected: {[(n, dead[n].get('error')) for n in list(surprise)[:5]]}")  # fmt: skip
-        if self.doomed - set(dead):
             wrong.append(
-                f"tasks that were to die and did not: {sorted(self.doomed - set(dead))[:10]}"
+                f"{len(surprise)} dead letters that nobody expected: {[(n, dead[n].get('error')) for n in list(surprise)[:5]]}"
             )
+        if self.doomed - set(dead):
+            wrong.append(f"tasks that were to die and did not: {sorted(self.doomed - set(dead))[:10]}")
         self._check_flat()
         code = self.tree.stop(60)
         if code != 0:
@@ -209,7 +214,7 @@ class Soak:
         print(
             f"pushed {len(books.acknowledged):,}, ended {len(books.ends):,}, dead {len(dead):,}; starts beyond the first "
             f"{books.extra_starts():,} (retries asked for: some {retries:,}), whole runs again {books.extra_ends():,} of {once:,} allowed"
-        )  # fmt: skip
+        )
         for one in wrong:
             print(f"WRONG: {one}")
         return not wrong
@@ -224,17 +229,13 @@ class Soak:
 
         def now() -> tuple[int, int]:
             with open(f"/proc/{self.tree.pid}/statm") as file:
-                return descriptors(self.tree.pid), int(file.read().split()[1]) * os.sysconf(
-                    "SC_PAGE_SIZE"
-                )
+                return descriptors(self.tree.pid), int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
         if not self.flat:
             self.flat = [now()]
             return
         most = self.flat[0][0]
-        eventually(
-            lambda: now()[0] <= most, 20, lambda: f"descriptors: {most} before, {now()[0]} now"
-        )
+        eventually(lambda: now()[0] <= most, 20, lambda: f"descriptors: {most} before, {now()[0]} now")
         grown = now()[1] - self.flat[0][1]
         assert grown < 4 << 20, f"the supervisor has grown by {grown / 1024:.0f} KiB"
 
@@ -259,15 +260,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     said = parser.parse_args()
     print(f"soak for {said.seconds:g} s, seed {said.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="garrison-soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="regiment-soak-") as folder:
         with Site(Path(folder), f"sqlite:///{folder}/queue.db") as site:
             site.app(SETTINGS, body=BODY)
             good = Soak(site, said.seconds, said.seed).run()
-    print(
-        "nothing lost, duplicates within the promise, nothing left"
-        if good
-        else "the account is NOT in order"
-    )
+    print("nothing lost, duplicates within the promise, nothing left" if good else "the account is NOT in order")
     return 0 if good else 1
 
 

@@ -36,7 +36,7 @@ def watch() -> None:
     """Watch from now on, until this process ends."""
     global _file
     if _file is None:
-        folder = tempfile.TemporaryDirectory(prefix="garrison-stalls-")
+        folder = tempfile.TemporaryDirectory(prefix="regiment-stalls-")
         _file = Path(folder.name) / "stalls"
         sampler = subprocess.Popen([sys.executable, "-c", _SAMPLER, str(_file)])
         atexit.register(folder.cleanup)

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from garrison.config import as_use
-from garrison.contracts import Connector, Counts
-from garrison.errors import DecodeError, StoreUnavailable
-from garrison.queue import Queue
-from garrison.registry import registry
 from harness.wait import eventually
+from regiment.config import as_use
+from regiment.contracts import Connector, Counts
+from regiment.errors import DecodeError, StoreUnavailable
+from regiment.queue import Queue
+from regiment.registry import registry
 
 COUNTING = 50e-6
 """Seconds to wait for each task that was counted before all are counted again."""
@@ -117,7 +117,7 @@ class Store:
 
     def put(self, *payloads: bytes) -> None:
         """Push raw payloads."""
-        from garrison.task import new_id
+        from regiment.task import new_id
 
         raw = connector(self.url, "push")
         raw.push(self.queue.name, payloads, priority=1, token=new_id())

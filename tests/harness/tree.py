@@ -14,28 +14,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from garrison import page
-from garrison.page import Page
 from harness.ledger import boot_ns
 from harness.wait import alive, children, eventually
+from regiment_runner.shared import page
+from regiment_runner.shared.page import Page
 
 START = 15.0
 """Seconds that a tree may take to start on a busy machine."""
 
 RUN_OPTIONS = {"workers", "burst", "stop_timeout", "max_memory", "preload", "reload", "heartbeat"}
-"""Fields of `garrison.Supervisor` that are options of `garrison run`."""
+"""Fields of `regiment.Supervisor` that are options of `regiment run`."""
 
 
-def command_line(
-    targets: list[str], folder: Path, level: str, supervisor: dict[str, Any]
-) -> list[str]:
-    """What starts a tree: `garrison run`, as users start it, or, with a field that the command line has no option for
-    (`tick`, `crash_backoff`, …), a program that calls `garrison.Supervisor`.
+def command_line(targets: list[str], folder: Path, level: str, supervisor: dict[str, Any]) -> list[str]:
+    """What starts a tree: `regiment run`, as users start it, or, with a field that the command line has no option for
+    (`tick`, `crash_backoff`, …), a program that calls `regiment.Supervisor`.
     """
     if not set(supervisor) <= RUN_OPTIONS:
-        order = {"targets": targets, "level": level, "supervisor": {"app_dir": str(folder), **supervisor}}  # fmt: skip
+        order = {"targets": targets, "level": level, "supervisor": {"app_dir": str(folder), **supervisor}}
         return [str(Path(__file__).with_name("run_tree.py")), json.dumps(order)]
-    line = ["-m", "garrison", "run", *targets, "--app-dir", str(folder)]
+    line = ["-m", "regiment", "run", *targets, "--app-dir", str(folder)]
     line += ["--log-format", "json", "--log-level", level]
     for name, value in supervisor.items():
         option = f"--{name.replace('_', '-')}"
@@ -52,20 +50,32 @@ def _written(value: Any) -> str:
 
 
 class Tree:
-    """One `garrison run`. Its log is JSON lines, its pages lie under `runtime`."""
+    """One `regiment run`. Its log is JSON lines, its pages lie under `runtime`."""
 
     def __init__(
-        self, folder: Path, runtime: Path, targets: list[str], log: Path, *, level: str = "INFO",
-        environment: dict[str, str] | None = None, new_group: bool = True, **supervisor: Any,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        runtime: Path,
+        targets: list[str],
+        log: Path,
+        *,
+        level: str = "INFO",
+        environment: dict[str, str] | None = None,
+        new_group: bool = True,
+        **supervisor: Any,
+    ) -> None:
         self.runtime, self.log = runtime, log
         variables = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), **(environment or {})}
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, *command_line(targets, folder, level, supervisor)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                env=variables,
                 start_new_session=new_group,
-            )  # fmt: skip
+            )
         self.pid = self.process.pid
         self.started = time.monotonic()
 
@@ -74,7 +84,7 @@ class Tree:
     @property
     def folder(self) -> Path:
         """Where its pages lie."""
-        found = list((self.runtime / "garrison").glob(f"{self.pid}-*"))
+        found = list((self.runtime / "regiment").glob(f"{self.pid}-*"))
         return found[0] if found else self.runtime / "none"
 
     @contextmanager
@@ -145,8 +155,7 @@ class Tree:
     def lived(self) -> float:
         """Seconds from its supervisor's start to its end, as the log says."""
         started, stopped = (
-            datetime.fromisoformat(self.event(f"supervisor.{what}")["timestamp"])
-            for what in ("started", "stopped")
+            datetime.fromisoformat(self.event(f"supervisor.{what}")["timestamp"]) for what in ("started", "stopped")
         )
         return (stopped - started).total_seconds()
 
@@ -154,8 +163,7 @@ class Tree:
         """When each of its workers, by pid, was ready for its first task, on the boot clock in nanoseconds."""
         shift = boot_ns() - time.time_ns()
         return {
-            event["worker"]: shift
-            + int(datetime.fromisoformat(event["timestamp"]).timestamp() * 1e9)
+            event["worker"]: shift + int(datetime.fromisoformat(event["timestamp"]).timestamp() * 1e9)
             for event in self.events("worker.ready")
         }
 
@@ -170,9 +178,7 @@ class Tree:
         try:
             return self.process.wait(within)
         except subprocess.TimeoutExpired:
-            raise AssertionError(
-                f"the tree has not ended within {within:g} s\n{self.text()[-3000:]}"
-            ) from None
+            raise AssertionError(f"the tree has not ended within {within:g} s\n{self.text()[-3000:]}") from None
 
     def stop(self, within: float = 30.0) -> int:
         """SIGTERM, and wait for the end; the exit code."""

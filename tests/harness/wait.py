@@ -28,9 +28,7 @@ def eventually(what: Callable[[], T | None], within: float, why: object = "") ->
             return found
         if (asked - began) / 1e9 - within > stalls.lost(began):
             told = why() if callable(why) else why
-            raise AssertionError(
-                f"not within {within:g} s: {told or what}; the last answer: {found!r}"
-            )
+            raise AssertionError(f"not within {within:g} s: {told or what}; the last answer: {found!r}")
         time.sleep(max(STEP, 2e-9 * (boot_ns() - asked)))
 
 

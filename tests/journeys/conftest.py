@@ -1,4 +1,4 @@
-"""The real command line, as people call it: `python -m garrison` in a folder of its own, on the embedded store."""
+"""The real command line, as people call it: `python -m regiment` in a folder of its own, on the embedded store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 APP = """
 import os, sys, time
-from garrison import Fail, Queue, Retry, Timeouts
+from regiment import Fail, Queue, Retry, Timeouts
 
 hello = Queue("hello")
 
@@ -68,28 +68,36 @@ class Shell:
         path.write_text(text)
 
     def environment(self, **changes: str) -> dict[str, str]:
-        """This one's, without what belongs to garrison."""
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith("GARRISON")
-        }
+        """This one's, without what belongs to regiment."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("REGIMENT")}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        cached = {"PYTHONPYCACHEPREFIX": str(self._bytecode)}  # as an installed garrison has it
+        cached = {"PYTHONPYCACHEPREFIX": str(self._bytecode)}  # as an installed regiment has it
         return {**kept, **cached, "NO_COLOR": "1", "COLUMNS": "100", **changes}
 
     def __call__(self, *args: str, stdin: str = "", cwd: Path | None = None, **env: str) -> Answer:
-        """Run `garrison ARGS`; stdin is no terminal."""
+        """Run `regiment ARGS`; stdin is no terminal."""
         done = subprocess.run(
-            [sys.executable, "-m", "garrison", *args], cwd=cwd or self.folder, env=self.environment(**env),
-            input=stdin, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            [sys.executable, "-m", "regiment", *args],
+            cwd=cwd or self.folder,
+            env=self.environment(**env),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def start(self, *args: str, stdin: str = "") -> subprocess.Popen[str]:
-        """Start `garrison ARGS`, with stdout and stderr in one pipe; it is ended with the test."""
+        """Start `regiment ARGS`, with stdout and stderr in one pipe; it is ended with the test."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "garrison", *args], cwd=self.folder, env=self.environment(), text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [sys.executable, "-m", "regiment", *args],
+            cwd=self.folder,
+            env=self.environment(),
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.running.append(process)
         assert process.stdin is not None
         process.stdin.write(stdin)
@@ -97,7 +105,7 @@ class Shell:
         return process
 
     def counts(self, queue: str = "hello") -> dict[str, Any]:
-        """What `garrison queues --json` says of a queue."""
+        """What `regiment queues --json` says of a queue."""
         queues = self("queues", "--json").document["queues"]
         found: dict[str, Any] = next((one for one in queues if one["queue"] == queue), {})
         return found

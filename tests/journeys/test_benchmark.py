@@ -1,4 +1,4 @@
-"""The benchmark, run as a user runs it, with small sizes: garrison, a bare loop and one peer, to the written report."""
+"""The benchmark, run as a user runs it, with small sizes: regiment, a bare loop and one peer, to the written report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-import mongod
+from harness import mongod
 
 ROOT = Path(__file__).resolve().parents[2]
 PEER = "huey"
@@ -28,9 +28,30 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one run; the measured phases on SQLite, because that needs no server."""
     folder = tmp_path_factory.mktemp("benchmark")
     done = bench(
-        folder, "--systems", "garrison", "limit", PEER, "--variants", "sqlite", "sqlite 1",
-        "--phases", "push", "consume", "memory", "latency", "kill", "--rounds", "1", "--seconds", "0.2", "--patience", "4", "--anyhow", "--wait", "0",
-    )  # fmt: skip
+        folder,
+        "--systems",
+        "regiment",
+        "limit",
+        PEER,
+        "--variants",
+        "sqlite",
+        "sqlite 1",
+        "--phases",
+        "push",
+        "consume",
+        "memory",
+        "latency",
+        "kill",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.2",
+        "--patience",
+        "4",
+        "--anyhow",
+        "--wait",
+        "0",
+    )
     assert done.returncode == 0, done.stderr
     if f"left out: {PEER}" in done.stdout:
         if os.environ.get("CI") == "true":
@@ -44,10 +65,12 @@ def figures(results: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """By system and phase."""
     records = [json.loads(line) for line in (results / "run.jsonl").read_text().splitlines()]
     assert not [record for record in records if record["phase"] == "failed"]
-    return {(r["system"], r["phase"]): r["figures"] for r in records if r["phase"] not in ("machine", "end", "versions")}  # fmt: skip
+    return {
+        (r["system"], r["phase"]): r["figures"] for r in records if r["phase"] not in ("machine", "end", "versions")
+    }
 
 
-@pytest.mark.parametrize("system", ["garrison", "limit", PEER])
+@pytest.mark.parametrize("system", ["regiment", "limit", PEER])
 def test_each_system_runs_every_task_once_and_has_a_cost(
     figures: dict[tuple[str, str], dict[str, Any]], system: str
 ) -> None:
@@ -65,7 +88,7 @@ def test_each_system_runs_every_task_once_and_has_a_cost(
 def test_the_kill_row_tells_a_queue_that_loses_a_task_from_one_that_does_not(
     figures: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
-    ours, theirs = figures["garrison", "kill"], figures[PEER, "kill"]
+    ours, theirs = figures["regiment", "kill"], figures[PEER, "kill"]
     assert ours["interrupted"] == 1 and theirs["interrupted"] >= 1
     assert ours["lost"] == 0 and ours["twice"] == 1 and ours["again_s"] > 0
     assert theirs["lost"] == theirs["interrupted"]  # it pops its tasks
@@ -75,9 +98,9 @@ def test_the_kill_row_tells_a_queue_that_loses_a_task_from_one_that_does_not(
 def test_the_report_names_versions_ratios_and_promises(results: Path) -> None:
     page = (results / "run.md").read_text()
     summary = json.loads((results / "run.json").read_text())
-    assert set(summary["versions"]) == {"garrison", "limit", PEER}
-    row = next(line for line in page.splitlines() if line.startswith("| garrison (sqlite 1)"))
-    assert row.split("|")[3].strip() == "1.00"  # garrison to itself
+    assert set(summary["versions"]) == {"regiment", "limit", PEER}
+    row = next(line for line in page.splitlines() if line.startswith("| regiment (sqlite 1)"))
+    assert row.split("|")[3].strip() == "1.00"  # regiment to itself
     assert "popped: lost" in page
     assert "never (" in page
 
@@ -85,8 +108,19 @@ def test_the_report_names_versions_ratios_and_promises(results: Path) -> None:
 def test_a_finished_run_measures_nothing_again(results: Path) -> None:
     before = (results / "run.jsonl").read_text()
     done = bench(
-        results, "--systems", "garrison", "--variants", "sqlite 1", "--phases", "push", "--rounds", "1", "--anyhow", "--wait", "0",
-    )  # fmt: skip
+        results,
+        "--systems",
+        "regiment",
+        "--variants",
+        "sqlite 1",
+        "--phases",
+        "push",
+        "--rounds",
+        "1",
+        "--anyhow",
+        "--wait",
+        "0",
+    )
     assert done.returncode == 0, done.stderr
     added = (results / "run.jsonl").read_text().removeprefix(before).splitlines()
     assert {json.loads(line)["phase"] for line in added} <= {"machine", "versions"}
@@ -94,17 +128,30 @@ def test_a_finished_run_measures_nothing_again(results: Path) -> None:
 
 def test_a_quick_run_takes_the_cpu_of_all_variants_in_turns(tmp_path: Path) -> None:
     done = bench(
-        tmp_path, "--quick", "--variants", "sqlite 1", "--phases", "push", "bulk", "consume", "--rounds", "1", "--seconds", "0.2",
-        "--anyhow", "--wait", "0",
-    )  # fmt: skip
+        tmp_path,
+        "--quick",
+        "--variants",
+        "sqlite 1",
+        "--phases",
+        "push",
+        "bulk",
+        "consume",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.2",
+        "--anyhow",
+        "--wait",
+        "0",
+    )
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     told = [r for r in records if r["phase"] in ("push", "bulk", "consume")]
-    for system in ("garrison", "limit"):
+    for system in ("regiment", "limit"):
         for phase in ("push", "bulk", "consume"):
             turns = [r["figures"] for r in told if r["system"] == system and r["phase"] == phase]
             assert len(turns) >= 2
-            assert all(turn["worker_us" if phase == "consume" else "client_us"] > 0 for turn in turns)  # fmt: skip
+            assert all(turn["worker_us" if phase == "consume" else "client_us"] > 0 for turn in turns)
     assert not any(r["figures"].get("twice") for r in told)
     order = [r["system"] for r in told if r["phase"] == "push"]
     assert order != sorted(order), "nobody has all turns before the other"
@@ -115,30 +162,38 @@ def test_a_system_that_is_not_there_is_an_error_with_the_names_of_those_that_are
 ) -> None:
     done = bench(tmp_path, "--systems", "kafka")
     assert done.returncode == 2
-    assert "no system 'kafka'; there are garrison, limit, dramatiq" in done.stderr
+    assert "no system 'kafka'; there are regiment, limit, dramatiq" in done.stderr
 
 
 def record(system: str, variant: str, phase: str, figures: dict[str, Any], round: int = 0) -> str:
     return json.dumps(
-        {"at": "2026-01-01T00:00:00+0000", "system": system, "variant": variant, "store": "redis",
-         "group": phase, "round": round, "phase": phase, "figures": figures}
-    )  # fmt: skip
+        {
+            "at": "2026-01-01T00:00:00+0000",
+            "system": system,
+            "variant": variant,
+            "store": "redis",
+            "group": phase,
+            "round": round,
+            "phase": phase,
+            "figures": figures,
+        }
+    )
 
 
-def test_the_report_says_where_garrison_is_behind_and_what_never_happened(tmp_path: Path) -> None:
+def test_the_report_says_where_regiment_is_behind_and_what_never_happened(tmp_path: Path) -> None:
     lines = [
-        *(record("garrison", "redis 1", "latency", {"p50_ms": ms}, n) for n, ms in enumerate((2.0, 9.0, 3.0))),
-        record("garrison", "redis 1", "kill", {"lost": 0, "again_s": 0.05, "waited_s": 75.0}),
+        *(record("regiment", "redis 1", "latency", {"p50_ms": ms}, n) for n, ms in enumerate((2.0, 9.0, 3.0))),
+        record("regiment", "redis 1", "kill", {"lost": 0, "again_s": 0.05, "waited_s": 75.0}),
         record("saq", "defaults", "latency", {"p50_ms": 1.5}),
         record("saq", "defaults", "kill", {"lost": 1, "again_s": None, "waited_s": 75.0}),
-    ]  # fmt: skip
+    ]
     (tmp_path / "run.jsonl").write_text("\n".join(lines) + "\n")
     done = bench(tmp_path, "report")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "run.md").read_text()
-    assert "- latency, p50 ms: garrison 3, rank 2 of 2, behind saq (defaults) 1.5" in page
-    assert "| garrison (redis 1) | 3 (2–9) | 1.00 |" in page  # the median with its range
-    assert "| saq (defaults) | 1.5 | 0.50 |" in page  # its ratio to garrison
+    assert "- latency, p50 ms: regiment 3, rank 2 of 2, behind saq (defaults) 1.5" in page
+    assert "| regiment (redis 1) | 3 (2–9) | 1.00 |" in page  # the median with its range
+    assert "| saq (defaults) | 1.5 | 0.50 |" in page  # its ratio to regiment
     chart = ElementTree.parse(tmp_path / "run-kill.svg").getroot()
     texts = ["".join(one.itertext()) for one in chart.iter("{http://www.w3.org/2000/svg}text")]
     assert "never in 75 s, 1 lost" in texts and "0.05" in texts

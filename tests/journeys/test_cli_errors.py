@@ -18,7 +18,7 @@ CASES = [
     ("run hello.py", 3, ['no module named "hello.py"; did you mean "hello"?']),
     ("run helo", 3, ['no module named "helo"', 'Did you mean "hello"?']),
     ("run hello:greet", 3, ["is the task 'greet'; run its queue instead"]),
-    ("run hello:sys", 3, ["is a module; expected a subclass of garrison.Worker or a garrison.Queue"]),
+    ("run hello:sys", 3, ["is a module; expected a subclass of regiment.Worker or a regiment.Queue"]),
     ("run empty", 3, ['module "empty" has no worker']),
     ("run hollow", 3, ['"hollow:none" has no task']),
     ("run idle", 3, ['"idle:Idle" defines no work(self, task)']),
@@ -29,7 +29,7 @@ CASES = [
     ("run field", 5, ['WorkerConfig has no field "max_retrys". Did you mean "max_retries"?']),
     ("run reddis", 6, ['no connector named "rediss_"', "installed: local, memory"]),
     ("run scheme", 6, ['no connector for "local://"', "memory://, ", 'Did you mean "sqlite://"?']),
-    ("run family", 6, ['no connector named "sqlite"', "Addresses that begin with \"sqlite://\" are local's"]),
+    ("run family", 6, ['no connector named "sqlite"', 'Addresses that begin with "sqlite://" are local\'s']),
     ("run memory", 5, ["lives in one process", "--solo"]),
     ("push hello:gret name=Ada", 3, ['has no task "gret"', 'Did you mean "greet"?']),
     ("push hello name=Ada", 3, ['"hello" names no task; expected module:Name']),
@@ -42,23 +42,26 @@ CASES = [
     ("queues purge nothing --yes", 1, ['no queue named "nothing"']),
     ("dead show 12345", 1, ['no dead letter "12345"']),
     ("plugins show msgpck", 6, ['named "msgpck"', 'Did you mean "msgpack"?']),
-    ("queues --connector mongodb+srv://u:hunter2@h/ --no-plugin mongo --no-plugin garrison-mongo", 6,
-     ['no connector for "mongodb+srv://"', "garrison-mongo"]),
-]  # fmt: skip
+    (
+        "queues --connector mongodb+srv://u:hunter2@h/ --no-plugin mongo --no-plugin regiment-mongo",
+        6,
+        ['no connector for "mongodb+srv://"', "regiment-mongo"],
+    ),
+]
 
 FILES = {
     "empty.py": "x = 1\n",
-    "hollow.py": "from garrison import Queue\nnone = Queue('none')\n",
-    "idle.py": "from garrison import Worker, WorkerConfig\nclass Idle(Worker):\n    config = WorkerConfig(name='idle')\n",
-    "broken.py": "from garrison import Queue\nimport htpx\n",
+    "hollow.py": "from regiment import Queue\nnone = Queue('none')\n",
+    "idle.py": "from regiment import Worker, WorkerConfig\nclass Idle(Worker):\n    config = WorkerConfig(name='idle')\n",
+    "broken.py": "from regiment import Queue\nimport htpx\n",
     "typo.py": "def (:\n",
-    "pushy.py": "from garrison import Queue\nq = Queue('pushy')\n@q.task\ndef f():\n    pass\nf.push()\n",
-    "bad.py": "from garrison import Queue\nq = Queue('bad', lease=-1, max_retries='x')\n@q.task\ndef f(): pass\n",
-    "field.py": "from garrison import Queue\nq = Queue('field', max_retrys=1)\n",
-    "reddis.py": "from garrison import Queue\nq = Queue('r', connector='rediss_')\n@q.task\ndef f(): pass\n",
-    "scheme.py": "from garrison import Queue\nq = Queue('s', connector='local:///x.db')\n@q.task\ndef f(): pass\n",
-    "family.py": "from garrison import Queue\nq = Queue('f', connector='sqlite')\n@q.task\ndef f(): pass\n",
-    "memory.py": "from garrison import Queue\nq = Queue('m', connector='memory')\n@q.task\ndef f(): pass\n",
+    "pushy.py": "from regiment import Queue\nq = Queue('pushy')\n@q.task\ndef f():\n    pass\nf.push()\n",
+    "bad.py": "from regiment import Queue\nq = Queue('bad', lease=-1, max_retries='x')\n@q.task\ndef f(): pass\n",
+    "field.py": "from regiment import Queue\nq = Queue('field', max_retrys=1)\n",
+    "reddis.py": "from regiment import Queue\nq = Queue('r', connector='rediss_')\n@q.task\ndef f(): pass\n",
+    "scheme.py": "from regiment import Queue\nq = Queue('s', connector='local:///x.db')\n@q.task\ndef f(): pass\n",
+    "family.py": "from regiment import Queue\nq = Queue('f', connector='sqlite')\n@q.task\ndef f(): pass\n",
+    "memory.py": "from regiment import Queue\nq = Queue('m', connector='memory')\n@q.task\ndef f(): pass\n",
 }
 
 
@@ -72,7 +75,7 @@ def test_a_mistake_is_told_in_words(cli, line, code, words):
     assert answer.err.count("error: ") == 1, answer.err
     assert "Traceback" not in answer.err and "hunter2" not in answer.err
     assert answer.code == code
-    assert not (cli.folder / ".garrison").exists(), "nothing was queued, nothing was made"
+    assert not (cli.folder / ".regiment").exists(), "nothing was queued, nothing was made"
 
 
 def test_a_worker_that_cannot_start_names_the_error_and_its_line(cli):
@@ -85,7 +88,7 @@ def test_a_worker_that_cannot_start_names_the_error_and_its_line(cli):
     assert answer.code == 7
 
 
-UNREADY = """from garrison import Worker, WorkerConfig
+UNREADY = """from regiment import Worker, WorkerConfig
 class Unready(Worker):
     config = WorkerConfig(name='unready')
     def initialize(self):
@@ -132,15 +135,15 @@ def test_help_names_what_is_built_and_nothing_that_is_not(cli):
 
 
 def test_version_is_told(cli):
-    assert cli("--version").out.startswith("garrison 0.")
+    assert cli("--version").out.startswith("regiment 0.")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_can_complete_the_verbs(cli, shell):
     script = cli("completion", shell)
-    assert script.code == 0 and "_GARRISON_COMPLETE" in script.out
+    assert script.code == 0 and "_REGIMENT_COMPLETE" in script.out
 
 
 def test_completion_offers_verbs_and_options(cli):
-    answer = cli(_GARRISON_COMPLETE="bash_complete", COMP_WORDS="garrison pl", COMP_CWORD="1")
+    answer = cli(_REGIMENT_COMPLETE="bash_complete", COMP_WORDS="regiment pl", COMP_CWORD="1")
     assert answer.out == "plain,plugins\n"

@@ -13,7 +13,7 @@ def test_a_pushed_task_is_queued_in_a_file_and_run_by_the_first_burst(cli):
     pushed = cli("push", "hello:greet", "name=Ada")
     assert pushed.code == 0
     assert pushed.err.startswith("queued hello:greet ")
-    assert 'on "hello" (.garrison/queue.db); no worker is alive yet' in pushed.err
+    assert 'on "hello" (.regiment/queue.db); no worker is alive yet' in pushed.err
     ran = cli("run", "hello", "--burst", "--log-format", "console")
     assert (ran.code, ran.out) == (0, "hello Ada\n"), ran.err
     assert cli.counts().get("ready", 0) == 0
@@ -21,7 +21,7 @@ def test_a_pushed_task_is_queued_in_a_file_and_run_by_the_first_burst(cli):
 
 def test_the_embedded_store_is_private_and_ignored_by_git(cli):
     cli("push", "hello:greet", "name=Ada")
-    folder = cli.folder / ".garrison"
+    folder = cli.folder / ".regiment"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert (folder / ".gitignore").read_text() == "*\n"
 
@@ -30,9 +30,9 @@ def test_run_says_at_its_start_what_the_worker_uses_and_which_plugins_are_loaded
     cli("push", "hello:greet", "name=Ada")
     said = cli("run", "hello:hello", "--burst", "--log-format", "console").err
     assert '1 worker of hello:hello, queue "hello"' in said
-    assert ".garrison/queue.db, from the default (GARRISON_CONNECTOR is not set)" in said
+    assert ".regiment/queue.db, from the default (REGIMENT_CONNECTOR is not set)" in said
     assert "serializer msgpack, compressor none, executor serial, killer process" in said
-    assert "local (garrison-local " in said
+    assert "local (regiment-local " in said
 
 
 def test_where_nobody_reads_along_the_log_is_one_json_object_a_line(cli):
@@ -40,7 +40,7 @@ def test_where_nobody_reads_along_the_log_is_one_json_object_a_line(cli):
     lines = [json.loads(line) for line in cli("run", "hello", "--burst").err.splitlines()]
     started = next(line for line in lines if line["event"] == "supervisor.started")
     assert started["target"] == "hello:hello" and started["executor"] == "serial"
-    assert any("garrison-local" in plugin for plugin in started["plugins"])
+    assert any("regiment-local" in plugin for plugin in started["plugins"])
     assert lines[-1]["event"] == "supervisor.stopped" and lines[-1]["exit_code"] == 0
 
 
@@ -66,8 +66,11 @@ def test_two_workers_of_a_target_share_its_work(cli):
 
 
 def test_a_module_with_several_workers_runs_them_all(cli):
-    cli.write("two.py", "from garrison import Queue\na, b = Queue('a'), Queue('b')\n"
-              "@a.task\ndef one(): print('one', flush=True)\n@b.task\ndef two(): print('two', flush=True)\n")  # fmt: skip
+    cli.write(
+        "two.py",
+        "from regiment import Queue\na, b = Queue('a'), Queue('b')\n"
+        "@a.task\ndef one(): print('one', flush=True)\n@b.task\ndef two(): print('two', flush=True)\n",
+    )
     cli("push", "two:one")
     cli("push", "two:two")
     ran = cli("run", "two", "--burst", "--log-format", "off")
@@ -116,7 +119,7 @@ def test_app_dir_is_found_before_and_after_the_verb_and_by_the_workers(cli):
 
 def test_the_environment_chooses_the_store_of_workers_that_name_none(cli):
     url = f"sqlite:///{cli.folder}/other.db"
-    pushed = cli("push", "hello:greet", "name=Ada", GARRISON_CONNECTOR=url)
+    pushed = cli("push", "hello:greet", "name=Ada", REGIMENT_CONNECTOR=url)
     assert "other.db" in pushed.err
-    assert cli("run", "hello", "--burst", GARRISON_CONNECTOR=url).out == "hello Ada\n"
-    assert not (cli.folder / ".garrison").exists()
+    assert cli("run", "hello", "--burst", REGIMENT_CONNECTOR=url).out == "hello Ada\n"
+    assert not (cli.folder / ".regiment").exists()

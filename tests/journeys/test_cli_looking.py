@@ -6,9 +6,9 @@ import json
 import sqlite3
 import time
 
-CRAWL = '''
+CRAWL = """
 from typing import Annotated
-from garrison import Timeouts, Use, Worker, WorkerConfig
+from regiment import Timeouts, Use, Worker, WorkerConfig
 
 class Crawl(Worker):
     config = WorkerConfig(name="crawl", connector="sqlite:///{folder}/crawl.db", max_retries={retries}, timeouts=Timeouts(30))
@@ -19,14 +19,14 @@ class Remote(Worker):
     def generate_config(self):
         return WorkerConfig(name="remote", connector=Use("redis", url="redis://bob:hunter2@db1:6379/0", password="hunter3"))
     def work(self, task): ...
-'''  # fmt: skip
+"""
 
 PLUGIN = '''
 import click
-from garrison.hooks import Offer, hookimpl
+from regiment.hooks import Offer, hookimpl
 
 @hookimpl
-def garrison_commands():
+def regiment_commands():
     return {"shout": Offer("shouting:shout", summary="Say it loud.")}
 
 @click.command("shout")
@@ -53,21 +53,24 @@ def test_the_first_line_on_stderr_says_which_store_and_who_chose_it(cli):
     url = f"sqlite:///{cli.folder}/other.db"
     cli.write(
         "app.py",
-        f"from garrison import Queue\nq = Queue('q', connector={url!r})\n@q.task\ndef f(): pass\n",
+        f"from regiment import Queue\nq = Queue('q', connector={url!r})\n@q.task\ndef f(): pass\n",
     )
     first = [
         cli("queues", **env).err.splitlines()[0] if not args else cli("queues", *args, **env).err.splitlines()[0]
         for args, env in [
-            ((), {}), (("--connector", url), {}), ((), {"GARRISON_CONNECTOR": url}),
-            (("-A", "app:q"), {}), ((), {"GARRISON_APP": "app"}),
+            ((), {}),
+            (("--connector", url), {}),
+            ((), {"REGIMENT_CONNECTOR": url}),
+            (("-A", "app:q"), {}),
+            ((), {"REGIMENT_APP": "app"}),
         ]
-    ]  # fmt: skip
+    ]
     assert first == [
-        "store: .garrison/queue.db, from the default (GARRISON_CONNECTOR is not set)",
+        "store: .regiment/queue.db, from the default (REGIMENT_CONNECTOR is not set)",
         "store: other.db, from --connector",
-        "store: other.db, from the environment (GARRISON_CONNECTOR)",
+        "store: other.db, from the environment (REGIMENT_CONNECTOR)",
         "store: other.db, from -A app:q: WorkerConfig(connector=…)",
-        "store: other.db, from GARRISON_APP app: WorkerConfig(connector=…)",
+        "store: other.db, from REGIMENT_APP app: WorkerConfig(connector=…)",
     ]
 
 
@@ -141,14 +144,17 @@ def test_a_dead_letter_is_listed_grouped_shown_and_replayed(cli):
 
 
 def test_a_replayed_task_has_all_its_retries_again_and_no_expiry_that_has_passed(cli):
-    cli.write("tries.py", '''
-from garrison import Backoff, Queue, current
+    cli.write(
+        "tries.py",
+        """
+from regiment import Backoff, Queue, current
 q = Queue("tries", max_retries=1, backoff=Backoff(first=0.05))
 @q.task
 def fail():
     print("run", current().task.run_count, flush=True)
     raise ValueError
-''')  # fmt: skip
+""",
+    )
     cli("push", "tries:fail", "--expires", "4s")
     expired = time.monotonic() + 4
     first = cli("run", "tries", "--burst", "--log-format", "off")
@@ -160,26 +166,31 @@ def fail():
 
 
 def test_what_is_replayed_keeps_the_serializer_and_compressor_it_was_pushed_with(cli):
-    cli.write("odd.py", '''
-from garrison import Backoff, Queue
+    cli.write(
+        "odd.py",
+        """
+from regiment import Backoff, Queue
 q = Queue("odd", serializer="json", compressor="zlib", max_retries=1, backoff=Backoff(first=0.05))
 @q.task
 def fail(text): raise ValueError
-''')  # fmt: skip
+""",
+    )
     cli("push", "odd:fail", f"text={'x' * 1000}")
     cli("run", "odd", "--burst", "--log-format", "off")
     before = cli("dead", "list", "--json").document["letters"][0]
     assert "replayed 1" in cli("dead", "replay", "odd").err
-    with sqlite3.connect(cli.folder / ".garrison" / "queue.db") as db:
+    with sqlite3.connect(cli.folder / ".regiment" / "queue.db") as db:
         [(payload,)] = db.execute("SELECT payload FROM tasks").fetchall()
     assert b"json" in payload[:10] and b"zlib" in payload[:16]
     assert before["name"] == "fail"
 
 
 def test_the_post_mortem_of_a_killed_task_can_be_read(cli):
-    cli.write("stuck.py", '''
+    cli.write(
+        "stuck.py",
+        """
 import time
-from garrison import Queue, Timeouts
+from regiment import Queue, Timeouts
 q = Queue("stuck", timeouts=Timeouts(hard=0.4, soft=0.2))
 @q.task
 def hang():
@@ -188,7 +199,8 @@ def hang():
             time.sleep(5)
         except BaseException:
             pass
-''')  # fmt: skip
+""",
+    )
     pushed = cli("push", "stuck:hang", "--json").document
     assert cli("run", "stuck", "--burst", "--log-format", "off").code == 1
     shown = cli("dead", "show", pushed["id"]).out
@@ -205,7 +217,7 @@ def hang():
 
 def test_plugins_lists_what_each_offers_and_json_has_it_all(cli):
     rows = cli("plugins").out
-    assert "PLUGIN" in rows and "connectors local, memory" in rows and "garrison-local" in rows
+    assert "PLUGIN" in rows and "connectors local, memory" in rows and "regiment-local" in rows
     found = {one["plugin"]: one for one in cli("plugins", "--json").document["plugins"]}
     assert found["local"]["state"] == "ok" and found["local"]["version"]
     assert found["local"]["offers"]["connectors"]["local"]["schemes"] == ["sqlite"]
@@ -222,12 +234,9 @@ def test_a_broken_plugin_is_a_line_in_the_list_and_hurts_nobody_else(cli):
 
 
 def test_a_blocked_plugin_says_so_and_what_it_had_is_missed_in_words(cli):
-    found = {
-        one["plugin"]: one
-        for one in cli("plugins", "--no-plugin", "local", "--json").document["plugins"]
-    }
+    found = {one["plugin"]: one for one in cli("plugins", "--no-plugin", "local", "--json").document["plugins"]}
     assert found["local"]["state"] == "blocked"
-    answer = cli("queues", GARRISON_NO_PLUGINS="local")
+    answer = cli("queues", REGIMENT_NO_PLUGINS="local")
     assert answer.code == 6
     assert 'no connector named "local"' in answer.err and "blocked by --no-plugin" in answer.err
 
@@ -248,21 +257,17 @@ def test_config_shows_each_value_and_its_origin_and_no_secret(cli):
     assert crawl["killer"] == {"value": "process", "from": "default of executor serial"}
     assert remote["name"]["from"] == "Remote.generate_config()"
     text = cli("config", "app").out
-    assert (
-        "hunter" not in text + json.dumps(document)
-        and "bob:***@db1" in text
-        and "password=***" in text
-    )
-    hello = cli("config", "hello", "--json", GARRISON_CONNECTOR="sqlite:////tmp/x.db").document[
-        "hello:hello"
-    ]
-    assert hello["connector"]["from"] == "the environment (GARRISON_CONNECTOR)"
+    assert "hunter" not in text + json.dumps(document) and "bob:***@db1" in text and "password=***" in text
+    hello = cli("config", "hello", "--json", REGIMENT_CONNECTOR="sqlite:////tmp/x.db").document["hello:hello"]
+    assert hello["connector"]["from"] == "the environment (REGIMENT_CONNECTOR)"
     assert hello["name"]["from"] == "keyword of Queue(…)"
 
 
 def test_check_reports_all_problems_of_all_targets_at_once(cli):
-    cli.write("bad.py", '''
-from garrison import Queue, Worker, WorkerConfig
+    cli.write(
+        "bad.py",
+        """
+from regiment import Queue, Worker, WorkerConfig
 q = Queue("q", lease=-1, serializer="jsn")
 @q.task(max_retries="x")
 def f(): pass
@@ -271,14 +276,18 @@ async def g(): pass
 class Late(Worker):
     config = {"name": "x"}
     def work(self, task): pass
-''')  # fmt: skip
+""",
+    )
     answer = cli("check", "bad", "nowhere", "hello")
     assert answer.code == 3, "a target that is not there outweighs a setting"
     assert answer.out == "ok: hello:hello\n"
     for words in (
-        "lease is -1", 'no serializer named "jsn"', "task 'f': max_retries is 'x'", "expected a WorkerConfig",
+        "lease is -1",
+        'no serializer named "jsn"',
+        "task 'f': max_retries is 'x'",
+        "expected a WorkerConfig",
         'no module named "nowhere"',
-    ):  # fmt: skip
+    ):
         assert words in answer.err
     assert cli("check", "bad:Late").code == 5
     assert cli("check", "bad:q").code == 6

@@ -1,4 +1,4 @@
-"""`garrison run --solo`: one worker in the foreground, and a keeper beside it."""
+"""`regiment run --solo`: one worker in the foreground, and a keeper beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from garrison_local.local import LocalConnector
+from regiment_local.local import LocalConnector
 
 
 def children(pid: int) -> list[int]:
@@ -24,7 +24,7 @@ def gone(pid: int) -> bool:
 
 def waiting(cli) -> list[int]:
     """How often a run of each waiting task ended its worker."""
-    store = LocalConnector(path=str(cli.folder / ".garrison/queue.db"))
+    store = LocalConnector(path=str(cli.folder / ".regiment/queue.db"))
     with closing(store):
         store.open("look")
         return [seen.count for seen in store.peek("hello", "ready")]
@@ -40,17 +40,17 @@ def test_solo_leaves_no_consumer_and_no_page_behind(cli):
     cli("push", "hello:greet", "name=Ada")
     runtime = cli.folder / "runtime"
     runtime.mkdir()
-    ran = cli(
-        "run", "hello", "--solo", "--burst", "--log-format", "off", XDG_RUNTIME_DIR=str(runtime)
-    )
+    ran = cli("run", "hello", "--solo", "--burst", "--log-format", "off", XDG_RUNTIME_DIR=str(runtime))
     assert ran.code == 0
     assert cli.counts().get("consumers", 0) == 0
-    assert list((runtime / "garrison").iterdir()) == []
+    assert list((runtime / "regiment").iterdir()) == []
 
 
 def test_solo_refuses_a_module_with_several_workers_by_name(cli):
-    cli.write("two.py", "from garrison import Queue\na, b = Queue('a'), Queue('b')\n"
-              "@a.task\ndef f(): pass\n@b.task\ndef g(): pass\n")  # fmt: skip
+    cli.write(
+        "two.py",
+        "from regiment import Queue\na, b = Queue('a'), Queue('b')\n@a.task\ndef f(): pass\n@b.task\ndef g(): pass\n",
+    )
     answer = cli("run", "two", "--solo", "--log-format", "off")
     assert answer.code == 3
     assert '"two" names 2 workers and --solo runs one: two:a, two:b' in answer.err
@@ -106,9 +106,12 @@ def test_a_killed_keeper_is_replaced_by_the_worker(cli, read_until, wait_for):
 
 
 def test_a_task_that_ends_every_solo_worker_is_a_dead_letter_in_the_end(cli, wait_for):
-    cli.write("poison.py", "import os\nfrom garrison import Queue\n"
-              "hello = Queue('hello', max_deliveries=2, poison_delays=(0.0,))\n"
-              "@hello.task\ndef bad(): os._exit(11)\n@hello.task\ndef good(): print('good')\n")  # fmt: skip
+    cli.write(
+        "poison.py",
+        "import os\nfrom regiment import Queue\n"
+        "hello = Queue('hello', max_deliveries=2, poison_delays=(0.0,))\n"
+        "@hello.task\ndef bad(): os._exit(11)\n@hello.task\ndef good(): print('good')\n",
+    )
     cli("push", "poison:bad")
     cli("push", "poison:good")
     for _ in range(2):
@@ -117,4 +120,4 @@ def test_a_task_that_ends_every_solo_worker_is_a_dead_letter_in_the_end(cli, wai
     last = cli("run", "poison", "--solo", "--burst", "--log-format", "off")
     assert (last.code, last.out) == (1, "good\n")
     (letter,) = cli("dead", "list", "--json").document["letters"]
-    assert "ended its worker 2 times, the last time: its process ended in the foreground (--solo)" in str(letter)  # fmt: skip
+    assert "ended its worker 2 times, the last time: its process ended in the foreground (--solo)" in str(letter)

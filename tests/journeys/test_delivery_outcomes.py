@@ -110,9 +110,7 @@ def test_a_task_that_asks_for_the_end_ends_all_workers_of_its_target_and_the_tre
 
 def test_high_goes_before_normal_before_low_and_within_each_the_older_first(site: Site) -> None:
     site.app("tasks_per_transaction=3")
-    order = [
-        site.push(options={"priority": priority}) for priority in ("LOW", "NORMAL", "HIGH") for _ in range(3)
-    ]  # fmt: skip
+    order = [site.push(options={"priority": priority}) for priority in ("LOW", "NORMAL", "HIGH") for _ in range(3)]
     site.tree(workers=1, ready=False)
     books = site.ended(*order, within=15)
     site.settle(5)

@@ -1,4 +1,4 @@
-"""`garrison demo`, as a person sees it: once to its end with a worker killed, once interrupted on a terminal."""
+"""`regiment demo`, as a person sees it: once to its end with a worker killed, once interrupted on a terminal."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner
 
-from garrison.commands.demo import demo
+from regiment_console.demo import demo
 
 pytestmark = pytest.mark.slow
 
-GARRISON = [sys.executable, "-m", "garrison"]
+REGIMENT = [sys.executable, "-m", "regiment"]
 
 
 class Ran(NamedTuple):
@@ -39,10 +39,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "random.py").write_text("raise RuntimeError('a module of the folder we are in')\n")
     process = subprocess.Popen(
-        [*GARRISON, "demo", "--keep", str(folder)],
-        cwd=elsewhere, env={**os.environ, "PYTHONSAFEPATH": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [*REGIMENT, "demo", "--keep", str(folder)],
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert process.stdout is not None
     lines, killed = [], 0
     for line in process.stdout:
@@ -84,8 +87,8 @@ def test_the_commands_to_type_next_work(ran: Ran) -> None:
     answers = []
     for line in offered:
         words = shlex.split(line)
-        words = words[words.index("garrison") + 1 :]
-        told = subprocess.run([*GARRISON, *words], capture_output=True, text=True, check=False)
+        words = words[words.index("regiment") + 1 :]
+        told = subprocess.run([*REGIMENT, *words], capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stderr
         answers.append(told.stdout)
     assert "SyntaxError" in answers[0] and "timeout" in answers[0]
@@ -100,9 +103,7 @@ def test_a_folder_or_queue_that_is_in_use_is_left_alone(ran: Ran) -> None:
         (["--connector", url], f'the queue "demo" of {url} holds'),
         (["--connector", "memory:"], "lives in one process"),
     ):
-        told = subprocess.run(
-            [*GARRISON, "demo", *options], capture_output=True, text=True, check=False
-        )
+        told = subprocess.run([*REGIMENT, "demo", *options], capture_output=True, text=True, check=False)
         assert told.returncode == 2 and message in told.stderr
 
 
@@ -133,7 +134,7 @@ def test_on_a_terminal_there_is_a_bar_and_what_an_interrupt_leaves_is_said_and_k
 ) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [*GARRISON, "demo", "--keep", str(tmp_path / "kept")])
+        os.execv(sys.executable, [*REGIMENT, "demo", "--keep", str(tmp_path / "kept")])
     text, asked = b"", False
     while True:
         try:
@@ -153,7 +154,9 @@ def test_on_a_terminal_there_is_a_bar_and_what_an_interrupt_leaves_is_said_and_k
     assert left is not None, told
     url = f"sqlite:///{tmp_path}/kept/queue.db"
     queues = subprocess.run(
-        [*GARRISON, "queues", "list", "--json", "--connector", url],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [*REGIMENT, "queues", "list", "--json", "--connector", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert f'"ready": {left[1].replace(",", "")}' in queues.stdout

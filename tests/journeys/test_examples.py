@@ -16,11 +16,16 @@ NAMES = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
 
 def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GARRISON")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("REGIMENT")}
     return subprocess.run(
         [sys.executable, str(EXAMPLES / name)],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,9 +33,7 @@ def test_an_example_says_how_to_run_it_and_the_list_names_it(name: str) -> None:
     docstring = ast.get_docstring(ast.parse((EXAMPLES / name).read_text())) or ""
     assert f"python examples/{name}" in docstring
     assert f"]({name})" in (EXAMPLES / "README.md").read_text()
-    assert (
-        f"def test_{name.removesuffix('.py').removeprefix('test_')}" in Path(__file__).read_text()
-    )
+    assert f"def test_{name.removesuffix('.py').removeprefix('test_')}" in Path(__file__).read_text()
 
 
 def test_hello_greets_everyone(tmp_path: Path) -> None:
@@ -38,7 +41,7 @@ def test_hello_greets_everyone(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     found = re.findall(r"^hello (\w+), from process \d+$", told.stdout, re.M)
     assert sorted(found) == ["Ada", "Edsger", "Grace"] and found[-1] == "Edsger"
-    assert (tmp_path / ".garrison" / "queue.db").exists()
+    assert (tmp_path / ".regiment" / "queue.db").exists()
 
 
 def test_crawl_retries_what_may_come_back_and_gives_up_what_will_not(tmp_path: Path) -> None:
@@ -50,7 +53,7 @@ def test_crawl_retries_what_may_come_back_and_gives_up_what_will_not(tmp_path: P
     assert "/missing: given up after 1 runs: no such page" in lines
     assert "/gone: given up after 3 runs: HTTP Error 503: Service Unavailable" in lines
     assert lines.count("/slow: took too long") == 3
-    command = [sys.executable, "-m", "garrison", "dead", "list", "crawl", "--group"]
+    command = [sys.executable, "-m", "regiment", "dead", "list", "crawl", "--group"]
     listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "HTTPError" in listed.stdout and "no such page" in listed.stdout
 
@@ -83,13 +86,13 @@ def test_slowest_is_told_of_every_task_without_being_packaged(tmp_path: Path) ->
 
 
 def test_slowest_works_on_the_command_line(tmp_path: Path) -> None:
-    garrison = [sys.executable, "-m", "garrison", "--app-dir", str(EXAMPLES)]
+    regiment = [sys.executable, "-m", "regiment", "--app-dir", str(EXAMPLES)]
     for words in (
         ["push", "hello:greet", "name=Ada"],
         ["--plugin", "slowest", "run", "hello", "--burst"],
     ):
         told = subprocess.run(
-            [*garrison, *words],
+            [*regiment, *words],
             cwd=tmp_path,
             capture_output=True,
             text=True,

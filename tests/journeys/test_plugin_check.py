@@ -1,4 +1,4 @@
-"""`garrison plugins check`: which promises hold, on the command line; a fault is found and told, and the exit code says so."""
+"""`regiment plugins check`: which promises hold, on the command line; a fault is found and told, and the exit code says so."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 
 GREEDY = """
 import zlib
-from garrison.hooks import Offer, hookimpl
+from regiment.hooks import Offer, hookimpl
 
 @hookimpl
-def garrison_compressors():
+def regiment_compressors():
     return {"greedy": Offer("greedy:Greedy"), "lazy": Offer("greedy:Lazy", trial={"level": 1})}
 
 class Greedy:
@@ -28,15 +28,15 @@ class Lazy:
 """
 
 SHORT = """
-from garrison.hooks import Offer, hookimpl
-from garrison_local.memory import MemoryConnector
+from regiment.hooks import Offer, hookimpl
+from regiment_local.memory import MemoryConnector
 
 @hookimpl
-def garrison_connectors():
+def regiment_connectors():
     return {"short": Offer("short:Short")}
 
 @hookimpl
-def garrison_commands():
+def regiment_commands():
     return {"shorten": Offer("short:NOTHING")}
 
 NOTHING = 1
@@ -46,10 +46,10 @@ class Short(MemoryConnector):
 """
 
 OBSERVER = """
-from garrison.hooks import hookimpl
+from regiment.hooks import hookimpl
 
 @hookimpl
-def garrison_task_started(task):
+def regiment_task_started(task):
     pass
 """
 
@@ -57,7 +57,7 @@ def garrison_task_started(task):
 def test_a_sound_part_has_a_card_with_its_promises_and_figures(cli):
     answer = cli("plugins", "check", "zlib")
     assert answer.code == 0, answer.err
-    assert "compressor zlib (compressors, garrison-compressors" in answer.out
+    assert "compressor zlib (compressors, regiment-compressors" in answer.out
     assert "12 of 12 promises hold" in answer.out
     assert "what is left of them:" in answer.out and "CPU of this process" in answer.out
     assert "gzip" not in answer.out, "one offer was asked for"
@@ -90,10 +90,10 @@ def test_a_connector_is_examined_on_a_store_of_its_own_only(cli):
 @pytest.mark.slow
 def test_a_connector_is_examined_with_an_address_and_what_it_does_not_declare_is_not_asked(cli):
     cli.write("short.py", SHORT)
-    checked = cli("--plugin", "short", "plugins", "check", "short", "--address", "memory:{fresh}", "--json")  # fmt: skip
+    checked = cli("--plugin", "short", "plugins", "check", "short", "--address", "memory:{fresh}", "--json")
     connector, command = checked.document["parts"]
     assert connector["fails"] == 0 and connector["holds"] > 100
-    assert connector["capabilities"]["shared"] == {"declared": False, "shown_by": 0, "refuted_by": 0}  # fmt: skip
+    assert connector["capabilities"]["shared"] == {"declared": False, "shown_by": 0, "refuted_by": 0}
     assert {one["outcome"] for one in connector["promises"]} == {"holds"}
     assert command["name"] == "shorten" and command["fails"] == 1
     assert checked.code == 1, "the command is none"
@@ -103,7 +103,7 @@ def test_a_plugin_that_offers_no_part_says_where_to_look(cli):
     cli.write("watching.py", OBSERVER)
     answer = cli("--plugin", "watching", "plugins", "check", "watching")
     assert answer.code == 0
-    assert "garrison plugins show watching" in answer.err
+    assert "regiment plugins show watching" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_without_pytest_it_says_what_to_install(cli):
     cli.write("pytest.py", "raise ImportError('not here')\n")
     answer = cli("plugins", "check", "zlib")
     assert answer.code == 6
-    assert "needs pytest: pip install 'garrison-core[testing]'" in answer.err
+    assert "needs pytest: pip install 'regiment-core[testing]'" in answer.err
 
 
 def test_options_of_a_part_are_given_by_hand(cli):

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 OFFER = """
-from garrison.hooks import Offer, hookimpl
+from regiment.hooks import Offer, hookimpl
 
 @hookimpl
-def garrison_{kind}():
+def regiment_{kind}():
     return {{"{name}": Offer("{module}:Part"{more})}}
 """
 
@@ -23,7 +23,7 @@ def install(folder: Path, distribution: str, source: str) -> None:
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[garrison]\n{distribution} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[regiment]\n{distribution} = {module}\n")
 
 
 def offering(module: str, kind: str, name: str, more: str = "") -> str:
@@ -34,19 +34,23 @@ def offering(module: str, kind: str, name: str, more: str = "") -> str:
 def many(cli: Any) -> Any:
     """The command line beside a plugin of every way to fail, and a sound one."""
     install(cli.folder, "no-luck", "raise RuntimeError('no such luck')\n")
-    install(cli.folder, "half-a-line", "def garrison_connectors(:\n")
+    install(cli.folder, "half-a-line", "def regiment_connectors(:\n")
     install(cli.folder, "first-kafka", offering("first_kafka", "connectors", "kafka"))
     install(cli.folder, "second-kafka", offering("second_kafka", "connectors", "kafka"))
-    install(
-        cli.folder, "far-future", offering("far_future", "serializers", "cbor", ", contract=99")
-    )
+    install(cli.folder, "far-future", offering("far_future", "serializers", "cbor", ", contract=99"))
     install(cli.folder, "not-wanted", offering("not_wanted", "executors", "trio"))
-    install(cli.folder, "wrong-hook", "from garrison.hooks import hookimpl\n@hookimpl\ndef garrison_task_begun(task): ...\n")  # fmt: skip
-    install(cli.folder, "no-offer", "from garrison.hooks import hookimpl\n@hookimpl\ndef garrison_killers(): return {'axe': 'no_offer:Part'}\n")  # fmt: skip
+    install(
+        cli.folder, "wrong-hook", "from regiment.hooks import hookimpl\n@hookimpl\ndef regiment_task_begun(task): ...\n"
+    )
+    install(
+        cli.folder,
+        "no-offer",
+        "from regiment.hooks import hookimpl\n@hookimpl\ndef regiment_killers(): return {'axe': 'no_offer:Part'}\n",
+    )
     install(cli.folder, "no-target", offering("no_target", "compressors", "snappy"))
 
     def run(*args: str, **env: str) -> Any:
-        return cli(*args, **{"PYTHONPATH": str(cli.folder), "GARRISON_NO_PLUGINS": "not-wanted", **env})  # fmt: skip
+        return cli(*args, **{"PYTHONPATH": str(cli.folder), "REGIMENT_NO_PLUGINS": "not-wanted", **env})
 
     return run
 
@@ -64,15 +68,18 @@ def test_each_is_a_line_with_its_state_and_reason(many: Any) -> None:
         "second-kafka": ("refused", clash),
         "far-future": (
             "refused",
-            "serializer 'cbor' was made for contract version 99; this garrison has version 1",
+            "serializer 'cbor' was made for contract version 99; this regiment has version 1",
         ),
-        "not-wanted": ("blocked", "blocked by --no-plugin or GARRISON_NO_PLUGINS"),
+        "not-wanted": ("blocked", "blocked by --no-plugin or REGIMENT_NO_PLUGINS"),
         "no-target": ("ok", ""),
     }
     assert {name: found[name] for name in expected} == expected
     assert found["half-a-line"][0] == "broken" and "SyntaxError" in found["half-a-line"][1]
-    assert found["wrong-hook"][0] == "broken" and "garrison_task_begun" in found["wrong-hook"][1]
-    assert found["no-offer"] == ("broken", "TypeError: an offer is 'no_offer:Part'; expected Offer(\"module:attribute\", …)")  # fmt: skip
+    assert found["wrong-hook"][0] == "broken" and "regiment_task_begun" in found["wrong-hook"][1]
+    assert found["no-offer"] == (
+        "broken",
+        "TypeError: an offer is 'no_offer:Part'; expected Offer(\"module:attribute\", …)",
+    )
     assert listed["no-luck"]["distribution"] == "no-luck" and listed["no-luck"]["version"] == "1.0"
 
 
@@ -98,15 +105,16 @@ def test_every_command_that_needs_none_of_them_works(many: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ("serializer='cbor'", "the plugin far-future of far-future 1.0 has it and is refused: serializer 'cbor' was made for contract version 99"),
-        ("executor='trio'", "not-wanted (blocked), wrong-hook (broken); see garrison plugins"),
+        (
+            "serializer='cbor'",
+            "the plugin far-future of far-future 1.0 has it and is refused: serializer 'cbor' was made for contract version 99",
+        ),
+        ("executor='trio'", "not-wanted (blocked), wrong-hook (broken); see regiment plugins"),
         ("compressor='snappy'", "compressor 'snappy' of no-target 1.0 cannot be loaded: AttributeError"),
     ],
-)  # fmt: skip
-def test_who_asks_for_one_is_told_what_failed_in_it(
-    cli: Any, many: Any, settings: str, words: str
-) -> None:
-    cli.write("asking.py", f"from garrison import Queue\nq = Queue('q', {settings})\n@q.task\ndef greet(): ...\n")  # fmt: skip
+)
+def test_who_asks_for_one_is_told_what_failed_in_it(cli: Any, many: Any, settings: str, words: str) -> None:
+    cli.write("asking.py", f"from regiment import Queue\nq = Queue('q', {settings})\n@q.task\ndef greet(): ...\n")
     answer = many("check", "asking")
     assert answer.code == 6
     assert words in answer.out + answer.err
@@ -124,7 +132,11 @@ def test_a_broken_plugin_keeps_out_of_the_way_of_a_program_that_pushes(cli: Any,
     import sys
 
     done = subprocess.run(
-        [sys.executable, "pusher.py"], cwd=cli.folder, capture_output=True, text=True, timeout=60,
+        [sys.executable, "pusher.py"],
+        cwd=cli.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
         env=cli.environment(PYTHONPATH=str(cli.folder)),
-    )  # fmt: skip
+    )
     assert done.stdout == "pushed\n", done.stderr

@@ -1,4 +1,4 @@
-"""From `garrison plugins new` to an installed plugin whose tests pass, for every kind, as its author would go."""
+"""From `regiment plugins new` to an installed plugin whose tests pass, for every kind, as its author would go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from garrison.commands.plugins_new import KINDS
+from regiment_testing.plugins_new import KINDS
 
 
 class Venv:
@@ -29,10 +29,15 @@ class Venv:
 
     def run(self, *args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a module of this environment: `run("pip", "list")`."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("GARRISON", "PYTEST"))}  # fmt: skip
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("REGIMENT", "PYTEST"))}
         return subprocess.run(
-            [self.python, "-m", *map(str, args)], cwd=cwd or self.path, env=env, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            [self.python, "-m", *map(str, args)],
+            cwd=cwd or self.path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
 
     def good(self, *args: str | Path, cwd: Path | None = None) -> str:
         """The same for what has to succeed; its stdout."""
@@ -43,7 +48,7 @@ class Venv:
     def install(self, folders: Sequence[Path]) -> None:
         """`pip install -e` for each, from what is here."""
         editable = [word for folder in folders for word in ("-e", folder)]
-        self.good("pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", *editable)  # fmt: skip
+        self.good("pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", *editable)
 
 
 @pytest.fixture(scope="module")
@@ -51,33 +56,33 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Venv:
     """A new plugin of every kind, installed as its author would."""
     venv = Venv(tmp_path_factory.mktemp("author") / "venv")
     for kind in KINDS:
-        venv.good("garrison", "plugins", "new", kind, f"new-{kind}")
-    venv.install([venv.path / f"garrison-new-{kind}" for kind in KINDS])
+        venv.good("regiment", "plugins", "new", kind, f"new-{kind}")
+    venv.install([venv.path / f"regiment-new-{kind}" for kind in KINDS])
     return venv
 
 
 def test_all_of_them_are_listed_and_can_be_used(made: Venv) -> None:
-    listed = json.loads(made.good("garrison", "plugins", "--json"))["plugins"]
+    listed = json.loads(made.good("regiment", "plugins", "--json"))["plugins"]
     states = {one["plugin"]: (one["state"], one["reason"]) for one in listed}
     assert {name: state for name, state in states.items() if name.startswith("new-")} == {
         f"new-{kind}": ("ok", "") for kind in KINDS
     }
-    shown = made.good("garrison", "plugins", "show", "new-compressor")
+    shown = made.good("regiment", "plugins", "show", "new-compressor")
     assert "option level: int, default 6" in shown
 
 
 def test_a_new_plugin_of_each_kind_passes_its_own_tests(made: Venv) -> None:
-    folders = [made.path / f"garrison-new-{kind}/tests" for kind in KINDS]
+    folders = [made.path / f"regiment-new-{kind}/tests" for kind in KINDS]
     # Most of it is waiting, so several at once cost no more; an executor and a killer need main threads: each has one.
     said = made.good("pytest", "-p", "no:cacheprovider", "-n", "4", "-rA", *folders)
     for kind in KINDS:
-        assert re.search(rf"^PASSED .*\btest_garrison_new_{kind}\.py::", said, re.MULTILINE), kind
+        assert re.search(rf"^PASSED .*\btest_regiment_new_{kind}\.py::", said, re.MULTILINE), kind
     assert " failed" not in said and " xfailed" not in said
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_to_be_filled_in_stands_in_its_readme(made: Venv, kind: str) -> None:
-    folder = made.path / f"garrison-new-{kind}"
+    folder = made.path / f"regiment-new-{kind}"
     sources = "".join(path.read_text() for path in folder.rglob("*.py"))
     readme = (folder / "README.md").read_text()
     assert "TODO" in sources
@@ -90,14 +95,12 @@ def test_what_is_to_be_filled_in_stands_in_its_readme(made: Venv, kind: str) -> 
     [
         (("store", "x"), "'store' is not one of 'connector', 'serializer'"),
         (("connector", "My Store"), "'My Store' is no name; expected lower-case letters"),
-        (("connector", "redis"), '"redis" is a name of garrison-redis'),
+        (("connector", "redis"), '"redis" is a name of regiment-redis'),
         (("serializer", "new-serializer", "--into", "elsewhere"), "is a name of an installed plugin"),
-        (("connector", "new-connector"), "garrison-new-connector exists; nothing was written"),
+        (("connector", "new-connector"), "regiment-new-connector exists; nothing was written"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_made_is_refused_in_words(
-    made: Venv, args: tuple[str, ...], words: str
-) -> None:
-    done = made.run("garrison", "plugins", "new", *args)
+)
+def test_what_cannot_be_made_is_refused_in_words(made: Venv, args: tuple[str, ...], words: str) -> None:
+    done = made.run("regiment", "plugins", "new", *args)
     assert done.returncode == 2
     assert words in done.stderr

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from architecture.test_distributions import Place, closure, link
-from garrison.commands.plugins_new import make
+from regiment_testing.plugins_new import make
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "examples/plugins/file_connector"
 NEW = {"serializer": "plain", "executor": "pool", "killer": "strict"}
 
 APP = """
-from garrison import Queue, Timeouts
+from regiment import Queue, Timeouts
 
 hello = Queue(
     "hello", connector="file://{folder}/tasks", serializer="plain", executor="pool", killer="strict",
@@ -39,7 +39,7 @@ def hang():
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheels of the core, of the connector among the examples, and of three that `garrison plugins new` made."""
+    """The wheels of the core, of the connector among the examples, and of three that `regiment plugins new` made."""
     folder = tmp_path_factory.mktemp("strangers")
     for kind, name in NEW.items():
         for path, text in make(kind, name).items():
@@ -54,34 +54,37 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(wheels: Path, tmp_path: Path) -> Place:
-    return Place(tmp_path, wheels, "garrison-core", "garrison-file", *(f"garrison-{name}" for name in NEW.values()))  # fmt: skip
+    return Place(tmp_path, wheels, "regiment-core", "regiment-file", *(f"regiment-{name}" for name in NEW.values()))
 
 
 def test_all_of_them_are_found_and_nothing_of_ours_is_there(place: Place) -> None:
-    listed = json.loads(place.garrison("plugins", "--json").stdout)["plugins"]
+    listed = json.loads(place.regiment("plugins", "--json").stdout)["plugins"]
     assert {one["distribution"]: one["state"] for one in listed} == {
-        "garrison-file": "ok", "garrison-plain": "ok", "garrison-pool": "ok", "garrison-strict": "ok",
-    }  # fmt: skip
+        "regiment-file": "ok",
+        "regiment-plain": "ok",
+        "regiment-pool": "ok",
+        "regiment-strict": "ok",
+    }
 
 
 def test_a_worker_of_their_parts_alone_runs_tasks_and_stops_what_hangs(place: Place) -> None:
     (place.path / "hello.py").write_text(APP.format(folder=place.path))
     for arguments in (["hello:greet", "name=Ada"], ["hello:hang"], ["hello:greet", "name=Bob"]):
-        pushed = place.garrison("push", *arguments)
+        pushed = place.regiment("push", *arguments)
         assert pushed.returncode == 0, pushed.stderr
-    ran = place.garrison("run", "hello", "--burst")
+    ran = place.regiment("run", "hello", "--burst")
     assert "hello Ada" in ran.stdout and "hello Bob" in ran.stdout, ran.stderr
     assert ran.returncode == 1, "a burst that made a dead letter"
-    dead = json.loads(place.garrison("dead", "list", "hello", "-A", "hello", "--json").stdout)
+    dead = json.loads(place.regiment("dead", "list", "hello", "-A", "hello", "--json").stdout)
     assert re.search(r"time limit|timeout", json.dumps(dead))
-    left = json.loads(place.garrison("queues", "-A", "hello", "--json").stdout)["queues"]
+    left = json.loads(place.regiment("queues", "-A", "hello", "--json").stdout)["queues"]
     assert [(one["queue"], one["ready"], one["leased"]) for one in left] == [("hello", 0, 0)]
 
 
 def test_they_are_examined_where_pytest_is_the_only_other_package(place: Place) -> None:
     link(closure("pytest"), place.path)
-    for name in ("garrison-strict", "garrison-pool"):
-        card = place.garrison("plugins", "check", name)
+    for name in ("regiment-strict", "regiment-pool"):
+        card = place.regiment("plugins", "check", name)
         assert card.returncode == 0, card.stdout + card.stderr
         assert re.search(r"(\d+) of \1 promises hold", card.stdout)
 
@@ -89,6 +92,10 @@ def test_they_are_examined_where_pytest_is_the_only_other_package(place: Place) 
 def test_the_connector_among_the_examples_passes_its_own_tests() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "4", "tests"],  # most of it is waiting
-        cwd=FILE, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=FILE,
+        env={**os.environ, "PYTHONPATH": "src"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout

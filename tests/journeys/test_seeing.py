@@ -1,4 +1,4 @@
-"""Seeing what runs, and telling probes: `garrison workers`, `top` and `health`, and the options of `run` about the tree."""
+"""Seeing what runs, and telling probes: `regiment workers`, `top` and `health`, and the options of `run` about the tree."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from garrison import page
-from garrison.commands import health
-from garrison.commands.trees import id_of
-from garrison.page import Page
+from regiment_runner.shared import page
+from regiment_runner.shared.page import Page
+from regiment_runner.verbs import health
+from regiment_runner.verbs.trees import id_of
 
 ROOT = Path(__file__).parents[2]
 
 APP = """
 import os, signal, time
-from garrison import Queue, current
+from regiment import Queue, current
 
 work = Queue("work")
 
@@ -116,17 +116,17 @@ def test_workers_says_how_earlier_workers_ended_and_why(app, wait_for):
 def test_workers_asks_no_store_and_works_while_it_is_gone(app):
     app.start("run", "app:work")
     ready(app, 1)
-    shutil.move(app.folder / ".garrison", app.folder / "away")
+    shutil.move(app.folder / ".regiment", app.folder / "away")
     answer = app("workers")
     assert answer.code == 0
     assert "idle" in answer.out
-    assert not (app.folder / ".garrison").exists()
-    shutil.move(app.folder / "away", app.folder / ".garrison")
+    assert not (app.folder / ".regiment").exists()
+    shutil.move(app.folder / "away", app.folder / ".regiment")
 
 
 def test_workers_of_other_hosts_come_from_the_presence_records_of_a_store(app):
-    from garrison.config import as_use
-    from garrison.registry import registry
+    from regiment.config import as_use
+    from regiment.registry import registry
 
     url = f"sqlite:///{app.folder}/queue.db"
     connector = registry().build("connectors", as_use(url))
@@ -138,9 +138,9 @@ def test_workers_of_other_hosts_come_from_the_presence_records_of_a_store(app):
     connector.announce("broken", b"\xff", 60)
     connector.close()
     found = app("workers", "--json", "--connector", url).document["elsewhere"]
-    assert [
-        (row["host"], row["supervisor"], row["pid"], row["queue"], row["tasks"]) for row in found
-    ] == [("elsewhere", 5, 77, "work", 12)]
+    assert [(row["host"], row["supervisor"], row["pid"], row["queue"], row["tasks"]) for row in found] == [
+        ("elsewhere", 5, 77, "work", 12)
+    ]
     assert "on other hosts: 1 worker" in app("workers", "--connector", url).out
 
 
@@ -152,9 +152,7 @@ def test_queues_shows_what_its_workers_end_in_a_second(app):
 
     def rate() -> float:
         app("push", "app:nothing", "--kwargs", "-", stdin=lines)
-        (shown,) = [
-            one for one in app("queues", "--json").document["queues"] if one["queue"] == "other"
-        ]
+        (shown,) = [one for one in app("queues", "--json").document["queues"] if one["queue"] == "other"]
         assert shown["workers"] in (0, 1)
         return shown["rate"]
 
@@ -219,7 +217,7 @@ def test_top_goes_on_in_a_pipe_until_its_reader_has_gone(app):
     top = app.start("top", "--interval", "100ms")
     assert top.stdout is not None
     seen = [top.stdout.readline() for _ in range(8)]
-    assert sum(line.startswith("garrison top") for line in seen) >= 2
+    assert sum(line.startswith("regiment top") for line in seen) >= 2
     top.stdout.close()
     assert top.wait(10) == 0
 
@@ -230,8 +228,11 @@ def test_top_on_a_terminal_obeys_its_keys_and_leaves_the_terminal_as_it_was(app)
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(app.folder)
-        os.execve(sys.executable, [sys.executable, "-m", "garrison", "top", "--interval", "60s"],
-                  {**app.environment(), "TERM": "xterm", "LINES": "40", "COLUMNS": "120"})  # fmt: skip
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "regiment", "top", "--interval", "60s"],
+            {**app.environment(), "TERM": "xterm", "LINES": "40", "COLUMNS": "120"},
+        )
 
     def read_until(word):
         seen, deadline = "", time.monotonic() + 10
@@ -267,9 +268,11 @@ def test_top_over_busy_workers_causes_no_system_call_in_them(app, tmp_path, wait
     wait_for(lambda: all(row["state"] == "busy" for row in supervisors(app)[0]["workers"]), 20)
     rows = supervisors(app)[0]["workers"]
     tracers = [
-        subprocess.Popen(["strace", "-f", "-o", str(tmp_path / f"calls{row['pid']}"), "-p", str(row["pid"])], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            ["strace", "-f", "-o", str(tmp_path / f"calls{row['pid']}"), "-p", str(row["pid"])], stderr=subprocess.PIPE
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     for tracer in tracers:
         assert tracer.stderr is not None
         line = tracer.stderr.readline()
@@ -285,13 +288,9 @@ def test_top_over_busy_workers_causes_no_system_call_in_them(app, tmp_path, wait
         assert tracer.stderr is not None
         tracer.stderr.close()
     calls = "".join(path.read_text() for path in tmp_path.glob("calls*"))
-    other = [
-        line for line in calls.splitlines() if "<detached" not in line and "resuming" not in line
-    ]
+    other = [line for line in calls.splitlines() if "<detached" not in line and "resuming" not in line]
     # attaching interrupts the sleep, which then goes on: that one is strace's
-    assert not [line for line in other if "clock_nanosleep" not in line and "select" not in line], (
-        calls
-    )
+    assert not [line for line in other if "clock_nanosleep" not in line and "select" not in line], calls
 
 
 # health
@@ -330,9 +329,7 @@ def test_a_target_without_a_ready_worker_is_healthy_and_not_ready(app, wait_for)
     app.write("slow.py", APP + "\n@work.on('initialize')\ndef slowly():\n    time.sleep(60)\n")
     app.start("run", "slow:work", "slow:other")
     wait_for(
-        lambda: any(
-            row["state"] != "starting" for tree in supervisors(app) for row in tree["workers"]
-        ),
+        lambda: any(row["state"] != "starting" for tree in supervisors(app) for row in tree["workers"]),
         15,
     )
     wait_for(lambda: "1 of 2 workers ready" in app("health").out)
@@ -346,10 +343,12 @@ def test_a_target_without_a_ready_worker_is_healthy_and_not_ready(app, wait_for)
     [
         ("", "holds no heartbeat of this release"),
         ('{"pid": 1}', "holds no heartbeat of this release"),
-        ('{"pid": 7, "boot": 1e12, "tick": 1, "ready": 1, "wanted": 1, "missing": [], "stopping": false}',
-         "the heartbeat of supervisor 7 is from before this host started"),
+        (
+            '{"pid": 7, "boot": 1e12, "tick": 1, "ready": 1, "wanted": 1, "missing": [], "stopping": false}',
+            "the heartbeat of supervisor 7 is from before this host started",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_heartbeat_that_says_nothing_is_unhealthy_in_words(cli, text, why):
     cli.write("beat", text)
     answer = cli("health", "--heartbeat", "beat")
@@ -373,14 +372,14 @@ def test_health_looks_where_pages_lie(monkeypatch, runtime):
 
 def test_health_imports_the_standard_library_only_and_little_of_it(cli):
     """60 ms is the promise; what can be held on a busy machine is CPU time beside that of a bare interpreter."""
-    code = "import sys; sys.argv = ['garrison', 'health']\nfrom garrison.__main__ import main\ntry:\n main()\nexcept SystemExit:\n print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=cli.environment(), capture_output=True, text=True
-    )
+    code = "import sys; sys.argv = ['regiment', 'health']\nfrom regiment.__main__ import main\ntry:\n main()\nexcept SystemExit:\n print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=cli.environment(), capture_output=True, text=True)
     loaded = done.stdout.splitlines()[-1].split()
-    assert {name for name in loaded if name.startswith("garrison.")} <= {
-        "garrison.__main__", "garrison.commands", "garrison.commands.health",
-    }  # fmt: skip
+    assert {name for name in loaded if name.startswith("regiment.")} <= {
+        "regiment.__main__",
+        "regiment.cli",
+        "regiment_runner.verbs.health",
+    }
     assert not {"click", "pluggy", "asyncio", "typing", "pathlib", "dataclasses"} & set(loaded)
 
     def cost(*args):
@@ -392,8 +391,8 @@ def test_health_imports_the_standard_library_only_and_little_of_it(cli):
             best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         return best
 
-    cost("-m", "garrison", "health")  # compiled from here on
-    assert cost("-m", "garrison", "health") < 3 * cost("-c", "pass")
+    cost("-m", "regiment", "health")  # compiled from here on
+    assert cost("-m", "regiment", "health") < 3 * cost("-c", "pass")
 
 
 # options of run
@@ -411,11 +410,15 @@ def test_health_imports_the_standard_library_only_and_little_of_it(cli):
         (["app:work", "app:work=3"], 2, ['the target "app:work" is named twice']),
         (["app", "app:work"], 2, ['the target "app:work" is named twice', '"app" means all workers of that module']),
         (["app:other", "app"], 2, ['the target "app:other" is named twice']),
-        (["app:work", "--heartbeat", "no/such/folder/beat"], 5, ["no/such/folder/beat' cannot be written", "No such file"]),
+        (
+            ["app:work", "--heartbeat", "no/such/folder/beat"],
+            5,
+            ["no/such/folder/beat' cannot be written", "No such file"],
+        ),
         (["app:work", "--solo", "--max-memory", "512MiB"], 2, ["--max-memory is a supervisor's, and --solo has none"]),
         (["app:work", "--preload", "--reload"], 5, ["--reload and --preload exclude each other"]),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_option_is_one_clear_error_and_nothing_is_leased(app, runtime, args, code, words):
     app("push", "app:nap", "seconds:=0")
     answer = app("run", *args)
@@ -425,7 +428,7 @@ def test_a_wrong_option_is_one_clear_error_and_nothing_is_leased(app, runtime, a
     assert answer.err.count("error:") == 1
     counts = app.counts("work")
     assert (counts["ready"], counts["leased"], counts["dead"]) == (1, 0, 0)
-    assert not list(runtime.glob("garrison/*")), "no tree is left"
+    assert not list(runtime.glob("regiment/*")), "no tree is left"
 
 
 def test_a_limit_below_what_an_idle_worker_has_in_use_is_refused_before_anything_is_leased(app):
@@ -446,10 +449,11 @@ def test_preload_imports_the_application_once_and_a_thread_of_it_is_refused(app,
     ready(app, 3)
     run.send_signal(signal.SIGTERM)
     seen += run.stdout.read()
-    assert [line for line in seen.splitlines() if "imported by" in line] == [
-        f"imported by {run.pid}"
-    ]
-    app.write("threads.py", APP + "\nimport threading\nthreading.Thread(target=time.sleep, args=(60,), name='mine', daemon=True).start()\n")  # fmt: skip
+    assert [line for line in seen.splitlines() if "imported by" in line] == [f"imported by {run.pid}"]
+    app.write(
+        "threads.py",
+        APP + "\nimport threading\nthreading.Thread(target=time.sleep, args=(60,), name='mine', daemon=True).start()\n",
+    )
     answer = app("run", "threads:work", "--preload")
     assert answer.code == 5
     assert "has started threads (mine)" in answer.err
@@ -470,7 +474,7 @@ def test_reload_without_watchfiles_says_what_to_install(app):
     app.write("hide/sitecustomize.py", "import sys\nsys.modules['watchfiles'] = None\n")
     answer = app("run", "app:work", "--reload", PYTHONPATH=f"{app.folder}/hide")
     assert answer.code == 6
-    assert "pip install garrison-core[reload]" in answer.err
+    assert "pip install regiment-core[reload]" in answer.err
 
 
 # systemd
@@ -478,7 +482,7 @@ def test_reload_without_watchfiles_says_what_to_install(app):
 
 @pytest.mark.parametrize("kind", ["file", "abstract"])
 def test_systemd_is_told_of_readiness_life_reload_and_end(app, runtime, kind):
-    address = f"{runtime}/notify" if kind == "file" else f"@garrison-test-{os.getpid()}"
+    address = f"{runtime}/notify" if kind == "file" else f"@regiment-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address if kind == "file" else "\0" + address[1:])
         listener.settimeout(10)
@@ -513,10 +517,16 @@ def test_systemd_is_told_of_readiness_life_reload_and_end(app, runtime, kind):
 
 
 def test_sighup_runs_new_code_under_the_same_pid(app, wait_for):
-    app.write("code.py", "from garrison import Queue\nwork = Queue('work')\n@work.task\ndef say() -> None:\n    print('old code', flush=True)\n")  # fmt: skip
+    app.write(
+        "code.py",
+        "from regiment import Queue\nwork = Queue('work')\n@work.task\ndef say() -> None:\n    print('old code', flush=True)\n",
+    )
     run = app.start("run", "code:work")
     worker = ready(app, 1)["workers"][0]["pid"]
-    app.write("code.py", "from garrison import Queue\nwork = Queue('work')\n@work.task\ndef say() -> None:\n    print('the new code', flush=True)\n")  # fmt: skip
+    app.write(
+        "code.py",
+        "from regiment import Queue\nwork = Queue('work')\n@work.task\ndef say() -> None:\n    print('the new code', flush=True)\n",
+    )
     run.send_signal(signal.SIGHUP)
     wait_for(
         lambda: supervisors(app) and [row["pid"] for row in ready(app, 1)["workers"]] != [worker],
@@ -557,9 +567,7 @@ def test_sigusr2_makes_the_tree_quiet_until_it_is_ended(app, wait_for):
     time.sleep(0.5)  # idle workers would have leased it at once
     counts = app.counts("work")
     assert (counts["ready"], counts["leased"]) == (1, 0)
-    assert sum(row["tasks"] for row in supervisors(app)[0]["workers"]) == 1, (
-        "what ran has ended by itself"
-    )
+    assert sum(row["tasks"] for row in supervisors(app)[0]["workers"]) == 1, "what ran has ended by itself"
     assert app("health").code == 0
     run.send_signal(signal.SIGTERM)
     assert run.wait(10) == 0
@@ -570,12 +578,12 @@ def test_sigusr2_makes_the_tree_quiet_until_it_is_ended(app, wait_for):
 
 def test_as_pid_1_a_tree_reaps_what_loses_its_parent_and_ends_at_sigterm(app, wait_for):
     space = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*space, "true"], capture_output=True).returncode
-    ):
+    if shutil.which("unshare") is None or subprocess.run([*space, "true"], capture_output=True).returncode:
         pytest.skip("NOT SHOWN: this user may not make a PID namespace")
-    app.write("orphans.py", APP + """
+    app.write(
+        "orphans.py",
+        APP
+        + """
 @work.task
 def orphan() -> None:
     if os.fork() == 0:
@@ -584,11 +592,16 @@ def orphan() -> None:
         os._exit(0)
     os.wait()
     open("orphaned", "w").close()
-""")  # fmt: skip
+""",
+    )
     outer = subprocess.Popen(
-        [*space, sys.executable, "-m", "garrison", "run", "orphans:work"], cwd=app.folder, env=app.environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [*space, sys.executable, "-m", "regiment", "run", "orphans:work"],
+        cwd=app.folder,
+        env=app.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     app.running.append(outer)
 
     def children(pid):
@@ -612,33 +625,29 @@ def orphan() -> None:
 def test_the_unit_of_the_examples_is_one_that_systemd_takes(tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    unit = (ROOT / "examples/deploy/garrison.service").read_text()
-    (tmp_path / "garrison.service").write_text(
-        unit.replace("/srv/shop/.venv/bin/garrison", shutil.which("true") or "/bin/true")
+    unit = (ROOT / "examples/deploy/regiment.service").read_text()
+    (tmp_path / "regiment.service").write_text(
+        unit.replace("/srv/shop/.venv/bin/regiment", shutil.which("true") or "/bin/true")
     )
     done = subprocess.run(
-        ["systemd-analyze", "verify", str(tmp_path / "garrison.service")],
+        ["systemd-analyze", "verify", str(tmp_path / "regiment.service")],
         capture_output=True,
         text=True,
     )
-    assert "garrison.service" not in done.stderr, done.stderr
+    assert "regiment.service" not in done.stderr, done.stderr
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["garrison.service", "Containerfile", "kubernetes.yaml"])
+@pytest.mark.parametrize("name", ["regiment.service", "Containerfile", "kubernetes.yaml"])
 def test_the_examples_of_a_deployment_name_options_that_exist(name):
-    from garrison.cli import VERBS
-    from garrison.commands.run import command
+    from regiment.cli.main import VERBS
+    from regiment_runner.verbs.run import command
 
     known = {option for param in command.params for option in param.opts} | {"--log-format"}
     lines = [
-        line
-        for line in (ROOT / "examples/deploy" / name).read_text().splitlines()
-        if not line.lstrip().startswith("#")
+        line for line in (ROOT / "examples/deploy" / name).read_text().splitlines() if not line.lstrip().startswith("#")
     ]
-    text = "\n".join(
-        line for line in lines if "garrison" in line or "args" in line or "CMD" in line
-    )
+    text = "\n".join(line for line in lines if "regiment" in line or "args" in line or "CMD" in line)
     used = set(re.findall(r"--[a-z-]+", text)) - {
         "--ready",
         "--interval",

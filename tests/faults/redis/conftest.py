@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy import Proxy
-from servers import RedisServer, redis
+from harness.proxy import Proxy
+from harness.servers import RedisServer, redis
 
 
 @pytest.fixture

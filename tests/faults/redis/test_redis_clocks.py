@@ -13,8 +13,8 @@ import pytest
 from harness.clock import Clock
 from harness.ledger import boot_ns
 from harness.scale import size
+from harness.servers import redis
 from harness.site import Site
-from servers import redis
 
 HOUR = 3600
 
@@ -94,9 +94,7 @@ def test_when_the_clock_of_redis_jumps_leases_expire_once_at_most_and_dead_hosts
                 os.kill(pid, signal.SIGKILL)
             first.process.wait()
             gone = boot_ns()
-            books = here.until(
-                lambda books: any(line.at > gone for n in mine for line in books.starts[n]), 1 + 5
-            )
+            books = here.until(lambda books: any(line.at > gone for n in mine for line in books.starts[n]), 1 + 5)
             here.ended(*held, within=20)
             here.settle(10, extra_starts=3 + 2, extra_ends=3 + 2)
             assert second.stop() == 0

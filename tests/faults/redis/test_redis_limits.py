@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from garrison.errors import QueueFull
 from harness.ledger import boot_ns
 from harness.load import Load
 from harness.scale import size
+from harness.servers import RedisServer
 from harness.site import Site
 from harness.wait import descriptors, eventually, took
-from servers import RedisServer
+from regiment.errors import QueueFull
 
 RESUME = 2.0
 
@@ -42,15 +42,11 @@ def fill_the_disk(server: RedisServer) -> None:
 
 
 def make_room(server: RedisServer) -> None:
-    resource.prlimit(
-        server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    )
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 @pytest.mark.fault(48)
-@pytest.mark.parametrize(
-    ("breaks", "heals"), [(refuse_to_save, save_again), (fill_the_disk, make_room)]
-)
+@pytest.mark.parametrize(("breaks", "heals"), [(refuse_to_save, save_again), (fill_the_disk, make_room)])
 def test_a_server_that_cannot_write_refuses_pushes_and_its_workers_pause_and_go_on(
     site: Site, server: RedisServer, breaks: object, heals: object
 ) -> None:
@@ -108,8 +104,9 @@ def test_workers_beyond_the_connections_of_the_server_wait_and_leave_no_socket_o
     assert load.refused == 0
     assert sorted(tree.workers()) == sorted(workers)
     eventually(
-        lambda: all(descriptors(pid) <= before[pid] for pid in before), 5,
+        lambda: all(descriptors(pid) <= before[pid] for pid in before),
+        5,
         lambda: f"{before} before, {[(pid, descriptors(pid)) for pid in before]} now",
-    )  # fmt: skip
+    )
     site.reached(tree)
     assert tree.stop() == 0

@@ -14,10 +14,10 @@ import pytest
 import harness
 from harness.ledger import boot_ns
 from harness.load import Load
+from harness.proxy import Proxy
 from harness.scale import size
 from harness.site import Site
 from harness.wait import descriptors, eventually, took
-from proxy import Proxy
 
 RESUME = 2.0
 """Seconds within which every worker works again when it can reach its store."""
@@ -38,17 +38,19 @@ def that_retries(request: bytes) -> bool:
 @pytest.mark.fault(4)
 @pytest.mark.fault(5)
 @pytest.mark.parametrize("batch", [1, 8])
-def test_exchanges_whose_answers_the_network_loses_lease_and_settle_once(
-    site: Site, proxy: Proxy, batch: int
-) -> None:
-    site.app(f"tasks_per_transaction={batch}, recheck=0.2, max_retries=1, backoff=Backoff(first=0.01)", body="""
+def test_exchanges_whose_answers_the_network_loses_lease_and_settle_once(site: Site, proxy: Proxy, batch: int) -> None:
+    site.app(
+        f"tasks_per_transaction={batch}, recheck=0.2, max_retries=1, backoff=Backoff(first=0.01)",
+        body="""
 @work.task
 def twice(n):
     begin(n)
     if current().task.run_count == 0:
         raise Retry
     end(n)
-""", connector=repr(proxy.url))  # fmt: skip
+""",
+        connector=repr(proxy.url),
+    )
     tree = site.tree(workers=2)
     numbers: list[int] = []
     for kind in (an_exchange, that_settles, that_retries) * size(4, 50):
@@ -58,9 +60,7 @@ def twice(n):
         eventually(lambda: proxy.cuts > cuts, 10, "an answer was lost")
     site.ended(*numbers, within=20)
     books = site.settle(10, extra_starts=len(numbers))
-    assert all(len(lines) == 2 for lines in books.starts.values()), (
-        "each ran, and ran its one retry"
-    )
+    assert all(len(lines) == 2 for lines in books.starts.values()), "each ran, and ran its one retry"
     assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
     assert proxy.cuts == 3 * size(4, 50)
     assert not tree.events("lease.lost")
@@ -150,9 +150,7 @@ def test_workers_that_were_cut_off_work_again_within_two_seconds_and_run_nothing
             proxy.pass_on()
             back = boot_ns()
             site.until(
-                lambda books: any(
-                    line.at > back for lines in books.starts.values() for line in lines
-                ),
+                lambda books: any(line.at > back for lines in books.starts.values() for line in lines),
                 RESUME,
             )
             site.ended(*slow)
@@ -167,9 +165,7 @@ def test_workers_that_were_cut_off_work_again_within_two_seconds_and_run_nothing
 
 
 @pytest.mark.fault(41)
-def test_what_others_took_over_while_a_tree_was_cut_off_is_not_settled_by_it(
-    site: Site, proxy: Proxy
-) -> None:
+def test_what_others_took_over_while_a_tree_was_cut_off_is_not_settled_by_it(site: Site, proxy: Proxy) -> None:
     site.app(
         "tasks_per_transaction=8, lease=1, recheck=0.2, give_back_after=None",
         connector=repr(proxy.url),
@@ -181,9 +177,7 @@ def test_what_others_took_over_while_a_tree_was_cut_off_is_not_settled_by_it(
     site.app("tasks_per_transaction=8, lease=1, recheck=0.2", name="direct")
     direct = site.tree("direct:work", workers=1)
     (taker,) = direct.workers()
-    site.until(
-        lambda books: all(any(line.pid == taker for line in books.ends[n]) for n in numbers[4:]), 15
-    )
+    site.until(lambda books: all(any(line.pid == taker for line in books.ends[n]) for n in numbers[4:]), 15)
     proxy.pass_on()
     cut_off.event("lease.lost", 10)
     again = site.push_many([{}] * 20)
@@ -222,9 +216,7 @@ def test_a_connection_that_died_in_silence_is_noticed_within_three_seconds(
 
 
 @pytest.mark.fault(43)
-def test_a_slow_store_costs_no_lease_no_duplicate_and_no_storm_of_connections(
-    site: Site, proxy: Proxy
-) -> None:
+def test_a_slow_store_costs_no_lease_no_duplicate_and_no_storm_of_connections(site: Site, proxy: Proxy) -> None:
     site.app(
         f"tasks_per_transaction=8, recheck=1, lease={size(3, 30)}",
         connector=f'Use("redis", url={proxy.url!r}, timeout={size(0.5, 5)})',

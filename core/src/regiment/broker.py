@@ -1,0 +1,129 @@
+"""The store side: pushing through a codec and a connector, a consumer's hold on its queue, and locks."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+from regiment import log
+from regiment.codec import Codec
+from regiment.config import WorkerConfig
+from regiment.contracts import Connector, Role, Settlement, Taken, Terms
+from regiment.errors import LockLost, StoreUnavailable
+from regiment.task import Task, new_id
+
+
+class Pushed(NamedTuple):
+    """What a push answers; `existed` if the id was known already and nothing was added."""
+
+    id: str
+    queue: str
+    existed: bool = False
+
+
+class Broker:
+    """Pushes to one connector, from any thread and after any fork.
+
+    `make` builds an unopened connector. Connections are opened at first use, belong to one process, and are
+    guarded by a lock; a child process starts with fresh ones.
+    """
+
+    def __init__(self, make: Callable[[], Connector], codec: Codec, config: WorkerConfig) -> None:
+        self.make, self.codec, self.config = make, codec, config
+        self.headers: list[Callable[..., dict[str, str]]] = []
+        self.observers: list[Callable[[str, Sequence[Task]], None]] = []
+        self._mine: tuple[int, threading.RLock, list[Connector]] = (0, threading.RLock(), [])
+
+    @contextmanager
+    def connector(self) -> Iterator[Connector]:
+        """The pushing connection of this process, for the length of a block."""
+        lock, opened = self._line()
+        with lock:
+            yield opened[0] if opened else self._open_line(opened)
+
+    def _line(self) -> tuple[threading.RLock, list[Connector]]:
+        """The lock of this process's pushing connection, and where that is kept."""
+        pid, lock, opened = self._mine
+        if pid != os.getpid():
+            # A child of a fork: what the parent opened is the parent's, and its lock may be held for ever.
+            pid, lock, opened = self._mine = (os.getpid(), threading.RLock(), [])
+        return lock, opened
+
+    def _open_line(self, opened: list[Connector]) -> Connector:
+        made = self.open("push")
+        opened.append(made)
+        return made
+
+    def close(self) -> None:
+        """Close what this process opened."""
+        pid, lock, opened = self._mine
+        if pid == os.getpid():
+            with lock:
+                while opened:
+                    opened.pop().close()
+
+    def open(self, role: Role) -> Connector:
+        """A connector of its own, opened; the caller closes it."""
+        made = self.make()
+        made.open(role)
+        return made
+
+    def push(
+        self,
+        queue: str,
+        tasks: Sequence[Task],
+        *,
+        priority: int = 1,
+        delay: float = 0.0,
+        at: float | None = None,
+        ids: bool = False,
+    ) -> Sequence[int]:
+        """Encode all, then send all; returns the indexes of those whose id existed (asked only with `ids`).
+
+        A lost or missing answer is met by repeating the same call, under the same token, until `push_timeout`; then
+        `StoreUnavailable` tells whether the tasks may have arrived.
+        """
+        encode = self.codec.encode
+        payloads = [encode(task) for task in tasks]
+        # Fresh for each call: an id of our making is, one of the user's is not.
+        token, config = new_id() if ids else tasks[0].id, self.config
+        deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
+        while True:
+            try:
+                lock, opened = self._line()
+                with lock:
+                    connector = opened[0] if opened else self._open_line(opened)
+                    existed = connector.push(
+                        queue,
+                        payloads,
+                        priority=priority,
+                        delay=delay,
+                        at=at,
+                        token=token,
+                        ids=[task.id for task in tasks] if ids else None,
+                        id_window=config.id_window,
+                        token_window=config.token_window,
+                    )
+                break
+            except StoreUnavailable as error:
+                maybe = maybe or error.maybe_pushed
+                if time.monotonic() + pause > deadline:
+                    raise StoreUnavailable(str(error), id=tasks[0].id, maybe_pushed=maybe) from error
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(0.5, pause * 2)
+        for observer in self.observers:
+            log.tell(observer, queue, tasks)
+        return existed
+
+    def push_one(self, queue: str, task: Task, **how: Any) -> Pushed:
+        """`push` for one task."""
+        return Pushed(task.id, queue, bool(self.push(queue, (task,), **how)))
+
+    def lock(self, name: str) -> Lock:
+        """A lock of this store."""
+        return Lock(name, self)

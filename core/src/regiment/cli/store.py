@@ -1,0 +1,158 @@
+"""Which store a verb looks at, who said so, and how to open it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from regiment.build import CONNECTOR_VARIABLE, connector_use, make_codec, make_connector
+from regiment.cli.terminal import say
+from regiment.codec import Codec, Head
+from regiment.config import Use, WorkerConfig, as_use
+from regiment.contracts import Connector, Role
+from regiment.errors import RegimentError, TargetError, nearest
+from regiment.registry import registry
+
+APP_VARIABLE = "REGIMENT_APP"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def store_options(function: F) -> F:
+    """`-A` and `--connector`, for every verb that looks at a store."""
+    function = click.option(
+        "-A",
+        "--app",
+        metavar="MODULE[:NAME]",
+        help=f"Look at the store that this worker uses.  [default: ${APP_VARIABLE}]",
+    )(function)
+    return click.option(
+        "--connector",
+        metavar="URL",
+        help=f"Look at this store.  [default: ${CONNECTOR_VARIABLE}, else the embedded file]",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """`--json`: one document on stdout."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document.")(function)
+
+
+class Store:
+    """A store to look at: opened for looking, and for writing only where a verb changes something."""
+
+    def __init__(self, config: WorkerConfig, why: str) -> None:
+        self.config = config
+        self._codecs: dict[str, Codec] = {}
+        self._make = make_connector(config, why)
+        self.looking: Connector = self._make()
+        self.where = self.looking.describe()
+        say(f"store: {self.where}, {why}")
+        self.looking.open("look")
+
+    def codec(self) -> Codec:
+        """What reads the payloads here."""
+        return make_codec(self.config, registry(self.config.plugins))
+
+    def codec_like(self, head: Head) -> Codec:
+        """A codec that writes with what wrote a message: the configured parts where the names are theirs."""
+        changes: dict[str, Any] = {}
+        if head.serializer != as_use(self.config.serializer).name:
+            changes["serializer"] = head.serializer
+        mine = None if self.config.compressor is None else as_use(self.config.compressor).name
+        if head.compressor != mine and head.compressor is not None:
+            changes["compressor"] = head.compressor
+        if changes.get("serializer") and self._executes(changes["serializer"]):
+            return self.codec()  # which refuses to read it
+        config = self.config.replace(**changes) if changes else self.config
+        key = repr(changes)
+        if key not in self._codecs:
+            self._codecs[key] = make_codec(config, registry(config.plugins))
+        return self._codecs[key]
+
+    def _executes(self, serializer: str) -> bool:
+        _, cls = registry(self.config.plugins).resolve("serializers", Use(serializer))
+        return bool(cls.executes)
+
+    @contextmanager
+    def open(self, role: Role) -> Iterator[Connector]:
+        """A connection that may change things."""
+        made = self._make()
+        made.open(role)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    def known(self, queue: str) -> str:
+        """The queue, if the store has it; else an error with the nearest name."""
+        names = self.looking.queues()
+        if queue not in names:
+            have = f"Queues there: {', '.join(names)}" if names else "It has no queue."
+            raise RegimentError(f'no queue named "{queue}" in {self.where}.{nearest(queue, names)} {have}')
+        return queue
+
+
+@contextmanager
+def open_store(app: str | None, connector: str | None) -> Iterator[Store]:
+    """The store that the options, the environment or the default choose; says which and why on stderr."""
+    store = Store(*choose(app, connector))
+    try:
+        yield store
+    finally:
+        store.looking.close()
+
+
+def choose(app: str | None, connector: str | None) -> tuple[WorkerConfig, str]:
+    """A configuration that names the store, and who chose it."""
+    said = "-A" if app else APP_VARIABLE
+    app = app or os.environ.get(APP_VARIABLE)
+    if connector is not None:
+        base = _config_of(app) if app and said == "-A" else WorkerConfig(name="cli")
+        return base.replace(connector=connector), "from --connector"
+    if app:
+        config = _config_of(app)
+        return config, f"from {said} {app}: {connector_use(config)[1]}"
+    config = WorkerConfig(name="cli")
+    return config, f"from {connector_use(config)[1]}"
+
+
+def _config_of(app: str) -> WorkerConfig:
+    """The configuration of the worker or queue that `app` names; of a module, if all in it share one store."""
+    from regiment import targets
+
+    faces = targets.find(app)
+    found = {label: face.outlet.config() for label, face in faces.items()}
+    stores = {repr(vars_of(config)) for config in found.values()}
+    if len(stores) > 1:
+        raise TargetError(f'the workers of "{app}" use {len(stores)} stores; name one of them: {", ".join(found)}')
+    config: WorkerConfig = next(iter(found.values()))
+    return config
+
+
+def vars_of(config: WorkerConfig) -> tuple[str, dict[str, Any]]:
+    """Name and options of a configuration's connector."""
+    use, _ = connector_use(config)
+    return use.name, use.options
+
+
+def serving(connector: Connector) -> dict[str, tuple[int, float]]:
+    """Queue -> how many workers serve it now, and how many tasks a second they end, by their keepers' presence records."""
+    found: dict[str, tuple[int, float]] = {}
+    here = os.uname().nodename
+    for data in connector.presence().values():
+        try:
+            record = json.loads(data)
+            if record["host"] == here and not os.path.exists(f"/proc/{record['pid']}"):
+                continue  # a record outlives its tree by up to one lease
+            for worker in record["workers"]:
+                workers, rate = found.get(worker["queue"], (0, 0.0))
+                found[worker["queue"]] = workers + 1, rate + float(worker.get("rate", 0.0))
+        except (ValueError, KeyError, TypeError):
+            continue  # a record of another release, or none of ours
+    return found

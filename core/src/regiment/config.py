@@ -1,0 +1,317 @@
+"""The one place where a worker is configured: `WorkerConfig` and its parts.
+
+The classes are frozen records with a `check()` that collects problems. They are written without `dataclasses` and
+`typing`, which cost more to import than everything else that a pushing program needs of regiment.
+"""
+
+from __future__ import annotations
+
+from regiment.errors import ConfigError, nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        return lambda cls: cls
+
+
+MIB = 1024 * 1024
+DAY = 86_400.0
+
+DEFAULT_CONNECTOR = "local"
+DEFAULT_EXECUTOR = "serial"
+
+DISTRIBUTIONS = {
+    "local": "regiment-local",
+    "memory": "regiment-local",
+    "redis": "regiment-redis",
+    "mongo": "regiment-mongo",
+    "msgpack": "regiment-serializers",
+    "json": "regiment-serializers",
+    "pickle": "regiment-serializers",
+    "zlib": "regiment-compressors",
+    "gzip": "regiment-compressors",
+    "bzip2": "regiment-compressors",
+    "lzma": "regiment-compressors",
+    "zstd": "regiment-compressors",
+    "serial": "regiment-executors",
+    "threaded": "regiment-executors",
+    "asyncio": "regiment-executors",
+    "process": "regiment-killers",
+    "thread": "regiment-killers",
+    "coroutine": "regiment-killers",
+    "sqlite": "regiment-local",
+    "rediss": "regiment-redis",
+    "unix": "regiment-redis",
+    "redis+sentinel": "regiment-redis",
+    "redis+cluster": "regiment-redis",
+    "mongodb": "regiment-mongo",
+    "mongodb+srv": "regiment-mongo",
+}
+"""Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
+
+
+class Use:
+    """The choice of an offer by name (or of a class, "module:Class") and its options."""
+
+    __slots__ = ("name", "options")
+
+    def __init__(self, name: str, /, **options: Any) -> None:
+        self.name, self.options = name, options
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Use) and (self.name, self.options) == (other.name, other.options)
+
+    def __hash__(self) -> int:
+        return hash((self.name, repr(self.options)))
+
+    def __repr__(self) -> str:
+        return f"Use({', '.join([repr(self.name), *(f'{option}=…' for option in self.options)])})"
+
+
+class Timeouts(Settings):
+    """Time limits of one task, in seconds.
+
+    Only `hard`: a soft strike (`TaskTimeout` in the task) at `hard`, SIGKILL at `hard + grace`. Both: the soft strike
+    at `soft`, SIGKILL at `hard`. Only `soft`: no SIGKILL.
+    """
+
+    hard: float | None = None
+    soft: float | None = None
+    grace: float = 1.0
+
+    def strikes(self) -> tuple[float | None, float | None]:
+        """Seconds until the soft strike and until SIGKILL; None: never."""
+        if self.hard is None or self.soft is not None:
+            return self.soft, self.hard
+        return self.hard, self.hard + self.grace
+
+    def check(self) -> list[str]:
+        found = [
+            f"timeouts.{name} is {value!r}; expected a positive number of seconds, or None"
+            for name, value in (("hard", self.hard), ("soft", self.soft))
+            if value is not None and not _positive(value)
+        ]
+        if not _number(self.grace) or self.grace < 0:
+            found.append(f"timeouts.grace is {self.grace!r}; expected seconds, 0 or more")
+        if not found and self.hard is not None and self.soft is not None and self.soft >= self.hard:
+            found.append(f"timeouts.soft is {self.soft!r} and hard is {self.hard!r}; soft must come first")
+        return found
+
+
+class Backoff(Settings):
+    """Delay before the n-th retry: `first * factor ** (n - 1)` seconds, at most `limit`; with jitter half to all of it."""
+
+    first: float = 1.0
+    factor: float = 2.0
+    limit: float = 600.0
+    jitter: bool = True
+
+    def check(self) -> list[str]:
+        return [
+            f"backoff.{name} is {getattr(self, name)!r}; expected a number, {least} or more"
+            for name, least in (("first", 0), ("factor", 1), ("limit", 0))
+            if not _number(getattr(self, name)) or getattr(self, name) < least
+        ]
+
+
+class Starvation(Settings):
+    """Call `on_starvation` after this many seconds without a task."""
+
+    time_with_no_tasks: float = ...  # type: ignore[assignment]
+
+    def check(self) -> list[str]:
+        if _positive(self.time_with_no_tasks):
+            return []
+        return [f"starvation.time_with_no_tasks is {self.time_with_no_tasks!r}; expected a positive number of seconds"]
+
+
+class Logging(Settings):
+    """What the worker logs: `level` of its logger, `events` by name -> level (None: silent), extra `handlers`."""
+
+    level: str = "INFO"
+    events: Mapping[str, str | None] = {}
+    handlers: Sequence[Any] = ()
+
+    def check(self) -> list[str]:
+        levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+        wrong = [self.level, *(level for level in self.events.values() if level is not None)]
+        return [f"logging: level {level!r} is none of {', '.join(levels)}" for level in wrong if level not in levels]
+
+
+class WorkerConfig(Settings):
+    """Everything that can be set of a worker. `docs/settings.md` tells the meaning of each field."""
+
+    name: str = ...  # type: ignore[assignment]
+    connector: str | Use | None = None
+    serializer: str | Use = "msgpack"
+    compressor: str | Use | None = None
+    executor: str | Use = DEFAULT_EXECUTOR
+    killer: str | Use | None = None
+    number_of_threads: int | None = None
+    tasks_per_transaction: int = 1
+    timeouts: Timeouts = Timeouts()
+    max_retries: int | None = 0
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    dead_on: tuple[type[BaseException], ...] = ()
+    backoff: Backoff = Backoff()
+    delivery: str = "at_least_once"
+    lease: float = 30.0
+    max_deliveries: int = 5
+    poison_delays: tuple[float, ...] = (0, 1, 5, 25, 125)
+    recheck: float = 5.0
+    id_window: float = 3600.0
+    token_window: float = 60.0
+    give_back_after: float | None = 1.0
+    settle_within: float = 0.5
+    max_tasks_per_run: int = 0
+    payload_limit: int = 8 * MIB
+    dead_limit: int = 100_000
+    dead_age: float = 90 * DAY
+    unknown_for: float = 600.0
+    push_timeout: float = 2.0
+    push_durability: str | None = None
+    starvation: Starvation | None = None
+    logging: Logging = Logging()
+    plugins: Sequence[Any] = ()
+
+    def executor_use(self) -> Use:
+        """The executor, `number_of_threads` taken into account."""
+        if self.number_of_threads is not None and self.executor == DEFAULT_EXECUTOR:
+            return Use("threaded", threads=self.number_of_threads)
+        return as_use(self.executor)
+
+    def check(self) -> list[str]:
+        """All problems that these values have by themselves; whether the parts exist is the assembly's question."""
+        found: list[str] = []
+
+        def expect(field: str, good: bool, expected: str) -> None:
+            if not good:
+                found.append(f"{field} is {getattr(self, field)!r}; expected {expected}")
+
+        problem = name_problem(self.name)
+        if problem:
+            found.append(problem)
+        for field in ("serializer", "executor"):
+            expect(
+                field,
+                isinstance(getattr(self, field), (str, Use)),
+                'a name or Use("name", option=…)',
+            )
+        for field in ("connector", "compressor", "killer"):
+            expect(
+                field,
+                isinstance(getattr(self, field), (str, Use, type(None))),
+                'a name, Use("name", …) or None',
+            )
+        threads = self.number_of_threads
+        expect(
+            "number_of_threads",
+            threads is None or (_whole(threads) and threads > 0),
+            "a whole number, 1 or more",
+        )
+        expect(
+            "tasks_per_transaction",
+            _whole(self.tasks_per_transaction) and 1 <= self.tasks_per_transaction <= 100_000,
+            "a whole number from 1 to 100,000",
+        )
+        expect(
+            "max_retries",
+            self.max_retries is None or (_whole(self.max_retries) and self.max_retries >= 0),
+            "a whole number, 0 or more, or None for no end",
+        )
+        for field in ("retry_on", "dead_on"):
+            value = getattr(self, field)
+            types = isinstance(value, tuple) and all(
+                isinstance(t, type) and issubclass(t, BaseException) for t in value
+            )
+            expect(field, types, "a tuple of exception types")
+        expect(
+            "delivery",
+            self.delivery in ("at_least_once", "at_most_once"),
+            '"at_least_once" or "at_most_once"',
+        )
+        expect(
+            "max_deliveries",
+            _whole(self.max_deliveries) and self.max_deliveries >= 1,
+            "a whole number, 1 or more",
+        )
+        expect(
+            "max_tasks_per_run",
+            _whole(self.max_tasks_per_run) and self.max_tasks_per_run >= 0,
+            "0 or more",
+        )
+        for field in ("payload_limit", "dead_limit"):
+            expect(
+                field,
+                _whole(getattr(self, field)) and getattr(self, field) > 0,
+                "a whole number above 0",
+            )
+        for field in (
+            "lease",
+            "recheck",
+            "id_window",
+            "token_window",
+            "settle_within",
+            "dead_age",
+            "push_timeout",
+        ):
+            expect(field, _positive(getattr(self, field)), "a positive number of seconds")
+        expect("unknown_for", _number(self.unknown_for) and self.unknown_for >= 0, "seconds, 0 or more")
+        expect(
+            "give_back_after",
+            self.give_back_after is None or _positive(self.give_back_after),
+            "seconds, or None",
+        )
+        expect(
+            "poison_delays",
+            isinstance(self.poison_delays, (tuple, list))
+            and bool(self.poison_delays)
+            and all(_number(delay) and delay >= 0 for delay in self.poison_delays),
+            "a tuple of seconds",
+        )
+        for field, kind in (("timeouts", Timeouts), ("backoff", Backoff), ("logging", Logging)):
+            expect(field, isinstance(getattr(self, field), kind), f"{kind.__name__}(…)")
+        expect(
+            "starvation",
+            isinstance(self.starvation, (Starvation, type(None))),
+            "Starvation(seconds), or None",
+        )
+        for field in ("timeouts", "backoff", "logging", "starvation"):
+            if isinstance(getattr(self, field), Settings):
+                found += getattr(self, field).check()
+        return found
+
+
+def as_use(choice: str | Use) -> Use:
+    """A name or a URL as a `Use`; a URL stands under the name of its scheme, which the registry resolves."""
+    if isinstance(choice, Use):
+        return choice
+    scheme, colon, rest = choice.partition(":")
+    if "://" in choice or (colon and not rest):
+        return Use(f"{scheme}:", url=choice)
+    return Use(choice)
+
+
+def name_problem(name: object) -> str | None:
+    """What is wrong with a queue's name, or None."""
+    if not isinstance(name, str) or not name:
+        return f"name is {name!r}; expected the name of the queue, a string"
+    if len(name) > 100 or not name.isascii() or not all(c.isalnum() or c in "_-.:/" for c in name):
+        return f"name is {name!r}; expected at most 100 ASCII letters, digits and _ - . : /"
+    return None
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _positive(value: object) -> bool:
+    return _number(value) and 0 < value < 1e12  # type: ignore[operator]
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

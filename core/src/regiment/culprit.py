@@ -1,0 +1,86 @@
+"""TODO"""
+
+from __future__ import annotations
+
+from struct import Struct
+from zlib import crc32
+
+from regiment.errors import DecodeError, EncodeError, PayloadTooLarge, PluginError
+from regiment.task import Task
+
+_DEEPEST = 30
+"""Steps of a path that an error shows; who nests deeper finds the rest."""
+
+
+def _find_culprit(dumps: Callable[[Any], bytes], record: list[Any], error: Exception) -> tuple[str, Any, Exception]:
+    """Path, value and error of the innermost thing in `record` that `dumps` refuses, found by trying its parts.
+
+    Slow and only for the error: some times the cost of one `dumps` for each step of the path.
+    """
+    path, value, above = "", record, [record]
+    for _ in range(_DEEPEST):
+        found = _failing_part(dumps, value)
+        if found is None:
+            return path or "the record", value, error
+        step, value, error = found
+        path += step if path else FIELDS[int(step[1:-1])] if step[1:-1] in _PLACES else "extra"
+        if any(value is one for one in above):
+            return path, value, ValueError("it contains itself")
+        above.append(value)
+    return f"{path}…", value, error
+
+
+_PLACES = {str(place) for place in range(len(FIELDS))}
+
+
+def _failing_part(dumps: Callable[[Any], bytes], value: Any) -> tuple[str, Any, Exception] | None:
+    """Step, value and error of the first direct part of `value` that fails by itself."""
+    if isinstance(value, dict):
+        keys = list(value)
+        found = _first_failing(dumps, keys)
+        if found is not None:
+            return f" (the key {_shown(keys[found[0]])})", keys[found[0]], found[1]
+        parts = list(value.values())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        keys, parts = [], list(value)
+    else:
+        return None
+    found = _first_failing(dumps, parts)
+    if found is None:
+        return None
+    at, error = found
+    if isinstance(value, (set, frozenset)):
+        return " (an element)", parts[at], error  # its value may be secret, and has no place
+    return f"[{_shown(keys[at]) if keys else at}]", parts[at], error
+
+
+def _first_failing(dumps: Callable[[Any], bytes], parts: list[Any]) -> tuple[int, Exception] | None:
+    """Index and error of the first part that fails by itself, by halving: a million parts take twenty steps."""
+    if not parts or _attempt(dumps, parts) is None:
+        return None
+    first, last = 0, len(parts)
+    while last - first > 1:
+        middle = (first + last) // 2
+        if _attempt(dumps, parts[first:middle]) is not None:
+            last = middle
+        else:
+            first = middle
+    error = _attempt(dumps, parts[first])
+    return None if error is None else (first, error)
+
+
+def _attempt(dumps: Callable[[Any], bytes], value: Any) -> Exception | None:
+    try:
+        dumps(value)
+    except Exception as error:
+        return error
+    return None
+
+
+def _shown(key: Any) -> str:
+    try:
+        text = f'"{key}"' if type(key) is str else repr(key)
+        text.encode()
+    except Exception:
+        text = f"<{type(key).__name__}>"
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,0 +1,96 @@
+"""The entry points of what is installed, as `importlib.metadata` finds them, for a tenth of its time.
+
+That module loads the email package, zipfile and more: a fifth of the time in which a worker starts. Here only the folders of
+`sys.path` are read; where something else holds distributions (a zip file, a finder of its own), the library is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.machinery import PathFinder
+from typing import Any, NamedTuple
+
+
+class Point(NamedTuple):
+    """One entry point: its name, where it points to, and which distribution has it."""
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+    def load(self) -> Any:
+        """Import what it points to."""
+        module, _, attributes = self.value.partition("[")[0].strip().partition(":")
+        found: Any = import_module(module.strip())
+        for attribute in filter(None, attributes.strip().split(".")):
+            found = getattr(found, attribute)
+        return found
+
+
+def points(group: str) -> list[Point]:
+    """All entry points of a group, of each distribution the one that comes first on `sys.path`."""
+    others = [finder for finder in sys.meta_path if finder is not PathFinder]
+    if any(hasattr(finder, "find_distributions") for finder in others):
+        return _asked(group)
+    if any(os.path.isfile(folder) for folder in sys.path):
+        return _asked(group)
+    return list(_read(group))
+
+
+def _asked(group: str) -> list[Point]:
+    from importlib.metadata import entry_points
+
+    return [
+        Point(one.name, one.value, one.dist.name if one.dist else "", one.dist.version if one.dist else "")
+        for one in entry_points(group=group)
+    ]
+
+
+def _read(group: str) -> Iterator[Point]:
+    seen: set[str] = set()
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for name in names:
+            base, _, kind = name.rpartition(".")
+            if kind not in ("dist-info", "egg-info"):
+                continue
+            key = re.sub(r"[-_.]+", "-", base.partition("-")[0]).lower()
+            if key in seen:
+                continue
+            seen.add(key)
+            yield from _points_of(os.path.join(folder, name), group)
+
+
+def _points_of(place: str, group: str) -> Iterator[Point]:
+    here, known = "", ("", "")
+    for line in _text(place, "entry_points.txt").splitlines():
+        line = line.strip()
+        if line.startswith("[") and line.endswith("]"):
+            here = line[1:-1]
+        elif here == group and "=" in line and not line.startswith(("#", ";")):
+            known = known if known[0] else _who(place)
+            name, _, value = line.partition("=")
+            yield Point(name.strip(), value.strip(), *known)
+
+
+def _who(place: str) -> tuple[str, str]:
+    """Name and version of the distribution that is described there."""
+    head = (_text(place, "METADATA") or _text(place, "PKG-INFO")).partition("\n\n")[0]
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+    return fields.get("Name", "").strip(), fields.get("Version", "").strip()
+
+
+def _text(place: str, name: str) -> str:
+    try:
+        with open(os.path.join(place, name), encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -1,0 +1,91 @@
+"""TODO"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+from regiment import log
+from regiment.codec import Codec
+from regiment.config import WorkerConfig
+from regiment.contracts import Connector, Role, Settlement, Taken, Terms
+from regiment.errors import LockLost, StoreUnavailable
+from regiment.task import Task, new_id
+
+
+class Lock:
+    """A lock that all users of one store share. It has an owner (this object) and a time to live.
+
+    `with broker.lock("name"):` holds it; `LockLost` at the end of the block if it was lost meanwhile.
+    """
+
+    def __init__(self, name: str, broker: Broker) -> None:
+        self.name, self.ttl = name, 60.0
+        self._broker, self._owner = broker, os.urandom(16).hex()
+        self._connector: Connector | None = None
+        self._pid = 0
+
+    def _store(self) -> Connector:
+        if self._connector is None or self._pid != os.getpid():
+            self._connector, self._pid = self._broker.open("push"), os.getpid()
+        return self._connector
+
+    def acquire(self, timeout: float | None = None, check_interval: float = 1.0, ttl: float = 60.0) -> bool:
+        """Wait up to `timeout` seconds (None: for ever) for the lock; it is free again after `ttl` seconds.
+
+        `check_interval` bounds a single wait in stores that cannot wake.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.ttl = ttl
+        while not self._store().lock_take(self.name, self._owner, ttl):
+            wait = check_interval
+            if deadline is not None:
+                wait = min(wait, deadline - time.monotonic())
+                if wait <= 0:
+                    return False
+            self._store().lock_wait(self.name, wait)
+        return True
+
+    def release(self) -> bool:
+        """Free the lock; False if this owner does not have it (any more): then nothing was changed."""
+        return self._store().lock_free(self.name, self._owner)
+
+    def is_locked(self) -> bool:
+        """Whether anyone has it."""
+        return self._store().lock_look(self.name) is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether this owner has it now."""
+        seen = self._store().lock_look(self.name)
+        return seen is not None and seen[0] == self._owner
+
+    def set_ttl(self, ttl: float) -> bool:
+        """Extend to `ttl` seconds from now; False if this owner does not have it."""
+        return self.held and self._store().lock_take(self.name, self._owner, ttl)
+
+    def get_ttl(self) -> float | None:
+        """Seconds until it is free by itself; None if nobody has it."""
+        seen = self._store().lock_look(self.name)
+        return None if seen is None else seen[1]
+
+    def close(self) -> None:
+        """Close the connection of this lock; the lock itself stays as it is."""
+        if self._connector is not None and self._pid == os.getpid():
+            self._connector.close()
+        self._connector = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        released = self.release()
+        self.close()
+        if not released and kind is None:
+            raise LockLost(f"the lock {self.name!r} was lost before its block ended; its ttl was {self.ttl} s")

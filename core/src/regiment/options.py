@@ -1,0 +1,72 @@
+"""TODO"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import threading
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from regiment import installed
+from regiment.config import DISTRIBUTIONS, Use
+from regiment.contracts import CONTRACT_VERSION, Secret
+from regiment.errors import ConfigError, PluginError, nearest
+from regiment.hooks import OFFERS, PROJECT, Offer, manager
+
+
+def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:
+    """Problems of a part's options, held against the signature of its `__init__` and its own `check`."""
+    parameters = inspect.signature(cls).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        known = dict.fromkeys(options)
+    else:
+        known = dict.fromkeys(parameters)
+    problems = [
+        f'{what} has no option "{option}".{nearest(option, known)} It has: {", ".join(known) or "none"}'
+        for option in options
+        if option not in known
+    ]
+    for name, parameter in parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
+        )
+        if required and name not in options:
+            problems.append(f'{what} needs the option "{name}"')
+    hints = _hints(cls)
+    for option, value in options.items():
+        expected = _plain_types(hints.get(option))
+        if expected and not isinstance(value, expected):
+            shown = "…" if is_secret(cls, option) else repr(value)
+            names = " or ".join("None" if t is type(None) else t.__name__ for t in expected)
+            problems.append(f"{what}: option {option} is {shown}; expected {names}")
+    own = getattr(cls, "check", None)
+    if not problems and callable(own):
+        problems += own(dict(options))
+    return problems
+
+
+def is_secret(cls: Any, option: str) -> bool:
+    """Whether the option is annotated `Annotated[…, Secret]`."""
+    return Secret in getattr(_hints(cls).get(option), "__metadata__", ())
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls.__init__, include_extras=True)
+    except Exception:  # a name that only type checkers know: nothing can be said about the types then
+        return {}
+
+
+def _plain_types(hint: Any) -> tuple[type, ...]:
+    """The plain types a hint allows; empty if it allows anything else besides."""
+    while getattr(hint, "__metadata__", None):
+        hint = hint.__origin__
+    parts = typing.get_args(hint) if typing.get_origin(hint) is not None else (hint,)
+    if any(part not in (str, int, float, bool, bytes, type(None)) for part in parts):
+        return ()
+    return (*parts, int) if float in parts else parts

@@ -1,0 +1,202 @@
+"""Pushing, as both faces offer it: with options, one or many, from threads, coroutines and tasks."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+
+from regiment.context import attempt_now
+from regiment.errors import ArgumentsError, ConfigError, TargetError
+from regiment.task import PRIORITIES, Task, new_id, new_ids
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime, timedelta
+    from typing import Any
+
+    from regiment.broker import Broker, Pushed
+    from regiment.config import WorkerConfig
+
+    Inherited = tuple[str | None, dict[str, str] | None, float | None]
+    """Trace id, headers, expiry."""
+
+importing: str | None = None
+"""The module that `regiment run` is importing now: a push from within it is a mistake, and raises."""
+
+override: Callable[[WorkerConfig], Broker] | None = None
+"""What `regiment_testing.capture` puts in the place of every broker."""
+
+BULK = 1000
+"""Tasks of one round trip of a bulk push."""
+
+OPTIONS = ("queue", "name", "priority", "delay", "at", "expires", "id", "trace_id", "headers")
+
+
+class Outlet:
+    """The way from a face to its store: the broker is built at the first push, and kept."""
+
+    def __init__(self, config: Callable[[], WorkerConfig], where: str) -> None:
+        self.config, self.where = config, where
+        self._broker: Broker | None = None
+
+    def broker(self) -> Broker:
+        """The broker of this face; `ConfigError` or `PluginError` if it cannot be built."""
+        if override is not None:
+            return override(self.config())
+        if self._broker is None:
+            from regiment.build import make_broker
+
+            self._broker = make_broker(self.config(), self.where)
+        return self._broker
+
+    def pushing(self, **options: Any) -> Pushing:
+        """A push with these options, yet to be given its arguments."""
+        return Pushing(self, options)
+
+
+class Pushing:
+    """Options of a push; `push`, `push_many` and their async twins send with them."""
+
+    __slots__ = ("_how", "_options", "_outlet")
+
+    def __init__(self, outlet: Outlet, options: dict[str, Any]) -> None:
+        for option in options:
+            if option not in OPTIONS:
+                from regiment.errors import nearest
+
+                raise ArgumentsError(
+                    f'no push option "{option}".{nearest(option, OPTIONS)} There are: {", ".join(OPTIONS)}'
+                )
+        priority = options.get("priority")
+        if priority is not None and priority not in PRIORITIES:
+            raise ArgumentsError(f"priority is {priority!r}; expected {', '.join(PRIORITIES)}")
+        if options.get("delay") is not None and options.get("at") is not None:
+            raise ArgumentsError("delay and at were both given; a push has one due time")
+        self._outlet, self._options, self._how = outlet, options, _how(options)
+
+    def push(self, **kwargs: Any) -> Pushed:
+        """Push one task with these arguments."""
+        return self.send(kwargs)
+
+    def push_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
+        return self.send_many(many)
+
+    async def apush(self, **kwargs: Any) -> Pushed:
+        """`push` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.send, kwargs)
+
+    async def apush_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """`push_many` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.send_many, many)
+
+    def send(self, kwargs: dict[str, Any]) -> Pushed:
+        """Push one task; the arguments as one mapping."""
+        broker, queue, name, now, inherited = self._prepare()
+        id = self._options.get("id")
+        task = Task(id or new_id(), queue, name, kwargs if type(kwargs) is dict else _mapping(kwargs), now)
+        if inherited is not None:
+            task.trace_id, task.headers, task.expires = inherited
+        return broker.push_one(queue, task, **self._how)
+
+    def send_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """Push many, as they come."""
+        if self._options.get("id") is not None:
+            raise ArgumentsError("id names one task; push_many makes many")
+        broker, queue, name, now, inherited = self._prepare()
+        stream, total = iter(many), 0
+        while chunk := [
+            Task(id, queue, name, kwargs if type(kwargs) is dict else _mapping(kwargs), now)
+            for kwargs, id in zip(islice(stream, BULK), new_ids(BULK))  # noqa: B905
+        ]:
+            if inherited is not None:
+                for task in chunk:
+                    task.trace_id, task.headers, task.expires = inherited
+            total += len(chunk) - len(broker.push(queue, chunk, **self._how))
+        return total
+
+    def _prepare(self) -> tuple[Broker, str, str, float, Inherited | None]:
+        """Where a push goes (broker, queue), its task's name, the time, and what tasks have beside their arguments."""
+        if importing is not None:
+            raise _pushed_at_import()
+        options, now = self._options, time.time()
+        broker = self._outlet.broker()
+        attempt = attempt_now.get(None)
+        if not options and attempt is None and not broker.headers:
+            return broker, broker.config.name, "", now, None
+        queue, name = options.get("queue") or self._outlet.config().name, options.get("name") or ""
+        trace_id, headers = options.get("trace_id"), options.get("headers")
+        if attempt is not None and attempt.task is not None:
+            trace_id = trace_id or attempt.task.trace_id or attempt.task.id
+            if attempt.task.headers:
+                headers = {**attempt.task.headers, **(headers or {})}
+        for hook in broker.headers:
+            headers = {**(headers or {}), **(hook(queue, name) or {})}
+        expires = options.get("expires")
+        if expires is not None:
+            expires = _expiry(expires, now)
+        if trace_id is None and not headers and expires is None:
+            return broker, queue, name, now, None
+        return broker, queue, name, now, (trace_id, headers, expires)
+
+
+def _how(options: dict[str, Any]) -> dict[str, Any]:
+    """What the options say of the way, not of the task."""
+    how: dict[str, Any] = {
+        "priority": PRIORITIES[options.get("priority") or "NORMAL"],
+        "ids": options.get("id") is not None,
+    }
+    delay, at = options.get("delay"), options.get("at")
+    if delay is not None or at is not None:
+        from regiment_runner.worker import policy
+
+        try:
+            how["delay"] = policy.seconds(delay) if delay is not None else 0.0
+            how["at"] = policy.timestamp(at) if at is not None else None
+        except (TypeError, ValueError) as error:
+            raise ArgumentsError(str(error)) from None
+    return how
+
+
+def _expiry(value: float | timedelta | datetime, now: float) -> float:
+    from datetime import datetime
+
+    from regiment_runner.worker import policy
+
+    try:
+        return policy.timestamp(value) if isinstance(value, datetime) else now + policy.seconds(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentsError(f"expires: {error}") from None
+
+
+def _mapping(kwargs: Any) -> dict[str, Any]:
+    from collections.abc import Mapping
+
+    if isinstance(kwargs, Mapping) and all(type(key) is str for key in kwargs):
+        return dict(kwargs)
+    raise ArgumentsError(f"a task's arguments are {kwargs!r}; expected a mapping of names to values")
+
+
+def _pushed_at_import() -> TargetError:
+    import traceback
+
+    lines = [frame for frame in traceback.extract_stack() if frame.name == "<module>"]
+    where = f"{lines[-1].filename} line {lines[-1].lineno}: {lines[-1].line}" if lines else str(importing)
+    return TargetError(
+        f'"{importing}" pushes a task while it is imported\n  {where}\n'
+        '  every worker would push it again; put it under: if __name__ == "__main__":'
+    )
+
+
+def checked(config: Any, where: str) -> WorkerConfig:
+    """A face's configuration; `ConfigError` if it is none."""
+    from regiment.config import WorkerConfig
+
+    if isinstance(config, WorkerConfig):
+        return config
+    raise ConfigError(f"{where}.config is {config!r}; expected a WorkerConfig, or override generate_config()")

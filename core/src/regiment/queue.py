@@ -1,0 +1,275 @@
+"""The function form: a `Queue` and the functions that are its tasks."""
+
+from __future__ import annotations
+
+from regiment.config import Timeouts, WorkerConfig
+from regiment.errors import ArgumentsError, ConfigError, nearest
+from regiment.pushing import Outlet, Pushing
+from regiment.worker import HOOKS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+    from regiment.broker import Broker, Pushed
+    from regiment.lock import Lock
+    from regiment.task import Task
+    from regiment_runner.worker.policy import Rules
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+    F = TypeVar("F", bound=Callable[..., Any])
+else:
+    # `typing` costs more to import than a push; at run time these need only exist.
+    class Generic:
+        def __class_getitem__(cls, _: Any) -> type:
+            return Generic
+
+    P = R = None
+
+    def overload(function: Any) -> Any:
+        return function
+
+
+_RULES = ("timeouts", "max_retries", "retry_on", "dead_on", "backoff")
+_VAR_POSITIONAL, _VAR_KEYWORD, _COROUTINE = 0x04, 0x08, 0x80  # of a code object's co_flags
+
+
+class Parameters:
+    """The parameters of a task function, read from its code object (`inspect` costs more than a push)."""
+
+    def __init__(self, function: Any, what: str) -> None:
+        code = function.__code__
+        count = code.co_argcount
+        if code.co_flags & _VAR_POSITIONAL or code.co_posonlyargcount:
+            raise ConfigError(f"{what} takes arguments by position only; tasks are called with names")
+        self.what = what
+        self.positional: tuple[str, ...] = code.co_varnames[:count]
+        self.names = frozenset(code.co_varnames[: count + code.co_kwonlyargcount])
+        optional = {
+            *self.positional[count - len(function.__defaults__ or ()) :],
+            *(function.__kwdefaults__ or {}),
+        }
+        self.required = self.names - optional
+        self.open = bool(code.co_flags & _VAR_KEYWORD)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name; `ArgumentsError` for what does not fit."""
+        if args:
+            if len(args) > len(self.positional):
+                raise ArgumentsError(f"{self.what} takes {len(self.positional)} arguments by position, got {len(args)}")
+            for name, value in zip(self.positional, args, strict=False):
+                if name in kwargs:
+                    raise ArgumentsError(f"{self.what} got two values for {name!r}")
+                kwargs[name] = value
+        given = kwargs.keys()
+        if not given >= self.required:
+            missing = ", ".join(sorted(self.required - given))
+            raise ArgumentsError(f"{self.what} needs {missing}; got {', '.join(kwargs) or 'nothing'}")
+        if not self.open and not given <= self.names:
+            unknown = sorted(given - self.names)[0]
+            raise ArgumentsError(
+                f'{self.what} has no argument "{unknown}".{nearest(unknown, self.names)} '
+                f"It takes: {', '.join(sorted(self.names)) or 'none'}"
+            )
+        return kwargs
+
+
+class TaskFunction(Generic[P, R]):
+    """A function that is a task of a queue: call it to run it here, `push` it to run it in a worker."""
+
+    def __init__(self, queue: Queue, function: Callable[P, R], name: str, settings: dict[str, Any]) -> None:
+        self.queue, self.function, self.name, self.settings = queue, function, name, settings
+        self.parameters = Parameters(function, f"task {name!r} of queue {queue.name!r}")
+        self.__name__, self.__doc__, self.__wrapped__ = name, function.__doc__, function
+        self._pushing = queue.outlet.pushing(name=name)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name} of queue {self.queue.name}>"
+
+    def push(self, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+        """Push one task; wrong arguments fail here, with `ArgumentsError`."""
+        return self._pushing.send(self.parameters.bind(args, kwargs))
+
+    def push_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
+        return self._pushing.send_many(self.parameters.bind((), kwargs) for kwargs in many)
+
+    async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+        """`push` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self._pushing.send, self.parameters.bind(args, kwargs))
+
+    async def apush_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """`push_many` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.push_many, many)
+
+    def options(self, **options: Any) -> TaskOptions[P, R]:
+        """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`."""
+        return TaskOptions(self, self.queue.outlet.pushing(name=self.name, **options))
+
+    def run(self, task: Task) -> R:
+        """Run a delivered task."""
+        return self.function(**task.kwargs)  # type: ignore[call-arg]
+
+
+class TaskOptions(Generic[P, R]):
+    """A task function with options for its next pushes."""
+
+    def __init__(self, task: TaskFunction[P, R], pushing: Pushing) -> None:
+        self._task, self._pushing = task, pushing
+
+    def push(self, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+        """Push one task."""
+        return self._pushing.send(self._task.parameters.bind(args, kwargs))
+
+    def push_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """Push one task for each mapping of arguments."""
+        return self._pushing.send_many(self._task.parameters.bind((), kwargs) for kwargs in many)
+
+    async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+        """`push` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self._pushing.send, self._task.parameters.bind(args, kwargs))
+
+    async def apush_many(self, many: Iterable[dict[str, Any]]) -> int:
+        """`push_many` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.push_many, many)
+
+
+class Queue:
+    """A queue and its tasks. Settings are those of `WorkerConfig`; `include` names modules that define more tasks."""
+
+    def __init__(self, name: str, *, include: Sequence[str] = (), **settings: Any) -> None:
+        self.config = WorkerConfig(name=name, **settings)
+        self.name, self.include = name, tuple([include] if isinstance(include, str) else include)
+        self.tasks: dict[str, TaskFunction[..., Any]] = {}
+        self.handlers: dict[str, Callable[..., Any]] = {}
+        self.outlet = Outlet(lambda: self.config, f"Queue({name!r})")
+        self._known: dict[str, tuple[Callable[[Task], Any], Rules]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name}: {', '.join(self.tasks) or 'no tasks'}>"
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+    @overload
+    def task(  # noqa: F811
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        **settings: Any,
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+    def task(  # noqa: F811  the overloads above are for type checkers
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        **settings: Any,
+    ) -> Any:
+        """Make a function a task of this queue; `timeouts`, `max_retries`, `retry_on`, `dead_on` and `backoff`
+        override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`.
+        """
+        if function is None:
+            return lambda function: self._add(function, name, timeout, settings)
+        return self._add(function, name, timeout, settings)
+
+    def _add(self, function: Any, name: str | None, timeout: float | None, settings: dict[str, Any]) -> Any:
+        what = getattr(function, "__qualname__", repr(function))
+        if not hasattr(function, "__code__"):
+            raise ConfigError(f"@task on {what}; expected a function (def or async def)")
+        if "<" in what:
+            raise ConfigError(
+                f"@task on {what}: a lambda or nested function cannot be found again by its name; define it in a module"
+            )
+        wire = name or function.__name__
+        known = self.tasks.get(wire)
+        if known is not None and (known.function.__module__, known.function.__qualname__) != (
+            function.__module__,
+            function.__qualname__,
+        ):
+            raise ConfigError(f'queue {self.name!r} has two tasks named "{wire}"; give one a name: @task(name="…")')
+        for setting in settings:
+            if setting not in _RULES:
+                raise ConfigError(
+                    f'@task has no setting "{setting}".{nearest(setting, _RULES)} It has: {", ".join(_RULES)}'
+                )
+        if timeout is not None:
+            settings = {**settings, "timeouts": Timeouts(timeout)}
+        made = self.tasks[wire] = TaskFunction(self, function, wire, settings)
+        self._known.pop(wire, None)
+        return made
+
+    def on(self, event: str) -> Callable[[F], F]:
+        """Make a function a hook: initialize, finalize, pre_work, post_work, success, failure, timeout, retry, …"""
+        name = event if event in HOOKS else f"on_{event}"
+        if name not in HOOKS:
+            short = [hook.removeprefix("on_") for hook in HOOKS]
+            raise ConfigError(f'no hook "{event}".{nearest(event, short)} There are: {", ".join(short)}')
+
+        def decorate(function: F) -> F:
+            if name in self.handlers:
+                raise ConfigError(f'queue {self.name!r} has two hooks for "{event}"')
+            self.handlers[name] = function
+            return function
+
+        return decorate
+
+    def options(self, **options: Any) -> Pushing:
+        """Push by name, without the function: `queue.options(name="send").push(to=…)`."""
+        return self.outlet.pushing(**options)
+
+    def lock(self, name: str) -> Lock:
+        """A lock that all users of this store share."""
+        return self.broker.lock(name)
+
+    @property
+    def broker(self) -> Broker:
+        """The broker through which this queue pushes."""
+        return self.outlet.broker()
+
+    def load(self) -> None:
+        """Import what `include` names."""
+        from importlib import import_module
+
+        for module in self.include:
+            import_module(module)
+
+    # What an attempt asks (`regiment_runner.worker.runtime.Application`)
+
+    @property
+    def works(self) -> dict[str, Callable[..., Any]]:
+        """What runs tasks, by name, for checks."""
+        return {name: task.function for name, task in self.tasks.items()}
+
+    def rules_of(self, name: str) -> Rules:
+        """The rules of one task: the queue's, with the task's own settings."""
+        from regiment_runner.worker.policy import Rules
+
+        return Rules.of(self.config.replace(**self.tasks[name].settings))
+
+    def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
+        """The function of that name, or None."""
+        found = self._known.get(task.name)
+        if found is None:
+            known = self.tasks.get(task.name)
+            if known is None:
+                return None
+            found = self._known[task.name] = (known.run, self.rules_of(task.name))
+        return found

@@ -1,0 +1,135 @@
+"""Targets: `module` or `module:Name`, how many workers each has, and finding the workers in a module."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from regiment import pushing
+from regiment.errors import RegimentError, TargetError, nearest
+from regiment.queue import Queue
+from regiment.worker import Running, Worker
+
+FRAMES = 10
+"""Calls that the error of a failed start names, the innermost."""
+
+_OURS = os.path.dirname(pushing.__file__) + os.sep
+
+
+def load(module: str) -> ModuleType:
+    """Import a target's module; a push from within it, or any error, is a `TargetError` that names the line."""
+    pushing.importing = module
+    try:
+        return importlib.import_module(module)
+    except RegimentError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
+            raise TargetError(_no_module(module)) from None
+        raise TargetError(_broken(module, error)) from error
+    except BaseException as error:
+        raise TargetError(_broken(module, error)) from error
+    finally:
+        pushing.importing = None
+
+
+def _no_module(module: str) -> str:
+    text = f'no module named "{module}"'
+    if module.endswith(".py"):
+        return f'{text}; did you mean "{module[:-3].replace(os.sep, ".")}"?'
+    if os.sep in module:
+        return f'{text}; did you mean "{module.removesuffix(".py").replace(os.sep, ".")}"?'
+    files = [name[:-3] for name in os.listdir(sys.path[0] or ".") if name.endswith(".py")] if sys.path else []
+    hint = nearest(module, files)
+    return f"{text} in {os.path.abspath(sys.path[0] or '.')} or among the installed ones.{hint}"
+
+
+def _broken(module: str, error: BaseException) -> str:
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and "regiment/supervisor" not in frame.filename
+    ]
+    lines = [f'cannot load "{module}"']
+    if isinstance(error, SyntaxError) and error.filename:
+        lines.append(f"  {_short(error.filename)} line {error.lineno}: {(error.text or '').strip()}")
+    elif frames:
+        lines.append(f"  {_short(frames[-1].filename)} line {frames[-1].lineno}: {frames[-1].line}")
+    lines.append(f"  {type(error).__name__}: {error}   (your code, not regiment's)")
+    return "\n".join(lines)
+
+
+def _short(path: str) -> str:
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def find(text: str) -> dict[str, Any]:
+    """Label -> face (a Worker class or a Queue), for all workers that a target names, in order of definition."""
+    module_name, colon, name = text.partition(":")
+    if not module_name:
+        raise TargetError(f'"{text}" is no target; expected module or module:Name')
+    module = load(module_name)
+    if colon:
+        if not hasattr(module, name):
+            names = list(_faces(module))
+            raise TargetError(
+                f'module "{module_name}" has no "{name}".{nearest(name, names)} Workers there: {", ".join(names) or "none"}'
+            )
+        face = getattr(module, name)
+        if not _is_face(face):
+            raise TargetError(f'"{text}" is {_what(face)}; expected a subclass of regiment.Worker or a regiment.Queue')
+        return {text: _usable(text, face)}
+    faces = _faces(module)
+    if not faces:
+        raise TargetError(f'module "{module_name}" has no worker: no subclass of regiment.Worker, no regiment.Queue')
+    return {f"{module_name}:{name}": _usable(f"{module_name}:{name}", face) for name, face in faces.items()}
+
+
+def _faces(module: ModuleType) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        own = isinstance(value, Queue) or getattr(value, "__module__", None) == module.__name__
+        if _is_face(value) and own and value not in found.values() and not name.startswith("_"):
+            found[name] = value
+    return found
+
+
+def _is_face(value: Any) -> bool:
+    return isinstance(value, Queue) or (isinstance(value, type) and issubclass(value, Worker) and value is not Worker)
+
+
+def _what(value: Any) -> str:
+    from regiment.queue import TaskFunction
+
+    if isinstance(value, TaskFunction):
+        return f"the task {value.name!r}; run its queue instead ({value.queue.name!r})"
+    return f"a {type(value).__name__}"
+
+
+def _usable(text: str, face: Any) -> Any:
+    if isinstance(face, Queue):
+        try:
+            face.load()
+        except RegimentError:
+            raise
+        except BaseException as error:
+            raise TargetError(_broken(", ".join(face.include), error)) from error
+        if not face.tasks:
+            raise TargetError(
+                f'"{text}" has no task; decorate a function with @….task, or name its module in include=[…]'
+            )
+    elif face.work is Worker.work:
+        raise TargetError(f'"{text}" defines no work(self, task)')
+    return face
+
+
+def application(face: Any) -> Any:
+    """A face as what attempts run: a `Queue` itself, or an instance of a `Worker` class."""
+    return face if isinstance(face, Queue) else Running(face())

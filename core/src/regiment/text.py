@@ -1,0 +1,71 @@
+"""How the verbs read durations and rates, and how they print tables, ages and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+if TYPE_CHECKING:
+    _Type = click.ParamType[Any]
+else:
+    _Type = click.ParamType  # generic for type checkers since click 8.2 only
+
+
+def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[str] = ()) -> str:
+    """A plain table: columns two blanks apart, those named in `right` to the right, no lines."""
+    cells = [[name.upper() for name in head], *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
+    numbers = {at for at, name in enumerate(head) if name in set(right)}
+    lines = [
+        "  ".join(
+            text.rjust(widths[at]) if at in numbers else text.ljust(widths[at]) for at, text in enumerate(row)
+        ).rstrip()
+        for row in cells
+    ]
+    lines[0] = bold(lines[0])
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return " ".join(str(value).split())
+
+
+def age(seconds: float | None) -> str:
+    """A length of time in one unit: 4 s, 12 m, 3 h, 2 d."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds)} s"
+
+
+def many(number: int, noun: str) -> str:
+    """`1 task`, `2,000 tasks`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def clock(at: float) -> str:
+    """A time of the wall clock, local, to the second."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
+
+
+def short(text: str, width: int = 60) -> str:
+    """The first line, cut."""
+    line = text.strip().splitlines()[0] if text.strip() else ""
+    return line if len(line) <= width else line[: width - 1] + "…"

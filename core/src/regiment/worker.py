@@ -1,0 +1,343 @@
+"""The class form: a subclass of `Worker` with `work(self, task)` and the hooks it wants."""
+
+from __future__ import annotations
+
+from regiment.context import attempt_now
+from regiment.errors import Fail, Requeue, Respawn, Retry, Stop
+from regiment.pushing import Outlet, Pushing, checked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime, timedelta
+    from typing import Any, NoReturn
+
+    from regiment.broker import Broker, Pushed
+    from regiment.config import WorkerConfig
+    from regiment.lock import Lock
+    from regiment.log import FieldLogger
+    from regiment.task import Task
+    from regiment_runner.worker.policy import Rules
+    from regiment_runner.worker.taking import Taking
+
+HOOKS = (
+    "initialize",
+    "finalize",
+    "pre_work",
+    "post_work",
+    "on_success",
+    "on_failure",
+    "on_timeout",
+    "on_retry",
+    "on_requeue",
+    "on_max_retries",
+    "on_starvation",
+    "on_stop",
+    "on_dead",
+)
+"""Every method that regiment calls, if a worker defines it."""
+
+
+class _Faces(type):
+    """Gives each worker class its own outlet, made when it is first asked for."""
+
+    @property
+    def outlet(cls) -> Outlet:
+        found = cls.__dict__.get("_outlet")
+        if found is None:
+            where = f"{cls.__module__}.{cls.__qualname__}"
+            found = Outlet(cls.configuration, where)  # type: ignore[attr-defined]
+            type.__setattr__(cls, "_outlet", found)
+        return found
+
+
+class Worker(metaclass=_Faces):
+    """A worker in class form. Set `config`, or override `generate_config`; define `work`.
+
+    An instance exists in a worker process only; the classmethods `push`, `push_many`, `options` and their async
+    twins are for everyone, and need no instance.
+    """
+
+    config: Any = None
+    _rules: tuple[Callable[[Task], Any], Rules] | None = None
+
+    # For the user to define
+
+    def generate_config(self) -> WorkerConfig:
+        """The configuration; called once per process. By default the class attribute `config`."""
+        return checked(type(self).config, type(self).__name__)
+
+    def work(self, task: Task) -> Any:
+        """Run one task."""
+        raise NotImplementedError(f"{type(self).__name__} defines no work(self, task)")
+
+    def initialize(self) -> Any:
+        """Once per process, before the first task."""
+
+    def finalize(self) -> Any:
+        """Once per process, after the last task."""
+
+    def pre_work(self, task: Task) -> Any:
+        """Before each `work`; an exception fails the task."""
+
+    def post_work(self, task: Task, success: bool, exception: BaseException | None) -> Any:
+        """After each `work`; an exception is logged, the outcome stands."""
+
+    def on_success(self, task: Task, returned_value: Any) -> Any: ...
+    def on_failure(self, task: Task, exception: BaseException) -> Any: ...
+    def on_timeout(self, task: Task) -> Any: ...
+    def on_retry(self, task: Task) -> Any: ...
+    def on_requeue(self, task: Task) -> Any: ...
+    def on_max_retries(self, task: Task) -> Any: ...
+    def on_starvation(self, time_with_no_tasks: float) -> Any: ...
+    def on_stop(self, task: Task) -> Any: ...
+    def on_dead(self, task: Task, reason: dict[str, Any]) -> Any: ...
+
+    # From anywhere
+
+    @classmethod
+    def configuration(cls) -> WorkerConfig:
+        """The configuration of this class, generated once per process."""
+        found = cls.__dict__.get("_config")
+        if found is None:
+            found = checked(cls.__new__(cls).generate_config(), cls.__name__)
+            type.__setattr__(cls, "_config", found)
+        return found
+
+    @classmethod
+    def options(cls, **options: Any) -> Pushing:
+        """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`, `queue`, `name`."""
+        return cls.outlet.pushing(**options)
+
+    @classmethod
+    def push(cls, /, **kwargs: Any) -> Pushed:
+        """Push one task with these arguments."""
+        return cls.outlet.pushing().send(kwargs)
+
+    @classmethod
+    def push_many(cls, many: Iterable[dict[str, Any]]) -> int:
+        """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
+        return cls.outlet.pushing().send_many(many)
+
+    @classmethod
+    async def apush(cls, /, **kwargs: Any) -> Pushed:
+        """`push` without blocking the event loop."""
+        return await cls.outlet.pushing().apush(**kwargs)
+
+    @classmethod
+    async def apush_many(cls, many: Iterable[dict[str, Any]]) -> int:
+        """`push_many` without blocking the event loop."""
+        return await cls.outlet.pushing().apush_many(many)
+
+    # From a task
+
+    def push_task(
+        self,
+        kwargs: dict[str, Any],
+        queue: str | None = None,
+        name: str | None = None,
+        priority: str | None = None,
+        consumable_from: float | None = None,
+        trace_id: str | None = None,
+        *,
+        task_name: str | None = None,
+        delay: float | timedelta | None = None,
+        at: datetime | float | None = None,
+        expires: float | timedelta | datetime | None = None,
+        id: str | None = None,
+    ) -> Pushed:
+        """Push one task, to this worker's queue or another of the same store."""
+        options = {
+            "queue": queue or task_name,
+            "name": name,
+            "priority": priority,
+            "delay": delay,
+            "at": at if at is not None else (consumable_from or None),
+            "trace_id": trace_id,
+            "expires": expires,
+            "id": id,
+        }
+        return type(self).outlet.pushing(**options).send(kwargs)
+
+    def push_tasks(
+        self,
+        kwargs_list: Iterable[dict[str, Any]],
+        queue: str | None = None,
+        name: str | None = None,
+        priority: str | None = None,
+        consumable_from: float | None = None,
+        trace_id: str | None = None,
+        *,
+        task_name: str | None = None,
+        delay: float | timedelta | None = None,
+        at: datetime | float | None = None,
+        expires: float | timedelta | datetime | None = None,
+    ) -> int:
+        """Push many tasks, 1,000 a round trip; returns how many were queued."""
+        options = {
+            "queue": queue or task_name,
+            "name": name,
+            "priority": priority,
+            "delay": delay,
+            "at": at if at is not None else (consumable_from or None),
+            "trace_id": trace_id,
+            "expires": expires,
+        }
+        return type(self).outlet.pushing(**options).send_many(kwargs_list)
+
+    async def apush_task(self, kwargs: dict[str, Any], **options: Any) -> Pushed:
+        """`push_task` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.push_task, kwargs, **options)
+
+    def retry(
+        self,
+        task: Task | None = None,
+        priority: str | None = None,
+        consumable_from: float | None = None,
+        *,
+        delay: float | timedelta | None = None,
+        at: datetime | float | None = None,
+    ) -> NoReturn:
+        """Run this task again as one of its retries; raises `Retry`."""
+        raise Retry(priority=priority, delay=delay, at=at if at is not None else consumable_from)
+
+    def requeue(
+        self,
+        task: Task | None = None,
+        priority: str | None = None,
+        consumable_from: float | None = None,
+        *,
+        delay: float | timedelta | None = None,
+        at: datetime | float | None = None,
+    ) -> NoReturn:
+        """Run this task again without counting a run; raises `Requeue`."""
+        raise Requeue(priority=priority, delay=delay, at=at if at is not None else consumable_from)
+
+    def fail(self, task: Task | None = None, reason: object = None) -> NoReturn:
+        """Make this task a dead letter at once; raises `Fail`."""
+        raise Fail(reason=reason)
+
+    def stop(self, *, done: bool = False) -> NoReturn:
+        """End all workers of this target; the task goes back, or is finished if `done`. Raises `Stop`."""
+        raise Stop(done=done)
+
+    def respawn(self, *, done: bool = False) -> NoReturn:
+        """Replace this worker process; the task goes back, or is finished if `done`. Raises `Respawn`."""
+        raise Respawn(done=done)
+
+    def remaining(self) -> float | None:
+        """Seconds until the running task's limit; None without one, or outside of a task."""
+        attempt = attempt_now.get(None)
+        return None if attempt is None else attempt.remaining()
+
+    def progress(self, done: int, total: int = 0, note: str = "") -> None:
+        """Tell `regiment workers` how far the running task is."""
+        attempt = attempt_now.get(None)
+        if attempt is not None:
+            attempt.progress(done, total, note)
+
+    def take(self, number: int, queue: str | None = None) -> Taking:
+        """`with self.take(100) as tasks:` up to `number` tasks of a queue (this one by default), to do in one go.
+
+        They are leased for as long as the block runs, done at its end, and go back if it raises. Works inside a task.
+        """
+        attempt = attempt_now.get(None)
+        if attempt is None:
+            raise RuntimeError("take works in a task that a worker runs")
+        return attempt.take(number, queue)
+
+    def get_next_tasks(self, number_of_tasks: int, task_name: str | None = None) -> list[Task]:
+        """Up to so many tasks, gone from their queue at once: if this task fails, they are lost. Use `take`."""
+        import warnings
+
+        warnings.warn(
+            "get_next_tasks() takes tasks for good; with self.take(number, queue) as tasks: gives them back on an error",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        with self.take(number_of_tasks, task_name) as tasks:
+            return tasks
+
+    # The store
+
+    @property
+    def broker(self) -> Broker:
+        """The broker through which this class pushes."""
+        return type(self).outlet.broker()
+
+    def init_broker(self) -> None:
+        """Not needed any more: the broker is made at the first push."""
+        import warnings
+
+        warnings.warn("init_broker() is not needed any more; push at once", DeprecationWarning, stacklevel=2)
+
+    def number_of_enqueued_tasks(self, task_name: str | None = None, include_delayed: bool = False) -> int:
+        """How many tasks are ready in a queue (this worker's own by default)."""
+        with self.broker.connector() as connector:
+            counts = connector.counts(task_name or type(self).configuration().name)
+        return counts.ready + (counts.delayed if include_delayed else 0)
+
+    def purge_tasks(self, task_name: str | None = None) -> int:
+        """Delete what is ready or delayed in a queue; returns how many."""
+        with self.broker.connector() as connector:
+            return connector.purge(task_name or type(self).configuration().name)
+
+    def lock(self, name: str) -> Lock:
+        """A lock that all users of this store share."""
+        return self.broker.lock(name)
+
+    def set_key(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Keep `value` in the store for `ttl` seconds."""
+        with self.broker.connector() as connector:
+            connector.set(key, value, ttl)
+
+    def get_key(self, key: str) -> bytes | None:
+        """The value kept under `key`, or None."""
+        with self.broker.connector() as connector:
+            return connector.get(key)
+
+    def delete_key(self, key: str) -> bool:
+        """Whether there was one."""
+        with self.broker.connector() as connector:
+            return connector.delete(key)
+
+    @property
+    def logger(self) -> FieldLogger:
+        """A logger that takes fields as keywords; inside a task it adds the task's."""
+        from regiment.log import FieldLogger
+
+        return FieldLogger(f"regiment.worker.{type(self).configuration().name}")
+
+    # What an attempt asks (`regiment_runner.worker.runtime.Application`)
+
+    @property
+    def handlers(self) -> Mapping[str, Callable[..., Any]]:
+        """The hooks that this class defines."""
+        return {name: getattr(self, name) for name in HOOKS if getattr(type(self), name) is not getattr(Worker, name)}
+
+    @property
+    def works(self) -> Mapping[str, Callable[..., Any]]:
+        """What runs tasks, by name, for checks."""
+        return {"work": self.work}
+
+    def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
+        """`work`, whatever the task's name."""
+        found = self._rules
+        if found is None:
+            from regiment_runner.worker.policy import Rules
+
+            found = self._rules = (self.work, Rules.of(type(self).configuration()))
+        return found
+
+
+class Running:
+    """A worker class as an attempt's application: the instance, with its configuration as `config`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.config: WorkerConfig = type(worker).configuration()
+        self.handlers = worker.handlers
+        self.works = worker.works
+        self.work_for = worker.work_for

@@ -1,1 +1,0 @@
-"""A command: `garrison tail QUEUE`."""

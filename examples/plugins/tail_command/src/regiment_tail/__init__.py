@@ -1,0 +1,1 @@
+"""A command: `regiment tail QUEUE`."""

@@ -1,0 +1,129 @@
+"""`regiment config`: every setting of a worker, its value and where it came from; secrets are masked."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Any
+
+import click
+
+from regiment import targets
+from regiment.cli.store import json_option
+from regiment.cli.terminal import show_json
+from regiment.config import Use, WorkerConfig, as_use
+from regiment.errors import PluginError
+from regiment.options import is_secret
+from regiment.queue import Queue
+from regiment.registry import registry
+from regiment.text import table
+from regiment.worker import Worker
+from regiment_runner import parts as assemble
+
+KINDS = {
+    "connector": "connectors",
+    "serializer": "serializers",
+    "compressor": "compressors",
+    "executor": "executors",
+    "killer": "killers",
+}
+SECRET_WORDS = ("password", "secret", "token", "key", "credential")
+
+
+@click.command("config")
+@click.argument("target")
+@json_option
+def command(target: str, as_json: bool) -> None:
+    """Print every setting of the workers of TARGET, and where each value came from."""
+    found = {label: origins(face) for label, face in targets.find(target).items()}
+    if as_json:
+        show_json(
+            {
+                label: {name: {"value": value, "from": origin} for name, value, origin in rows}
+                for label, rows in found.items()
+            }
+        )
+        return
+    for number, (label, rows) in enumerate(found.items()):
+        click.echo(("\n" if number else "") + label)
+        click.echo(textwrap.indent(table(rows, ("setting", "value", "from")), "  "))
+
+
+def origins(face: Any) -> list[tuple[str, str, str]]:
+    """(setting, value as shown, where it came from) of a face."""
+    config: WorkerConfig = face.outlet.config()
+    said, rows = _said(face), []
+    defaults = WorkerConfig(name=config.name).values()
+    for name, value in config.values().items():
+        origin = said if name == "name" or value != defaults[name] else "default"
+        if name in KINDS:
+            value, origin = _part(config, name, value, origin)
+        rows.append((name, _shown(value, KINDS.get(name), config), origin))
+    if isinstance(face, Queue):
+        for task in face.tasks.values():
+            rows += [
+                (f"{task.name}: {name}", _shown(value, None, config), f"@task({name}=…)")
+                for name, value in task.settings.items()
+            ]
+    return rows
+
+
+def _said(face: Any) -> str:
+    """Where a face's settings are written."""
+    if isinstance(face, Queue):
+        return "keyword of Queue(…)"
+    if face.generate_config is not Worker.generate_config:
+        return f"{face.__name__}.generate_config()"
+    return f"class attribute {face.__name__}.config"
+
+
+def _part(config: WorkerConfig, name: str, value: Any, origin: str) -> tuple[Any, str]:
+    """What is used where a setting leaves the choice to others."""
+    if name == "connector" and value is None:
+        use, where = assemble.connector_use(config)
+        return use, where
+    if name == "executor" and config.executor_use() != as_use(value):
+        return config.executor_use(), "number_of_threads"
+    if name == "killer" and value is None:
+        try:
+            _, executor = registry(config.plugins).resolve("executors", config.executor_use())
+        except PluginError:
+            return None, "default"
+        return Use(executor.default_killer), f"default of executor {config.executor_use().name}"
+    return value, origin
+
+
+def _shown(value: Any, kind: str | None, config: WorkerConfig) -> str:
+    if isinstance(value, tuple) and value and all(isinstance(one, type) for one in value):
+        return ", ".join(one.__qualname__ for one in value)
+    if kind is None or value is None:
+        return mask(repr(value))
+    return mask(_use_shown(as_use(value), kind, config))
+
+
+def _use_shown(use: Use, kind: str, config: WorkerConfig) -> str:
+    try:
+        name, cls = registry(config.plugins).resolve(kind, use)
+    except Exception:  # not installed, or broken: its options cannot be asked, so their names must tell
+        name, cls = use.name.rstrip(":"), None
+    options = {option: _option_shown(cls, option, value) for option, value in use.options.items()}
+    listed = ", ".join(f"{option}={value}" for option, value in options.items())
+    missing = "" if cls else " (cannot be loaded: regiment check says why)"
+    return f"{name}({listed}){missing}" if listed else f"{name}{missing}"
+
+
+def _option_shown(cls: Any, option: str, value: Any) -> str:
+    if isinstance(value, str) and "://" in value:
+        return mask(repr(value))  # a URL helps; its password does not
+    secret = (cls is not None and is_secret(cls, option)) or _sounds_secret(option)
+    return "***" if secret else repr(value)
+
+
+def _sounds_secret(option: str) -> bool:
+    return any(word in option.lower() for word in SECRET_WORDS)
+
+
+def mask(text: str) -> str:
+    """URLs in a text, without their passwords."""
+    text = re.sub(r"(\w[\w+.-]*://[^\s:/@'\"]*):[^\s@/'\"]+@", r"\1:***@", text)
+    return re.sub(r"([?&]\w*(?:password|secret|token)\w*=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)

@@ -1,0 +1,243 @@
+"""Dead letters for people: what one says, groups of them, and sending them round again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from regiment.codec import Codec, Head, read_head
+from regiment.contracts import Connector, Letter
+from regiment.errors import ConfigError, DecodeError, PluginError, RegimentError
+
+PAGE = 200
+"""Letters of one round trip; each may hold a payload of some MiB."""
+
+Chosen = list[tuple[str | None, list[str]]]
+"""Pages of letters, newest first: the id behind which a page begins (None: the first page), and its letters' ids."""
+
+
+def reason_of(letter: Letter) -> dict[str, Any]:
+    """The reason as a mapping, whatever was stored."""
+    try:
+        found = json.loads(letter.reason)
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    return {"kind": "unknown", "error": letter.reason[:200].decode(errors="replace")}
+
+
+def in_words(queue: str, letter: Letter) -> dict[str, Any]:
+    """One letter as a flat record: ids, time, and the reason without its long texts."""
+    reason = reason_of(letter)
+    kept = {key: reason.get(key) for key in ("kind", "error_type", "error", "runs", "deliveries")}
+    return {
+        "letter": letter.id,
+        "id": letter.task_id,
+        "queue": queue,
+        "name": reason.get("name") or queue,
+        "at": letter.at,
+        "priority": letter.priority,
+        **kept,
+    }
+
+
+def in_full(queue: str, letter: Letter, codec: Codec) -> dict[str, Any]:
+    """Everything kept of a letter, with the task decoded if it can be."""
+    reason = reason_of(letter)
+    found = in_words(queue, letter)
+    found["traceback"], found["evidence"] = reason.get("traceback"), reason.get("evidence")
+    found["bytes"] = len(letter.payload)
+    try:
+        task = codec.decode(letter.payload, queue)
+    except DecodeError as error:
+        found["unreadable"], found["head"] = str(error), letter.payload[:64].hex(" ")
+        return found
+    found.update(
+        kwargs=task.kwargs,
+        pushed=task.date,
+        runs=max(task.run_count, found["runs"] or 0),
+        trace_id=task.trace_id,
+        headers=task.headers,
+        expires=task.expires,
+    )
+    if task.name:
+        found["name"] = task.name
+    return found
+
+
+def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
+    """One letter for the eye."""
+    lines = [f"dead letter {one['letter']}: {one['name']} {one['id']}"]
+
+    def add(name: str, value: Any) -> None:
+        if value not in (None, "", {}, []):
+            lines.append(f"  {name:<12}{value}")
+
+    add("queue", one["queue"])
+    add("died", clock(one["at"]))
+    add("pushed", clock(one["pushed"]) if one.get("pushed") else None)
+    add("reason", one["kind"])
+    add("error", ": ".join(filter(None, (one["error_type"], one["error"]))))
+    add("runs", one["runs"])
+    add("deliveries", one["deliveries"])
+    add("trace id", one.get("trace_id"))
+    add("headers", one.get("headers"))
+    if "unreadable" in one:
+        add("unreadable", one["unreadable"])
+        add("bytes", f"{one['bytes']:,}: {one['head']}")
+    elif one.get("kwargs"):
+        lines.append("  arguments")
+        lines += [f"    {name} = {value!r}" for name, value in one["kwargs"].items()]
+    lines += _post_mortem(one.get("evidence") or {})
+    if one.get("traceback"):
+        lines += ["  traceback", *_indented(one["traceback"])]
+    return "\n".join(lines)
+
+
+def _post_mortem(evidence: dict[str, Any]) -> list[str]:
+    """How the worker ended, in words: signal, memory, seconds, stacks."""
+    if not evidence:
+        return []
+    lines = ["  post-mortem"]
+    units = {"seconds": lambda v: f"{v} s", "cpu": lambda v: f"{v} s of CPU", "rss": _mebibytes}
+    for key, value in evidence.items():
+        if value is None or key == "stacks":
+            continue
+        shown = units[key](value) if key in units and isinstance(value, (int, float)) else value
+        lines.append(f"    {key:<10}{_signal(shown) if key == 'signal' else shown}")
+    if evidence.get("stacks"):
+        lines += ["    stacks", *_indented(str(evidence["stacks"]), 6)]
+    return lines
+
+
+def _mebibytes(value: float) -> str:
+    return f"{value / 1024 / 1024:.0f} MiB resident"
+
+
+def _signal(number: Any) -> str:
+    import signal
+
+    try:
+        return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
+    except (ValueError, TypeError):
+        return str(number)
+
+
+def _indented(text: str, width: int = 4) -> list[str]:
+    return [" " * width + line for line in text.rstrip().splitlines()]
+
+
+def pages(connector: Connector, queue: str) -> Iterator[tuple[str | None, Sequence[Letter]]]:
+    """All letters of a queue, a page at a time, newest first."""
+    after: str | None = None
+    while found := connector.dead(queue, PAGE, after=after):
+        yield after, found
+        after = found[-1].id
+
+
+def grouped(connector: Connector, queues: Sequence[str]) -> list[dict[str, Any]]:
+    """Letters counted by queue, kind, type of error and name; the largest group first."""
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for queue in queues:
+        for _, found in pages(connector, queue):
+            for letter in found:
+                one = in_words(queue, letter)
+                key = (queue, one["kind"], one["error_type"], one["name"])
+                group = groups.setdefault(
+                    key,
+                    {
+                        "count": 0,
+                        "queue": queue,
+                        "name": one["name"],
+                        "kind": one["kind"],
+                        "error_type": one["error_type"],
+                        "error": one["error"],
+                        "newest": letter.at,
+                        "oldest": letter.at,
+                        "example": letter.id,
+                    },
+                )
+                group["count"] += 1
+                group["newest"] = max(group["newest"], letter.at)
+                group["oldest"] = min(group["oldest"], letter.at)
+    return sorted(groups.values(), key=lambda group: -group["count"])
+
+
+def choose(connector: Connector, queue: str, ids: Sequence[str]) -> Chosen:
+    """The letters that exist now: what dies while we work is not among them. With `ids` (of letters or tasks), those."""
+    if not ids:
+        return [(after, [letter.id for letter in found]) for after, found in pages(connector, queue)]
+    wanted: dict[str, None] = {}
+    for id in ids:
+        found = connector.letters(queue, id)
+        if not found:
+            raise RegimentError(f'no dead letter "{id}" in the queue "{queue}"; nothing was changed')
+        wanted.update(dict.fromkeys(letter.id for letter in found))
+    return [
+        (after, mine)
+        for after, found in pages(connector, queue)
+        if (mine := [letter.id for letter in found if letter.id in wanted])
+    ]
+
+
+class Replayed(NamedTuple):
+    """What a replay did."""
+
+    revived: int
+    as_they_were: int
+    """Letters that could not be read here: revived with the payload they had."""
+    unexpired: int
+    """Tasks whose expiry had passed: without it they run; with it they would be gone unseen."""
+
+
+def replay(
+    connector: Connector,
+    queue: str,
+    chosen: Chosen,
+    codec_like: Callable[[Head], Codec],
+    rate: float | None,
+) -> Replayed:
+    """Revive what was chosen, oldest first, with no run counted; at most `rate` a second."""
+    revived = as_they_were = unexpired = 0
+    size = PAGE if rate is None else max(1, min(PAGE, int(rate / 5)))
+    for after, ids in reversed(chosen):
+        found = list(reversed(_still_there(connector, queue, after, ids)))
+        for start in range(0, len(found), size):
+            fresh: dict[str, bytes | None] = {}
+            for letter in found[start : start + size]:
+                fresh[letter.id], readable, expired = _fresh(letter, queue, codec_like)
+                as_they_were += not readable
+                unexpired += expired
+            revived += connector.revive(queue, fresh)
+            if rate is not None:
+                time.sleep(len(fresh) / rate)
+    return Replayed(revived, as_they_were, unexpired)
+
+
+def _still_there(connector: Connector, queue: str, after: str | None, ids: Sequence[str]) -> list[Letter]:
+    """The letters of a page, newest first; new ones may have come in front of the first page."""
+    wanted, kept = set(ids), []
+    while wanted and (found := connector.dead(queue, PAGE, after=after)):
+        kept += [letter for letter in found if letter.id in wanted]
+        wanted.difference_update(letter.id for letter in found)
+        after = found[-1].id
+    return kept
+
+
+def _fresh(letter: Letter, queue: str, codec_like: Callable[[Head], Codec]) -> tuple[bytes | None, bool, bool]:
+    """The payload as if newly pushed (None: as it is), whether it could be read, whether an expiry was taken off."""
+    try:
+        codec = codec_like(read_head(letter.payload))
+        task = codec.decode(letter.payload, queue)
+    except (DecodeError, PluginError, ConfigError):
+        return None, False, False
+    expired = task.expires is not None and task.expires <= time.time()
+    if not task.run_count and not expired:
+        return None, True, False
+    task.run_count = 0
+    if expired:
+        task.expires = None
+    return codec.encode(task), True, expired

@@ -1,0 +1,145 @@
+"""`regiment push`: queue one task, or one for each line of JSON on stdin."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NoReturn
+
+import click
+
+from regiment.cli.terminal import Duration, say, show_json
+from regiment.errors import RegimentError
+from regiment.text import many
+from regiment_console.asking import Moment
+
+BULK = 1000
+"""Lines of stdin that are read, checked and pushed at a time."""
+
+
+@click.command("push")
+@click.argument("task", metavar="MODULE:NAME")
+@click.argument("arguments", nargs=-1, metavar="key=text key:=json")
+@click.option(
+    "--kwargs", metavar="JSON|-", help="All arguments as one JSON object; -: one object per line of stdin, a task each."
+)
+@click.option("--delay", type=Duration(), help="Due in 30s, 5m, 2h.")
+@click.option("--at", type=Moment(), help="Due at 2030-01-31T08:00:00Z, or at seconds since 1970.")
+@click.option("--expires", type=Duration(), help="Not run any more after this time.")
+@click.option("--priority", type=click.Choice(["HIGH", "NORMAL", "LOW"], case_sensitive=False))
+@click.option("--id", "id", help="A task id of your own; pushed twice, it is queued once.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: bool, **options: Any) -> None:
+    """Queue one task: a function of a Queue, or a Worker class.
+
+    key=text gives a string, key:=json anything else: regiment push shop:resize path=a.png width:=300
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if "priority" in given:
+        given["priority"] = given["priority"].upper()
+    if kwargs is not None and arguments:
+        raise click.UsageError("arguments were given twice: as --kwargs and as key=value")
+    if kwargs == "-" and "id" in given:
+        raise click.UsageError("--id names one task; --kwargs - makes many")
+    # Checked before the application is imported: a slip of the finger is answered at once.
+    values = None if kwargs == "-" else parse_object(kwargs) if kwargs is not None else parse(arguments)
+    from regiment_console.tasks import find_task
+
+    found = find_task(task)
+    how = found.options(**given)
+    if values is None:
+        _many(task, found, how, as_json)
+        return
+    pushed = how.push(**values)
+    where, workers = _surroundings(found, pushed.queue)
+    if as_json:
+        show_json({**pushed._asdict(), "store": where, "workers": workers})
+    elif pushed.existed:
+        say(f'{task} {pushed.id} was queued before on "{pushed.queue}" ({where}); nothing was added')
+    else:
+        say(f'queued {task} {pushed.id} on "{pushed.queue}" ({where}); {_alive(workers)}')
+
+
+def _many(task: str, found: Any, how: Any, as_json: bool) -> None:
+    lines, total = _lines(), 0
+    try:
+        while chunk := list(islice(lines, BULK)):
+            total += how.push_many(chunk)
+    except (RegimentError, click.UsageError) as error:
+        rest = f"{many(total, 'task')} of the lines before were queued"
+        if isinstance(error, click.UsageError):
+            raise click.UsageError(f"{error.message}; {rest}") from None
+        say(rest)
+        raise
+    queue = found.queue.name if hasattr(found, "queue") else found.configuration().name
+    where, workers = _surroundings(found, queue)
+    if as_json:
+        show_json({"tasks": total, "queue": queue, "store": where, "workers": workers})
+    else:
+        say(f'queued {many(total, "task")} {task} on "{queue}" ({where}); {_alive(workers)}')
+
+
+def _lines() -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(sys.stdin, 1):
+        if line.strip():
+            yield parse_object(line, f"line {number} of stdin")
+
+
+def parse(arguments: tuple[str, ...]) -> dict[str, Any]:
+    """`key=text` and `key:=json` as a mapping."""
+    found: dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        typed = key.endswith(":")
+        key = key.removesuffix(":")
+        if not equals or not key.isidentifier():
+            raise click.UsageError(f"{argument!r} is no argument; expected key=text or key:=json")
+        if key in found:
+            raise click.UsageError(f'the argument "{key}" was given twice')
+        found[key] = _json(value, f"{key}:=") if typed else value
+    return found
+
+
+def parse_object(text: str, what: str = "--kwargs") -> dict[str, Any]:
+    """A JSON object."""
+    value = _json(text, what)
+    if not isinstance(value, dict):
+        raise click.UsageError(f'{what} is {text.strip()[:60]!r}; expected a JSON object such as {{"name": "Ada"}}')
+    return value
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError as error:
+        raise click.UsageError(f"{what} is {text.strip()[:60]!r}, which is no JSON: {error}") from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _surroundings(found: Any, queue: str) -> tuple[str, int | None]:
+    """Where the task lies now, and how many workers serve its queue (None: it cannot be told)."""
+    from regiment.cli.store import serving
+
+    outlet = found.queue.outlet if hasattr(found, "queue") else found.outlet
+    broker = outlet.broker()
+    broker.close()
+    made = broker.make()
+    where = made.describe()
+    try:
+        made.open("look")
+        return where, serving(made).get(queue, (0, 0.0))[0]
+    except RegimentError:
+        return where, None
+    finally:
+        made.close()
+
+
+def _alive(workers: int | None) -> str:
+    if workers is None:
+        return "whether a worker is alive cannot be told"
+    return f"{many(workers, 'worker')} alive" if workers else "no worker is alive yet: regiment run"

@@ -1,0 +1,88 @@
+"""`regiment queues`: what waits, runs and died, per queue; and emptying one."""
+
+from __future__ import annotations
+
+import click
+
+from regiment.cli.options import Group
+from regiment.cli.store import json_option, open_store, serving, store_options
+from regiment.cli.terminal import say, show_json
+from regiment.text import age, many, table
+from regiment_console.asking import sure
+
+NOBODY = (0, 0.0)
+"""No workers, and what they do in a second."""
+
+
+@click.group("queues", cls=Group)
+def command() -> None:
+    """What waits, runs and died, per queue (without a verb: list)."""
+
+
+@command.command("list")
+@store_options
+@json_option
+def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
+    """List the queues: ready, delayed, leased and dead tasks, the age of the oldest ready one, live workers, and
+    how many tasks a second they ended of late.
+    """
+    with open_store(app, connector) as store:
+        served = serving(store.looking)
+        found = {name: store.looking.counts(name) for name in store.looking.queues()}
+        where = store.where
+    if as_json:
+        queues = [
+            {
+                "queue": name,
+                **counts._asdict(),
+                "workers": served.get(name, NOBODY)[0],
+                "rate": round(served.get(name, NOBODY)[1], 2),
+            }
+            for name, counts in found.items()
+        ]
+        show_json({"store": where, "queues": queues})
+        return
+    if not found:
+        say("no queues")
+        return
+    rows = [
+        (
+            name + (" (paused)" if counts.paused else ""),
+            counts.ready,
+            counts.delayed,
+            counts.leased,
+            counts.dead,
+            age(counts.oldest),
+            *_served(served.get(name)),
+        )
+        for name, counts in found.items()
+    ]
+    head = ("queue", "ready", "delayed", "leased", "dead", "oldest", "workers", "rate")
+    click.echo(table(rows, head, right=head[1:]))
+
+
+def _served(found: tuple[int, float] | None) -> tuple[int, str]:
+    """Workers and rate, as they are shown."""
+    return (0, "-") if found is None else (found[0], f"{found[1]:,.1f}/s")
+
+
+@command.command("purge")
+@click.argument("queue")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_options
+def purge(queue: str, yes: bool, app: str | None, connector: str | None) -> None:
+    """Delete what is ready or delayed in QUEUE. What runs, and dead letters, stay."""
+    with open_store(app, connector) as store:
+        counts = store.looking.counts(store.known(queue))
+        number = counts.ready + counts.delayed
+        if not number:
+            say(f'nothing is ready or delayed in "{queue}"')
+            return
+        sure(
+            f"Delete {many(number, 'task')} ({counts.ready:,} ready, {counts.delayed:,} delayed) "
+            f'of the queue "{queue}" in {store.where}?',
+            yes,
+        )
+        with store.open("push") as writing:
+            gone = writing.purge(queue)
+    say(f'deleted {many(gone, "task")} of "{queue}"')

@@ -1,0 +1,374 @@
+"""The connection to the file: opened with its checks, one transaction per verb, and SQLite's errors in words."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from threading import RLock
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from regiment.contracts import Role
+from regiment.errors import QueueFull, StoreError, StoreUnavailable
+from regiment_local import files, schema
+
+T = TypeVar("T")
+
+AUTOCHECKPOINT = 2000
+"""Pages in the write-ahead log from which SQLite copies it into the database by itself (8 MB)."""
+
+LOG_LIMIT = 8 * 1024 * 1024
+"""Bytes above which a connection that is about to sleep empties the write-ahead log."""
+
+LOOK = 0.1
+"""Seconds between two looks at whether the file still is the same, where not every call can afford one."""
+
+_left_behind: list[object] = []
+"""Connections of a parent process that forked behind Python's back: they are neither used nor closed here."""
+
+_all: WeakSet[Database] = WeakSet()
+"""Every one of this process, so that a fork finds none of them open."""
+
+
+def boot() -> float:
+    """Seconds of the boot clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Database:
+    """One connection of one process to the file at `path`."""
+
+    def __init__(self, path: str, role: Role, busy_timeout: float, durability: str = "full") -> None:
+        self._push_level = durability.upper()
+        self.path, self.role, self.busy_timeout = path, role, busy_timeout
+        self.pid = os.getpid()
+        self.handle: sqlite3.Connection | None = None
+        self._lock = RLock()
+        self._parked = False
+        self._looked = 0.0
+        self._file = self._log = (0, 0)
+        if role == "look":
+            self._look()
+        else:
+            self._open()
+        _all.add(self)
+
+    # opening
+
+    def _open(self) -> None:
+        files.make_folder(self.path)
+        files.refuse_network(os.path.dirname(self.path))
+        files.make_file(self.path)
+        self.handle = self._connect("rw")
+        try:
+            self._patiently(self._prepare, time.monotonic() + self.busy_timeout)
+            self._file = files.identity(self.path)
+            self._log = files.identity(self.path + "-wal")
+        except sqlite3.Error as error:
+            self.close()
+            raise self._in_words(error, "open") from error
+        except OSError as error:
+            self.close()
+            raise self._replaced(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _look(self) -> None:
+        """Open to look; an absent or empty file stays as it is, and has no queues."""
+        try:
+            if os.path.getsize(self.path) == 0:
+                return
+        except OSError:
+            return
+        files.refuse_network(os.path.dirname(self.path))
+        # Only who may write takes the -wal and -shm files away again that SQLite makes in order to read.
+        try:
+            self.handle = self._connect("rw" if os.access(self.path, os.W_OK) else "ro")
+            self.handle.execute("PRAGMA query_only = ON")
+            if self._version(self.handle) == 0:
+                self.close()
+            else:
+                self._file = files.identity(self.path)
+        except sqlite3.Error as error:
+            self.close()
+            raise self._in_words(error, "look") from error
+        except StoreError:
+            self.close()
+            raise
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = "file:" + self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        # SQLite's own wait for a lock is short: it sleeps in ever longer steps, and whoever comes later overtakes.
+        # Behind it stands `_patiently`, with short random ones.
+        return sqlite3.connect(
+            f"{uri}?mode={mode}",
+            uri=True,
+            timeout=0.02,
+            isolation_level=None,
+            cached_statements=256,
+            check_same_thread=False,
+        )
+
+    def _version(self, handle: sqlite3.Connection) -> int:
+        """The layout of the file, 0 if it has none yet. Raises `StoreError` for a newer one, or no file of ours."""
+        # The tables first: whoever makes them at this moment marks the file in the same step.
+        (tables,) = handle.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (version,) = handle.execute("PRAGMA user_version").fetchone()
+        (application,) = handle.execute("PRAGMA application_id").fetchone()
+        if tables and application != schema.APPLICATION:
+            raise StoreError(
+                f"{self.path} is an SQLite database, but not one of regiment. Name another path for the queue"
+            )
+        if version > schema.LAYOUT:
+            raise StoreError(
+                f"{self.path} has layout {version}, made by a newer regiment; this one knows layout {schema.LAYOUT}. "
+                f"Upgrade regiment-local here"
+            )
+        return int(version)
+
+    def _prepare(self) -> None:
+        handle = self.handle
+        assert handle is not None
+        self._version(handle)
+        (mode,) = handle.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreError(
+                f"{self.path}: SQLite's journal_mode is {mode!r} and did not become 'wal', which regiment needs. "
+                f"Is the file on a local disk, and its folder writable?"
+            )
+        handle.execute(f"PRAGMA synchronous = {self._push_level if self.role == 'push' else 'NORMAL'}")
+        handle.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT}")
+        handle.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
+        handle.execute("BEGIN IMMEDIATE")
+        try:
+            if self._version(handle) == 0:
+                for statement in schema.TABLES.split(";\n"):
+                    if statement.strip():
+                        handle.execute(statement)
+                handle.execute(f"PRAGMA application_id = {schema.APPLICATION}")
+                handle.execute(f"PRAGMA user_version = {schema.LAYOUT}")
+            self._after_boot(handle)
+            handle.execute("COMMIT")
+        except BaseException:
+            self._roll_back(handle)
+            raise
+
+    def _after_boot(self, handle: sqlite3.Connection) -> None:
+        """If the machine was started anew since the last opening, its boot clock was too: every lease starts now."""
+        current = files.boot_id()
+        known = handle.execute("SELECT value FROM facts WHERE name = 'boot'").fetchone()
+        if known == (current,):
+            return
+        now = boot()
+        handle.execute("UPDATE consumers SET deadline = ? + lease WHERE state = ?", (now, schema.LIVING))
+        handle.execute("UPDATE consumers SET deadline = ? WHERE state = ?", (now, schema.TAKEN))
+        handle.execute("UPDATE queues SET stamp = ?", (now,))
+        for table in ("locks", "presence", "waiters"):
+            handle.execute(f"DELETE FROM {table}")
+        handle.execute("INSERT OR REPLACE INTO facts VALUES ('boot', ?)", (current,))
+
+    # using
+
+    def write(self, work: Callable[..., T], *args: Any) -> T:
+        """`work(connection, *args)` in one transaction that holds the write lock from its start; all of it or nothing.
+
+        Raises `StoreUnavailable` if the lock was not free in time, `StoreError` if the file is not the one any more.
+        """
+        if self.role == "look":
+            raise StoreError(f"{self.path} was opened to look; nothing can be changed")
+        with self._lock:
+            return self._write(self._unparked(), work, *args)
+
+    def _write(self, handle: sqlite3.Connection, work: Callable[..., T], *args: Any) -> T:
+        now = time.monotonic()
+        if self.role == "push" or now - self._looked > LOOK:
+            self._check_file(now)
+        committing = False
+        try:
+            try:
+                handle.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _busy(error):
+                    raise
+                self._patiently(lambda: handle.execute("BEGIN IMMEDIATE"), time.monotonic() + self.busy_timeout)
+            result = work(handle, *args)
+            committing = True
+            handle.execute("COMMIT")
+        except sqlite3.IntegrityError:
+            self._roll_back(handle)
+            raise
+        except sqlite3.Error as error:
+            self._roll_back(handle)
+            raise self._in_words(error, work.__name__, committing) from error
+        except BaseException:
+            self._roll_back(handle)
+            raise
+        return result
+
+    def read(self, work: Callable[[sqlite3.Connection], T], absent: T) -> T:
+        """`work(connection)` on one snapshot; `absent` if the file was not there when it was opened to look."""
+        with self._lock:
+            if self.handle is None and self.role == "look":
+                self._look()
+                if self.handle is None:
+                    return absent
+            return self._read(self._unparked(), work)
+
+    def _read(self, handle: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._check_file(time.monotonic())
+        try:
+            self._patiently(lambda: handle.execute("BEGIN"), time.monotonic() + self.busy_timeout)
+            return work(handle)
+        except sqlite3.Error as error:
+            raise self._in_words(error, "look") from error
+        finally:
+            self._roll_back(handle)
+
+    def durably(self, step: Callable[[], T]) -> T:
+        """Take this step as a producer does: on the disk when it returns."""
+        with self._lock:
+            if self.role == "look":
+                return step()
+            handle = self._unparked()
+            handle.execute(f"PRAGMA synchronous = {self._push_level}")
+            try:
+                return step()
+            finally:
+                handle.execute("PRAGMA synchronous = NORMAL")
+
+    def rest(self) -> None:
+        """Before a sleep: empty the write-ahead log if it has grown, unless somebody reads from it."""
+        try:
+            if os.path.getsize(self.path + "-wal") > LOG_LIMIT // 2:
+                with self._lock:
+                    self._unparked().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except (OSError, sqlite3.Error):
+            pass  # the next one will do it
+
+    def close(self) -> None:
+        """Close, unless this connection belongs to a parent process."""
+        handle, self.handle = self.handle, None
+        if handle is None:
+            return
+        if self.pid != os.getpid():
+            _left_behind.append(handle)
+            return
+        try:
+            handle.close()
+        except sqlite3.Error:
+            pass
+
+    # forks
+
+    def park(self) -> None:
+        """Before a fork: close, so that no state of SQLite gets into the child; the next verb opens again.
+
+        A child that inherits an open connection, even one that it leaves alone, believes that it has the locks of its
+        parent on this file, and then a third process removes the write-ahead log under it.
+        """
+        self._lock.acquire()
+        handle = self.handle
+        if handle is not None and self.pid == os.getpid() and not handle.in_transaction:
+            self.close()
+            self._parked = True
+
+    def unpark(self) -> None:
+        """After the fork, in both processes."""
+        self._lock.release()
+
+    def _unparked(self) -> sqlite3.Connection:
+        if self._parked:
+            self._parked = False
+            self._open() if self.role != "look" else self._look()
+        if self.handle is None:
+            raise StoreError(f"{self.path} is closed")
+        return self.handle
+
+    # faults
+
+    def _check_file(self, now: float) -> None:
+        """Raises `StoreError` if the file was replaced or deleted: what is written to it then is written for nobody."""
+        try:
+            status = os.stat(self.path)
+            if (status.st_dev, status.st_ino) != self._file:
+                raise self._replaced("another file has its name")
+            if now - self._looked > LOOK:
+                if self.role != "look" and files.identity(self.path + "-wal") != self._log:
+                    raise self._replaced("another -wal file stands beside it")
+                self._looked = now
+        except OSError as error:
+            raise self._replaced(f"{error.filename}: {error.strerror}") from error
+
+    def _replaced(self, what: str) -> StoreError:
+        return StoreError(
+            f"{self.path} was deleted or replaced while it was in use ({what}); nothing more is written to it. "
+            f"Stop all workers and producers, then start them again"
+        )
+
+    def _patiently(self, work: Callable[[], object], until: float) -> None:
+        """Do it again while the file is locked by another, until that time (monotonic clock)."""
+        step = 0.0005
+        while True:
+            try:
+                work()
+                return
+            except sqlite3.OperationalError as error:
+                if not _busy(error) or time.monotonic() > until:
+                    raise
+            time.sleep(step * (0.5 + random.random()))
+            step = min(step * 1.5, 0.01)
+
+    def _roll_back(self, handle: sqlite3.Connection) -> None:
+        if handle.in_transaction:
+            try:
+                handle.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass  # SQLite has rolled back by itself
+
+    def _in_words(self, error: sqlite3.Error, verb: str, committing: bool = False) -> StoreError:
+        """What SQLite said, as an error of ours, with what to do."""
+        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
+        said = f"{self.path}: {error} ({name})"
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return StoreUnavailable(
+                f"{self.path}: another process has held the write lock for {self.busy_timeout:g} s; tried until then. "
+                f"Is a process stopped, or a backup or a shell in a transaction?"
+            )
+        if name == "SQLITE_FULL":
+            text = f"{self.path}: no room on the disk; make room, what is queued is safe ({error})"
+            return QueueFull(text) if verb == "_push" else StoreUnavailable(text, maybe_pushed=False)
+        if name.startswith("SQLITE_IOERR"):
+            return StoreUnavailable(
+                f"{said}: the disk reported an error; look at the kernel's log",
+                maybe_pushed=committing,
+            )
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+            return StoreError(f"{said}: the file and its folder must be writable for this user")
+        if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT") or name.startswith("SQLITE_CORRUPT"):
+            return StoreError(f"{said}: the file is damaged or no database; restore it or name another path")
+        return StoreError(said)
+
+
+def _busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+_parked: list[Database] = []
+
+
+def _before_fork() -> None:
+    for opened in list(_all):
+        opened.park()
+        _parked.append(opened)
+
+
+def _after_fork() -> None:
+    while _parked:
+        _parked.pop().unpark()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

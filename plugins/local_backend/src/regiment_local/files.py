@@ -1,0 +1,118 @@
+"""Where the database file lies, and whether it may lie there."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from urllib.parse import unquote
+
+from regiment.errors import ConfigError, StoreError
+
+NETWORK = {
+    0x6969: "NFS",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB",
+    0x517B: "SMB",
+    0x65735546: "FUSE",
+    0x01021997: "9p",
+    0x00C36400: "Ceph",
+    0x0BD00BD0: "Lustre",
+    0x5346414F: "AFS",
+    0x73757245: "Coda",
+    0x7461636F: "OCFS2",
+    0x47504653: "GPFS",
+    0x01161970: "GFS2",
+    0x786F4256: "vboxsf",
+}
+"""File systems (statfs f_type) where the locks or the shared memory of SQLite's WAL do not hold between machines."""
+
+
+def path_of(url: str) -> str | None:
+    """The path in an `sqlite:` URL, None for the default one. Raises `ConfigError`."""
+    rest = url.removeprefix("sqlite:")
+    if rest in ("", "//", "///"):
+        return None
+    if not rest.startswith("///") or "?" in rest:
+        raise ConfigError(
+            f'connector URL {url!r}: expected "sqlite:////absolute/path.db" or "sqlite:///relative/path.db"'
+        )
+    return unquote(rest[3:])
+
+
+def default_path() -> str:
+    """`.regiment/queue.db` in the nearest folder above that has a `pyproject.toml`, else in the current one."""
+    here = folder = os.getcwd()
+    while not os.path.exists(os.path.join(folder, "pyproject.toml")):
+        above = os.path.dirname(folder)
+        if above == folder:
+            return os.path.join(here, ".regiment", "queue.db")
+        folder = above
+    return os.path.join(folder, ".regiment", "queue.db")
+
+
+def make_folder(path: str) -> None:
+    """Make the folder of the file, for its owner alone and ignored by git, if it is absent. Raises `StoreError`."""
+    folder = os.path.dirname(path)
+    if os.path.isdir(folder):
+        return
+    try:
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        os.mkdir(folder, 0o700)
+        with open(os.path.join(folder, ".gitignore"), "w", encoding="ascii") as ignore:
+            ignore.write("*\n")
+    except FileExistsError:
+        return  # another process was quicker
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the folder {folder} for the queue: {error.strerror}. Name another path: "
+            f'connector="sqlite:////absolute/path.db"'
+        ) from error
+
+
+def make_file(path: str) -> None:
+    """Make the file, readable by its owner alone, if it is absent. Raises `StoreError`.
+
+    A file that is there is not opened: closing it again would drop every lock that SQLite has on it in this process.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def file_system(folder: str) -> int:
+    """The type of the file system (statfs f_type) that holds `folder`; 0 where that cannot be asked."""
+    if sys.platform != "linux":
+        return 0
+    answer = ctypes.create_string_buffer(256)
+    if ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(folder), answer) != 0:
+        return 0
+    return ctypes.c_long.from_buffer(answer).value & 0xFFFFFFFF
+
+
+def refuse_network(folder: str) -> None:
+    """Raises `StoreError` if the folder is on a file system that several machines may share."""
+    name = NETWORK.get(file_system(folder))
+    if name is not None:
+        raise StoreError(
+            f"{folder} is on a {name} file system, where SQLite's locks do not hold and tasks would be lost. "
+            f"Use a path on a local disk, or a server: redis://…, mongodb://…"
+        )
+
+
+def identity(path: str) -> tuple[int, int]:
+    """Device and inode: whether a file of this name is still the same file."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def boot_id() -> str:
+    """What tells this boot of the machine from every other."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,306 @@
+"""The exchange: settle, take back, promote, lease, in one transaction. The rules R1 to R18 are those of `docs/guarantees.md`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+
+from regiment.contracts import Delivery, Done, Settlement, Taken
+from regiment.errors import Fenced
+from regiment_local import lanes, spans
+from regiment_local.base import number_of, queue_topic
+from regiment_local.consumers import Consumers
+from regiment_local.database import boot
+from regiment_local.lanes import PLACES
+from regiment_local.schema import LIVING, PLACE_BITS
+from regiment_local.settling import PROMOTED, Settling
+from regiment_local.spans import Held
+
+HEAD = """
+SELECT c.no, c.state, c.turn, c.base, c.held, c.lost, c.settled, c.lease, q.stamp, q.board, q.paused,
+    (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
+    (SELECT min(due) FROM delayed WHERE queue = q.no)
+FROM consumers c JOIN queues q ON q.no = c.queue WHERE c.queue = ? AND c.name = ?"""
+
+IDLE = f"""
+SELECT c.turn, c.lease, q.stamp, q.board,
+    (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
+    (SELECT min(due) FROM delayed WHERE queue = q.no)
+FROM consumers c JOIN queues q ON q.no = c.queue JOIN waiters w ON w.topic = ? AND w.pipe = ?
+WHERE c.queue = ? AND c.name = ? AND c.state = {LIVING} AND c.held = '' AND c.lost = '' AND q.paused = 0"""
+"""A consumer that holds nothing, was told of nothing lost, and is registered for calls of its queue."""
+
+FROM_HEAD = """
+SELECT id - ?, payload, count, note, coalesce(? - parked, 0.0) FROM tasks WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"""
+
+FROM_FRONT = """
+SELECT f.id, payload, count, note, coalesce(? - parked, 0.0) FROM front f JOIN tasks t ON t.id = f.id
+WHERE f.id >= ? AND f.id < ? ORDER BY f.id LIMIT ?"""
+
+
+class Leases(Consumers, Settling):
+    """Who holds which task."""
+
+    def exchange(
+        self,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool = False,
+    ) -> Taken:
+        if not settlements and limit > 0 and queue in self._waiting:
+            still = self._still_nothing(queue, consumer, turn)
+            if still is not None:
+                return still
+        taken = self._write(
+            self._exchange,
+            queue,
+            consumer,
+            turn - self._unwritten.get((queue, consumer), 0),
+            base,
+            settlements,
+            limit,
+            max_bytes,
+            holds_nothing,
+        )
+        if taken.deliveries:
+            self._waiting.pop(queue, None)
+        elif limit > 0:
+            self._waiting[queue] = None if taken.next_due is None else boot() + taken.next_due
+        return taken
+
+    def _still_nothing(self, queue: str, consumer: str, turn: int) -> Taken | None:
+        """The answer of an exchange that would find what the last one found, by a look alone; None if it may find more.
+
+        A waiting worker asks again every few seconds, in case a call was lost; to write that down each time would cost
+        an idle machine more than all else. Turns that were answered so are counted in `_unwritten`: the file does not
+        know of them, and a repeat of one is answered as a repeat of the last one in it, which was as empty.
+        """
+        pipe, known = self._pipe, self._unwritten.get((queue, consumer), 0)
+        if pipe is None:
+            return None
+
+        def look(db: sqlite3.Connection) -> Taken | None:
+            number = number_of(db, queue)
+            row = db.execute(IDLE, (queue_topic(queue), pipe.name, number, consumer)).fetchone()
+            if row is None:
+                return None
+            last, lease, stamp, board, deadline, due = row
+            now, wall = boot(), time.time()
+            if (
+                turn - known != last + 1
+                or now - stamp > lease / 3
+                or (deadline is not None and deadline < now)
+                or (due is not None and due <= wall)
+                or _something_ready(db, number or 0)
+            ):
+                return None
+            return Taken([], [], _until(deadline, now, due, wall), board)
+
+        found = self._read(look, None)
+        if found is not None:
+            self._unwritten[queue, consumer] = known + 1
+            self._waiting[queue] = None if found.next_due is None else boot() + found.next_due
+        return found
+
+    def _exchange(
+        self,
+        db: sqlite3.Connection,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool,
+    ) -> Taken:
+        number = self._queue(db, queue)
+        head = db.execute(HEAD, (number, consumer)).fetchone()
+        if head is None or head[1] != LIVING:
+            raise Fenced(f"consumer {consumer} of {queue!r} is unknown here, closed, or was taken for dead")
+        (
+            me,
+            _,
+            last,
+            last_base,
+            held_text,
+            lost_text,
+            settled_text,
+            lease,
+            stamp,
+            board,
+            paused,
+            deadline,
+            due,
+        ) = head
+        held = spans.parse(held_text)
+        if turn == last and turn > 0:
+            return self._again(db, number, me, queue, held, last_base, lost_text, limit, board)
+        if turn != last + 1:
+            raise Fenced(f"consumer {consumer} of {queue!r} sent turn {turn}; expected {last} again or {last + 1}")
+
+        now, wall = boot(), time.time()
+        returned = changed = False
+        if now - stamp > lease / 100:
+            if now - stamp > lease / 3:
+                changed = True
+                deadline = None if deadline is None else deadline + (now - stamp)
+            self._close_gap(db, number, now, lease)
+
+        lost: list[int] = []
+        if settlements:
+            settled = spans.parse(settled_text)
+            for settlement in settlements:
+                if type(settlement) is Done:
+                    first, end = settlement
+                    inside, held = spans.cut(held, first, end)
+                    lanes.delete(db, inside)
+                    if spans.size(inside) != end - first + 1:
+                        absent = spans.missing(inside, first, end)
+                        lost += [r for r in absent if not spans.cut(settled, r, r)[0]] if settled else absent
+                    if settled:
+                        settled = spans.cut(settled, first, end)[1]
+                else:
+                    held, missed, front = self._settle(db, number, queue, me, held, settlement, wall)
+                    lost += missed
+                    returned, changed = returned or front, True
+            settled_text = spans.write(settled)
+        if holds_nothing and held:
+            lanes.give_back(db, held)
+            held, returned = [], True
+        if deadline is not None and deadline < now:
+            returned = self._take_back(db, number, me, now, wall) or returned
+            changed = True
+        if due is not None and due <= wall:
+            returned = lanes.promote(db, number, wall, PROMOTED) > 0 or returned
+            changed = True
+
+        deliveries: list[Delivery] = []
+        if limit > 0 and not paused:
+            if held and base <= held[-1][0] + held[-1][2] - 1:
+                raise ValueError(f"base is {base}; expected more than {held[-1][0] + held[-1][2] - 1}, which is held")
+            deliveries = self._lease(db, number, held, base, limit, max_bytes, wall)
+
+        db.execute(
+            "UPDATE consumers SET turn = ?, base = ?, held = ?, lost = ?, settled = ? WHERE no = ?",
+            (turn, base, spans.write(held), json.dumps(lost) if lost else "", settled_text, me),
+        )
+        if returned and _something_ready(db, number):
+            self._call(db, queue_topic(queue))
+        if len(deliveries) >= limit > 0:
+            return Taken(lost, deliveries, None, board)
+        if changed:
+            deadline, due = self._ahead(db, number, me)
+        if not deliveries and limit > 0:
+            self._register(db, queue_topic(queue), due)
+        return Taken(lost, deliveries, _until(deadline, now, due, wall), board)
+
+    def _again(
+        self,
+        db: sqlite3.Connection,
+        queue: int,
+        me: int,
+        name: str,
+        held: list[Held],
+        base: int,
+        lost: str,
+        limit: int,
+        board: int,
+    ) -> Taken:
+        """R4: the answer of the last turn; its batch is what is held from its base on."""
+        now, wall = boot(), time.time()
+        batch, _ = spans.cut(held, base, 2**63)
+        deliveries = [
+            Delivery(*row)
+            for receipt, id, length in batch
+            for row in db.execute(FROM_HEAD, (id - receipt, wall, id, id + length, length))
+        ]
+        deadline, due = self._ahead(db, queue, me)
+        wait = _until(deadline, now, due, wall)
+        if not deliveries and limit > 0:
+            self._register(db, queue_topic(name), due)
+            if _something_ready(db, queue):
+                wait = 0.0  # the call for it may have gone to a connector that is no more
+        return Taken(json.loads(lost) if lost else [], deliveries, wait, board)
+
+    def _ahead(self, db: sqlite3.Connection, queue: int, me: int) -> tuple[float | None, float | None]:
+        """The earliest deadline of another consumer and the earliest due time."""
+        [(deadline, due)] = db.execute(
+            """SELECT (SELECT min(deadline) FROM consumers WHERE queue = ? AND state < 2 AND no <> ?),
+                      (SELECT min(due) FROM delayed WHERE queue = ?)""",
+            (queue, me, queue),
+        ).fetchall()
+        return deadline, due
+
+    def _lease(
+        self,
+        db: sqlite3.Connection,
+        queue: int,
+        held: list[Held],
+        base: int,
+        limit: int,
+        max_bytes: int,
+        wall: float,
+    ) -> list[Delivery]:
+        """Lease up to `limit` ready tasks, and note them in `held`."""
+        deliveries: list[Delivery] = []
+        size = 0
+        for floor, head, front in lanes.heads(db, queue):
+            if front:
+                before = len(deliveries)
+                rows = db.execute(FROM_FRONT, (wall, floor, head, limit - before))
+                last = floor
+                for id, payload, count, note, parked in rows:
+                    size += len(payload)
+                    if size > max_bytes and deliveries:
+                        break
+                    spans.add(held, base + len(deliveries), id)
+                    deliveries.append(Delivery(base + len(deliveries), payload, count, note, parked))
+                    last = id
+                rows.close()
+                taken = len(deliveries) - before
+                db.execute("DELETE FROM front WHERE id >= ? AND id <= ?", (floor, last))
+                db.execute("UPDATE lanes SET front = front - ? WHERE no = ?", (taken, floor >> PLACE_BITS))
+                if taken < front:
+                    break
+            before = len(deliveries)
+            if before < limit:
+                receipt = base + before
+                rows = db.execute(FROM_HEAD, (head - receipt, wall, head, floor + PLACES, limit - before))
+                for delivery in map(Delivery._make, rows):
+                    size += len(delivery.payload)
+                    if size > max_bytes and deliveries:
+                        rows.close()
+                        limit = 0  # the batch is full: the lanes behind have their turn later
+                        break
+                    deliveries.append(delivery)
+                taken = len(deliveries) - before
+                if taken:
+                    spans.add(held, receipt, head, taken)
+                    db.execute(
+                        "UPDATE lanes SET head = head + ? WHERE no = ?",
+                        (taken, floor >> PLACE_BITS),
+                    )
+            if len(deliveries) >= limit:
+                break
+        return deliveries
+
+
+def _something_ready(db: sqlite3.Connection, queue: int) -> bool:
+    return any(
+        front or db.execute("SELECT 1 FROM tasks WHERE id >= ? AND id < ? LIMIT 1", (head, floor + PLACES)).fetchall()
+        for floor, head, front in lanes.heads(db, queue)
+    )
+
+
+def _until(deadline: float | None, now: float, due: float | None, wall: float) -> float | None:
+    """Seconds until the earlier of a deadline (boot clock) and a due time (wall clock)."""
+    times = [moment - clock for moment, clock in ((deadline, now), (due, wall)) if moment is not None]
+    return max(0.0, min(times)) if times else None

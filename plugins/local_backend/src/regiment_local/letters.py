@@ -1,0 +1,83 @@
+"""Dead letters: listed, looked up, revived, dropped."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+
+from regiment.contracts import Letter
+from regiment_local import lanes
+from regiment_local.base import Base, number_of, queue_topic
+
+COLUMNS = "no, task_id, payload, reason, at, priority"
+
+
+class Letters(Base):
+    """dead, letters, revive, drop. A letter's id is its number, which never comes again."""
+
+    def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        behind = 2**62 if after is None else _number(after)
+
+        def work(db: sqlite3.Connection) -> list[Letter]:
+            rows = db.execute(
+                f"SELECT {COLUMNS} FROM letters WHERE queue = ? AND no < ? ORDER BY no DESC LIMIT ?",
+                (number_of(db, queue), behind, max(0, limit)),
+            )
+            return [_letter(row) for row in rows]
+
+        return self._read(work, [])
+
+    def letters(self, queue: str, id: str) -> Sequence[Letter]:
+        def work(db: sqlite3.Connection) -> list[Letter]:
+            number = number_of(db, queue)
+            rows = db.execute(
+                f"""SELECT {COLUMNS} FROM letters WHERE queue = ? AND no = ?
+                    UNION SELECT {COLUMNS} FROM letters WHERE queue = ? AND task_id = ? ORDER BY no DESC""",
+                (number, _number(id), number, id),
+            )
+            return [_letter(row) for row in rows]
+
+        return self._read(work, [])
+
+    def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
+        return self._write(self._revive, queue, letters)
+
+    def _revive(self, db: sqlite3.Connection, queue: str, letters: Mapping[str, bytes | None]) -> int:
+        number, wall, revived = self._queue(db, queue), time.time(), 0
+        for id, payload in letters.items():
+            for old, priority in db.execute(
+                "DELETE FROM letters WHERE queue = ? AND no = ? RETURNING payload, priority",
+                (number, _number(id)),
+            ).fetchall():
+                row = (old if payload is None else payload, wall, 0, None, None, None)
+                lanes.append(db, lanes.lane_of(db, number, priority), [row])
+                revived += 1
+        if revived:
+            db.execute("UPDATE queues SET dead = dead - ? WHERE no = ?", (revived, number))
+            self._call(db, queue_topic(queue))
+        return revived
+
+    def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        return self._write(self._drop_letters, queue, ids)
+
+    def _drop_letters(self, db: sqlite3.Connection, queue: str, ids: Sequence[str] | None) -> int:
+        number = self._queue(db, queue)
+        if ids is None:
+            gone = db.execute("DELETE FROM letters WHERE queue = ?", (number,)).rowcount
+        else:
+            gone = sum(
+                db.execute("DELETE FROM letters WHERE queue = ? AND no = ?", (number, _number(id))).rowcount
+                for id in ids
+            )
+        db.execute("UPDATE queues SET dead = dead - ? WHERE no = ?", (gone, number))
+        return gone
+
+
+def _number(id: str) -> int:
+    """The number of a letter with this id; one that no letter has, if it is none of our ids."""
+    return int(id) if id.isascii() and id.isdecimal() and len(id) < 19 else -1
+
+
+def _letter(row: tuple[int, str, bytes, bytes, float, int]) -> Letter:
+    return Letter(str(row[0]), *row[1:])

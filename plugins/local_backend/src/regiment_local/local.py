@@ -1,0 +1,19 @@
+"""The connector "local": tasks in an SQLite file, for the processes of one machine.
+
+schema   the layout            database  connection, transaction, errors     files   paths and refusals
+lanes    tasks in the file     spans     what a consumer holds               wake    FIFOs
+base → consumers, settling, lease, release, pushing, looking, letters, keys: the verbs by theme, put together here
+"""
+
+from __future__ import annotations
+
+from regiment_local.keys import Keys
+from regiment_local.lease import Leases
+from regiment_local.letters import Letters
+from regiment_local.looking import Looking
+from regiment_local.pushing import Pushing
+from regiment_local.release import Releases
+
+
+class LocalConnector(Leases, Releases, Pushing, Looking, Letters, Keys):
+    """Tasks in an SQLite file; see `regiment.contracts.Connector`. `url`, `path`, or the default `.regiment/queue.db`."""

@@ -1,0 +1,180 @@
+"""What people see: counts, queues, tasks without leasing them; and the notice board."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from regiment.contracts import Board, Counts, Peeked
+from regiment_local import lanes, spans
+from regiment_local.base import Base, number_of, queue_topic
+from regiment_local.database import boot
+from regiment_local.lanes import PLACES
+from regiment_local.schema import LIVING, PLACE_BITS
+
+State = Literal["ready", "delayed", "leased"]
+
+
+class Looking(Base):
+    """counts, queues, peek, purge, board, post."""
+
+    def counts(self, queue: str) -> Counts:
+        return self._read(lambda db: _counts(db, queue), Counts())
+
+    def queues(self) -> Sequence[str]:
+        return self._read(_names, [])
+
+    def peek(self, queue: str, state: State, limit: int = 100) -> Sequence[Peeked]:
+        look = {"ready": _ready, "delayed": _delayed, "leased": _leased}.get(state)
+        if look is None:
+            raise ValueError(f"state is {state!r}; expected 'ready', 'delayed' or 'leased'")
+
+        def work(db: sqlite3.Connection) -> list[Peeked]:
+            number = number_of(db, queue)
+            return [] if number is None or limit <= 0 else look(db, number, limit)
+
+        return self._read(work, [])
+
+    def purge(self, queue: str) -> int:
+        return self._write(self._purge, queue)
+
+    def _purge(self, db: sqlite3.Connection, queue: str) -> int:
+        number = self._queue(db, queue)
+        gone = db.execute("DELETE FROM delayed WHERE queue = ?", (number,)).rowcount
+        for floor, head, _ in lanes.heads(db, number):
+            gone += db.execute(
+                "DELETE FROM tasks WHERE id IN (SELECT id FROM front WHERE id >= ? AND id < ?)",
+                (floor, head),
+            ).rowcount
+            db.execute("DELETE FROM front WHERE id >= ? AND id < ?", (floor, head))
+            gone += db.execute("DELETE FROM tasks WHERE id >= ? AND id < ?", (head, floor + PLACES)).rowcount
+        db.execute("UPDATE lanes SET front = 0 WHERE queue = ?", (number,))
+        return gone
+
+    def board(self, queue: str) -> Board:
+        return self._read(lambda db: _board(db, queue), Board())
+
+    def post(
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        cancel: Iterable[str] = (),
+        clear: Iterable[str] = (),
+    ) -> int:
+        return self._write(self._post, queue, paused, list(cancel), list(clear))
+
+    def _post(
+        self,
+        db: sqlite3.Connection,
+        queue: str,
+        paused: bool | None,
+        cancel: list[str],
+        clear: list[str],
+    ) -> int:
+        number = self._queue(db, queue)
+        before = _board(db, queue)
+        if paused is not None:
+            db.execute("UPDATE queues SET paused = ? WHERE no = ?", (paused, number))
+        db.executemany("INSERT OR IGNORE INTO cancelled VALUES (?, ?)", [(number, id) for id in cancel])
+        db.executemany("DELETE FROM cancelled WHERE queue = ? AND id = ?", [(number, id) for id in clear])
+        if _board(db, queue) == before:
+            return before.version
+        db.execute("UPDATE queues SET board = board + 1 WHERE no = ?", (number,))
+        self._call(db, queue_topic(queue))
+        return before.version + 1
+
+
+def _board(db: sqlite3.Connection, queue: str) -> Board:
+    found = db.execute("SELECT no, board, paused FROM queues WHERE name = ?", (queue,)).fetchone()
+    if found is None:
+        return Board()
+    number, version, paused = found
+    ids = db.execute("SELECT id FROM cancelled WHERE queue = ?", (number,)).fetchall()
+    return Board(version, bool(paused), frozenset(row[0] for row in ids))
+
+
+def _counts(db: sqlite3.Connection, queue: str) -> Counts:
+    found = db.execute("SELECT no, dead, paused FROM queues WHERE name = ?", (queue,)).fetchone()
+    if found is None:
+        return Counts()
+    number, dead, paused = found
+    ready = 0
+    for floor, head, front in lanes.heads(db, number):
+        ready += front + lanes.tail(db, floor >> PLACE_BITS) - head
+    [(delayed,)] = db.execute("SELECT count(*) FROM delayed WHERE queue = ?", (number,)).fetchall()
+    leased = consumers = 0
+    for state, deadline, held in db.execute(
+        "SELECT state, deadline, held FROM consumers WHERE queue = ? AND state < 2", (number,)
+    ):
+        leased += spans.size(spans.parse(held))
+        consumers += state == LIVING and deadline > boot()
+    since = [
+        row[0]
+        for ids in _ready_ids(db, number, 1)
+        for row in db.execute("SELECT since FROM tasks WHERE id = ?", (ids[0],))
+    ]
+    oldest = max(0.0, time.time() - min(since)) if since else None
+    return Counts(ready, delayed, leased, dead, oldest, consumers, bool(paused))
+
+
+def _ready_ids(db: sqlite3.Connection, queue: int, limit: int) -> Iterable[list[int]]:
+    """For each lane, in order of priority, the ids of its first ready tasks."""
+    for floor, head, front in lanes.heads(db, queue):
+        ids: list[int] = []
+        if front:
+            rows = db.execute(
+                "SELECT id FROM front WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+                (floor, head, limit),
+            ).fetchall()
+            ids = [row[0] for row in rows]
+        ids += range(head, min(lanes.tail(db, floor >> PLACE_BITS), head + limit - len(ids)))
+        if ids:
+            yield ids
+
+
+def _names(db: sqlite3.Connection) -> list[str]:
+    rows = db.execute(
+        """SELECT name FROM queues q WHERE board OR dead
+           OR EXISTS (SELECT 1 FROM lanes l WHERE l.queue = q.no AND (l.front OR EXISTS (
+                      SELECT 1 FROM tasks WHERE id >= (l.no << :bits) + l.head AND id < (l.no + 1) << :bits)))
+           OR EXISTS (SELECT 1 FROM delayed WHERE queue = q.no)
+           OR EXISTS (SELECT 1 FROM consumers WHERE queue = q.no AND state < 2)
+           ORDER BY name""",
+        {"bits": PLACE_BITS},
+    )
+    return [row[0] for row in rows]
+
+
+def _ready(db: sqlite3.Connection, queue: int, limit: int) -> list[Peeked]:
+    ids = [id for lane in _ready_ids(db, queue, limit) for id in lane][:limit]
+    return [_peeked(db, id, "ready", None) for id in ids]
+
+
+def _delayed(db: sqlite3.Connection, queue: int, limit: int) -> list[Peeked]:
+    wall = time.time()
+    rows = db.execute(
+        "SELECT payload, priority, due, count FROM delayed WHERE queue = ? ORDER BY due, no LIMIT ?",
+        (queue, limit),
+    )
+    return [Peeked(payload, "delayed", priority, max(0.0, due - wall), count) for payload, priority, due, count in rows]
+
+
+def _leased(db: sqlite3.Connection, queue: int, limit: int) -> list[Peeked]:
+    priorities = dict(db.execute("SELECT no, priority FROM lanes WHERE queue = ?", (queue,)).fetchall())
+    held = [
+        (priorities[id >> PLACE_BITS], id, name)
+        for name, text in db.execute("SELECT name, held FROM consumers WHERE queue = ? AND state < 2", (queue,))
+        for _, id in spans.singles(spans.parse(text))
+    ]
+    return [_peeked(db, id, "leased", name) for _, id, name in sorted(held)[:limit]]
+
+
+def _peeked(db: sqlite3.Connection, id: int, state: State, consumer: str | None) -> Peeked:
+    payload, priority, count = db.execute(
+        "SELECT t.payload, l.priority, t.count FROM tasks t JOIN lanes l ON l.no = ? WHERE t.id = ?",
+        (id >> PLACE_BITS, id),
+    ).fetchone()
+    return Peeked(payload, state, priority, 0.0, count, consumer)

@@ -1,0 +1,139 @@
+"""Pushing and waiting: how tasks come in, and how those who wait for one learn of it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+
+from regiment_local import lanes
+from regiment_local.base import Base, queue_topic
+from regiment_local.database import boot
+
+
+class Pushing(Base):
+    """push and wait."""
+
+    def push(
+        self,
+        queue: str,
+        payloads: Sequence[bytes],
+        *,
+        priority: int,
+        delay: float = 0.0,
+        at: float | None = None,
+        token: str,
+        ids: Sequence[str] | None = None,
+        id_window: float = 3600.0,
+        token_window: float = 60.0,
+    ) -> Sequence[int]:
+        if ids is not None and len(ids) != len(payloads):
+            raise ValueError(f"{len(ids)} ids for {len(payloads)} payloads; expected one for each, or None")
+        wall = time.time()
+        due = at if at is not None else wall + delay if delay > 0 else None
+        work = (queue, payloads, priority, due, token, ids, id_window, token_window)
+        if self._role == "push":
+            return self._write(self._push, *work)
+        # A worker's connection may lose its last steps in a power cut; a push may not.
+        return self._db().durably(lambda: self._write(self._push, *work))
+
+    def _push(
+        self,
+        db: sqlite3.Connection,
+        queue: str,
+        payloads: Sequence[bytes],
+        priority: int,
+        due: float | None,
+        token: str,
+        ids: Sequence[str] | None,
+        id_window: float,
+        token_window: float,
+    ) -> list[int]:
+        wall = time.time()
+        number = self._queue(db, queue)
+        key = f"{number} {token}"
+        if db.execute("INSERT OR IGNORE INTO tokens VALUES (?, ?, '')", (key, wall + token_window)).rowcount == 0:
+            until, text = db.execute("SELECT until, left_out FROM tokens WHERE token = ?", (key,)).fetchone()
+            if until > wall:
+                return json.loads(text) if text else []
+            db.execute(
+                "UPDATE tokens SET until = ?, left_out = '' WHERE token = ?",
+                (wall + token_window, key),
+            )
+
+        left_out: list[int] = []
+        uids: list[str] | None = None
+        if ids is not None:
+            uids = [f"{number} {id}" for id in ids]
+            left_out = [index for index, uid in enumerate(uids) if not self._new_id(db, uid, wall, id_window)]
+            if left_out:
+                db.execute("UPDATE tokens SET left_out = ? WHERE token = ?", (json.dumps(left_out), key))
+                out = set(left_out)
+                payloads = [payload for index, payload in enumerate(payloads) if index not in out]
+                uids = [uid for index, uid in enumerate(uids) if index not in out]
+        self._clean(db, wall)
+        if not payloads:
+            return left_out
+
+        if due is not None and due > wall:
+            db.executemany(
+                "INSERT INTO delayed (queue, due, priority, payload, count, uid) VALUES (?, ?, ?, ?, 0, ?)",
+                [(number, due, priority, payload, uids and uids[i]) for i, payload in enumerate(payloads)],
+            )
+            self._call(db, queue_topic(queue), due)
+            return left_out
+
+        lane = self._lanes.get((number, priority))
+        if lane is None:
+            lane = self._lanes[number, priority] = lanes.lane_of(db, number, priority)
+        first = lanes.tail(db, lane)
+        if uids is None:
+            db.executemany(
+                f"INSERT INTO tasks (id, payload, since) VALUES (?, ?, {wall!r})",
+                enumerate(payloads, first),
+            ) if len(payloads) > 1 else db.execute(
+                "INSERT INTO tasks (id, payload, since) VALUES (?, ?, ?)",
+                (first, payloads[0], wall),
+            )
+        else:
+            db.executemany(
+                "INSERT INTO tasks (id, payload, since, uid) VALUES (?, ?, ?, ?)",
+                [(first + i, payload, wall, uids[i]) for i, payload in enumerate(payloads)],
+            )
+        self._call(db, queue_topic(queue))
+        return left_out
+
+    def _new_id(self, db: sqlite3.Connection, uid: str, wall: float, window: float) -> bool:
+        """Whether this id may be pushed; if so, its window begins."""
+        found = db.execute("SELECT until FROM ids WHERE uid = ?", (uid,)).fetchone()
+        if found is not None and found[0] > wall:
+            return False
+        for table in ("tasks", "delayed"):
+            if db.execute(f"SELECT 1 FROM {table} WHERE uid = ?", (uid,)).fetchone() is not None:
+                return False
+        db.execute("INSERT OR REPLACE INTO ids VALUES (?, ?)", (uid, wall + window))
+        return True
+
+    def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None = None) -> Sequence[str]:
+        database = self._db()
+        queues = [queue for queue, _ in consumers]
+        pipe = self._pipe
+        # A queue that was called since it was found empty, or never was, is to be asked, not waited for.
+        ready = [queue for queue in queues if queue not in self._waiting]
+        if ready or pipe is None:
+            return ready
+        dues = [due for queue in queues if (due := self._waiting[queue]) is not None]
+        if dues:
+            seconds = min(seconds, min(dues) - boot())
+        if seconds > 0.5:
+            database.rest()
+        called = pipe.sleep(seconds, wake_fd)
+        now = boot()
+        for queue in queues:
+            due = self._waiting[queue]
+            if queue_topic(queue) in called or (due is not None and due <= now):
+                ready.append(queue)
+        for topic in called:
+            self._waiting.pop(topic.removeprefix("queue:"), None)
+        return ready

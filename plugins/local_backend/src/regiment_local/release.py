@@ -1,0 +1,93 @@
+"""Release: what the keeper gives back for a worker that has died, or is to begin no more."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+
+from regiment.contracts import Span
+from regiment_local import lanes, spans
+from regiment_local.base import Base, queue_topic
+from regiment_local.schema import ENDED, TAKEN, TOMBSTONE
+
+
+class Releases(Base):
+    """The verb of keepers."""
+
+    def release(
+        self,
+        queue: str,
+        consumer: str,
+        done: Sequence[Span],
+        suspects: Mapping[int, bytes],
+        *,
+        only: Span | None = None,
+        close: bool = False,
+    ) -> None:
+        self._write(self._release, queue, consumer, done, suspects, only, close)
+
+    def _release(
+        self,
+        db: sqlite3.Connection,
+        queue: str,
+        consumer: str,
+        done: Sequence[Span],
+        suspects: Mapping[int, bytes],
+        only: Span | None,
+        close: bool,
+    ) -> None:
+        number, wall = self._queue(db, queue), time.time()
+        found = db.execute(
+            "SELECT no, state, held, settled, terms FROM consumers WHERE queue = ? AND name = ?",
+            (number, consumer),
+        ).fetchone()
+        if found is None:
+            if close:  # R5: a join that comes late is to find that it is over
+                db.execute(
+                    """INSERT INTO consumers (queue, name, state, deadline, lease, until) VALUES (?, ?, ?, 0, 0, ?)""",
+                    (number, consumer, ENDED, wall + TOMBSTONE),
+                )
+            return
+        me, state, held_text, settled_text, terms = found
+        held, settled = spans.parse(held_text), spans.parse(settled_text)
+        for first, last in done:
+            inside, held = spans.cut(held, first, last)
+            lanes.delete(db, inside)
+            for span in inside:
+                spans.add(settled, *span)
+        back, held = (held, []) if only is None else spans.cut(held, *only)
+        for receipt in sorted(suspects):
+            one, back = spans.cut(back, receipt, receipt)
+            for _, id, _ in one:
+                self._suspect(db, queue, id, suspects[receipt], json.loads(terms)["poison_delays"], wall)
+        lanes.give_back(db, back)
+        if close or (state == TAKEN and not held):
+            state = ENDED
+        # What the keeper settled is remembered until the worker has settled it again, which is soon: 64 spans are plenty.
+        db.execute(
+            "UPDATE consumers SET state = ?, held = ?, settled = ?, until = ? WHERE no = ?",
+            (state, spans.write(held), spans.write(settled[-64:]), wall + TOMBSTONE, me),
+        )
+        self._call(db, queue_topic(queue))
+
+    def _suspect(
+        self,
+        db: sqlite3.Connection,
+        queue: str,
+        id: int,
+        note: bytes,
+        delays: Sequence[float],
+        wall: float,
+    ) -> None:
+        """Its run ended its worker: count it, keep the evidence (R18: empty keeps the old), and delay what did it often."""
+        [(count,)] = db.execute(
+            "UPDATE tasks SET count = count + 1, note = coalesce(?, note) WHERE id = ? RETURNING count",
+            (note or None, id),
+        ).fetchall()
+        delay = delays[min(count, len(delays)) - 1] if delays else 0.0
+        if delay > 0:
+            lanes.delay(db, id, wall + delay)
+        else:
+            lanes.give_back(db, [(0, id, 1)])

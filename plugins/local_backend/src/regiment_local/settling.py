@@ -1,0 +1,91 @@
+"""Settlements other than success: back, again, parked, dead."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from regiment.contracts import Again, Back, Dead, Done, Park, Settlement
+from regiment_local import lanes, spans
+from regiment_local.base import Base, queue_topic
+from regiment_local.schema import PLACE_BITS
+from regiment_local.spans import Held
+
+PROMOTED = 1000
+"""Most due tasks that one exchange makes ready."""
+
+
+class Settling(Base):
+    """What becomes of a task that did not succeed."""
+
+    def _settle(
+        self,
+        db: sqlite3.Connection,
+        queue: int,
+        name: str,
+        me: int,
+        held: list[Held],
+        settlement: Settlement,
+        wall: float,
+    ) -> tuple[list[Held], list[int], bool]:
+        """One settlement other than Done: what is still held, which receipts were lost, whether something is ready."""
+        first, end = (
+            (settlement.first, settlement.last)
+            if isinstance(settlement, (Done, Back))
+            else (settlement.receipt, settlement.receipt)
+        )
+        inside, held = spans.cut(held, first, end)
+        lost = spans.missing(inside, first, end)
+        if isinstance(settlement, Back):
+            lanes.give_back(db, inside)
+            return held, lost, bool(inside)
+        ready = False
+        for _, id, _ in inside:
+            if isinstance(settlement, Park):
+                lanes.delay(db, id, wall + settlement.delay, wall)
+                ready = self._tell_due(db, queue, name, settlement.delay, wall)
+            elif isinstance(settlement, Dead):
+                self._bury(db, queue, me, id, settlement, wall)
+            elif isinstance(settlement, Again):
+                db.execute(
+                    "UPDATE tasks SET payload = ?, count = 0, note = NULL, parked = NULL, since = ? WHERE id = ?",
+                    (settlement.payload, wall, id),
+                )
+                lanes.delay(db, id, wall + settlement.delay)
+                if settlement.priority is not None:
+                    db.execute(
+                        "UPDATE delayed SET priority = ? WHERE no = last_insert_rowid()",
+                        (settlement.priority,),
+                    )
+                ready = self._tell_due(db, queue, name, settlement.delay, wall)
+        return held, lost, ready
+
+    def _tell_due(self, db: sqlite3.Connection, queue: int, name: str, delay: float, wall: float) -> bool:
+        """Promote what is due at once (True), or call who knows of nothing that early."""
+        if delay <= 0:
+            return lanes.promote(db, queue, wall, PROMOTED) > 0
+        self._call(db, queue_topic(name), wall + delay)
+        return False
+
+    def _bury(self, db: sqlite3.Connection, queue: int, me: int, id: int, dead: Dead, wall: float) -> None:
+        """Make a dead letter, and forget the oldest ones above the limit and the age that the consumer's terms set."""
+        db.execute(
+            """INSERT INTO letters (queue, task_id, payload, reason, at, priority)
+               SELECT ?, ?, coalesce(?, t.payload), ?, ?, l.priority FROM tasks t JOIN lanes l ON l.no = ? WHERE id = ?""",
+            (queue, dead.task_id, dead.payload, dead.reason, wall, id >> PLACE_BITS, id),
+        )
+        db.execute("DELETE FROM tasks WHERE id = ?", (id,))
+        [(text,)] = db.execute("SELECT terms FROM consumers WHERE no = ?", (me,)).fetchall()
+        terms = json.loads(text)
+        [(letters,)] = db.execute("UPDATE queues SET dead = dead + 1 WHERE no = ? RETURNING dead", (queue,)).fetchall()
+        gone = db.execute(
+            """DELETE FROM letters WHERE no IN (SELECT no FROM letters WHERE queue = ? ORDER BY no LIMIT ?)""",
+            (queue, max(0, letters - terms["dead_limit"])),
+        ).rowcount
+        gone += db.execute(
+            """DELETE FROM letters WHERE no IN
+               (SELECT no FROM (SELECT no, at FROM letters WHERE queue = ? ORDER BY no LIMIT 10) WHERE at < ?)""",
+            (queue, wall - terms["dead_age"]),
+        ).rowcount
+        if gone:
+            db.execute("UPDATE queues SET dead = dead - ? WHERE no = ?", (gone, queue))

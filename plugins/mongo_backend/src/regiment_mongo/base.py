@@ -1,0 +1,404 @@
+"""One cluster: its client, its collections, its clock, and the one write that asks a queue for numbers and the time.
+
+Times in documents are milliseconds of the server's clock as whole numbers; `ex` and `gone` are dates, for TTL indexes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeVar
+
+import pymongo
+from bson import ObjectId
+from pymongo import MongoClient, ReturnDocument, WriteConcern
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from regiment.contracts import Role
+from regiment.errors import StoreError
+from regiment_mongo import layout
+from regiment_mongo.address import Address
+from regiment_mongo.clock import Clock
+from regiment_mongo.errors import translated
+from regiment_mongo.layout import Document, Store
+
+T = TypeVar("T")
+Session = ClientSession | None
+
+MAX_PAYLOAD = 15 * 1024 * 1024
+"""Bytes; a document of MongoDB has at most 16 MiB, and a task brings its own fields along."""
+
+DUPLICATE = 11000
+"""The server's code for a second document under a unique key."""
+
+MESSAGE = 16 * 1024 * 1024
+"""Bytes of documents that are sent at once, about; a server takes 48,000,000."""
+
+MOST_SENT = 10_000
+"""Documents that are sent at once; a server takes 100,000."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
+
+
+NOW: Document = {"$toLong": "$$NOW"}
+"""Milliseconds of the server's clock, in an expression."""
+
+PLACE: Document = {
+    "$add": [
+        {"$multiply": [{"$subtract": [{"$tsSecond": "$$CLUSTER_TIME"}, 1_600_000_000]}, 1 << 32]},
+        {"$multiply": [{"$tsIncrement": "$$CLUSTER_TIME"}, 1 << 14]},
+    ]
+}
+"""A place in the order, in an expression, where there is a replica set: its logical clock, which every write moves on and
+which no failover sets back. 16,384 places for each write: a push of more than 30,000 at once can overlap what comes next.
+"""
+
+
+def date(ms: float) -> datetime:
+    """A moment of the server's clock as a date, for TTL indexes."""
+    return EPOCH + timedelta(milliseconds=min(ms, 2.5e14))
+
+
+def successor(task: ObjectId) -> ObjectId:
+    """The `_id` under which a task that was held as `task` goes back among the waiting.
+
+    An `_id` is held at most once and never comes back, so a late delete or a late claim of the old one finds
+    nothing; it is derived and not random, so that a repeat of the giving back makes no second copy.
+    """
+    return ObjectId(blake2b(task.binary, digest_size=12).digest())
+
+
+class Moment(NamedTuple):
+    """What a queue's row said, and when."""
+
+    now: int
+    shift: int
+    first: int
+    """First of the numbers that were asked for."""
+    board: int
+    paused: bool
+    priorities: tuple[int, ...]
+    new_priority: bool
+    dead: int
+
+
+class Stale(Exception):
+    """A guard did not match: somebody else changed the consumer's document first. Read it again."""
+
+
+class Copied(Exception):
+    """A copy that a transaction was to make is there already."""
+
+
+class Base:
+    """Client, collections and clock of one cluster."""
+
+    def __init__(self, address: Address, prefix: str, write_concern: str, timeout: float) -> None:
+        self.address = address
+        self.shown = address.shown
+        self._prefix, self._concern, self._timeout = prefix, write_concern, timeout
+        self._pid = 0
+        self._client: MongoClient[Document] | None = None
+        self._transactions = self._is_set = False
+        self._made = False
+        self.clock = Clock()
+
+    def open(self, role: Role) -> None:
+        if self._client is not None and self._pid == os.getpid():
+            return
+        self._role = role
+        ms = int(self._timeout * 1000)
+        with translated(self.shown):
+            # What the URL says wins over these, except what the connector's correctness rests on.
+            self._client = MongoClient(
+                self.address.url,
+                appname="regiment",
+                tz_aware=True,
+                **_unless_said(
+                    self.address.url,
+                    serverSelectionTimeoutMS=ms,
+                    connectTimeoutMS=ms,
+                    maxPoolSize=8,
+                    compressors=None,
+                    # A stream of the server's state would take a thread more for each server. Whoever meets an error
+                    # asks for that state at once, as he would with a stream.
+                    serverMonitoringMode="poll",
+                ),
+            )
+            self._pid = os.getpid()
+            try:
+                self._bind()
+            except BaseException:
+                self.close()
+                raise
+
+    def _bind(self) -> None:
+        assert self._client is not None
+        with pymongo.timeout(max(self._timeout, 0.5)):
+            hello = self._client.admin.command("hello")
+            self._is_set = "setName" in hello
+            self._transactions = self._is_set or hello.get("msg") == "isdbgrid"
+            database = self._client.get_database(
+                self.address.database,
+                read_preference=pymongo.ReadPreference.PRIMARY,
+                read_concern=pymongo.read_concern.ReadConcern("local"),
+                write_concern=WriteConcern(w=1),
+            )
+            self._database = database
+            self._made = layout.check(database, self._prefix, self.shown)
+        if not self._made and self._role != "look":
+            # Building indexes may take longer than a request.
+            with pymongo.timeout(60):
+                layout.create(database, self._prefix)
+            self._made = True
+
+        def store(name: str) -> Store:
+            return database[f"{self._prefix}.{name}"]
+
+        self._tasks, self._consumers, self._queues = (
+            store("tasks"),
+            store("consumers"),
+            store("queues"),
+        )
+        self._dead, self._ids, self._tokens = store("dead"), store("ids"), store("tokens")
+        self._values, self._locks, self._presence = (
+            store("values"),
+            store("locks"),
+            store("presence"),
+        )
+        self._wakes = store("wakes")
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None and self._pid == os.getpid():
+            client.close()
+
+    @property
+    def is_open(self) -> bool:
+        return self._client is not None
+
+    @property
+    def client(self) -> MongoClient[Document]:
+        """The open client; `StoreError` where there is none, or where it was opened on the other side of a fork."""
+        if self._client is None:
+            raise StoreError(f"{self.shown} is not open; call open() first")
+        if self._pid != os.getpid():
+            raise StoreError(
+                f"{self.shown} was opened by process {self._pid}; after a fork, make a connector of its own"
+            )
+        return self._client
+
+    def durable(self) -> WriteConcern:
+        """What a push waits for (`write_concern`)."""
+        if self._concern == "majority":
+            return WriteConcern(w="majority", j=True)
+        return WriteConcern(w=1, j=self._concern == "journal")
+
+    def atomically(
+        self,
+        work: Callable[[Session], T],
+        concern: WriteConcern | None = None,
+        before: Callable[[Any], None] = lambda id: None,
+    ) -> T:
+        """Do `work` in a transaction; on a stand-alone server one statement after the other. `before` is told the id of the
+        transaction's session.
+
+        So the order of the statements in `work` has to be one in which a crash loses nothing, and each has to be
+        harmless on repeat: copies are made before originals go.
+        """
+        if not self._transactions:
+            return work(None)
+        with self.client.start_session() as session:
+            before(session.session_id["id"])
+            return session.with_transaction(work, write_concern=concern or WriteConcern(w=1))
+
+    def end(self, session: Any) -> None:
+        """End a session with its transaction, which the server would keep open for a minute after its process was killed. Who
+        is alive begins the transaction again. A server ends only sessions of the same user.
+        """
+        self.client.admin.command("killSessions", [{"id": session}])
+
+    def ask(self, command: Document, concern: WriteConcern | None = None, session: Session = None) -> Document:
+        """One command as it stands: a fifth less work than the driver's methods (measured), which also repeat a write
+        themselves and have the server note each for it. Neither is needed where a turn or a token answers a repeat.
+        """
+        if session is None and "find" not in command:
+            command["writeConcern"] = concern.document if concern is not None else {"w": 1}
+        reply: Document = self._database.command(command, session=session)
+        failed = [*reply.get("writeErrors", ()), *filter(None, [reply.get("writeConcernError")])]
+        if failed:
+            # Of several errors the worst: "is there already" is what a repeat expects.
+            worst = min(failed, key=lambda error: error["code"] == DUPLICATE)
+            kind = DuplicateKeyError if worst["code"] == DUPLICATE else OperationFailure
+            raise kind(worst["errmsg"], worst["code"], reply)
+        return reply
+
+    def store(
+        self,
+        store: Store,
+        documents: Sequence[Document],
+        session: Session = None,
+        concern: WriteConcern | None = None,
+    ) -> None:
+        """Insert them all, in messages that a server takes; half the client's CPU of `insert_many` (measured: 6 µs for 11).
+        `DuplicateKeyError` if some are there already; on a stand-alone server the others are stored then.
+        """
+        present = None
+        for part in _messages(documents):
+            try:
+                self.ask({"insert": store.name, "ordered": False, "documents": part}, concern, session)
+            except DuplicateKeyError as error:
+                if session is not None:
+                    raise
+                present = error
+        if present is not None:
+            raise present
+
+    # Time and numbers
+
+    def moment(
+        self,
+        queue: str,
+        *,
+        numbers: int = 0,
+        lease: float | None = None,
+        priority: int | None = None,
+        dead: int = 0,
+    ) -> Moment:
+        """One write to the queue's row: the server's time, `numbers` new places in the order, the notices.
+
+        With `lease` (seconds) it applies the gap rule (R8) and sets the stamp: all deadlines of a queue are kept less
+        its `shift`, so moving every one of them by the gap is this one atomic write.
+        """
+        now = NOW
+        fields: Document = {"now": now}
+        if numbers:
+            last: Document = {"$ifNull": ["$seq", 0]}
+            fields["seq"] = {"$add": [{"$max": [last, PLACE]} if self._transactions else last, numbers]}
+        if dead:
+            fields["dead"] = {"$add": [{"$ifNull": ["$dead", 0]}, dead]}
+        if priority is not None:
+            known = {"$ifNull": ["$ps", []]}
+            fields["np"] = {"$not": [{"$in": [priority, known]}]}
+            fields["ps"] = {"$setUnion": [known, [priority]]}
+        if lease is not None:
+            gap = {"$subtract": [now, {"$ifNull": ["$stamp", now]}]}
+            # A clock that was set back takes the deadlines along, or the dead would keep theirs for so long. A small
+            # step back is no jump: of two requests, the one that began first may come second.
+            jumped = {"$gt": [{"$abs": gap}, lease * 1000 / 3]}
+            fields["shift"] = {"$add": [{"$ifNull": ["$shift", 0]}, {"$cond": [jumped, gap, 0]}]}
+            fields["stamp"] = now
+        sent = time.monotonic()
+        row = self._queues.find_one_and_update(
+            {"_id": queue},
+            [{"$set": fields}],
+            projection={"cancelled": 0},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        assert row is not None
+        self.clock.saw(int(row["now"]), sent)
+        return _moment(row, numbers)
+
+    def look_at(self, queue: str) -> Moment:
+        """The same without a write, for those who only look."""
+        row = self._queues.find_one({"_id": queue}, {"cancelled": 0}) or {}
+        row["now"] = self.server_time()
+        return _moment(row, 0)
+
+    def server_time(self) -> int:
+        """Milliseconds of the server's clock, asked for now."""
+        # Commands answer with dates that have no zone; they are UTC.
+        sent = time.monotonic()
+        local: datetime = self.client.admin.command("hello")["localTime"].replace(tzinfo=EPOCH.tzinfo)
+        now = round((local - EPOCH) / timedelta(milliseconds=1))
+        self.clock.saw(now, sent)
+        return now
+
+    # Waking
+
+    def poke(self, queue: str, kind: str = "q") -> None:
+        """Tell who waits for this queue (or, kind "l", this lock). A hint: what is lost costs one recheck."""
+        try:
+            self._wakes.with_options(write_concern=WriteConcern(w=0)).insert_one({"k": kind, "q": queue})
+        except (pymongo.errors.PyMongoError, OSError):
+            pass
+
+    def tell(self, queue: str, concern: WriteConcern) -> Document:
+        """The same as a write that is waited for."""
+        hint = {"k": "q", "q": queue}
+        return self.ask({"insert": self._wakes.name, "documents": [hint]}, concern)
+
+    def refresh(self, queue: str) -> None:
+        """Have every living consumer read its document and the queue's notices again before its next claim."""
+        self._consumers.update_many({"q": queue, "st": 0}, {"$inc": {"v": 1}})
+
+    # For `check --connect`
+
+    def warnings(self) -> list[str]:
+        """What this cluster cannot promise, one sentence each."""
+        found = []
+        with translated(self.shown), pymongo.timeout(self._timeout):
+            client = self.client
+            if not self._transactions:
+                found.append(
+                    f"{self.shown} is a stand-alone server: tasks die with its disk, and a push of several or a giving back that is"
+                    " cut off half-way and repeated after the task ran can run it twice; a replica set of one cures the latter"
+                )
+            else:
+                members = client.admin.command("hello").get("hosts", [])
+                if 0 < len(members) < 3:
+                    found.append(
+                        f"{self.shown} has {len(members)} data-bearing member(s): acknowledged tasks survive no lost disk"
+                    )
+            if self._concern != "majority":
+                promise = (
+                    "a failover can lose them" if self._concern == "journal" else "a crash or a failover can lose them"
+                )
+                found.append(f"{self.shown}: pushes wait for write concern {self._concern!r} only; {promise}")
+            if self._made:
+                absent = layout.missing(self._database, self._prefix)
+                if absent:
+                    found.append(f"{self.shown} lacks the indexes {', '.join(absent)}; every exchange will be slow")
+            try:
+                version = client.server_info()["versionArray"]
+                if version[0] < 6:
+                    found.append(f"{self.shown} is MongoDB {version[0]}.{version[1]}; tested are 6.0 and later")
+            except OperationFailure:
+                pass
+        return found
+
+
+def _moment(row: Document, numbers: int) -> Moment:
+    return Moment(
+        int(row["now"]),
+        int(row.get("shift", 0)),
+        int(row.get("seq", 0)) - numbers + 1,
+        int(row.get("board", 0)),
+        bool(row.get("paused", False)),
+        tuple(sorted(row.get("ps", ()))),
+        bool(row.get("np", False)),
+        int(row.get("dead", 0)),
+    )
+
+
+def _messages(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
+    """Parts of at most `MOST_SENT` documents and about `MESSAGE` bytes, but of one document at least."""
+    first = size = 0
+    for index, document in enumerate(documents):
+        more = len(document["b"]) + 256
+        if index > first and (size + more > MESSAGE or index - first == MOST_SENT):
+            yield documents[first:index]
+            first, size = index, 0
+        size += more
+    if first < len(documents):
+        yield documents[first:]
+
+
+def _unless_said(url: str, **defaults: Any) -> dict[str, Any]:
+    said = {pair.partition("=")[0].lower() for pair in url.partition("?")[2].split("&")}
+    return {name: value for name, value in defaults.items() if value is not None and name.lower() not in said}

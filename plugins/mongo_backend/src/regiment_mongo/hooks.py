@@ -1,0 +1,18 @@
+"""What this package offers: the connector "mongo"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regiment.hooks import Offer, hookimpl
+
+
+@hookimpl
+def regiment_connectors() -> Mapping[str, Offer]:
+    return {
+        "mongo": Offer(
+            "regiment_mongo.connector:MongoConnector",
+            schemes=("mongodb", "mongodb+srv"),
+            summary="MongoDB 6 and later: replica sets, stand-alone servers, several clusters",
+        )
+    }

@@ -1,0 +1,271 @@
+"""The lease: join, renew, exchange. The rules R1 to R18 are those of `docs/guarantees.md`.
+
+What a consumer holds stands in its own document, with its turn and its guard `v`, so that fence, turn, settlement and
+claim are one atomic write. `docs/mongo.md` has the states and what a crash between two writes leaves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from regiment.contracts import Settlement, Taken, Terms
+from regiment.errors import Fenced
+from regiment_mongo.base import Stale
+from regiment_mongo.claiming import Claims
+from regiment_mongo.layout import Document
+from regiment_mongo.ledger import LIVE, Facts, Plan, Row, delivery, settle
+
+MOST_LEASED = 5_000
+"""Tasks that one exchange leases at most, whatever its limit: a consumer's document stays well below 16 MiB."""
+
+TEND_EVERY = 0.25
+"""Seconds between two looks at due tasks and overdue consumers while exchanges keep coming back full. The first exchange
+after a wait claims first what it was woken for: the look took half of the time from a push to its task (measured).
+"""
+
+TRIES = 12
+
+
+class Leases(Claims):
+    """The verbs of workers and keepers."""
+
+    def join(self, queue: str, consumer: str, terms: Terms) -> None:
+        name = f"{queue} {consumer}"
+        moment = self.moment(queue, lease=terms.lease)
+        document = {
+            "_id": name,
+            "q": queue,
+            "c": consumer,
+            "st": LIVE,
+            "v": 0,
+            "turn": 0,
+            "h": 0,
+            "held": [{"t": name}],
+            "until": moment.now + int(terms.lease * 1000) - moment.shift,
+            "lease": terms.lease,
+            "poison": list(terms.poison_delays),
+            "dl": terms.dead_limit,
+            "da": terms.dead_age,
+        }
+        try:
+            self._consumers.insert_one(document)
+        except DuplicateKeyError:
+            found = self._consumers.find_one({"_id": name}, {"st": 1})
+            if found is None or found["st"] != LIVE:
+                raise Fenced(
+                    f"consumer {consumer} of {queue!r} was closed or taken for dead; join under a new name"
+                ) from None
+        self._rows.pop(name, None)
+
+    def renew(self, consumers: Sequence[tuple[str, str]], seconds: float) -> Sequence[tuple[str, str]]:
+        lost: list[tuple[str, str]] = []
+        queues: dict[str, list[str]] = {}
+        for queue, consumer in consumers:
+            queues.setdefault(queue, []).append(consumer)
+        for queue, names in queues.items():
+            ids = {f"{queue} {name}": name for name in names}
+            alive = {"_id": {"$in": list(ids)}, "st": LIVE}
+            found = dict[str, float]()
+            for document in self._consumers.find(alive, {"lease": 1, "tx": 1}):
+                found[document["_id"]] = document["lease"]
+                self._unlock(document)
+            if found:
+                moment = self.moment(queue, lease=min(found.values()))
+                until = moment.now + int(seconds * 1000) - moment.shift
+                done = self._consumers.update_many(alive, {"$max": {"until": until}})
+                if done.matched_count != len(found):
+                    found = {d["_id"]: 0.0 for d in self._consumers.find(alive, {"_id": 1})}
+            lost += [(queue, name) for id, name in ids.items() if id not in found]
+        return lost
+
+    # For waiting, and for several clusters
+
+    def due(self, queue: str) -> float | None:
+        """When something of this queue is due, by the monotonic clock."""
+        facts = self._facts.get(queue)
+        return None if facts is None else facts.next
+
+    def is_due(self, queue: str) -> bool:
+        at = self.due(queue)
+        return at is not None and at <= time.monotonic()
+
+    def row(self, queue: str, consumer: str) -> Row | None:
+        """The consumer as this connector knows it, else as it is stored."""
+        name = f"{queue} {consumer}"
+        return self._rows.get(name) or self._read(name)
+
+    def ended(self, queue: str, consumer: str) -> bool:
+        """Whether it is fenced or closed here (and not merely unknown)."""
+        return self._consumers.count_documents({"_id": f"{queue} {consumer}", "st": {"$ne": LIVE}}) == 1
+
+    def knows(self, queue: str, consumer: str, receipt: int) -> bool:
+        row = self._rows.get(f"{queue} {consumer}")
+        return row is not None and receipt in row.held
+
+    def exchange_in(
+        self,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool,
+    ) -> Taken:
+        """`exchange` for one of several clusters, which do not see every turn: later ones are as good as the next."""
+        row = self.row(queue, consumer)
+        if row is not None and row.state == LIVE and row.turn < turn - 1:
+            row.turn = turn - 1
+        return self.exchange(queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing)
+
+    # Exchange
+
+    def exchange(
+        self,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool = False,
+    ) -> Taken:
+        name = f"{queue} {consumer}"
+        limit = min(limit, MOST_LEASED)
+        facts = self._facts.get(queue) or self._facts.setdefault(queue, Facts())
+        fresh = False
+        for _ in range(TRIES):
+            row = self._rows.get(name)
+            if row is None:
+                row, fresh = self._read(name), True
+            if row is None or row.state != LIVE or turn < 1 or turn - row.turn not in (0, 1):
+                if not fresh:
+                    self._rows.pop(name, None)
+                    continue
+                raise Fenced(self._refusal(queue, consumer, turn, row))
+            try:
+                if row.turn == turn:
+                    return self._repeat(queue, row, facts, limit)
+                return self._execute(queue, row, facts, turn, base, settlements, limit, max_bytes, holds_nothing)
+            except Stale:
+                self._rows.pop(name, None)
+            except PyMongoError:
+                # It may have waited for somebody's transaction: the repeat reads the document, and ends it.
+                self._rows.pop(name, None)
+                raise
+        raise Fenced(f"consumer {consumer} of {queue!r} was changed by others {TRIES} times while it spoke; join anew")
+
+    def _refusal(self, queue: str, consumer: str, turn: int, row: Row | None) -> str:
+        if row is None:
+            return f"consumer {consumer} of {queue!r} is unknown here; join first"
+        if row.state != LIVE:
+            return f"consumer {consumer} of {queue!r} was closed or taken for dead; join under a new name"
+        return f"consumer {consumer} of {queue!r} sent turn {turn}; expected {row.turn} again or {row.turn + 1}"
+
+    def _read(self, name: str) -> Row | None:
+        """A consumer's document, and after it the queue's notices: what is changed later changes its guard."""
+        document = self._consumers.find_one({"_id": name})
+        if document is None:
+            return None
+        row = self._row(document)
+        facts = self._facts.setdefault(row.queue, Facts())
+        facts.learn(self.look_at(row.queue))
+        facts.restart()
+        self._rows[name] = row
+        return row
+
+    def _repeat(self, queue: str, row: Row, facts: Facts, limit: int) -> Taken:
+        """R4: the answer of the last turn, which is what the consumer still holds of it. The claim is completed first."""
+        batch = row.batch()
+        if facts.unproven is not None and facts.unproven[:2] == (row.id, row.turn):
+            batch = self._confirm(row, batch)
+        elif batch:
+            self._forget(batch)
+        if not batch and limit > 0:
+            self.watch(queue)
+        self._tend(queue, row, facts)
+        if not batch and limit > 0 and self._ready(queue, facts, 1, start=True):
+            facts.next = time.monotonic()
+        self._tell(queue, facts, 0)
+        now = self.clock.now()
+        return Taken(row.lost, [delivery(item, now) for item in batch], self._until(facts), facts.board)
+
+    def _execute(
+        self,
+        queue: str,
+        row: Row,
+        facts: Facts,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool,
+    ) -> Taken:
+        plan = settle(row, settlements, holds_nothing)
+        if row.before is not None and row.before["turn"] == turn:
+            plan = Plan(list(row.before["lost"]), [], [])
+        elif plan.moves:
+            self._move(queue, row, turn, plan)
+            plan = Plan(plan.lost, [], [])
+        if row.held and limit > 0:
+            highest = max(row.held)
+            if base <= highest:
+                raise ValueError(f"base is {base}; expected more than {highest}, which is held")
+        batch: list[Document] = []
+        registered = False
+        late = time.monotonic() - facts.tended > TEND_EVERY
+        if self.is_due(queue) or (late and not (facts.rested and self.woken(queue))):
+            registered = self._listen_and_tend(queue, row, facts, limit)
+        for _ in range(TRIES):
+            tasks = [] if limit <= 0 else self._ready(queue, facts, limit)
+            if not tasks and limit > 0:
+                # Listen first, then look again from the start: no push falls between.
+                again = bool(facts.marks) or not registered
+                if not registered:
+                    registered = self._listen_and_tend(queue, row, facts, limit)
+                tasks = self._ready(queue, facts, limit, start=True) if again else []
+            claimed = self._fitting(row, plan, tasks, base, max_bytes)
+            try:
+                self._write(row, turn, base, plan, claimed)
+            except DuplicateKeyError:
+                self._collided(facts, [item["t"] for item in claimed], limit)
+                continue
+            plan = Plan(plan.lost, [], [])
+            batch = self._confirm(row, claimed)
+            if batch or not claimed:
+                break
+        else:
+            self._write(row, turn, base, plan, [])
+        self._tell(queue, facts, len(batch))
+        facts.rested = registered and not batch
+        now = self.clock.now()
+        return Taken(plan.lost, [delivery(item, now) for item in batch], self._until(facts), facts.board)
+
+    def _listen_and_tend(self, queue: str, row: Row, facts: Facts, limit: int) -> bool:
+        if limit > 0:
+            self.watch(queue)
+        self._tend(queue, row, facts)
+        return True
+
+    def _tell(self, queue: str, facts: Facts, taken: int) -> None:
+        """Wake the others if more was promoted than was taken. Before the claim it would only set them against it."""
+        if facts.untold > taken:
+            self.poke(queue)
+        facts.untold = 0
+
+    def _until(self, facts: Facts) -> float | None:
+        return None if facts.next is None else max(0.0, facts.next - time.monotonic())
+
+    def watch(self, queue: str) -> None:
+        """Begin to listen for this queue; what is pushed from now on ends the next wait."""
+        raise NotImplementedError
+
+    def woken(self, queue: str) -> bool:
+        """Whether something happened since `watch`."""
+        raise NotImplementedError

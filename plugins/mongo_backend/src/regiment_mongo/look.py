@@ -1,0 +1,251 @@
+"""Looking at queues, and the verbs of people: purge, dead letters, notices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Literal
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import ReturnDocument, UpdateOne
+
+from regiment.contracts import Board, Counts, Letter, Peeked
+from regiment_mongo.base import Moment, Session, date, successor
+from regiment_mongo.layout import Document, Store
+from regiment_mongo.ledger import LIVE
+from regiment_mongo.tokens import Tokens
+
+CHUNK = 1000
+
+
+class Looks(Tokens):
+    """What is where."""
+
+    def counts(self, queue: str) -> Counts:
+        """Of one moment where there are transactions. Who reads one collection after the other misses what moves
+        meanwhile, and "nothing is here" is an answer that ends a burst.
+        """
+        return self.atomically(partial(self._counts, queue, self.look_at(queue)))
+
+    def _counts(self, queue: str, moment: Moment, session: Session) -> Counts:
+        def leased() -> int:
+            stages: list[Document] = [
+                {"$match": {"q": queue, "st": {"$lt": 2}}},
+                {"$group": {"_id": None, "n": {"$sum": "$h"}}},
+            ]
+            found = list(self._consumers.aggregate(stages, session=session))
+            return int(found[0]["n"]) if found else 0
+
+        def many(store: Store, query: Document, **options: str) -> int:
+            return store.count_documents({"q": queue, **query}, session=session, **options)
+
+        # Without a transaction the order misses nothing that changes its place once: due tasks go from the delayed to
+        # the ready ones, and the held are asked for before and after both.
+        held = leased()
+        delayed = many(self._tasks, {"at": {"$gte": 0}}, hint="delayed")
+        ready = many(self._tasks, {"s": {"$gte": 0}, "p": {"$gte": -(2**31)}}, hint="ready")
+        if session is None:
+            held = max(held, leased())
+        oldest = None
+        if ready:
+            firsts = [
+                self._tasks.find_one(
+                    {"q": queue, "p": level, "s": {"$gte": 0}},
+                    {"w": 1},
+                    sort=[("s", 1)],
+                    hint="ready",
+                    session=session,
+                )
+                for level in moment.priorities
+            ]
+            waits = [task["w"] for task in firsts if task is not None]
+            oldest = max(0.0, (moment.now - min(waits)) / 1000) if waits else None
+        alive = {"st": LIVE, "until": {"$gte": moment.now - moment.shift}}
+        return Counts(
+            ready=ready,
+            delayed=delayed,
+            leased=held,
+            dead=many(self._dead, {"ex": {"$gt": date(moment.now)}}),
+            oldest=oldest,
+            consumers=many(self._consumers, alive),
+            paused=moment.paused,
+        )
+
+    def queues(self) -> Sequence[str]:
+        # distinct() over an indexed field jumps from value to value; it does not read every task.
+        names = {
+            *self._tasks.distinct("q", {"q": {"$gt": ""}, "s": {"$gte": 0}}),
+            *self._dead.distinct("q"),
+        }
+        names |= set(self._tasks.distinct("q", {"q": {"$gt": ""}, "at": {"$gte": 0}}))
+        names |= set(self._consumers.distinct("q", {"q": {"$gt": ""}, "st": {"$lt": 2}}))
+        names |= {row["_id"] for row in self._queues.find({"board": {"$gt": 0}}, {"_id": 1})}
+        return sorted(names)
+
+    def peek(self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int = 100) -> Sequence[Peeked]:
+        if limit <= 0:
+            return []
+        if state == "ready":
+            query = {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}
+            tasks = self._tasks.find(query, hint="ready").sort([("p", 1), ("s", 1)]).limit(limit)
+            return [Peeked(t["b"], state, t["p"], 0.0, t.get("c", 0)) for t in tasks]
+        if state == "delayed":
+            now = self.server_time()
+            tasks = (
+                self._tasks.find({"q": queue, "at": {"$gte": 0}}, hint="delayed")
+                .sort([("at", 1), ("d", 1)])
+                .limit(limit)
+            )
+            return [Peeked(t["b"], state, t["p"], max(0.0, (t["at"] - now) / 1000), t.get("c", 0)) for t in tasks]
+        if state != "leased":
+            raise ValueError(f"state is {state!r}; expected ready, delayed or leased")
+        items = [
+            (item["p"], item.get("s", 0), item, document["c"])
+            for document in self._consumers.find({"q": queue, "st": {"$lt": 2}, "h": {"$gt": 0}})
+            for item in document["held"][1:]
+        ]
+        items.sort(key=lambda found: found[:2])
+        return [Peeked(item["b"], state, p, 0.0, item.get("c", 0), name) for p, _, item, name in items[:limit]]
+
+    def purge(self, queue: str) -> int:
+        # Ready and delayed ones each by their index; what is leased is in no consumer's way here.
+        ready = {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}
+        delayed = {"q": queue, "at": {"$gte": 0}}
+        count = self._forget_where(ready, "ready") + self._forget_where(delayed, "delayed")
+        if count:
+            self.refresh(queue)  # of those who have read these tasks and not claimed them yet
+        return count
+
+    # Dead letters
+
+    def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        query: Document = {"q": queue, "ex": {"$gt": date(self.server_time())}}
+        parts: list[Document] = [{}]
+        if after is not None:
+            behind = self._dead.find_one({"_id": _letter_id(after), "q": queue}, {"at": 1, "d": 1})
+            if behind is None:
+                return []
+            # Two searches, as one for either would walk all the letters before this page.
+            parts = [{"at": behind["at"], "d": {"$lt": behind["d"]}}, {"at": {"$lt": behind["at"]}}]
+        found: list[Document] = []
+        for part in parts:
+            left = limit - len(found)
+            if left > 0:
+                found += self._dead.find(query | part, sort=[("at", -1), ("d", -1)], limit=left)
+        return [_letter(document) for document in found]
+
+    def dead_before(self, queue: str, limit: int, at: float, inclusive: bool) -> Sequence[Letter]:
+        """Letters before a moment (or of it too), newest first: what stands behind a letter of another cluster."""
+        if limit <= 0:
+            return []
+        moment = round(at * 1000) + (1 if inclusive else 0)
+        query = {"q": queue, "at": {"$lt": moment}, "ex": {"$gt": date(self.server_time())}}
+        found = self._dead.find(query, sort=[("at", -1), ("d", -1)], limit=limit)
+        return [_letter(document) for document in found]
+
+    def letters(self, queue: str, id: str) -> Sequence[Letter]:
+        either = [{"q": queue, "t": id}, {"q": queue, "_id": _letter_id(id)}]
+        found = self._dead.find({"$or": either, "ex": {"$gt": date(self.server_time())}})
+        return [_letter(document) for document in found.sort([("at", -1), ("d", -1)])]
+
+    def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
+        count = 0
+        wanted = list(letters.items())
+        for begin in range(0, len(wanted), CHUNK):
+            payloads = {_letter_id(id): payload for id, payload in wanted[begin : begin + CHUNK]}
+            found = list(self._dead.find({"q": queue, "_id": {"$in": list(payloads)}}).sort([("at", 1), ("d", 1)]))
+            if not found:
+                continue
+            levels = {document["p"] for document in found}
+            moment = self.moment(queue, numbers=len(found), dead=-len(found))
+            for level in levels:
+                if self.moment(queue, priority=level).new_priority:
+                    self.refresh(queue)
+            tasks = []
+            for number, letter in enumerate(found, moment.first):
+                payload = payloads[letter["_id"]]
+                task = {
+                    "_id": successor(letter["_id"]),
+                    "q": queue,
+                    "p": letter["p"],
+                    "s": number,
+                    "w": moment.now,
+                }
+                task["b"] = letter["b"] if payload is None else payload
+                tasks.append(task)
+            count += self._revive(tasks, [letter["_id"] for letter in found])
+        if count:
+            self.poke(queue)
+        return count
+
+    def _revive(self, tasks: list[Document], letters: list[ObjectId]) -> int:
+        def work(session: Session) -> int:
+            # By upsert: a repeat, or a second reviver, finds the copy and changes nothing.
+            rows = [
+                UpdateOne({"_id": task.pop("_id")}, {"$setOnInsert": task}, upsert=True) for task in map(dict, tasks)
+            ]
+            self._tasks.bulk_write(rows, ordered=False, session=session)
+            return self._dead.delete_many({"_id": {"$in": letters}}, session=session).deleted_count
+
+        return self.atomically(work, self.durable())
+
+    def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        query: Document = {"q": queue}
+        if ids is not None:
+            query["_id"] = {"$in": [_letter_id(id) for id in ids]}
+        dropped = self._dead.delete_many(query).deleted_count
+        if dropped:
+            self.moment(queue, dead=-dropped)
+        return dropped
+
+    # The notice board
+
+    def board(self, queue: str) -> Board:
+        row = self._queues.find_one({"_id": queue}) or {}
+        return Board(
+            int(row.get("board", 0)),
+            bool(row.get("paused", False)),
+            frozenset(row.get("cancelled", ())),
+        )
+
+    def post(
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        cancel: Iterable[str] = (),
+        clear: Iterable[str] = (),
+    ) -> int:
+        cancelled = {"$setUnion": [{"$ifNull": ["$cancelled", []]}, {"$literal": list(cancel)}]}
+        fields: Document = {
+            "board": {"$add": [{"$ifNull": ["$board", 0]}, 1]},
+            "cancelled": {"$setDifference": [cancelled, {"$literal": list(clear)}]},
+        }
+        if paused is not None:
+            fields["paused"] = paused
+        row = self._queues.find_one_and_update(
+            {"_id": queue}, [{"$set": fields}], upsert=True, return_document=ReturnDocument.AFTER
+        )
+        self.refresh(queue)
+        self.poke(queue)
+        assert row is not None
+        return int(row["board"])
+
+
+def _letter_id(id: str) -> ObjectId | str:
+    try:
+        return ObjectId(id)
+    except InvalidId:
+        return id
+
+
+def _letter(document: Document) -> Letter:
+    return Letter(
+        str(document["_id"]),
+        document["t"],
+        document["b"],
+        document["r"],
+        document["at"] / 1000,
+        document["p"],
+    )

@@ -1,0 +1,184 @@
+"""Tasks that change their place: copies first, then the consumer's document under its guard.
+
+Each of these is one transaction on a replica set, and on a stand-alone server a chain whose repeat finds its copies;
+`docs/mongo.md` tells what a crash between two links leaves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from regiment.contracts import Back, Dead
+from regiment_mongo.base import Copied, Moment, Session, Stale, date
+from regiment_mongo.errors import INTERRUPTED
+from regiment_mongo.layout import Document
+from regiment_mongo.ledger import LIVE, Facts, Plan, Row, moved, waiting
+from regiment_mongo.tokens import Tokens
+
+LIVING = 1_000
+"""Milliseconds for which a transaction is taken for one of the living; they need some few."""
+
+
+class Moves(Tokens):
+    """From a consumer's document to another place."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._rows: dict[str, Row] = {}
+        self._facts: dict[str, Facts] = {}
+
+    def _row(self, document: Document) -> Row:
+        """A consumer as somebody else has left it. A transaction that is still open there after `LIVING` is ended, because
+        its process is dead, and whoever writes to the document would wait for it.
+        """
+        self._unlock(document)
+        return Row(document)
+
+    def _unlock(self, document: Document) -> None:
+        if "tx" not in document:
+            return
+        id, mover = document["_id"], document["tx"]
+        age = self.server_time() - mover["at"]
+        dead = time.monotonic() + (LIVING - age if age >= 0 else 0) / 1000
+        while time.monotonic() < dead:
+            time.sleep(0.01)
+            if self._consumers.count_documents({"_id": id, "tx": mover}) == 0:
+                return
+        self.end(mover["id"])
+        self._unmark(id, mover)
+
+    def _unmark(self, id: str, mover: Document) -> None:
+        self._consumers.update_one({"_id": id, "tx": mover}, {"$unset": {"tx": 1}})
+
+    def _move(self, queue: str, row: Row, turn: int, plan: Plan) -> None:
+        """Before the claim of a turn: copies first, then the consumer's document, which notes the answer so far."""
+        moment = self.moment(queue, numbers=len(plan.moves))
+        tasks, letters = [], []
+        for number, (item, settlement) in enumerate(plan.moves, moment.first):
+            if isinstance(settlement, Dead):
+                letters.append(self._letter(queue, row, item, settlement, moment, number))
+            else:
+                tasks.append(moved(queue, item, settlement, moment, number))
+        out = [item for item, _ in plan.moves]
+        gone = [*plan.gone, *(item["r"] for item in out)]
+        note = {"turn": turn, "lost": plan.lost}
+        self._transfer(row, tasks, letters, out, gone, {"pre": note})
+        row.before = note
+        if letters:
+            self._bound_letters(queue, row.dead_limit, self.moment(queue, dead=len(letters)))
+        if any(isinstance(settlement, Back) for _, settlement in plan.moves):
+            self._facts[queue].restart()
+            self._returned(queue, row)
+        elif tasks:
+            self._facts[queue].restart()
+            self.poke(queue)
+
+    def _returned(self, queue: str, row: Row) -> None:
+        """Something stands in front again: others must not begin their search behind it."""
+        self._consumers.update_many({"q": queue, "st": LIVE, "_id": {"$ne": row.id}}, {"$inc": {"v": 1}})
+        self.poke(queue)
+
+    def _transfer(
+        self,
+        row: Row,
+        tasks: list[Document],
+        letters: list[Document],
+        out: list[Document],
+        gone: Sequence[int],
+        fields: Document,
+    ) -> None:
+        """Atomically where the server can: store `tasks` and `letters`, forget `out`, take `gone` off the document.
+
+        On a stand-alone server in this order, so that a crash leaves a copy and never nothing; the repeat makes the
+        same copies under the same `_id`s. `Stale` if the consumer was changed by somebody else.
+        """
+        left = [item for r, item in row.held.items() if r not in set(gone)]
+        update: Document = {
+            "$set": {**fields, "held": [{"t": row.id}, *left], "h": len(left)},
+            "$inc": {"v": 1},
+        }
+        guard: Document = {"_id": row.id, "v": row.v}
+
+        def announce(id: Any) -> None:
+            asked = {**guard, "tx": guard.get("tx")}
+            mover = {"id": id, "at": int(self.clock.now())}
+            if self._consumers.update_one(asked, {"$set": {"tx": mover}}).matched_count != 1:
+                raise Stale
+            guard["tx"] = mover
+            update["$unset"] = {"tx": 1}
+
+        def work(session: Session) -> None:
+            if session is None and self._consumers.count_documents(guard) != 1:
+                raise Stale
+            for store, documents in ((self._tasks, tasks), (self._dead, letters)):
+                try:
+                    self.store(store, documents, session)
+                except DuplicateKeyError:
+                    if session is not None:
+                        raise Copied from None
+            if out:
+                self._forget(out, session)
+            if self._consumers.update_one(guard, update, session=session).matched_count != 1:
+                raise Stale
+
+        try:
+            try:
+                self.atomically(work, before=announce)
+            except Copied:
+                # Made by a giving back that was cut off while this set was a stand-alone server.
+                there = self._there([task["_id"] for task in tasks])
+                tasks = [task for task in tasks if task["_id"] not in there]
+                wanted = {"_id": {"$in": [letter["_id"] for letter in letters]}}
+                dead = {letter["_id"] for letter in self._dead.find(wanted, {"_id": 1})}
+                letters = [letter for letter in letters if letter["_id"] not in dead]
+                self.atomically(work, before=announce)
+        except (Stale, OperationFailure) as error:
+            # Interrupted is who was taken for dead (`_unlock`).
+            if isinstance(error, OperationFailure) and error.code != INTERRUPTED:
+                raise
+            if "tx" in guard:
+                self._unmark(row.id, guard["tx"])
+            raise Stale from None
+        row.v += 1
+        row.held = {item["r"]: item for item in left}
+        row.state = fields.get("st", row.state)
+
+    def _there(self, ids: list[ObjectId], tokens: bool = False) -> set[ObjectId]:
+        """Those of the ids that are still among the waiting tasks; a count says "all" at half the cost of a list.
+        `tokens`: of some the token may be left, which is no task.
+        """
+        wanted: Document = {"_id": {"$in": ids}}
+        if tokens:
+            wanted["s"] = {"$gte": 0}
+        if self._database.command("count", self._tasks.name, query=wanted, hint="_id_")["n"] == len(ids):
+            return set(ids)
+        return {task["_id"] for task in self._tasks.find(wanted, {"_id": 1})}
+
+    def _letter(self, queue: str, row: Row, item: Document, settlement: Dead, moment: Moment, number: int) -> Document:
+        return {
+            "_id": waiting(queue, item)["_id"],
+            "q": queue,
+            "t": settlement.task_id,
+            "b": item["b"] if settlement.payload is None else settlement.payload,
+            "r": settlement.reason,
+            "p": item["p"],
+            "at": moment.now,
+            "d": number,
+            "ex": date(moment.now + row.dead_age * 1000),
+            **({"i": item["i"]} if "i" in item else {}),
+        }
+
+    def _bound_letters(self, queue: str, limit: int, moment: Moment) -> None:
+        """Delete the oldest letters beyond `limit`. The row's count may be too high (TTL deletes too), never too low."""
+        if moment.dead <= limit:
+            return
+        total = self._dead.count_documents({"q": queue})
+        if total > limit:
+            oldest = self._dead.find({"q": queue}, {"_id": 1}).sort([("at", 1), ("d", 1)]).limit(total - limit)
+            self._dead.delete_many({"_id": {"$in": [d["_id"] for d in oldest]}})
+        self._queues.update_one({"_id": queue, "dead": moment.dead}, {"$set": {"dead": min(total, limit)}})

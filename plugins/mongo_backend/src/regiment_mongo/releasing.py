@@ -1,0 +1,99 @@
+"""Release: settle and give back for a consumer that cannot speak for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from regiment.contracts import Span
+from regiment_mongo.base import Stale, date
+from regiment_mongo.layout import Document
+from regiment_mongo.ledger import CLOSED, Row, delayed, remember, waiting
+from regiment_mongo.moving import Moves
+
+TOMBSTONE = 3_600_000
+"""Milliseconds that the tombstone of a closed consumer stays; no request is an hour late."""
+
+
+class Releases(Moves):
+    """The verb of keepers."""
+
+    def release(
+        self,
+        queue: str,
+        consumer: str,
+        done: Sequence[Span],
+        suspects: Mapping[int, bytes],
+        *,
+        only: Span | None = None,
+        close: bool = False,
+    ) -> None:
+        name = f"{queue} {consumer}"
+        while True:
+            document = self._consumers.find_one({"_id": name})
+            if document is None:
+                if close:
+                    now = self.server_time()
+                    tombstone = {
+                        "q": queue,
+                        "c": consumer,
+                        "st": CLOSED,
+                        "v": 0,
+                        "h": 0,
+                        "until": 0,
+                        "held": [{"t": name}],
+                        "gone": date(now + TOMBSTONE),
+                    }
+                    self._consumers.update_one({"_id": name}, {"$setOnInsert": tombstone}, upsert=True)
+                return
+            row = self._row(document)
+            try:
+                self._release(queue, row, done, suspects, only, close)
+                return
+            except Stale:
+                continue
+
+    def _release(
+        self,
+        queue: str,
+        row: Row,
+        done: Sequence[Span],
+        suspects: Mapping[int, bytes],
+        only: Span | None,
+        close: bool,
+    ) -> None:
+        if row.state == CLOSED:
+            return
+        finished = [r for r in row.held if any(first <= r <= last for first, last in done)]
+        over = set(finished)
+        back = [r for r in sorted(row.held) if r not in over and (only is None or only[0] <= r <= only[1])]
+        moment = self.moment(queue, numbers=len(back) + 1)
+        tasks = []
+        for number, receipt in enumerate(back, moment.first):
+            item = row.held[receipt]
+            if receipt not in suspects:
+                tasks.append(waiting(queue, item))
+                continue
+            count = item.get("c", 0) + 1
+            suspect = {**item, "c": count}
+            if suspects[receipt]:
+                suspect["n"] = suspects[receipt]
+            delay = row.poison[min(count, len(row.poison)) - 1] if row.poison else 0.0
+            if delay > 0:
+                tasks.append(delayed(queue, suspect, moment.now + int(delay * 1000), number))
+            else:
+                tasks.append(waiting(queue, suspect))
+        fields: Document = {}
+        if finished and not close:
+            fields["kd"] = remember(row.settled, finished)
+        if close:
+            fields |= {"st": CLOSED, "gone": date(moment.now + TOMBSTONE)}
+        gone = [*finished, *back]
+        if not gone and not fields:
+            return
+        self._transfer(row, tasks, [], [row.held[r] for r in gone], gone, fields)
+        self._rows.pop(row.id, None)
+        if tasks:
+            facts = self._facts.get(queue)
+            if facts is not None:
+                facts.restart()
+            self._returned(queue, row)

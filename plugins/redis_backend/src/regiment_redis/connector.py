@@ -1,0 +1,227 @@
+"""The connector "redis": its options, and the choice between one Redis and several independent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, ClassVar, Literal
+
+from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role, Secret, Settlement, Span, Taken, Terms
+from regiment.errors import ConfigError
+from regiment_redis.address import Address, node, parse
+from regiment_redis.link import link_to
+from regiment_redis.shard import Shard
+from regiment_redis.spread import Spread
+
+LARGEST_PAYLOAD = 500 * 1024 * 1024
+"""A value of Redis has at most 512 MiB, and a task there carries a few bytes more than its payload."""
+
+
+class RedisConnector:
+    """Tasks in Redis 6.2 or later.
+
+    `url` is redis://, rediss://, unix://, redis+sentinel://host,host/service/db or redis+cluster://host,host. `nodes` are
+    independent servers instead: URLs, or mappings with host, port and options; pushes are spread over them, workers drain
+    them all; `spread`: "push" sends each push to one of them, "queue" all of a queue to the same one, which keeps its
+    order. `prefix` begins every key. `timeout` and `connect_timeout` are seconds that an answer and a connection may
+    take. `username` and `password` are for those addresses that name none.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=LARGEST_PAYLOAD)
+
+    def __init__(
+        self,
+        url: Annotated[str | None, Secret] = None,
+        *,
+        nodes: Annotated[Sequence[str | Mapping[str, object]] | None, Secret] = None,
+        spread: str = "push",
+        prefix: str = "regiment",
+        timeout: float = 5.0,
+        connect_timeout: float = 2.0,
+        username: str | None = None,
+        password: Annotated[str | None, Secret] = None,
+    ) -> None:
+        addresses = read_addresses(url, nodes, username, password)
+        if not prefix or "{" in prefix or "}" in prefix:
+            raise ConfigError(f"prefix is {prefix!r}; expected a few characters, without braces")
+        if spread not in ("push", "queue"):
+            raise ConfigError(f'spread is {spread!r}; expected "push" or "queue"')
+        for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
+            if not 0 < value < 3600:
+                raise ConfigError(f"{name} is {value!r}; expected a positive number of seconds")
+        shards = [Shard(link_to(a, timeout, connect_timeout), prefix) for a in addresses]
+        self._addresses = addresses
+        self._store: Shard | Spread = shards[0] if len(shards) == 1 else Spread(shards, spread == "queue")
+        # Every task passes here: one call of Python's less.
+        self.exchange = self._store.exchange  # type: ignore[method-assign]
+
+    @staticmethod
+    def check(options: Mapping[str, object]) -> list[str]:
+        """What is wrong with these options, without connecting."""
+        try:
+            RedisConnector(**options)  # type: ignore[arg-type]
+        except ConfigError as error:
+            return error.problems
+        return []
+
+    def open(self, role: Role) -> None:
+        self._store.open(role)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def describe(self) -> str:
+        return ", ".join(str(address) for address in self._addresses)
+
+    def warnings(self) -> list[str]:
+        """What works and does not keep every promise: eviction, no persistence, a replica. For `check --connect`."""
+        return self._store.warnings()
+
+    def push(
+        self,
+        queue: str,
+        payloads: Sequence[bytes],
+        *,
+        priority: int,
+        delay: float = 0.0,
+        at: float | None = None,
+        token: str,
+        ids: Sequence[str] | None = None,
+        id_window: float = 3600.0,
+        token_window: float = 60.0,
+    ) -> Sequence[int]:
+        return self._store.push(
+            queue,
+            payloads,
+            priority=priority,
+            delay=delay,
+            at=at,
+            token=token,
+            ids=ids,
+            id_window=id_window,
+            token_window=token_window,
+        )
+
+    def join(self, queue: str, consumer: str, terms: Terms) -> None:
+        self._store.join(queue, consumer, terms)
+
+    def renew(self, consumers: Sequence[tuple[str, str]], seconds: float) -> Sequence[tuple[str, str]]:
+        return self._store.renew(consumers, seconds)
+
+    def exchange(
+        self,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool = False,
+    ) -> Taken:
+        return self._store.exchange(queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing)
+
+    def release(
+        self,
+        queue: str,
+        consumer: str,
+        done: Sequence[Span],
+        suspects: Mapping[int, bytes],
+        *,
+        only: Span | None = None,
+        close: bool = False,
+    ) -> None:
+        self._store.release(queue, consumer, done, suspects, only=only, close=close)
+
+    def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None = None) -> Sequence[str]:
+        return self._store.wait(consumers, seconds, wake_fd)
+
+    def counts(self, queue: str) -> Counts:
+        return self._store.counts(queue)
+
+    def queues(self) -> Sequence[str]:
+        return self._store.queues()
+
+    def peek(self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int = 100) -> Sequence[Peeked]:
+        return self._store.peek(queue, state, limit)
+
+    def purge(self, queue: str) -> int:
+        return self._store.purge(queue)
+
+    def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        return self._store.dead(queue, limit, after)
+
+    def letters(self, queue: str, id: str) -> Sequence[Letter]:
+        return self._store.letters(queue, id)
+
+    def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
+        return self._store.revive(queue, letters)
+
+    def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        return self._store.drop(queue, ids)
+
+    def board(self, queue: str) -> Board:
+        return self._store.board(queue)
+
+    def post(
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        cancel: Iterable[str] = (),
+        clear: Iterable[str] = (),
+    ) -> int:
+        return self._store.post(queue, paused, cancel, clear)
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        self._store.set(key, value, ttl)
+
+    def get(self, key: str) -> bytes | None:
+        return self._store.get(key)
+
+    def delete(self, key: str) -> bool:
+        return self._store.delete(key)
+
+    def lock_take(self, name: str, owner: str, ttl: float) -> bool:
+        return self._store.lock_take(name, owner, ttl)
+
+    def lock_free(self, name: str, owner: str) -> bool:
+        return self._store.lock_free(name, owner)
+
+    def lock_look(self, name: str) -> tuple[str, float] | None:
+        return self._store.lock_look(name)
+
+    def lock_wait(self, name: str, seconds: float) -> None:
+        self._store.lock_wait(name, seconds)
+
+    def announce(self, key: str, value: bytes, ttl: float) -> None:
+        self._store.announce(key, value, ttl)
+
+    def presence(self) -> Mapping[str, bytes]:
+        return self._store.presence()
+
+
+def read_addresses(
+    url: str | None,
+    nodes: Sequence[str | Mapping[str, object]] | None,
+    username: str | None = None,
+    password: str | None = None,
+) -> list[Address]:
+    """The addresses that the options name; `ConfigError` if they name none, or too much."""
+    if url is not None and nodes is not None:
+        raise ConfigError("the redis connector got url and nodes; expected one of them")
+    if isinstance(nodes, str | Mapping):
+        raise ConfigError("nodes of the redis connector is one node; expected a list of them")
+    if nodes is not None and not nodes:
+        raise ConfigError("nodes of the redis connector is empty; expected at least one")
+    found = [node(n) for n in nodes] if nodes is not None else [parse(url or "redis://localhost:6379/0")]
+    if nodes is not None and any(a.kind != "direct" for a in found):
+        raise ConfigError("nodes of the redis connector are single servers; a sentinel set or a cluster is a url")
+    if len(set(map(str, found))) < len(found):
+        raise ConfigError("nodes of the redis connector names the same server twice")
+    return [
+        a._replace(
+            username=a.username or username,
+            password=a.password if a.password is not None else password,
+        )
+        for a in found
+    ]

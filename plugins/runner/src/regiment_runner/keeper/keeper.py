@@ -1,0 +1,364 @@
+"""The keeper: the one process of a tree that speaks to the stores for its workers.
+
+It renews every consumer, settles what a busy worker has marked done, takes back what waits behind a slow task, and gives
+back what a dead worker held. All it needs stands on the pages, so a new keeper goes on where a dead one stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import logging
+import math
+import os
+import queue
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from regiment import log
+from regiment.config import Use
+from regiment.contracts import Connector, Span
+from regiment.errors import StoreUnavailable
+from regiment.registry import registry
+from regiment_runner.shared import page
+from regiment_runner.shared.descendants import end_tagged
+from regiment_runner.shared.page import Page
+
+TICK = 1.0
+"""Seconds between two signs of life to the supervisor."""
+
+
+RENEWALS = 4
+"""Renewals in the time of a lease. Stores take more than a third of a lease without any for an outage of their own, and
+move all deadlines (R8): renewing every third, and a little late as ever, kept a dead host's consumers alive."""
+
+NOTHING: Span = (0, 0)
+"""A span without a receipt: what `release(only=…)` gives back when it is only to settle."""
+
+
+LAST_GASP = 0.9
+"""Seconds that a keeper without a supervisor may spend on giving back."""
+
+
+RATE_OVER = 10.0
+"""Seconds in which a rate loses two thirds of what it was."""
+
+
+class Ward:
+    """One worker as its keeper sees it."""
+
+    def __init__(self, name: str, path: Path, pidfd: int, spec: Mapping[str, Any], store: Store) -> None:
+        self.name, self.pidfd, self.spec, self.store = name, pidfd, spec, store
+        self.page = Page(path)
+        self.lease: float = spec["lease"]
+        self.give_back: float | None = spec["give_back_after"]
+        self.settle: float = spec["settle_within"]
+        self.once = spec["delivery"] == "at_most_once"
+        self.dead: dict[str, Any] | None = None
+        """What the supervisor says of its end; None while it lives."""
+        self.settled = 0
+        """The highest number that was settled for it."""
+        self.revoked: Span = NOTHING
+        """The range whose taking back this keeper has asked for last."""
+        self._counted, self._rate = (page.now(), self.page.words[page.TASKS]), 0.0
+
+    def rate(self) -> float:
+        """Tasks that ended per second, of the last `RATE_OVER` seconds or so."""
+        (then, before), now, tasks = self._counted, page.now(), self.page.words[page.TASKS]
+        self._counted, seconds = (now, tasks), max(1, now - then) / 1e9
+        self._rate += ((tasks - before) / seconds - self._rate) * -math.expm1(-seconds / RATE_OVER)
+        return self._rate
+
+    def alive(self) -> bool:
+        """Whether its process lives; only a pidfd says so (R9)."""
+        return not select.select([self.pidfd], [], [], 0)[0]
+
+    def close(self) -> None:
+        """Unmap the page and close the pidfd."""
+        self.page.close()
+        os.close(self.pidfd)
+
+
+class Keeper:
+    """The keeper's loop. `parent` is a pidfd of its supervisor, `channel` the socket to it, `poke` an eventfd that
+    workers write when they join or when a deadline is earlier than the one being waited for.
+    """
+
+    def __init__(self, channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
+        self.channel, self.parent, self.poke, self.tag = channel, parent, poke, tag
+        self.wards: dict[str, Ward] = {}
+        self.stores: dict[str, Store] = {}
+        self._gone = False
+        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._observers = threading.Thread(target=self._tell_observers, daemon=True)
+        self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._released: list[str] = []
+        self.name = f"{os.uname().nodename}:{os.getppid()}"
+
+    def run(self) -> None:
+        """Work until the supervisor says goodbye or is gone; then give back and return."""
+        poll = select.poll()
+        for fd in (self.channel.fileno(), self.parent, self.poke, self._kick):
+            poll.register(fd, select.POLLIN)
+        ticked = -1e9
+        if registry().hooks("regiment_supervisor_event"):
+            self._observers.start()
+        while not self._gone:
+            now = time.monotonic()
+            if now - ticked >= TICK:
+                ticked = now
+                self._send({"tick": True})
+            wake = min(ticked + TICK, self._look())
+            for fd, _ in poll.poll(max(0.0, (wake - time.monotonic()) * 1000)):
+                if fd == self.channel.fileno():
+                    self._receive()
+                elif fd == self.parent:
+                    self._gone = True
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        os.eventfd_read(fd)
+            self._acknowledge()
+        self._last_gasp()
+
+    def _acknowledge(self) -> None:
+        while self._released:
+            name = self._released.pop()
+            ward = self.wards.pop(name, None)
+            if ward is not None:
+                ward.close()
+            self._send({"released": name})
+
+    # The supervisor's words
+
+    def _receive(self) -> None:
+        try:
+            data, fds, _, _ = socket.recv_fds(self.channel, 1 << 20, 4)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, fds = b"", []
+        if not data:
+            self._gone = True
+            return
+        message = json.loads(data)
+        if "serve" in message:
+            self._serve(message, fds)
+        elif "dead" in message:
+            ward = self.wards.get(message["dead"])
+            if ward is not None and ward.dead is None:
+                ward.dead = message
+            elif ward is None:
+                self._released.append(message["dead"])
+        elif "event" in message:
+            self._events.put(message["event"])
+        elif "count" in message:
+            self._count(message["count"])
+        elif "bye" in message:
+            self._gone = True
+            for store in self.stores.values():
+                store.ask(("presence", "end"), lambda c: c.announce(self.name, b"", 0.001))
+
+    def _serve(self, message: dict[str, Any], fds: list[int]) -> None:
+        name = message["serve"]
+        if name in self.wards:
+            for fd in fds:
+                os.close(fd)
+            return
+        store = self._store_of(message["spec"]["connector"])
+        ward = self.wards[name] = Ward(name, Path(message["path"]), fds[0], message["spec"], store)
+        # Its lease may be shorter than those by which the next renewal was planned.
+        store.renew_at = min(store.renew_at, time.monotonic() + ward.lease / RENEWALS)
+
+    def _count(self, name: str) -> None:
+        """The supervisor wonders whether more workers would help."""
+        ward = self.wards.get(name)
+        if ward is None:
+            return
+        queue_name = ward.spec["queue"]
+
+        def job(connector: Connector) -> None:
+            self._send({"backlog": name, "ready": connector.counts(queue_name).ready})
+
+        ward.store.ask(("count", queue_name), job)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self.channel.send(json.dumps(message).encode())
+
+    def _store_of(self, spec: Mapping[str, Any]) -> Store:
+        key = json.dumps(spec, sort_keys=True, default=repr)
+        if key not in self.stores:
+            self.stores[key] = Store(spec, lambda: os.eventfd_write(self._kick, 1))
+        return self.stores[key]
+
+    # The duties
+
+    def _look(self) -> float:
+        """Do what is due for every ward; returns the monotonic time at which to look again."""
+        wake = time.monotonic() + TICK
+        for ward in list(self.wards.values()):
+            if ward.dead is not None:
+                if not ward.alive():
+                    self._release(ward)
+                continue
+            wake = min(wake, self._behind_slow_task(ward))
+        now = time.monotonic()
+        for store in self.stores.values():
+            if store.renew_at <= now:
+                self._renew(store)
+            wake = min(wake, store.renew_at)
+        looking = page.now() + max(0, int((wake - time.monotonic()) * 1e9))
+        for ward in self.wards.values():
+            ward.page.words[page.LOOKING] = looking
+        return wake
+
+    def _renew(self, store: Store) -> None:
+        """Renew all consumers of a store, one request for each length of lease, and say who is here."""
+        wards = [ward for ward in self.wards.values() if ward.store is store and ward.dead is None]
+        leases = sorted({ward.lease for ward in wards}) or [3 * TICK]
+        store.renew_at = time.monotonic() + leases[0] / RENEWALS
+        for lease in leases:
+            mine = [ward for ward in wards if ward.lease == lease]
+            if any(True for ward in mine for _ in ward.page.joins()):
+                job = functools.partial(self._renew_now, wards=mine, lease=lease)
+                store.ask(("renew", lease), job, urgent=True)
+        if wards:
+            store.ask(("presence",), lambda c: c.announce(self.name, self._presence(wards), leases[-1]))
+
+    def _renew_now(self, connector: Connector, wards: list[Ward], lease: float) -> None:
+        with contextlib.suppress(ValueError):  # a page that was unmapped meanwhile: its worker has ended
+            joined = [(ward, index, join) for ward in wards for index, join in ward.page.joins()]
+            sent = page.now()
+            lost = set(connector.renew([(join.queue, join.consumer) for _, _, join in joined], lease))
+            for ward, index, join in joined:
+                if index == 0 and (join.queue, join.consumer) not in lost and join in dict(ward.page.joins()).values():
+                    ward.page.words[page.LEASE_UNTIL] = sent + int(lease * 1e9)  # R7
+
+    def _presence(self, wards: list[Ward]) -> bytes:
+        """The presence record of this tree: what `regiment queues` and `workers` on other hosts show."""
+        here = [
+            {
+                "worker": ward.name,
+                "pid": ward.page.words[page.PID],
+                "queue": ward.spec["queue"],
+                "tasks": ward.page.words[page.TASKS],
+                "rate": round(ward.rate(), 2),
+            }
+            for ward in wards
+        ]
+        return json.dumps({"host": os.uname().nodename, "pid": os.getppid(), "workers": here}).encode()
+
+    def _behind_slow_task(self, ward: Ward) -> float:
+        """Settle what is done, and revoke what waits, while every slot is busy with something slow.
+
+        Returns when to look again. What counts is how long ago the worker last started anything: a slot that
+        runs for a day keeps nobody waiting while others go on.
+        """
+        sheet, words = ward.page, ward.page.words
+        if not any(phase in page.OPEN for _, _, phase in sheet.numbers()):
+            return float("inf")
+        join = next((join for index, join in sheet.joins() if index == 0), None)
+        if join is None:
+            return float("inf")
+        newest = max(words[page.slot_index(slot) + page.START] for slot, _, _ in sheet.numbers())
+        idle, wake = (page.now() - newest) / 1e9, float("inf")
+        base, last, highest = words[page.BASE], words[page.LAST], sheet.highest()
+        first = join.first if words[page.SLOTS] > 1 else max(join.first, base)
+        spans = [span for span in sheet.finished(first) if span[1] > ward.settled]
+        if spans and idle >= ward.settle:
+            self._settle(ward, join, spans)
+        elif spans:
+            wake = time.monotonic() + ward.settle - idle
+        revoked = sheet.revoked()
+        if revoked is not None and revoked[0] >= base:
+            if ward.revoked != revoked:  # written by a keeper that died before it was answered (R9)
+                self._take_back(ward, join, (max(revoked[0], highest + 1), revoked[1]))
+                ward.revoked = revoked
+        elif ward.give_back is not None and highest < last:
+            if idle >= ward.give_back:
+                self._revoke(ward, join, max(highest + 1, base), last)
+            else:
+                wake = min(wake, time.monotonic() + ward.give_back - idle)
+        return wake
+
+    def _settle(self, ward: Ward, join: page.Join, spans: list[Span]) -> None:
+        def job(connector: Connector) -> None:
+            connector.release(join.queue, join.consumer, spans, {}, only=NOTHING)
+            ward.settled = max(ward.settled, spans[-1][1])
+
+        ward.store.ask(("settle", ward.name), job)
+
+    def _revoke(self, ward: Ward, join: page.Join, low: int, last: int) -> None:
+        """R13: write the range, once a batch; wait a moment; release what lies above all that is noted by then."""
+        sheet = ward.page
+        sheet.revoke(low, last)
+        ward.revoked = (low, last)
+        time.sleep(DRAIN_WAIT)
+        self._take_back(ward, join, (max(low, sheet.highest() + 1), last))
+
+    def _take_back(self, ward: Ward, join: page.Join, span: Span) -> None:
+        if span[0] > span[1]:
+            return
+        fields: dict[str, Any] = {
+            "worker": ward.name,
+            "queue": join.queue,
+            "first": span[0],
+            "last": span[1],
+        }
+        log.event(logging.DEBUG, "keeper.took_back", **fields)
+        ward.store.ask(
+            ("revoke", ward.name, span),
+            lambda c: c.release(join.queue, join.consumer, (), {}, only=span),
+        )
+
+    def _release(self, ward: Ward) -> None:
+        """R2: after a death, settle what is surely done, name the suspects, and give back the rest."""
+        plan = release_plan(ward.page, ward.dead or {}, once=ward.once)
+
+        def job(connector: Connector) -> None:
+            for queue_name, consumer, spans, suspects in plan:
+                connector.release(queue_name, consumer, spans, suspects, close=True)
+            self._released.append(ward.name)
+
+        ward.store.ask(("release", ward.name), job)
+
+    def _tell_observers(self) -> None:
+        """The body of a thread: observers of the supervisor may be slow, and hold nobody up but each other."""
+        while (told := self._events.get()) is not None:
+            for _, call in registry().hooks("regiment_supervisor_event"):
+                log.tell(call, told)
+
+    def _last_gasp(self) -> None:
+        """The supervisor is gone: wait for the workers' ends, give back what they held, uncounted."""
+        deadline = time.monotonic() + LAST_GASP
+        if self.tag is not None:
+            end_tagged(self.tag, LAST_GASP)  # the workers have ended with it; what they forked has not
+        for ward in list(self.wards.values()):
+            if select.select([ward.pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                ward.dead = ward.dead or {"interrupted": True}
+                self._release(ward)
+        while any(ward.dead is not None for ward in self.wards.values()) and time.monotonic() < deadline:
+            select.select([self._kick], [], [], 0.02)
+            self._acknowledge()
+        while any(store.waiting for store in self.stores.values()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if self._observers.is_alive():
+            self._events.put(None)
+            self._observers.join(max(0.0, deadline - time.monotonic()))
+
+
+def start(channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
+    """Be the keeper: the body of the forked process."""
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    Keeper(channel, parent, poke, tag).run()

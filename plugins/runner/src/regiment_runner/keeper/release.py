@@ -1,0 +1,68 @@
+"""TODO"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import logging
+import math
+import os
+import queue
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from regiment import log
+from regiment.config import Use
+from regiment.contracts import Connector, Span
+from regiment.errors import StoreUnavailable
+from regiment.registry import registry
+from regiment_runner.shared import page
+from regiment_runner.shared.descendants import end_tagged
+from regiment_runner.shared.page import Page
+
+
+def release_plan(
+    sheet: Page, dead: Mapping[str, Any], *, once: bool = False
+) -> Iterable[tuple[str, str, list[tuple[int, int]], dict[int, bytes]]]:
+    """(queue, consumer, done, suspects) of each consumer that a page names, judged after its worker's death.
+
+    `dead` holds `notes` (number -> note for what was struck, everything else being a neighbor), or `note` (for
+    whatever had started), or `interrupted` (nothing is suspect). `once`: what has started must not run a second time
+    (`delivery="at_most_once"`), so that it is counted even if it was merely interrupted.
+    """
+    plan = []
+    struck = {int(number): note for number, note in dead.get("notes", {}).items()}
+    merely_interrupted = bool(dead.get("interrupted") or struck)
+    for index, join in sheet.joins():
+        suspects: dict[int, bytes] = {}
+        if index == 0:
+            spans = sheet.finished(join.first)
+            for _, number, phase in sheet.numbers():
+                if phase not in (page.STARTED, page.ENDED, page.JUDGING) or number < join.first:
+                    continue
+                if number in struck:
+                    suspects[number] = json.dumps(struck[number]).encode()
+                elif not merely_interrupted:
+                    # R18: a judge that was killed counts, and the note it judged stays.
+                    note = b"" if phase == page.JUDGING else json.dumps(dead.get("note", {})).encode()
+                    suspects[number] = note
+                elif once and phase != page.JUDGING:
+                    suspects[number] = json.dumps(_INTERRUPTED).encode()
+        else:
+            spans = []
+            if once or not merely_interrupted:
+                note = json.dumps(dead.get("note", _INTERRUPTED)).encode()
+                suspects = dict.fromkeys(range(join.first, join.last + 1), note)
+        plan.append((join.queue, join.consumer, spans, suspects))
+    return plan
+
+
+_INTERRUPTED = {"kind": "interrupted", "reason": "its worker was ended for another reason"}

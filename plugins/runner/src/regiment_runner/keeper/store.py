@@ -1,0 +1,105 @@
+"""TODO"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import logging
+import math
+import os
+import queue
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from regiment import log
+from regiment.config import Use
+from regiment.contracts import Connector, Span
+from regiment.errors import StoreUnavailable
+from regiment.registry import registry
+from regiment_runner.shared import page
+from regiment_runner.shared.descendants import end_tagged
+from regiment_runner.shared.page import Page
+
+
+class Store:
+    """One store and the thread that speaks to it; when it is down, only its own work waits."""
+
+    def __init__(self, spec: Mapping[str, Any], done: Callable[[], None]) -> None:
+        self.spec, self._done = spec, done
+        self.jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
+        self.waiting: set[Any] = set()
+        self.renew_at = 0.0
+        self._numbers = itertools.count()
+        self._connector: Connector | None = None
+        self._throttle = log.Throttle()
+        self._failing: tuple[Job, float] | None = None
+        """What failed first, and since when."""
+        self.thread = threading.Thread(target=self._run, name="regiment-store", daemon=True)
+        self.thread.start()
+
+    def ask(self, key: Any, do: Callable[[Connector], None], *, urgent: bool = False) -> None:
+        """Do something when its turn comes; a job under a key that waits already is not added."""
+        if key not in self.waiting:
+            self.waiting.add(key)
+            self.jobs.put(Job(not urgent, next(self._numbers), key, do))
+
+    def _run(self) -> None:
+        pause = PAUSE
+        while True:
+            job = self.jobs.get()
+            try:
+                job.do(self._open())
+            except Exception as error:
+                self.jobs.put(job)  # in its old place: only what is urgent goes ahead
+                self._failed(job, error)
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(LONGEST_PAUSE, pause * 2)
+            else:
+                pause = PAUSE
+                self.waiting.discard(job.key)
+                self._succeeded(job)
+                self._done()
+
+    def _open(self) -> Connector:
+        if self._connector is None:
+            use = Use(self.spec["name"], **self.spec["options"])
+            connector: Connector = registry(self.spec.get("plugins", ())).build("connectors", use)
+            connector.open("keep")
+            self._connector = connector
+        return self._connector
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        self._failing = self._failing or (job, time.monotonic())
+        if self._throttle() is None:
+            return
+        if isinstance(error, StoreUnavailable):
+            log.event(logging.ERROR, "connector.lost", error=str(error))
+        else:
+            log.event(logging.ERROR, "keeper.error", error=str(error), exc_info=error)
+
+    def _succeeded(self, job: Job) -> None:
+        if self._failing is not None and self._failing[0] is job:
+            seconds = round(time.monotonic() - self._failing[1], 1)
+            log.event(logging.WARNING, "connector.recovered", seconds=seconds)
+            self._failing = None
+
+
+class Job(NamedTuple):
+    """Something to do at a store: what is urgent first, all else in the order in which it was asked for."""
+
+    patient: bool
+    number: int
+    key: Any
+    do: Callable[[Connector], None]
+
+
+PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds before a job that failed is tried again: after the first time, and at most."""

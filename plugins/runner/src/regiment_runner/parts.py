@@ -1,0 +1,233 @@
+"""The only place where parts are built: from a configuration to connector, codec, executor and killer."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from regiment import config as defaults
+from regiment.broker import Broker
+from regiment.codec import Codec
+from regiment.config import Timeouts, Use, WorkerConfig, as_use
+from regiment.contracts import Connector, Terms
+from regiment.errors import ConfigError, PluginError
+from regiment.options import check_options, is_secret
+from regiment.registry import Registry, registry
+from regiment_runner.shared import page
+from regiment_runner.worker.runtime import Application, hooks_of
+
+
+class Parts(NamedTuple):
+    """Everything one worker is made of."""
+
+    config: WorkerConfig
+    connector: Connector
+    broker: Broker
+    executor: Any
+    killer: Any
+    registry: Registry
+
+
+def terms_of(config: WorkerConfig) -> Terms:
+    """What the worker's consumer asks of its queue."""
+    return Terms(
+        config.lease,
+        tuple(config.poison_delays),
+        config.dead_limit,
+        config.dead_age,
+        config.id_window,
+        config.token_window,
+    )
+
+
+def check(app: Application, where: str = "") -> list[str]:
+    """All problems of a worker's configuration, whatever their kind; nothing is connected."""
+    config = app.config
+    problems = [*config.check(), *_of_tasks(app)]
+    reg = registry(config.plugins)
+    named = isinstance(config.connector, (str, Use, type(None)))
+    uses = [
+        ("connectors", connector_use(config)[0] if named else None),
+        ("serializers", config.serializer),
+        ("compressors", config.compressor),
+        ("executors", config.executor_use() if isinstance(config.executor, (str, Use)) else None),
+        ("killers", config.killer),
+    ]
+    classes: dict[str, Any] = {}
+    for kind, choice in uses:
+        if not isinstance(choice, (str, Use)):
+            continue
+        use = as_use(choice)
+        try:
+            name, cls = reg.resolve(kind, use, f"{where}.config.{kind[:-1]}" if where else "")
+        except (PluginError, ImportError, AttributeError) as error:
+            problems.append(str(error))
+            continue
+        classes[kind] = cls
+        problems += check_options(f"{kind[:-1]} {name!r}", cls, use.options)
+    if "executors" in classes and not problems:
+        problems += _fit(app, reg, classes)
+    return problems
+
+
+def _of_tasks(app: Application) -> list[str]:
+    """Problems of what single tasks of a `Queue` set for themselves."""
+    ours = set(app.config.check())
+    return [
+        f"task {name!r}: {problem}"
+        for name, task in getattr(app, "tasks", {}).items()
+        for problem in app.config.replace(**task.settings).check()
+        if problem not in ours
+    ]
+
+
+def _limits(app: Application) -> list[tuple[str, Timeouts]]:
+    """Every time limit that is asked for: the worker's, and those of single tasks."""
+    tasks = getattr(app, "tasks", {})
+    own = [(f"task {name!r}: ", task.settings.get("timeouts")) for name, task in tasks.items()]
+    return [("", app.config.timeouts), *((name, limit) for name, limit in own if limit is not None)]
+
+
+def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
+    """Whether executor, killer, connector and the user's code can do together what is asked of them."""
+    config, executor = app.config, classes["executors"]
+    killer_use = as_use(config.killer or executor.default_killer)
+    try:
+        killer_name, killer = reg.resolve("killers", killer_use)
+    except PluginError as error:
+        return [str(error)]
+    executor_name = config.executor_use().name
+    problems = _unplaced(executor, executor_name, config)
+    for whose, timeouts in _limits(app):
+        if timeouts.strikes()[1] is not None and executor.place not in killer.ends:
+            problems.append(
+                f"{whose}a hard limit ({timeouts!r}) cannot be enforced by killer {killer_name!r} in executor {executor_name!r}; "
+                f"killers that can: {_able(reg, 'ends', executor.place)}"
+            )
+        if timeouts.soft is not None and executor.place not in killer.softens:
+            problems.append(
+                f"{whose}a soft limit ({timeouts!r}) cannot be enforced by killer {killer_name!r} in executor {executor_name!r}; "
+                f"killers that can: {_able(reg, 'softens', executor.place)}"
+            )
+        elif timeouts.soft is not None and executor.is_async and (plain := _plain_works(app, whose)):
+            problems.append(
+                f"{whose}a soft limit ({timeouts!r}) cannot be enforced on {', '.join(plain)}: executor {executor_name!r} runs plain "
+                f"def in a thread, which is not cancelled; make it async def, or set a hard limit alone"
+            )
+    if not executor.is_async:
+        names = [
+            *hooks_of(app),
+            *(name for name, work in _works(app) if inspect.iscoroutinefunction(work)),
+        ]
+        if names:
+            problems.append(
+                f"{', '.join(sorted(names))}: async def needs an executor that awaits; "
+                f'{executor_name!r} does not, executor="asyncio" does'
+            )
+    return problems
+
+
+def _unplaced(executor: Any, name: str, config: WorkerConfig) -> list[str]:
+    """What is wrong with the number of slots."""
+    if config.number_of_threads is not None and as_use(config.executor).name != defaults.DEFAULT_EXECUTOR:
+        return [
+            f"number_of_threads is {config.number_of_threads!r} and executor is {name!r}; number_of_threads is short for "
+            f'executor=Use("threaded", threads=…), set one of the two'
+        ]
+    try:
+        slots = executor(**config.executor_use().options).slots
+    except Exception as error:
+        return [f"executor {name!r} cannot be made: {type(error).__name__}: {error}"]
+    if isinstance(slots, int) and 1 <= slots <= page.MAX_SLOTS:
+        return []
+    return [f"executor {name!r} has {slots!r} slots; expected 1 to {page.MAX_SLOTS:,}"]
+
+
+def _works(app: Application) -> list[tuple[str, Any]]:
+    return list(getattr(app, "works", {}).items())
+
+
+def _plain_works(app: Application, whose: str) -> list[str]:
+    """Names of the plain functions that run under a limit."""
+    return [
+        name
+        for name, work in _works(app)
+        if not inspect.iscoroutinefunction(work) and whose in ("", f"task {name!r}: ")
+    ]
+
+
+def _able(reg: Registry, verb: str, place: str) -> str:
+    """Names of the killers that can do it there."""
+    able = [name for name in reg.names("killers") if place in getattr(reg.resolve("killers", Use(name))[1], verb)]
+    return ", ".join(able) or "none installed"
+
+
+def assemble(app: Application, where: str = "") -> Parts:
+    """Check everything and build the parts; all problems are raised as one `ConfigError`."""
+    config = app.config
+    reg = registry(config.plugins)
+    problems = check(app, where)
+    if problems:
+        use, _ = connector_use(config)
+        reg.resolve("connectors", use, where)  # a missing plugin is a PluginError of its own: exit 6, not 5
+        for kind, choice in (
+            ("serializers", config.serializer),
+            ("executors", config.executor_use()),
+        ):
+            reg.resolve(kind, as_use(choice), where)
+        for kind, extra in (("compressors", config.compressor), ("killers", config.killer)):
+            if extra is not None:
+                reg.resolve(kind, as_use(extra), where)
+        raise ConfigError(problems)
+    broker = make_broker(config, where)
+    executor = reg.build("executors", config.executor_use())
+    killer = reg.build("killers", as_use(config.killer or executor.default_killer))
+    return Parts(config, broker.make(), broker, executor, killer, reg)
+
+
+def keeper_spec(parts: Parts) -> dict[str, Any]:
+    """What supervisor and keeper must know of a worker, as data; an application's module is not among it."""
+    use, _ = connector_use(parts.config)
+    name, _ = parts.registry.resolve("connectors", use)
+    config, killer = parts.config, as_use(parts.config.killer or parts.executor.default_killer)
+    spec = {
+        "queue": config.name,
+        "connector": {
+            "name": name,
+            "options": use.options,
+            "where": parts.connector.describe(),
+            "plugins": [item for item in config.plugins if isinstance(item, str)],
+        },
+        "killer": {"name": killer.name, "options": killer.options},
+        "lease": config.lease,
+        "give_back_after": config.give_back_after,
+        "settle_within": config.settle_within,
+        "delivery": config.delivery,
+        "parts": parts_in_words(parts),
+    }
+    try:
+        return dict(json.loads(json.dumps(spec)))
+    except TypeError as error:
+        raise ConfigError(f"options of connector and killer must be plain data: {error}") from None
+
+
+def parts_in_words(parts: Parts) -> dict[str, str]:
+    """Kind -> what the worker uses of it, for people."""
+    config = parts.config
+    _, where = connector_use(config)
+    return {
+        "connector": f"{parts.connector.describe()}, from {where}",
+        "serializer": as_use(config.serializer).name,
+        "compressor": "none" if config.compressor is None else as_use(config.compressor).name,
+        "executor": config.executor_use().name,
+        "killer": as_use(config.killer or parts.executor.default_killer).name,
+    }
+
+
+def masked(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Options as they may be shown."""
+    return {name: "***" if is_secret(cls, name) else value for name, value in options.items()}

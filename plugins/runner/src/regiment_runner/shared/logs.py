@@ -1,0 +1,111 @@
+"""TODO"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+from regiment.context import attempt_now
+
+
+class ContextFilter(logging.Filter):
+    """Gives every record of any handler the fields of the attempt it was logged in, as `record.regiment`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fields = attempt_fields()
+        if fields:
+            record.regiment = {**fields, **getattr(record, "regiment", {})}
+        return True
+
+
+def configure(style: str = "auto", level: str = "INFO") -> None:
+    """Handlers for `regiment run`: `console`, `json`, `off`, or `auto` (console on a terminal, else json).
+
+    Steps back where the application has configured the root logger itself.
+    """
+    if logging.getLogger().handlers:
+        return
+    if style == "off":
+        logging.getLogger().addHandler(logging.NullHandler())
+        return
+    if style == "auto":
+        style = "console" if sys.stderr.isatty() else "json"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(ContextFilter())
+    handler.setFormatter(_Lazy(style))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logger.setLevel(level)
+
+
+class _Lazy(logging.Formatter):
+    """structlog for whatever it takes; regiment's own events in the same layout without it.
+
+    Importing structlog costs more than starting a worker, and megabytes in each process: an ordinary life needs none.
+    """
+
+    def __init__(self, style: str) -> None:
+        super().__init__()
+        self._shape = style
+        self._real: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self._real is None:
+            if record.name == logger.name and not record.exc_info and not record.args:
+                return _own(record, self._shape)
+            self._real = _formatter(self._shape)
+        return self._real.format(record)
+
+
+def _own(record: logging.LogRecord, style: str) -> str:
+    """An event of regiment as structlog would show it."""
+    from datetime import UTC, datetime
+
+    fields = getattr(record, "regiment", {})
+    level, at = record.levelname.lower(), datetime.fromtimestamp(record.created, UTC)
+    if style == "json":
+        import json
+
+        stamp = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        line = {"event": record.msg, "level": level, "timestamp": stamp, **fields}
+        return json.dumps(line, default=repr)
+    texts = [f"{name}={fields[name]}" for name in sorted(fields) if name != "traceback"]
+    stamp = at.astimezone().strftime("%Y-%m-%dT%H:%M:%S.%f")
+    below = f"\n{fields['traceback'].rstrip()}" if fields.get("traceback") else ""
+    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
+        return f"{stamp} [{level:<9}] {record.msg:<18} {' '.join(texts)}{below}"
+    color = 31 if record.levelno >= logging.ERROR else 33 if record.levelno >= logging.WARNING else 32
+    return f"\033[2m{stamp}\033[0m [\033[{color}m{level:<9}\033[0m] \033[1m{record.msg:<18}\033[0m {' '.join(texts)}{below}"
+
+
+def _formatter(style: str) -> logging.Formatter:
+    import structlog
+
+    def fields(_: Any, __: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        return {**line, **getattr(line.get("_record"), "regiment", {})}
+
+    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if style == "json":
+        final += [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=repr),
+        ]
+    else:
+        final += [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"), pad_event_to=18
+            )
+        ]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=style == "json"),
+            fields,
+        ],
+        processors=final,
+    )

@@ -1,0 +1,364 @@
+"""The page: shared memory in which one worker notes what it does, so that its death loses nothing.
+
+One file per worker incarnation. The worker writes batch and slots, its keeper the lease and the revoked range, its
+supervisor strikes and orders. Each field is an aligned 64-bit word with one writer; number and phase of a slot share
+one word, written last, because two words are never seen together (`docs/guarantees.md`, "The rules").
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from regiment.contracts import Reading, Span
+
+IDLE, STARTED, ENDED, JUDGING, RETURNING, DONE = range(6)
+PHASES = ("idle", "started", "ended", "judging", "returning", "done")
+OPEN = frozenset({STARTED, ENDED, JUDGING, RETURNING})
+"""Phases in which a number may not be taken for done (R2)."""
+
+SOFT_SIGNAL = signal.SIGRTMIN + 5
+"""The reserved signal of a soft strike; its handler asks the page whether it still applies."""
+
+DUMP_SIGNAL = signal.SIGRTMIN + 6
+"""The reserved signal at which a worker writes all its stacks to its black box (faulthandler, no Python runs)."""
+
+MAX_SLOTS = 1024
+HEAD_BYTES = 96
+"""How much of a payload is noted: its head, which holds the task's id."""
+
+STOP, QUIET = 1, 2
+"""Orders of the supervisor: finish what runs and end; finish what runs and lease nothing."""
+
+STARTING, READY, STOPPING = range(3)
+"""What `state` says of the worker."""
+
+(
+    MAGIC,
+    PID,
+    STATE,
+    FIRST,
+    BASE,
+    LAST,
+    TURN,
+    LEASE_UNTIL,
+    REVOKED,
+    WATCHING,
+    ORDERS,
+    TASKS,
+    BORN,
+    SLOTS,
+    FENCED,
+    LOOKING,
+    DEAD_LETTERS,
+    MEMORY,
+) = range(18)
+_MOST = (1 << 62) - 1
+_MAGIC = 0x676172726973_01
+_JOINS, _JOIN_SIZE, JOINS = 512, 256, 8
+_SLOT_START, _SLOT_SIZE = 4096, 256
+WORD, CONDEMNED, STRUCK, START, SOFT, HARD, PROGRESS, TOTAL = range(8)
+PACK_START = struct.Struct(f"QQQQQ{HEAD_BYTES}s").pack_into
+"""Writes START to TOTAL and the head of a payload; the source calls it without the detour of `Page.start`."""
+START_AT = 8 * START
+_HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
+_JOIN = struct.Struct("QQQ56s104s")
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def now() -> int:
+    """Nanoseconds of the boot clock: immune to changes of the wall clock, and it goes on while a host sleeps."""
+    return time.clock_gettime_ns(CLOCK)
+
+
+class Join(NamedTuple):
+    """A consumer of this worker: of its own queue (the first), or of one that a task took from."""
+
+    queue: str
+    consumer: str
+    first: int
+    last: int
+    """Last number of a `take`; 0 for the worker's own queue."""
+
+
+class SlotState(NamedTuple):
+    """What a slot is doing, for people and post-mortems."""
+
+    slot: int
+    number: int
+    phase: int
+    started: int
+    head: bytes
+    name: str
+    progress: tuple[int, int]
+    note: str
+
+
+class Page:
+    """One page, mapped. Words are read and written through `words`; the methods are for what needs more than one."""
+
+    SOFT_SIGNAL = SOFT_SIGNAL
+
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+        self.path = path
+        self.wake_watcher: Callable[[], object] = lambda: None
+        """In a worker: tells its supervisor that a deadline came earlier than the one it sleeps for."""
+        self.write_off: Callable[[int, int, str], object] = lambda slot, number, stack: None
+        """In a worker: gives up the thread that runs `number` in `slot` and stands at `stack`, and its task ends there."""
+        self.seen_strike = 0
+        access = os.O_RDONLY if read_only else os.O_RDWR
+        flags = access | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
+        fd = os.open(path, flags, 0o600)
+        try:
+            size = _SLOT_START + MAX_SLOTS * _SLOT_SIZE
+            if create:
+                os.ftruncate(fd, size)
+            self.map = mmap.mmap(fd, size, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
+        finally:
+            os.close(fd)
+        self.words = memoryview(self.map).cast("Q")
+        if create:
+            self.words[BORN] = now()
+            self.words[MAGIC] = _MAGIC
+        elif self.words[MAGIC] != _MAGIC:
+            raise ValueError(f"{path} is no page of this release")
+
+    def close(self) -> None:
+        """Unmap; the file stays."""
+        self.words.release()
+        self.map.close()
+
+    def detach(self) -> None:
+        """In a process forked from the worker: its own copy of the page from now on, so that it writes to nobody's."""
+        import ctypes
+
+        size = len(self.map)
+        here = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+        copy = bytes(self.map)
+        remap = ctypes.CDLL(None, use_errno=True).mmap
+        remap.restype = ctypes.c_void_p
+        remap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+        fixed = 0x10  # MAP_FIXED: over the shared pages, at the same address
+        access, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        if remap(here, size, access, flags | fixed, -1, 0) != here:
+            os._exit(1)
+        self.map[:] = copy
+
+    # What the worker writes
+
+    def start(self, slot: int, number: int, payload: bytes, at: int, phase: int = STARTED) -> None:
+        """Note that `number` starts in `slot`; disarms what was armed there."""
+        offset = _SLOT_START + slot * _SLOT_SIZE
+        PACK_START(self.map, offset + START_AT, at, 0, 0, 0, 0, payload)
+        self.words[offset >> 3] = number << 3 | phase
+
+    def arm(self, slot: int, soft: int, hard: int) -> None:
+        """Arm limits of the task noted in `slot`, nanoseconds from now; 0: none. Wakes a watcher that sleeps longer."""
+        words, at, at_once = self.words, (_SLOT_START + slot * _SLOT_SIZE) >> 3, now()
+        first = 0
+        if soft:
+            first = words[at + SOFT] = at_once + soft
+        if hard:
+            words[at + HARD] = at_once + hard
+            first = first or at_once + hard
+        if first and first < words[WATCHING]:
+            self.wake_watcher()
+
+    def limits(self, slot: int) -> tuple[int, int, int]:
+        """Indexes in `words` of a slot's soft and hard limit and of the time up to which nobody watches, for a guard that
+        does by itself what `arm` does.
+        """
+        at = slot_index(slot)
+        return at + SOFT, at + HARD, WATCHING
+
+    def softly_struck(self) -> int | None:
+        """In the worker: the number that a soft strike is for, if it still runs; each number at most once."""
+        for slot, number, phase in self.numbers():
+            if phase == STARTED and self.words[slot_index(slot) + STRUCK] == number > self.seen_strike:
+                self.seen_strike = number
+                return number
+        return None
+
+    def struck(self) -> Iterator[tuple[int, int]]:
+        """In the worker: (slot, number) of what was struck softly and still runs."""
+        for slot, number, phase in self.numbers():
+            if phase == STARTED and self.words[slot_index(slot) + STRUCK] == number:
+                yield slot, number
+
+    def name(self, slot: int, name: str) -> None:
+        """Note the task's name, for `regiment workers`."""
+        offset = _SLOT_START + slot * _SLOT_SIZE + _NAME_AT
+        self.map[offset : offset + 32] = name.encode()[:32].ljust(32, b"\0")
+
+    def progress(self, slot: int, done: int, total: int, note: str) -> None:
+        """Note how far the task is."""
+        offset = _SLOT_START + slot * _SLOT_SIZE
+        note_bytes = note.encode(errors="replace")[:64].ljust(64, b"\0")
+        self.map[offset + _NOTE_AT : offset + _SLOT_SIZE] = note_bytes
+        self.words[(offset >> 3) + TOTAL] = min(_MOST, max(0, int(total)))
+        # Never 0, which says that the task has told nothing: then the note is that of an earlier one.
+        self.words[(offset >> 3) + PROGRESS] = min(_MOST, max(0, int(done))) << 1 | 1
+
+    def join(self, index: int, queue: str, consumer: str, first: int, last: int = 0) -> None:
+        """Write a consumer down, before its join is sent (R1)."""
+        offset = _JOINS + index * _JOIN_SIZE
+        self.words[offset >> 3] = 0
+        _JOIN.pack_into(self.map, offset, 0, first, last, consumer.encode(), queue.encode())
+        self.words[offset >> 3] = 1
+
+    def leave(self, index: int) -> None:
+        """The consumer at `index` holds nothing any more."""
+        self.words[(_JOINS + index * _JOIN_SIZE) >> 3] = 0
+
+    # What others read
+
+    def joins(self) -> Iterator[tuple[int, Join]]:
+        """The consumers that are written down, each read until two readings agree."""
+        for index in range(JOINS):
+            offset = _JOINS + index * _JOIN_SIZE
+            while True:
+                raw = bytes(self.map[offset : offset + _JOIN.size])
+                if raw == bytes(self.map[offset : offset + _JOIN.size]):
+                    break
+            valid, first, last, consumer, queue = _JOIN.unpack(raw)
+            if valid:
+                yield index, Join(_text(queue), _text(consumer), first, last)
+
+    def slot_word(self, slot: int) -> tuple[int, int]:
+        """Number and phase of a slot."""
+        word = self.words[slot_index(slot)]
+        return word >> 3, word & 7
+
+    def numbers(self) -> Iterator[tuple[int, int, int]]:
+        """(slot, number, phase) of each slot that was ever used."""
+        for slot in range(max(1, self.words[SLOTS])):
+            number, phase = self.slot_word(slot)
+            if number:
+                yield slot, number, phase
+
+    def highest(self) -> int:
+        """The highest number noted; 0 if none."""
+        return max((number for _, number, _ in self.numbers()), default=0)
+
+    def readings(self) -> Iterator[Reading]:
+        """Slots with a task started and a limit armed; each reading is of one and the same number."""
+        for slot in range(max(1, self.words[SLOTS])):
+            at = slot_index(slot)
+            word = self.words[at]
+            if word & 7 != STARTED:
+                continue
+            started, soft, hard = (
+                self.words[at + START],
+                self.words[at + SOFT],
+                self.words[at + HARD],
+            )
+            if (soft or hard) and self.words[at] == word:
+                yield Reading(slot, word >> 3, STARTED, started, soft, hard, self.words[at + STRUCK])
+
+    def slots(self) -> Iterator[SlotState]:
+        """All slots ever used, for people."""
+        for slot, number, phase in self.numbers():
+            at = _SLOT_START + slot * _SLOT_SIZE
+            words, start = self.words, slot_index(slot)
+            yield SlotState(
+                slot,
+                number,
+                phase,
+                words[start + START],
+                bytes(self.map[at + _HEAD_AT : at + _HEAD_AT + HEAD_BYTES]),
+                _text(self.map[at + _NAME_AT : at + _NAME_AT + 32]),
+                (words[start + PROGRESS] >> 1, words[start + TOTAL]),
+                _text(self.map[at + _NOTE_AT : at + _SLOT_SIZE]) if words[start + PROGRESS] else "",
+            )
+
+    def finished(self, first: int) -> list[Span]:
+        """Every number from `first` to the highest noted that no slot shows as open (R2), as spans."""
+        seen = list(self.numbers())
+        top = max((number for _, number, _ in seen), default=0)
+        still = sorted({number for _, number, phase in seen if phase in OPEN and number >= first})
+        spans, low = [], first
+        for number in [*still, top + 1]:
+            if low < number:
+                spans.append((low, number - 1))
+            low = number + 1
+        return spans
+
+    def revoke(self, low: int, last: int) -> None:
+        """Write the revoked range; at most once a batch, and it never rises (R13)."""
+        self.words[REVOKED] = low << 24 | (last - low)
+
+    def revoked(self) -> Span | None:
+        """The revoked range, or None."""
+        word = self.words[REVOKED]
+        return (word >> 24, (word >> 24) + (word & 0xFFFFFF)) if word else None
+
+
+def slot_index(slot: int) -> int:
+    """Index of a slot's first word in `words`."""
+    return (_SLOT_START + slot * _SLOT_SIZE) >> 3
+
+
+def _text(raw: bytes) -> str:
+    return bytes(raw).rstrip(b"\0").decode(errors="replace")
+
+
+# Where pages live: one folder per tree, named by its supervisor, so that `top` finds it.
+
+
+def home() -> Path:
+    """The folder of all trees of this user: under XDG_RUNTIME_DIR, else a private one in /dev/shm."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isdir(runtime):
+        return Path(runtime) / "regiment"
+    shm = "/dev/shm" if os.path.isdir("/dev/shm") else os.environ.get("TMPDIR", "/tmp")
+    return Path(shm) / f"regiment-{os.getuid()}"
+
+
+def start_ticks(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot: with the pid it names one process for good."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]
+
+
+def make_tree() -> Path:
+    """A new folder for the pages of this process's tree; removes those whose supervisor is gone."""
+    base = home()
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if base.stat().st_uid != os.getuid():
+        raise PermissionError(f"{base} belongs to another user; set XDG_RUNTIME_DIR to a folder of yours")
+    for tree in trees(base, alive=False):
+        remove_tree(tree)
+    tree = base / f"{os.getpid()}-{start_ticks(os.getpid())}"
+    remove_tree(tree)
+    tree.mkdir(mode=0o700)
+    return tree
+
+
+def trees(base: Path | None = None, *, alive: bool = True) -> list[Path]:
+    """Folders of trees whose supervisor lives, or of those whose does not."""
+    found: list[Path] = []
+    for tree in sorted((base or home()).glob("*-*")):
+        pid, _, ticks = tree.name.partition("-")
+        if pid.isdigit() and (start_ticks(int(pid)) == ticks) == alive:
+            found.append(tree)
+    return found
+
+
+def remove_tree(tree: Path) -> None:
+    """Delete a tree's folder; what is gone already does not matter."""
+    import shutil
+
+    shutil.rmtree(tree, ignore_errors=True)
+
+
+DRAIN_WAIT = 0.002
+"""Seconds to wait between writing a word and reading another's: longer than any store buffer keeps a write (R15)."""

@@ -1,0 +1,116 @@
+"""Processes: forking them tied to their parent, and saying in words how they ended."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+_PR_SET_PDEATHSIG = 1
+_libc: Any = None
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel SIGKILL this process when the thread that forked it ends; end at once if it has."""
+    global _libc
+    if sys.platform != "linux":
+        return
+    if _libc is None:
+        _libc = ctypes.CDLL(None, use_errno=True)
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def fork(body: Callable[[], int], close: Iterable[int], *, tied: bool = True) -> tuple[int, int]:
+    """Run `body` in a child and exit with what it returns; (pid, pidfd) of the child.
+
+    The child closes the descriptors `close`, forgets the parent's signal handlers, and never returns.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be_child(body, close, parent if tied else None, signals)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    return pid, os.pidfd_open(pid)
+
+
+def _be_child(body: Callable[[], int], close: Iterable[int], parent: int | None, signals: Any) -> NoReturn:
+    code = 1
+    try:
+        if parent is not None:
+            die_with(parent)
+        signal.set_wakeup_fd(-1)
+        for fd in close:
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+        for number in (
+            signal.SIGTERM,
+            signal.SIGINT,
+            signal.SIGHUP,
+            signal.SIGUSR1,
+            signal.SIGUSR2,
+        ):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        code = body()
+    except SystemExit as leave:
+        code = leave.code if isinstance(leave.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+
+def reap(pidfd: int) -> int | None:
+    """The wait status of a child that has ended (negative: the signal that ended it), or None."""
+    try:
+        found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    if found is None:
+        return None
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def in_words(status: int) -> str:
+    """How a process ended: `killed by SIGSEGV`, `exit code 3`."""
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def send(pidfd: int, number: int) -> None:
+    """Signal the process that a pidfd names; one that has ended is nobody else."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+
+
+def resident(pid: int) -> int | None:
+    """Resident memory of a process in bytes, from procfs."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return None

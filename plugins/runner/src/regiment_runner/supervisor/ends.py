@@ -1,0 +1,69 @@
+"""How a worker ended: told apart, and said in words."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import Any, NamedTuple
+
+from regiment_runner.shared import process
+from regiment_runner.supervisor.members import Child
+from regiment_runner.supervisor.strikes import crash_note
+
+
+class End(NamedTuple):
+    """`kind` is what is counted: ordered, stop, burst, respawn, max_tasks_per_run, memory, idle, page, reload, stop_timeout,
+    timeout, oom, crash, or start for a worker that ended before it was ready.
+    """
+
+    kind: str
+    reason: str
+    event: str = "worker.recycled"
+    level: int = logging.INFO
+
+
+_RECYCLED = {"out": "memory", "idle": "idle", "page": "page"}
+"""First word of what the supervisor recycles a worker for, and its kind; any other is a reload."""
+
+
+def judge(item: Child, status: int, oom: bool) -> End:
+    """What ended a worker; `oom` says whether the kernel has killed something for memory since the last question."""
+    if item.ended in ("stop", "burst"):
+        return End(item.ended, item.ended, "worker.stopped")
+    if item.ended == "ordered" and item.recycle is None:
+        return End("ordered", "told to end", "worker.stopped")
+    if item.ended is not None:
+        reason = item.recycle or item.why or item.ended
+        kind = item.ended if item.recycle is None else _RECYCLED.get(reason.split()[0], "reload")
+        return End(kind, reason)
+    if item.stopped:
+        return End(
+            "stop_timeout",
+            "killed at the end of the stop timeout",
+            "worker.stopped",
+            logging.WARNING,
+        )
+    if item.fatal is not None:
+        return End("memory", item.fatal["reason"], "worker.crashed", logging.ERROR)
+    if item.view.struck:
+        return End("timeout", "killed for a task past its limit", "worker.crashed", logging.WARNING)
+    if oom and status == -signal.SIGKILL:
+        return End("oom", "killed by the kernel: out of memory", "worker.crashed", logging.ERROR)
+    return End(
+        "crash" if item.ready else "start",
+        process.in_words(status),
+        "worker.crashed",
+        logging.ERROR,
+    )
+
+
+def post_mortem(item: Child, status: int, end: End) -> dict[str, Any]:
+    """What the keeper is told: whether what ran is suspect, and the note that stays with it."""
+    if item.stopped or item.ended is not None:
+        return {"interrupted": True}
+    if item.fatal is not None:
+        return {"note": item.fatal}
+    if item.view.struck:
+        return {"notes": {str(number): note for number, note in item.view.struck.items()}}
+    note = crash_note(item.view, status)
+    return {"note": {**note, "kind": "memory", "reason": end.reason} if end.kind == "oom" else note}

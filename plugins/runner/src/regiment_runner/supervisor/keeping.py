@@ -1,0 +1,184 @@
+"""The supervisor's side of the keeper: starting it, replacing it, and repeating what it has not acknowledged (R9)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from regiment import exits, log
+from regiment_runner.keeper import keeper
+from regiment_runner.shared import process
+
+SILENCE = 2.5
+"""Seconds after its last sign of life at which a keeper is killed and replaced."""
+
+
+class Keeping:
+    """The keeper of this tree. `served` and `dead` survive every keeper; each new one is told all of them."""
+
+    def __init__(
+        self,
+        close_in_child: Callable[[], Iterable[int]],
+        silence: float = SILENCE,
+        tag: int | None = None,
+        body: Callable[[socket.socket, int, int, int | None], None] = keeper.start,
+    ) -> None:
+        self._close_in_child, self._silence = close_in_child, silence
+        self._tag, self._body = tag, body
+        self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._served: dict[str, tuple[dict[str, Any], int]] = {}
+        self._dead: dict[str, dict[str, Any]] = {}
+        self._holders: set[str] = set()
+        self.backlogs: dict[str, int] = {}
+        """Worker -> tasks that are ready in its queue, as asked for by `ask_backlog`."""
+        self.channel: socket.socket | None = None
+        self.pid, self.pidfd = 0, -1
+        self._heard = 0.0
+        self._slept = time.monotonic()
+
+    def start(self) -> None:
+        """Fork a keeper and tell it everything that is not acknowledged."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        parent = os.pidfd_open(os.getpid())
+
+        def body() -> int:
+            ours.close()
+            theirs.setblocking(False)
+            self._body(theirs, parent, self.poke, self._tag)
+            return exits.OK
+
+        self.pid, self.pidfd = process.fork(body, self._close_in_child(), tied=False)
+        theirs.close()
+        os.close(parent)
+        ours.setblocking(False)
+        self.channel, self._heard = ours, time.monotonic()
+        log.event(logging.DEBUG, "keeper.started", pid=self.pid)
+        for message, pidfd in self._served.values():
+            self._send({**message, "path": _where(message["path"])}, [pidfd])
+        for message in self._dead.values():
+            self._send(message)
+
+    def serve(self, name: str, path: Path, pidfd: int, spec: dict[str, Any]) -> None:
+        """Put a worker under the keeper's care."""
+        message = {"serve": name, "path": str(path), "spec": spec}
+        self._served[name] = (message, os.dup(pidfd))
+        self._send(message, [pidfd])
+
+    def bury(self, name: str, joined: bool = True, **how: Any) -> bool:
+        """A worker has ended: give back what it held. False if it was never served, so that it held nothing.
+
+        One that never `joined` held nothing either: nobody waits for a store that may never let the keeper in.
+        """
+        if name not in self._served:
+            return False
+        if joined:
+            self._holders.add(name)
+        self._dead[name] = {"dead": name, **how}
+        self._send(self._dead[name])
+        return True
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Have the keeper tell the observers of this supervisor."""
+        self._send({"event": event})
+
+    def ask_backlog(self, name: str) -> None:
+        """Ask how many tasks are ready in the queue of a worker; the answer comes into `backlogs`."""
+        self._send({"count": name})
+
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors that are readable when the keeper speaks or has ended."""
+        if self.channel is None or self.channel.fileno() < 0:
+            return []
+        return [self.channel.fileno(), self.pidfd]
+
+    @property
+    def unacknowledged(self) -> int:
+        """Deaths of workers that may have held something, with which the keeper has not dealt yet."""
+        return len(self._holders)
+
+    @property
+    def patience(self) -> float:
+        """Monotonic time at which a keeper that stays silent is to be killed."""
+        return self._heard + self._silence
+
+    def receive(self) -> list[str]:
+        """Read what the keeper says; names of the dead that are dealt with."""
+        released = []
+        while self.channel is not None:
+            try:
+                data = self.channel.recv(65536)
+            except (BlockingIOError, OSError):
+                break
+            if not data:
+                break
+            self._heard = time.monotonic()
+            message = json.loads(data)
+            if "backlog" in message:
+                self.backlogs[message["backlog"]] = message["ready"]
+            if "released" in message:
+                name = message["released"]
+                self._dead.pop(name, None)
+                self._holders.discard(name)
+                _, pidfd = self._served.pop(name, ({}, -1))
+                if pidfd >= 0:
+                    os.close(pidfd)
+                released.append(name)
+        return released
+
+    def look(self, now: float) -> None:
+        """Replace a keeper that has ended, or has been silent for too long while we were awake to hear it."""
+        awake = now - self._slept < self._silence
+        self._slept = now
+        if not awake:
+            self._heard = now  # it was us who slept (SIGSTOP, suspend): give it time to speak
+        if process.reap(self.pidfd) is not None:
+            self._replace("it ended")
+        elif now - self._heard > self._silence:
+            process.send(self.pidfd, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            self._replace(f"no sign of life for {now - self._heard:.1f} s")
+
+    def _replace(self, why: str) -> None:
+        log.event(logging.WARNING, "keeper.replaced", pid=self.pid, reason=why)
+        self._hang_up()
+        self.start()
+
+    def _hang_up(self) -> None:
+        os.close(self.pidfd)
+        if self.channel is not None:
+            self.channel.close()
+
+    def stop(self, patience: float) -> None:
+        """Say goodbye and wait; a keeper that cannot reach its store is left behind after `patience` seconds."""
+        self._send({"bye": True})
+        deadline = time.monotonic() + patience
+        while process.reap(self.pidfd) is None:
+            if time.monotonic() > deadline:
+                process.send(self.pidfd, signal.SIGKILL)
+                deadline += 3600
+            time.sleep(0.005)
+        self._hang_up()
+
+    def _send(self, message: dict[str, Any], fds: Iterable[int] = ()) -> None:
+        if self.channel is not None:
+            with contextlib.suppress(OSError):
+                socket.send_fds(self.channel, [json.dumps(message).encode()], list(fds))
+
+
+def _where(path: str) -> str:
+    """Where a page can be opened: at `path`, or, where something outside has removed it, by way of our own mapping."""
+    if not os.path.exists(path):
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}") == f"{path} (deleted)":
+                    return f"/proc/{os.getpid()}/fd/{name}"
+    return path

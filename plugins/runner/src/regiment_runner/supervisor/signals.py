@@ -1,0 +1,133 @@
+"""The supervisor's signals: handlers that do nothing, a wake-up descriptor, and what each signal means."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from regiment import log
+from regiment_runner.shared import page, process
+from regiment_runner.worker import main as child
+
+if TYPE_CHECKING:
+    from regiment_runner.supervisor.tree import Supervisor
+
+SAME_SIGNAL = 1.0
+"""Seconds within which further stop signals are the same one."""
+
+DUMP_WAIT = 0.2
+"""Seconds after which the stacks that SIGUSR1 asks for are read from the black boxes."""
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+HEARD = (*STOPS, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
+_HELD = {*STOPS, signal.SIGHUP}
+"""What waits, blocked, from the last look at the signals of one program to the first of the next one."""
+
+
+class Signals:
+    """Hears for `tree`: from `take` to `give_back` a signal is a byte in a pipe."""
+
+    def __init__(self, tree: Supervisor) -> None:
+        self._tree = tree
+        self.again = False
+        """Whether the end is to be followed by executing this process anew."""
+        self.stacks_at = 0.0
+        """When the stacks that were asked for are to be read; 0: none were."""
+        self.fds: tuple[int, ...] = ()
+        self._old_fd = -1
+        self._old: dict[signal.Signals, Any] = {}
+
+    def take(self) -> None:
+        """Stand ready for signals before anything is imported."""
+        read, write = self.fds = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._old_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self._old = {number: signal.signal(number, _nothing) for number in HEARD}
+        self._tree.loop.add(read, self._read)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)  # what came while we were executed anew
+
+    def give_back(self, *, execute: bool) -> bool:
+        """Put the handlers of before back; whether to execute anew, which a stop that came meanwhile forbids.
+
+        Then signals are held until the next program hears them: none falls between the two.
+        """
+        execute = execute and self.again
+        if execute:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+            execute = not set(self._heard()).intersection(STOPS)
+        signal.set_wakeup_fd(self._old_fd)
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        self._tree.loop.drop(self.fds[0])
+        for fd in self.fds:
+            os.close(fd)
+        self.fds = ()
+        return execute
+
+    def _heard(self) -> bytes:
+        try:
+            return os.read(self.fds[0], 1024)
+        except BlockingIOError:
+            return b""
+
+    def _read(self) -> None:
+        for number in self._heard():
+            action = self._actions.get(number)
+            if action is not None:
+                action(self)
+
+    # What each means
+
+    def _stop(self, number: signal.Signals) -> None:
+        """The end; after SIGHUP that is no second signal, but the end of what SIGHUP wanted to begin."""
+        ending, self.again = self.again, False
+        if ending:
+            log.event(logging.INFO, "supervisor.stopping", reason=f"{number.name}: not executed anew")
+        self._tree.stop(number.name, repeated=not ending)
+
+    def _hang_up(self) -> None:
+        """SIGHUP: on a terminal the end; else new code: this process and its children are executed anew."""
+        if os.isatty(0):
+            self._tree.stop("SIGHUP")
+        elif not self._tree.stopping or self.again:
+            self.again = True
+            self._tree.stop("SIGHUP: to be executed anew")
+
+    def _quiet(self) -> None:
+        self._tree.quiet = True
+        self._tree.order_all(page.QUIET)
+
+    def _stacks(self) -> None:
+        """Have every child write its stacks to its black box; a moment later they go to the log."""
+        for item in self._tree.children.values():
+            process.send(item.pidfd, page.DUMP_SIGNAL)
+        self.stacks_at = self.stacks_at or time.monotonic() + DUMP_WAIT
+
+    def log_stacks(self) -> None:
+        """What the black boxes hold now, into the log."""
+        self.stacks_at = 0.0
+        for item in self._tree.children.values():
+            lines = list(child.blackbox_lines(item.page.path))
+            log.event(logging.INFO, "worker.stacks", worker=item.pid, stacks="\n".join(lines[-100:]))
+
+    _actions: dict[int, Callable[[Signals], None]] = {
+        signal.SIGTERM: lambda self: self._stop(signal.SIGTERM),
+        signal.SIGINT: lambda self: self._stop(signal.SIGINT),
+        signal.SIGHUP: _hang_up,
+        signal.SIGCHLD: lambda self: self._tree.look_at_descendants(),
+        signal.SIGUSR1: _stacks,
+        signal.SIGUSR2: _quiet,
+    }
+
+
+def execute_anew() -> NoReturn:
+    """Become the same command line again, under the same pid."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _nothing(number: int, frame: Any) -> None:
+    """The byte in the wake-up descriptor is all that a signal needs."""

@@ -1,0 +1,190 @@
+"""One worker in the foreground, with a keeper: for debuggers. No limits, no respawn, stdin kept.
+
+The worker runs in this process; the keeper is forked before the application is imported, renews its lease, settles for it
+while it is busy, and gives back what it held if it is killed. A helper thread replaces a keeper that dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any, cast
+
+from regiment import __version__, exits, log
+from regiment.errors import TargetError
+from regiment_runner.keeper import keeper
+from regiment_runner.shared import page
+from regiment_runner.shared.page import Page
+from regiment_runner.supervisor.keeping import Keeping
+from regiment_runner.supervisor.signals import SAME_SIGNAL, STOPS
+from regiment_runner.supervisor.strikes import last_words
+from regiment_runner.worker import main as child
+
+PATIENCE = 2.0
+"""Seconds that the end waits for the keeper to give back what is left."""
+
+NAME = "solo"
+
+
+class Solo:
+    """One worker of `target`, run by `run()` in the calling process; it must be the main thread."""
+
+    def __init__(self, target: str, *, burst: bool = False, app_dir: str = ".") -> None:
+        self.target, self.burst, self.app_dir = target, burst, os.path.abspath(app_dir)
+        self._label = target
+        self._stopping: float | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    def run(self) -> int:
+        """Work until told to stop; the exit code is one of `regiment.exits`."""
+        with contextlib.suppress(AttributeError, ValueError):
+            sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
+        self.tree = page.make_tree()
+        self.page = Page(self.tree / f"{NAME}.page", create=True)
+        self.page.words[page.WATCHING] = 0  # nobody watches: no deadline is worth a wake-up
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._over = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._pidfd = os.pidfd_open(os.getpid())
+        self._catch()
+        # What the keeper takes for the end of the worker: the end of this process, or the word that its work is over.
+        # The keeper inherits both descriptors; else their places in the epoll set would go with this process.
+        self._end_fd = select.epoll(flags=select.EPOLL_CLOEXEC)
+        for fd in (self._pidfd, self._over):
+            self._end_fd.register(fd, select.EPOLLIN)
+        self.keeping = Keeping(lambda: (), body=_keep)
+        self.keeping.start()
+        helper = threading.Thread(target=self._mind_the_keeper, name="regiment-solo", daemon=True)
+        helper.start()
+        try:
+            code = self._work()
+        finally:
+            self._ended.set()
+            helper.join()
+            self._give_back()
+        if not code and self.burst and self.page.words[page.DEAD_LETTERS]:
+            return exits.BAD
+        return code
+
+    def _work(self) -> int:
+        # The worker speaks to its supervisor through a socket's `send`; here the supervisor is one call away.
+        channel = cast(Any, _Channel(self._hear))
+        poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        setup = child.Setup(
+            self.target,
+            self.page.path,
+            channel,
+            self.wake,
+            self.keeping.poke,
+            poke,
+            self.app_dir,
+            self.burst,
+            first=True,
+            solo=True,
+        )
+        try:
+            return child.main(setup)
+        except SystemExit as leave:
+            return leave.code if isinstance(leave.code, int) else exits.OK
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """What a supervisor does with its child's words."""
+        if "found" in message:
+            self._catch()  # again: the worker has taken SIGTERM for itself
+            found = message["found"]
+            if len(found) > 1:
+                raise TargetError(f'"{self.target}" names {len(found)} workers and --solo runs one: {", ".join(found)}')
+            self._label = found[0]
+        elif "configured" in message:
+            spec = message["configured"]
+            with self._lock:
+                self.keeping.serve(NAME, self.page.path, self._end_fd.fileno(), spec)
+            log.event(
+                logging.INFO,
+                "supervisor.started",
+                regiment=__version__,
+                pid=os.getpid(),
+                target=self._label,
+                queue=spec["queue"],
+                workers=1,
+                **spec["parts"],
+                plugins=message["plugins"],
+            )
+        elif "failed" in message:
+            print(f"error: {message['failed']['text']}", file=sys.stderr, flush=True)  # noqa: T201  the one message of a failed start
+
+    def _mind_the_keeper(self) -> None:
+        while not self._ended.wait(0.5):
+            with self._lock:
+                self.keeping.receive()
+                self.keeping.look(time.monotonic())
+
+    def _give_back(self) -> None:
+        """The worker has ended: have the keeper give back what is left, and close its consumer."""
+        os.eventfd_write(self._over, 1)
+        with self._lock:
+            deadline = time.monotonic() + PATIENCE
+            if self.keeping.bury(NAME, interrupted=True):
+                while self.keeping.unacknowledged and time.monotonic() < deadline:
+                    select.select([cast(Any, self.keeping.channel)], [], [], 0.1)
+                    self.keeping.receive()
+            self.keeping.stop(patience=max(0.1, deadline - time.monotonic()))
+        page.remove_tree(self.tree)
+
+    def _catch(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: Any) -> None:
+        """Finish what runs; a second signal more than a second later: end now, what runs is given back."""
+        now = time.monotonic()
+        self._stopping = self._stopping or now
+        if now - self._stopping >= SAME_SIGNAL:
+            self.keeping.bury(NAME, interrupted=True)  # without the lock, which a helper may hold
+            os._exit(exits.KILLED)  # the keeper sees it, gives back, and goes
+        self.page.words[page.ORDERS] |= page.STOP
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(self.wake, 1)
+
+
+class SoloKeeper(keeper.Keeper):
+    """The keeper of a worker that is its own supervisor: one that is gone without a word has crashed, or was killed."""
+
+    def _last_gasp(self) -> None:
+        self._hear_out()
+        for ward in self.wards.values():
+            if ward.dead is None:
+                reason = "its process ended in the foreground (--solo)"
+                stacks = last_words(ward.page.path.with_suffix(".stacks"))
+                ward.dead = {"note": {"kind": "crash", "reason": reason, "stacks": stacks}}
+        super()._last_gasp()
+
+    def _hear_out(self) -> None:
+        """Read what was said before the end."""
+        with contextlib.suppress(OSError):
+            while self.channel.recv(1, socket.MSG_PEEK):
+                self._receive()
+
+
+def _keep(channel: socket.socket, parent: int, poke: int, tag: int | None) -> None:
+    for number in (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    SoloKeeper(channel, parent, poke, tag).run()
+
+
+class _Channel:
+    """The worker's end of a socket to its supervisor, without the socket."""
+
+    def __init__(self, hear: Any) -> None:
+        self._hear = hear
+
+    def send(self, data: bytes) -> None:
+        self._hear(json.loads(data))

@@ -1,0 +1,265 @@
+"""The supervisor's loop: one thread that sleeps until a child, a deadline, a signal or the tick wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from regiment import exits, log
+from regiment.errors import ConfigError, RegimentError
+from regiment.registry import registry
+from regiment.targets import find
+from regiment_runner.shared import page, process
+from regiment_runner.shared.descendants import Descendants
+from regiment_runner.supervisor import reload as reloading
+from regiment_runner.supervisor.care import EARLY, Care
+from regiment_runner.supervisor.deaths import Deaths
+from regiment_runner.supervisor.keeping import Keeping
+from regiment_runner.supervisor.loop import Loop
+from regiment_runner.supervisor.members import Child, Group
+from regiment_runner.supervisor.memory import parse_size
+from regiment_runner.supervisor.numbers import named_twice, parse
+from regiment_runner.supervisor.nursery import Nursery
+from regiment_runner.supervisor.signals import SAME_SIGNAL, Signals, execute_anew
+
+GIVE_BACK = 0.4
+"""Seconds beyond the stop timeout that the keeper is given to give back; after as many again it is left."""
+
+
+class Supervisor:
+    """Supervises workers of `targets` until told to stop; `run()` returns the exit code.
+
+    `tick`, `crash_backoff` (first and last delay) and `stop_timeout` are seconds; `give_up` the number of failed starts
+    in a row after which it gives up. To be run in the thread that created it stays in: children die with that thread.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[str] | str,
+        *,
+        workers: int | tuple[int, int] = 1,
+        burst: bool = False,
+        stop_timeout: float = 25.0,
+        app_dir: str = ".",
+        tick: float = 1.0,
+        crash_backoff: tuple[float, float] = (1.0, 60.0),
+        give_up: int = 5,
+        max_memory: int | str | None = None,
+        memory_factor: float = 1.5,
+        scale_down: float = 30.0,
+        preload: bool = False,
+        reload: bool = False,
+        heartbeat: str | None = None,
+    ) -> None:
+        number = (workers, workers) if isinstance(workers, int) else workers
+        names = [targets] if isinstance(targets, str) else targets
+        parsed = [parse(name, number) for name in names]
+        twice = named_twice(parsed)
+        if twice:
+            raise ConfigError(twice)
+        self.groups = [Group(target) for target in parsed]
+        self.burst, self.stop_timeout, self.tick = burst, stop_timeout, tick
+        self.app_dir = os.path.abspath(app_dir)
+        self.crash_backoff, self.give_up = crash_backoff, give_up
+        self.max_memory = parse_size(max_memory) if isinstance(max_memory, str) else max_memory
+        self.memory_factor, self.scale_down = memory_factor, scale_down
+        self.preload, self.reload, self.heartbeat = preload, reload, heartbeat
+        if reload:
+            if preload:
+                raise ConfigError("--reload and --preload exclude each other: what is preloaded is never read again")
+            reloading.check()
+        self.children: dict[str, Child] = {}
+        self.exit_code = exits.OK
+        self.dead_letters = 0
+        """How many its workers have made."""
+        self.quiet = False
+        """Whether nothing more is to be leased (SIGUSR2)."""
+        self._stopping: float | None = None
+        self._watcher: reloading.Watcher | None = None
+        self._deadline: float | None = None
+        self._killed: float | None = None
+        """When the stop timeout ended, and what still ran was killed."""
+        self.loop = Loop()
+        self.descendants = Descendants()
+        self.signals, self.nursery, self.deaths = Signals(self), Nursery(self), Deaths(self)
+
+    # Life
+
+    def run(self) -> int:
+        """Supervise until all has ended; the exit code is one of `regiment.exits`."""
+        if threading.current_thread() is not threading.main_thread():
+            # Workers die with the thread that forked them, and only the main thread lives as long as its process.
+            raise RegimentError(
+                f"Supervisor.run() was called in the thread {threading.current_thread().name!r}; call it in the main "
+                f"thread, or run it as a process of its own: regiment run"
+            )
+        log.configure()
+        self.signals.take()
+        if self.preload:
+            self._preload()
+        self.tree = page.make_tree()
+        try:
+            self.care = Care(self)
+        except ConfigError:
+            page.remove_tree(self.tree)
+            raise
+        self.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.descendants.adopt()
+        self.keeping = Keeping(self.own_fds, tag=self.descendants.tag)
+        self.loop.add(self.watcher_poke, lambda: _drain(self.watcher_poke))
+        self.nursery.share_defaults()
+        try:
+            self.nursery.fill(time.monotonic())  # the keeper has time until they are configured
+            self.keeping.start()
+            if registry().hooks("regiment_supervisor_event"):
+                log.logger.addHandler(log.Retold(self.keeping.tell))
+            if self.reload:
+                self._watcher = reloading.Watcher(self)
+            log.event(logging.DEBUG, "supervisor.started", pid=os.getpid())
+            while not self._over():
+                self._turn()
+        finally:
+            self._end()
+            again = self.signals.give_back(execute=self.exit_code in (exits.OK, exits.KILLED))
+        if again:
+            execute_anew()
+        return self.exit_code
+
+    def _preload(self) -> None:
+        """Import the applications here, so that children share their pages. A thread would not survive the forks."""
+        if self.app_dir not in sys.path:
+            sys.path.insert(0, self.app_dir)
+        for group in self.groups:
+            find(group.target)
+        alive = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+        if alive:
+            raise ConfigError(
+                f"--preload: importing the application has started threads ({', '.join(alive)}), which do not live on in "
+                "workers; start them in initialize(), or run without --preload"
+            )
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has begun."""
+        return self._stopping is not None
+
+    def _turn(self) -> None:
+        """One turn of the loop: start what is missing, strike what is late, sleep, deal with what woke us."""
+        now = time.monotonic()
+        self.keeping.look(now)
+        later = self.nursery.fill(now)
+        wake = min(later, self.care.look(now), self._watch(), self.keeping.patience)
+        if self._deadline is not None:
+            wake = min(wake, self._deadline)
+        if self.signals.stacks_at:
+            wake = min(wake, self.signals.stacks_at)
+        self.loop.sleep(wake, self.keeping.fds)
+        for name in self.keeping.receive():
+            self.deaths.forget(name)
+        while self.keeping.backlogs:
+            name, tasks = self.keeping.backlogs.popitem()
+            if name in self.children:
+                self.care.backlog(self.children[name].group, tasks)
+        if self.signals.stacks_at and time.monotonic() >= self.signals.stacks_at:
+            self.signals.log_stacks()
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._kill_what_runs()
+
+    def _watch(self) -> float:
+        """Let each killer look at its workers; returns the monotonic time of the earliest deadline."""
+        now, earliest = page.now(), 0
+        ticking = now + int((1 + EARLY) * self.tick * 1e9)
+        for item in self.children.values():
+            killer = item.group.killer
+            if killer is None or item.view.struck or item.spec is None:
+                continue
+            # Published before the look: a deadline armed meanwhile is either seen now, or pokes us.
+            item.page.words[page.WATCHING] = ticking
+            wake = killer.watch(item.view, now)
+            if wake is not None and (not earliest or wake < earliest):
+                earliest = wake
+        until = min(earliest or ticking, ticking)
+        for item in self.children.values():
+            item.page.words[page.WATCHING] = until
+        return time.monotonic() + max(0, until - page.now()) / 1e9
+
+    # The end
+
+    def stop(self, why: str = "stop() was called", *, repeated: bool = True) -> None:
+        """Finish what runs, give back the rest; a second call more than a second later ends at once, if `repeated`."""
+        now = time.monotonic()
+        if self._stopping is None:
+            log.event(logging.INFO, "supervisor.stopping", reason=why, timeout=self.stop_timeout)
+            self._stopping, self._deadline = now, now + self.stop_timeout
+            self.order_all(page.STOP)
+            self.care.stopping(self.signals.again)
+        elif not repeated:
+            self._stopping = now
+            self.care.stopping(self.signals.again)
+        elif now - self._stopping >= SAME_SIGNAL:
+            self._deadline = now
+
+    def order_all(self, order: int) -> None:
+        """Give every worker an order."""
+        for item in self.children.values():
+            self.order(item, order)
+
+    def order(self, item: Child, order: int) -> None:
+        """Give one worker an order through its page, and wake it."""
+        item.page.words[page.ORDERS] |= order
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(item.wake, 1)
+
+    def _kill_what_runs(self) -> None:
+        self._killed = self._killed or time.monotonic()
+        self._deadline = time.monotonic() + GIVE_BACK
+        for item in self.children.values():
+            item.stopped = True
+            self.exit_code = exits.KILLED
+            process.send(item.pidfd, signal.SIGKILL)
+
+    def _over(self) -> bool:
+        if self.children or self.keeping.unacknowledged:
+            # What the keeper cannot give back, because its store does not answer, waits for the lease.
+            patient = self._killed is None or time.monotonic() < self._killed + GIVE_BACK
+            return not self.children and not patient
+        return self.stopping or all(group.over for group in self.groups)
+
+    def _end(self) -> None:
+        for item in list(self.children.values()):
+            process.send(item.pidfd, signal.SIGKILL)
+        if self._watcher is not None:
+            self._watcher.end()
+        self.keeping.stop(patience=GIVE_BACK if self.keeping.unacknowledged else 2.0)
+        self.descendants.end_all(2.0)
+        self.descendants.let_go()
+        if self.burst and self.dead_letters and self.exit_code == exits.OK:
+            self.exit_code = exits.BAD
+        self.care.end()
+        page.remove_tree(self.tree)
+        log.event(logging.INFO, "supervisor.stopped", exit_code=self.exit_code)
+
+    # What the parts of a tree share
+
+    def look_at_descendants(self) -> None:
+        """End what workers have forked that is not theirs any more, and reap it."""
+        known = [item.pid for item in self.children.values()]
+        self.descendants.look(known, [int(name[1:]) for name in self.children])
+
+    def own_fds(self) -> Iterable[int]:
+        """Descriptors that a child must not keep."""
+        fds = [*self.signals.fds, *self.keeping.fds]
+        for item in (*self.children.values(), *self.deaths.waiting):
+            fds += [item.pidfd, item.channel.fileno(), item.wake]
+        return [fd for fd in fds if fd >= 0]
+
+
+def _drain(fd: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.eventfd_read(fd)

@@ -1,0 +1,159 @@
+"""`regiment check`: all problems of targets in one report; nothing is run, and nothing is changed."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import click
+
+from regiment import exits, targets
+from regiment.cli.store import json_option
+from regiment.cli.terminal import say, show_json
+from regiment.errors import ConfigError, RegimentError, StoreError
+from regiment.queue import Queue
+from regiment.text import many
+from regiment_console.config import mask
+from regiment_runner import parts as assemble
+
+WORST_FIRST = (exits.TARGET, exits.PLUGIN, exits.CONFIG, exits.STORE, exits.BAD)
+
+
+class Finding(NamedTuple):
+    """One problem (with the exit code it asks for) or, with code 0, a warning."""
+
+    target: str
+    text: str
+    code: int
+
+
+@click.command("check")
+@click.argument("names", nargs=-1, required=True, metavar="TARGET...")
+@click.option("--connect", is_flag=True, help="Also ask the store.")
+@json_option
+def command(names: tuple[str, ...], connect: bool, as_json: bool) -> int:
+    """Say everything that is wrong with each TARGET, at once."""
+    findings: list[Finding] = []
+    good: list[str] = []
+    for name in names:
+        try:
+            faces = targets.find(name)
+        except RegimentError as error:
+            findings.append(Finding(name, str(error), error.exit_code))
+            continue
+        for label, face in faces.items():
+            found = list(examine(label, face, connect))
+            findings += found
+            if not any(one.code for one in found):
+                good.append(label)
+    code = next((c for c in WORST_FIRST if any(one.code == c for one in findings)), exits.OK)
+    if as_json:
+        show_json(
+            {
+                "exit_code": code,
+                "ok": good,
+                "problems": [_record(one) for one in findings if one.code],
+                "warnings": [_record(one) for one in findings if not one.code],
+            }
+        )
+        return code
+    for label in good:
+        click.echo(f"ok: {label}")
+    for one in findings:
+        text = one.text if one.target in one.text else f"{one.target}: {one.text}"
+        say(f"{'error' if one.code else 'warning'}: {text}")
+    if code:
+        say(many(sum(1 for one in findings if one.code), "problem"))
+    return code
+
+
+def _record(one: Finding) -> dict[str, str]:
+    return {"target": one.target, "text": one.text}
+
+
+def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
+    """All findings of one worker."""
+    try:
+        app = targets.application(face)
+    except RegimentError as error:
+        problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+        yield from (Finding(label, problem, error.exit_code) for problem in problems)
+        return
+    except Exception as error:
+        yield Finding(label, f"{type(error).__name__} in its configuration: {error}", exits.CONFIG)
+        return
+    problems = assemble.check(app, label)
+    code = _code_of(app, label) if problems else exits.OK
+    yield from (Finding(label, mask(problem), code) for problem in problems)
+    yield from (Finding(label, warning, 0) for warning in retries_that_cannot_be(app, face))
+    if connect and not problems:
+        yield from _connected(app, label)
+
+
+def _code_of(app: Any, label: str) -> int:
+    try:
+        assemble.assemble(app, label)
+    except RegimentError as error:
+        return error.exit_code
+    return exits.CONFIG
+
+
+def _connected(app: Any, label: str) -> Iterator[Finding]:
+    connector = assemble.make_connector(app.config, label)()
+    try:
+        connector.open("look")
+        connector.counts(app.config.name)
+        say(f"{label}: {connector.describe()} answers")
+        warnings = getattr(connector, "warnings", None)
+        if callable(warnings):
+            yield from (Finding(label, text, 0) for text in warnings())
+    except StoreError as error:
+        yield Finding(label, str(error), exits.STORE)
+    finally:
+        connector.close()
+
+
+def retries_that_cannot_be(app: Any, face: Any) -> Iterator[str]:
+    """Where `self.retry` (or `raise Retry`) stands and `max_retries` is 0: such a task dies at its first retry."""
+    if isinstance(face, Queue):
+        for task in face.tasks.values():
+            if task.settings.get("max_retries", app.config.max_retries) == 0:
+                for line in _lines(task.function, _raises_retry):
+                    yield (
+                        f"task {task.name!r} raises Retry in line {line} and max_retries is 0, so that it ends as a dead "
+                        f"letter; set max_retries, or None for no end"
+                    )
+    elif app.config.max_retries == 0:
+        for line in _lines(face, _calls_retry):
+            yield (
+                f"self.retry is called in line {line} and max_retries is 0, so that the task ends as a dead letter; "
+                f"set max_retries, or None for no end"
+            )
+
+
+def _lines(thing: Any, wanted: Any) -> list[int]:
+    try:
+        source, first = inspect.getsourcelines(thing)
+        tree = ast.parse(textwrap.dedent("".join(source)))
+    except (OSError, TypeError, SyntaxError):
+        return []  # made without a source file: nothing can be said
+    return [first + node.lineno - 1 for node in ast.walk(tree) if wanted(node)]  # type: ignore[attr-defined]
+
+
+def _calls_retry(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr="retry")):
+            return True
+    return _raises_retry(node)
+
+
+def _raises_retry(node: ast.AST) -> bool:
+    match node:
+        case ast.Raise(exc=ast.Call(func=ast.Name(id="Retry"))) | ast.Raise(exc=ast.Name(id="Retry")):
+            return True
+        case ast.Raise(exc=ast.Call(func=ast.Attribute(attr="Retry"))):
+            return True
+    return False

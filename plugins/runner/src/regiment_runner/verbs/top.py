@@ -1,0 +1,179 @@
+"""`regiment top`: what `regiment workers` shows, live. It reads shared memory and procfs; no worker notices."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from regiment.cli.terminal import Duration
+from regiment.text import many
+from regiment_runner.verbs import trees
+from regiment_runner.verbs.trees import Row, Tree
+from regiment_runner.verbs.workers import listing, summary
+
+SORTS: dict[str, Callable[[Row, dict[int, float]], Any]] = {
+    "pid": lambda row, cpu: row.pid,
+    "time": lambda row, cpu: -max((work.seconds for work in row.work), default=-1.0),
+    "memory": lambda row, cpu: -(row.memory or 0),
+    "cpu": lambda row, cpu: -cpu.get(row.pid, 0.0),
+    "tasks": lambda row, cpu: -row.tasks,
+}
+"""Ways to sort, in the order of the key `s`; the largest first, but for the pid."""
+
+CLEAR = "\033[H\033[J"
+_FIRST_LOOK = 0.2
+"""Seconds between the two looks of the first frame, from which CPU is known."""
+
+
+@click.command("top")
+@click.option("--interval", type=Duration(), default="1s", show_default=True, help="Time between two frames.")
+@click.option("--once", is_flag=True, help="One frame.")
+@click.option("--sort", type=click.Choice(list(SORTS)), default="pid", show_default=True)
+@click.option("--filter", "wanted", default="", metavar="TEXT", help="Only workers whose line has TEXT in it.")
+def command(interval: float, once: bool, sort: str, wanted: str) -> None:
+    """What every worker of this user does now, live.
+
+    Keys: q ends, s sorts by the next column, / asks for a filter. In a pipe: one frame after another, without keys.
+    """
+    if interval < 0.1:
+        raise click.UsageError(f"--interval is {interval:g} s; expected 100ms or more")
+    view = View(sort, wanted)
+    view.look()
+    time.sleep(min(_FIRST_LOOK, interval))
+    if once or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        _frames(view, interval, once)
+    else:
+        _live(view, interval)
+
+
+class View:
+    """What is shown: the newest look, CPU since the one before, the order and the filter."""
+
+    def __init__(self, sort: str, wanted: str) -> None:
+        self.sort, self.wanted = sort, wanted
+        self.trees: list[Tree] = []
+        self.cpu: dict[int, float] = {}
+        self._before: dict[int, tuple[float, float]] = {}
+
+    def look(self) -> None:
+        """Look again; CPU is percent of one processor since the last look."""
+        now = time.monotonic()
+        self.trees = trees.look()
+        rows = [row for tree in self.trees for row in tree.workers]
+        for row in rows:
+            then, used = self._before.get(row.pid, (0.0, 0.0))
+            if then and row.cpu is not None and now > then:
+                self.cpu[row.pid] = 100 * max(0.0, row.cpu - used) / (now - then)
+        self._before = {row.pid: (now, row.cpu or 0.0) for row in rows}
+        self.cpu = {pid: used for pid, used in self.cpu.items() if pid in self._before}
+
+    def text(self) -> str:
+        """One frame."""
+        rows = [row for tree in self.trees for row in tree.workers]
+        busy = sum(bool(row.work) for row in rows)
+        says = f"regiment top  {time.strftime('%H:%M:%S')}  {many(len(rows), 'worker')}, {busy} busy"
+        says += f"  sorted by {self.sort}" + (f'  with "{self.wanted}"' if self.wanted else "")
+        blocks = [says, *(summary(tree) for tree in self.trees)]
+        rows.sort(key=lambda row: SORTS[self.sort](row, self.cpu))
+        head, *lines = listing(rows, self.cpu).splitlines()
+        blocks.append("\n".join([head, *(line for line in lines if self.wanted in line)]))
+        if not self.trees:
+            blocks[1:] = ["no supervisor of this user runs here"]
+        return "\n\n".join(blocks)
+
+    def next_sort(self) -> None:
+        """Sort by the next column."""
+        names = list(SORTS)
+        self.sort = names[(names.index(self.sort) + 1) % len(names)]
+
+
+def _frames(view: View, interval: float, once: bool) -> None:
+    """For a pipe; ends when its reader has gone."""
+    try:
+        while True:
+            view.look()
+            click.echo(view.text())
+            if once:
+                return
+            click.echo()
+            sys.stdout.flush()
+            time.sleep(interval)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is left to flush goes nowhere
+
+
+def _live(view: View, interval: float) -> None:
+    with contextlib.suppress(KeyboardInterrupt), _keys() as key:
+        while True:
+            view.look()
+            _draw(view)
+            until = time.monotonic() + interval
+            while (left := until - time.monotonic()) > 0:
+                pressed = key(left)
+                if pressed in ("q", "\x04"):
+                    return
+                if pressed == "s":
+                    view.next_sort()
+                    _draw(view)
+                elif pressed == "/":
+                    view.wanted = _ask(key, view)
+                    _draw(view)
+
+
+def _draw(view: View, below: str = "") -> None:
+    """Draw a frame over the last one, cut to what the terminal has room for."""
+    width, height = shutil.get_terminal_size()
+    lines = [_cut(line, width) for line in view.text().splitlines()[: height - 2]]
+    sys.stdout.write(CLEAR + "\r\n".join([*lines, below or "q ends, s sorts, / filters"]))
+    sys.stdout.flush()
+
+
+def _cut(line: str, width: int) -> str:
+    return line if "\033" in line else line[:width]
+
+
+def _ask(key: Callable[[float | None], str], view: View) -> str:
+    """Read a filter, letter by letter."""
+    text = ""
+    while True:
+        _draw(view, f"filter: {text}_")
+        pressed = key(None)
+        if pressed in ("\r", "\n", ""):
+            return text
+        if pressed == "\x1b":
+            return view.wanted
+        text = text[:-1] if pressed in ("\x7f", "\b") else text + pressed
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[Callable[[float | None], str]]:
+    """A function that waits so many seconds for a key; the terminal gives keys at once and shows none of them."""
+    import termios
+    import tty
+
+    fd = sys.stdin.fileno()
+    before: Sequence[Any] = termios.tcgetattr(fd)
+
+    def key(wait: float | None) -> str:
+        if not select.select([fd], [], [], wait)[0]:
+            return ""
+        return os.read(fd, 1).decode(errors="replace") or "q"  # the terminal has gone
+
+    tty.setcbreak(fd)
+    sys.stdout.write("\033[?1049h\033[?25l")
+    try:
+        yield key
+    finally:
+        sys.stdout.write("\033[?25h\033[?1049l")
+        sys.stdout.flush()
+        termios.tcsetattr(fd, termios.TCSADRAIN, list(before))

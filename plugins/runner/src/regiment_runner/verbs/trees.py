@@ -1,0 +1,260 @@
+"""What the trees of this user do now, read from their folders: pages are mapped read-only, and nobody is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from regiment_runner.shared import page
+from regiment_runner.shared.page import Page, SlotState
+from regiment_runner.supervisor.heartbeat import BEAT, ROSTER
+from regiment_runner.verbs.health import silence
+
+_TICKS, _BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+_TRIES = 5
+"""How often a slot is read whose task changes meanwhile."""
+
+
+class Work(NamedTuple):
+    """One task at work: `seconds` since it started, `done` of `total` as it said itself (None: it said nothing)."""
+
+    slot: int
+    name: str
+    id: str | None
+    seconds: float
+    done: int | None
+    total: int | None
+    note: str
+
+
+class Row(NamedTuple):
+    """One worker. `memory` is resident bytes, `cpu` seconds used so far, `up` seconds; None: not known from here."""
+
+    host: str
+    supervisor: int
+    pid: int
+    target: str | None
+    queue: str | None
+    state: str
+    tasks: int
+    memory: int | None
+    cpu: float | None
+    up: float | None
+    work: list[Work]
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**self._asdict(), "work": [work._asdict() for work in self.work]}
+
+
+class Tree(NamedTuple):
+    """One supervisor and its workers. `targets` is what its roster says of them: label, low, high, size, ends, last_end."""
+
+    host: str
+    pid: int
+    regiment: str | None
+    keeper: int | None
+    up: float | None
+    memory: int | None
+    cpu: float | None
+    heartbeat: float | None
+    """Seconds since its last sign of life."""
+    stopping: bool
+    targets: list[dict[str, Any]]
+    workers: list[Row]
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**self._asdict(), "workers": [row.record() for row in self.workers]}
+
+
+def look() -> list[Tree]:
+    """All living trees of this user on this host."""
+    return [_tree(folder) for folder in page.trees()]
+
+
+def _tree(folder: Path) -> Tree:
+    pid, host = int(folder.name.partition("-")[0]), os.uname().nodename
+    roster, beat = _read(folder / ROSTER), _read(folder / BEAT)
+    known = {worker.get("pid"): worker for worker in roster.get("workers", ())}
+    rows = [row for path in _pages(folder) if (row := _row(path, host, pid, known))]
+    process = _process(pid)
+    return Tree(
+        host,
+        pid,
+        roster.get("regiment"),
+        roster.get("keeper"),
+        process.up,
+        process.memory,
+        process.cpu,
+        _silence(folder / BEAT, beat),
+        bool(beat.get("stopping")),
+        roster.get("targets", []),
+        rows,
+    )
+
+
+def _silence(path: Path, beat: dict[str, Any]) -> float | None:
+    """Seconds since the last sign of life; None where there is none."""
+    try:
+        return silence(beat["boot"], path.stat().st_mtime)
+    except (KeyError, OSError):
+        return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of a tree; empty where it has none, as a worker in the foreground."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _pages(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.page"), key=lambda path: (len(path.stem), path.stem))
+
+
+def _row(path: Path, host: str, supervisor: int, known: dict[Any, dict[str, Any]]) -> Row | None:
+    """One page; None if it was taken away meanwhile, or its worker has ended and waits to be given back."""
+    try:
+        sheet = Page(path, read_only=True)
+    except (OSError, ValueError):
+        return None
+    try:
+        words, pid = sheet.words, int(sheet.words[page.PID])
+        process = _process(pid)
+        if process.memory is None or supervisor not in (pid, process.parent):
+            return None
+        work = [found for state in sheet.slots() if (found := _work(sheet, state.slot))]
+        queue = next((join.queue for _, join in sheet.joins()), None)
+        said = known.get(pid, {})
+        state = _state(process, words[page.STATE], words[page.ORDERS], bool(work))
+        tasks = int(words[page.TASKS])
+    finally:
+        sheet.close()
+    return Row(
+        host,
+        supervisor,
+        pid,
+        said.get("target"),
+        queue or said.get("queue"),
+        state,
+        tasks,
+        process.memory,
+        process.cpu,
+        process.up,
+        work,
+    )
+
+
+def _state(process: Process, state: int, orders: int, works: bool) -> str:
+    if process.state in "Tt":
+        return "frozen"
+    if state == page.STARTING:
+        return "starting"
+    if state == page.STOPPING or orders & page.STOP:
+        return "stopping"
+    if works:
+        return "busy"
+    return "quiet" if orders & page.QUIET else "idle"
+
+
+def _work(sheet: Page, slot: int) -> Work | None:
+    """What a slot runs, all of it of one and the same task; None if it runs nothing."""
+    for _ in range(_TRIES):
+        before = sheet.slot_word(slot)
+        if before[1] not in page.OPEN:
+            return None
+        found = next((one for one in sheet.slots() if one.slot == slot), None)
+        if found is not None and (found.number, found.phase) == before == sheet.slot_word(slot):
+            return _described(found)
+    return None  # tasks so short that none can be seen whole
+
+
+def _described(state: SlotState) -> Work:
+    task_id = id_of(state.head)
+    seconds = max(0.0, (page.now() - state.started) / 1e9)
+    done, total = state.progress
+    told = bool(done or total or state.note)
+    return Work(
+        state.slot, state.name, task_id, seconds, done if told else None, total if told and total else None, state.note
+    )
+
+
+def id_of(head: bytes) -> str | None:
+    """The task id in the first bytes of a message (`docs/wire-format.md`); None if they hold none that can be read.
+
+    `codec.read_head` reads whole messages only, because it checks their sum; a page holds no more than the head.
+    """
+    at, found = 2, b""
+    for _ in range(3):
+        if at >= len(head):
+            return None
+        found, at = head[at + 1 : at + 1 + head[at]], at + 1 + head[at]
+    if at > len(head) or not found:
+        return None
+    text = found.decode(errors="replace")
+    return text if text.isprintable() else None
+
+
+class Process(NamedTuple):
+    """What procfs says of a process; `memory` is None if there is none."""
+
+    state: str = "X"
+    parent: int = 0
+    cpu: float | None = None
+    memory: int | None = None
+    up: float | None = None
+
+
+def _process(pid: int) -> Process:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return Process()
+    if fields[0] in "ZX":
+        return Process()
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return Process(
+        fields[0],
+        int(fields[1]),
+        (int(fields[11]) + int(fields[12])) / _TICKS,
+        int(fields[21]) * _BYTES,
+        max(0.0, now - int(fields[19]) / _TICKS),
+    )
+
+
+def elsewhere(records: Iterable[bytes]) -> list[Row]:
+    """Workers of other hosts, from the presence records that their keepers write to the store."""
+    here, found = os.uname().nodename, []
+    for data in records:
+        try:
+            record = json.loads(data)
+            host, supervisor = str(record["host"]), int(record["pid"])
+            rows = [
+                Row(
+                    host,
+                    supervisor,
+                    int(one["pid"]),
+                    None,
+                    str(one["queue"]),
+                    "alive",
+                    int(one["tasks"]),
+                    None,
+                    None,
+                    None,
+                    [],
+                )
+                for one in record["workers"]
+            ]
+        except (ValueError, KeyError, TypeError):
+            continue  # a record of another release, or none of ours
+        if host != here:
+            found += rows
+    return sorted(found)

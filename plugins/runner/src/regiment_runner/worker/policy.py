@@ -1,0 +1,110 @@
+"""What becomes of a task after its attempt: pure functions from outcome and rules to the next step."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from regiment import outcome as outcomes
+from regiment.config import Backoff, WorkerConfig
+from regiment.errors import Control
+from regiment.outcome import Outcome
+from regiment.task import PRIORITIES
+
+
+class Rules(NamedTuple):
+    """What policy needs to know of one kind of task; limits in seconds."""
+
+    soft: float | None
+    hard: float | None
+    max_retries: int | None
+    retry_on: tuple[type[BaseException], ...]
+    dead_on: tuple[type[BaseException], ...]
+    backoff: Backoff
+    limited: bool
+    """Whether there is a limit at all."""
+
+    @classmethod
+    def of(cls, config: WorkerConfig) -> Rules:
+        """The rules that a worker's configuration gives to all its tasks."""
+        soft, hard = config.timeouts.strikes()
+        return cls(
+            soft,
+            hard,
+            config.max_retries,
+            tuple(config.retry_on),
+            tuple(config.dead_on),
+            config.backoff,
+            soft is not None or hard is not None,
+        )
+
+
+class Step(NamedTuple):
+    """What to do with the delivery: `done`, `again`, `back` or `dead`."""
+
+    settle: str
+    delay: float = 0.0
+    priority: int | None = None
+    counts: bool = False
+    """Whether the attempt counts as a run."""
+    exhausted: bool = False
+    """Whether it is dead because its retries ran out: `on_max_retries` is told."""
+
+
+def next_step(outcome: Outcome, run_count: int, rules: Rules) -> Step:
+    """The table of `docs/architecture.md`, "Outcome, handler, settlement"."""
+    kind = outcome.kind
+    if kind in (outcomes.SUCCESS, outcomes.EXPIRED, outcomes.CANCELLED):
+        return Step("done")
+    if kind == outcomes.RETRY:
+        return _retried(run_count, rules, outcome.error)
+    if kind == outcomes.REQUEUE:
+        return Step("again", control_delay(outcome.error), control_priority(outcome.error))
+    if kind in (outcomes.STOP, outcomes.RESPAWN):
+        return Step("done" if getattr(outcome.error, "done", False) else "back")
+    if kind == outcomes.INTERRUPTED:
+        return Step("back")
+    if kind == outcomes.TIMEOUT and rules.retry_on:
+        return _retried(run_count, rules)
+    if kind == outcomes.FAILURE and isinstance(outcome.error, rules.retry_on):
+        return _retried(run_count, rules)
+    return Step("dead", counts=kind in outcomes.COUNTED)
+
+
+def _retried(run_count: int, rules: Rules, control: BaseException | None = None) -> Step:
+    if rules.max_retries is not None and run_count >= rules.max_retries:
+        # Nothing can run out of retries that never had any, unless it asked for one.
+        return Step("dead", counts=True, exhausted=rules.max_retries > 0 or control is not None)
+    if control is not None and _has_time(control):
+        return Step("again", control_delay(control), control_priority(control), counts=True)
+    delay = backoff_delay(rules.backoff, run_count + 1)
+    return Step("again", delay, control_priority(control), counts=True)
+
+
+def _has_time(control: BaseException) -> bool:
+    return getattr(control, "delay", None) is not None or getattr(control, "at", None) is not None
+
+
+def backoff_delay(backoff: Backoff, retry: int, chance: Callable[[], float] = random.random) -> float:
+    """Seconds before the `retry`-th retry (from 1); with jitter between half of it and all of it."""
+    exponent = min(retry - 1, 64)  # beyond it every factor above 1 has reached any sane limit
+    delay = min(backoff.limit, backoff.first * backoff.factor**exponent)
+    return delay * (0.5 + chance() / 2) if backoff.jitter else delay
+
+
+def control_delay(control: BaseException | None) -> float:
+    """Seconds that a control asks for, 0 if it names no time."""
+    if not isinstance(control, Control):
+        return 0.0
+    if control.delay is not None:
+        return max(0.0, seconds(control.delay))
+    return max(0.0, timestamp(control.at) - time.time()) if control.at is not None else 0.0
+
+
+def control_priority(control: BaseException | None) -> int | None:
+    """The priority that a control asks for; None keeps the old one."""
+    name = getattr(control, "priority", None)
+    return None if name is None else priority_number(name)

@@ -1,0 +1,77 @@
+"""What all attempts of one worker share: the application, how its messages are read, and who is told what."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from regiment import log
+from regiment.codec import Codec
+from regiment.config import WorkerConfig
+from regiment.outcome import Outcome
+from regiment.task import Task
+from regiment_runner.shared import page
+from regiment_runner.worker.policy import Rules
+from regiment_runner.worker.taking import Desk
+
+
+class Application(Protocol):
+    """What user code looks like from here: a `Worker`, or a `Queue` with its functions."""
+
+    config: WorkerConfig
+    handlers: Mapping[str, Callable[..., Any]]
+    """The hooks that the user defined, by name: pre_work, post_work, on_success, …; absent ones are not called."""
+
+    def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
+        """What runs the task, and under which rules; None for a name that is not known here."""
+
+
+class Runtime:
+    """What all attempts of one worker share."""
+
+    def __init__(self, app: Application, codec: Codec, sheet: page.Page, killer: Any, **hooks: Any) -> None:
+        self.app, self.codec, self.page, self.killer = app, codec, sheet, killer
+        self.config, self.handlers = app.config, app.handlers
+        self.around: Sequence[Callable[[Task], AbstractContextManager[Any]]] = hooks.get("around", ())
+        self.started: Sequence[Callable[[Task], None]] = hooks.get("started", ())
+        self.finished: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("finished", ())
+        self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
+        self.call: Callable[..., Any] = hooks.get("call", _plainly)
+        """Calls a hook that belongs to no task where this worker's code runs."""
+        self.desk: Desk | None = None
+        self.slots, self.elsewhere, self.forked = 1, False, False
+        """`elsewhere`: attempts end in other threads than the source's driver; `forked`: this is a process that a task
+        forked, and no worker any more.
+        """
+        self.reusable: bool = getattr(killer, "reusable", False)
+        """Whether a killer's guard may be entered for one task after another of its slot."""
+        self._awaits: dict[str, bool] = {}
+        self.decode, self.queue, self.work_for = codec.decode, self.config.name, app.work_for
+        self.debug = log.logger.isEnabledFor(logging.DEBUG)
+        has = self.handlers.keys()
+        self.plain = not (
+            self.around or self.started or self.finished or self.debug or has & {"pre_work", "post_work", "on_success"}
+        )
+        """Whether a success needs nothing but its settlement."""
+        self.levels = self.config.logging.events
+
+    def awaits(self, name: str) -> bool:
+        """Whether what runs tasks of this name is a coroutine function."""
+        known = self._awaits.get(name)
+        if known is None:
+            works = getattr(self.app, "works", {})
+            known = inspect.iscoroutinefunction(works.get(name) or works.get("work"))
+            self._awaits[name] = known
+        return known
+
+
+def _plainly(hook: Callable[..., Any], *args: Any) -> Any:
+    return hook(*args)
+
+
+def hooks_of(app: Application) -> Iterator[str]:
+    """Names of the user's hooks that are coroutine functions."""
+    return (name for name, hook in app.handlers.items() if inspect.iscoroutinefunction(hook))

@@ -1,0 +1,386 @@
+"""Where attempts come from: leasing, starting and settling deliveries, under the rules of lease and page.
+
+One thread, the driver, calls `take`; it alone speaks to the store. Attempts may end in any thread: they note their end on
+the page and leave the settlement in an outbox, which the driver's next exchange carries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from regiment import log
+from regiment.contracts import Back, Dead, Done, Settlement
+from regiment.errors import Control, Respawn, Stop, StoreUnavailable
+from regiment_runner.shared import page
+from regiment_runner.worker.attempt import Attempt
+from regiment_runner.worker.controls import Controls
+from regiment_runner.worker.holding import NEVER, Holding
+from regiment_runner.worker.lease import Lease
+from regiment_runner.worker.runtime import Runtime
+from regiment_runner.worker.verdict import was_struck
+
+_clock, _BOOT = time.clock_gettime_ns, page.CLOCK
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+_WEIGH_NS = 1_000_000
+"""Nanoseconds between two readings of the own memory: a reading costs some 2 µs, so 0.2 % where a limit is set."""
+
+
+class Source(Holding):
+    """Attempts for an executor with `slots` slots.
+
+    `wake` is an eventfd that becomes readable when anything outside wants the driver's attention: a signal, an order, an
+    attempt that ended in another thread. `tell_keeper` wakes the keeper.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        lease: Lease,
+        slots: int,
+        wake: int,
+        *,
+        burst: bool = False,
+        elsewhere: bool = False,
+        tell_keeper: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(runtime, lease, slots, wake, tell_keeper)
+        self.burst, self._map, self._pack = burst, self.page.map, page.PACK_START
+        self.elsewhere = runtime.elsewhere = slots > 1 or elsewhere
+        """Whether attempts end in other threads than the driver's, which must then be woken."""
+        self.ended = self.respawn = self.stop_all = False
+        self._attempts = [Attempt(runtime, self, slot) for slot in range(slots)]
+        self._finished: deque[tuple[Controls, Settlement]] = deque()
+        self._stuck: deque[tuple[Attempt, int, str]] = deque()
+        self.written_off = 0
+        """Attempts whose threads are not waited for any more."""
+        self._check = True
+        """Whether anything but starting the next delivery may be due."""
+        self._statm = -1
+        if self.words[page.MEMORY]:
+            self._memory_by = 0
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self.too_large = 0
+        """Resident memory in bytes that was found above the limit; 0: it was not."""
+        self._tasks = 0
+        self._most = self.config.max_tasks_per_run or NEVER
+
+    # What the executor and the attempts call
+
+    def take(self, block: bool = True) -> Attempt | None:
+        """The next attempt; None when the worker is to end, or, without `block`, when there is none now."""
+        while True:
+            if self._finished or self._stuck:
+                self._drain()
+            if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
+                now = _clock(_BOOT)
+                if now < self._look_by:
+                    attempt = self._start(now)
+                    if attempt is not None:
+                        return attempt
+                    continue
+            if self._step():
+                continue
+            if self.ended or not block:
+                return None
+            self._wait()
+
+    def done(self, attempt: Controls) -> None:
+        """An attempt has succeeded, and its page says so."""
+        number = attempt.number
+        if self.elsewhere or attempt.identity != self.lease.consumer:
+            self._finished.append((attempt, Done(number, number)))
+            if self.elsewhere:
+                self.poke()
+            return
+        if number == self._done_last + 1 and self._settle_by:
+            self._done_last = number
+            self._tasks += 1
+            if self._tasks >= self._most:
+                self._check = True
+        else:
+            self._note_done(number)
+        self._busy = 0
+        self._alone = None
+        self._free.append(0)
+
+    def follow(self, attempt: Controls) -> bool:
+        """`done`, and then, unless anything else is due, this attempt is at the next delivery. For one slot only."""
+        batch, words = self._batch, self.words
+        if not batch or self._check or words[page.ORDERS]:
+            attempt.task = None
+            self.done(attempt)
+            return False
+        number = attempt.number
+        if number == self._done_last + 1 and self._settle_by:
+            self._done_last = number
+            self._tasks += 1
+        else:
+            self._note_done(number)
+        delivery = batch.popleft()
+        number, payload, count, note, _ = delivery
+        now = _clock(_BOOT)
+        if now < self._look_by and not count and note is None:
+            pack = self._pack
+            pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
+            words[attempt.at] = number << 3 | page.STARTED
+            if not words[page.REVOKED]:
+                attempt.delivery = delivery
+                attempt.number = number
+                attempt.started = now
+                return True
+        batch.appendleft(delivery)
+        # The ordinary way, from where it is.
+        self._busy, attempt.task, self._alone = 0, None, None
+        self._free.append(0)
+        return False
+
+    def finish(self, attempt: Controls, settlement: Settlement) -> None:
+        """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
+        if type(settlement) is Done:
+            self.words[attempt.at] = attempt.number << 3 | page.DONE
+        self._finished.append((attempt, settlement))
+        if self.elsewhere:
+            self.poke()
+
+    def write_off(self, slot: int, number: int, stack: str) -> None:
+        """The thread that runs `number` in `slot` does not obey; called in the main thread, between any two bytecodes."""
+        self._stuck.append((self._attempts[slot], number, stack))
+        self.poke()
+
+    def end(self, respawn: bool) -> None:
+        """A task asked for the end of this process (`respawn`), or of all workers of its target."""
+        if respawn:
+            self.respawn = True
+        else:
+            self.stop_all = True
+        self._check = True
+
+    def poke(self) -> None:
+        """Wake the driver."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.eventfd_write(self.wake_fd, 1)
+
+    @property
+    def running(self) -> Sequence[Attempt]:
+        """Attempts that have started and whose slot is not free again."""
+        return [attempt for attempt in self._attempts if attempt.slot not in self._free]
+
+    # Deciding what is next
+
+    def _step(self) -> bool:
+        """Do what is due besides starting; False if there is nothing to do but wait, or `ended` is set."""
+        self._check = False
+        words = self.words
+        words[page.TASKS] = self._tasks
+        if self._statm >= 0 and page.now() >= self._memory_by:
+            self._weigh()
+        if self._tasks >= self._most:
+            self.respawn = True
+        if self._pending or self._backs or (self._settle_by and page.now() >= self._settle_by):
+            self._exchange(0)
+            self._check = True  # a task that asked for the end of this process has just been settled, perhaps
+            return True
+        if words[page.ORDERS] or self.respawn or self.stop_all:
+            self._check = True
+            return self._wind_down()
+        if not self._free:
+            return False
+        if self._batch:
+            until = words[page.LEASE_UNTIL]
+            if page.now() >= until - self._margin and until != self._asked_for:
+                self._renew_early()
+                return True
+            self._look_ahead()
+            if page.now() >= words[page.LEASE_UNTIL]:
+                self._late()
+                return True
+            return not self._must_wait_alone() or bool(self._backs)
+        if self._alone is not None and self._busy:
+            return False
+        if self._exchange(self._limit()) or not self.lease.turn:
+            return True
+        if self.burst and not self._busy and self._burst_over():
+            self.ended = True
+        # An order that came while the store was asked has woken nobody who would wake again.
+        return bool(words[page.ORDERS])
+
+    def _weigh(self) -> None:
+        """Between two tasks: over the limit, this process ends and another takes its place."""
+        used = int(os.pread(self._statm, 64, 0).split()[1]) * _PAGE_SIZE
+        self._memory_by = page.now() + _WEIGH_NS
+        if used > self.words[page.MEMORY]:
+            self.too_large, self.respawn = used, True
+
+    def _wind_down(self) -> bool:
+        """Give back what has not started; sets `ended` once nothing runs, is unsettled or leased."""
+        self._give_back_batch()
+        self._alone = None
+        if self._backs or (self._settle_by and not self._busy):
+            self._exchange(0)
+            return True
+        quiet = self.words[page.ORDERS] == page.QUIET and not (self.respawn or self.stop_all)
+        self.ended = not self._busy and not quiet
+        return False
+
+    def _limit(self) -> int:
+        return max(1, min(self.config.tasks_per_transaction, self._most - self._tasks - self._busy))
+
+    def _must_wait_alone(self) -> bool:
+        """Whether the next delivery is on its last try and has company: it runs alone, or its neighbors die with it."""
+        delivery = self._batch[0]
+        if not delivery.count or delivery.count != self.config.max_deliveries - 1:
+            return False
+        if self._alone is not delivery:
+            self._alone = delivery
+            if len(self._batch) > 1:
+                self._backs.append(Back(self._batch[1].receipt, self._batch[-1].receipt))
+                self._batch = deque([delivery])
+        return bool(self._busy or self._backs)
+
+    # Starting
+
+    def _start(self, now: int) -> Attempt | None:
+        """Start the next delivery of the batch in a free slot, if the rules let it (R10)."""
+        delivery = self._batch[0]
+        number, payload, count, note, _ = delivery
+        if count and self._must_wait_alone():
+            self._check = True
+            return None
+        attempt = self._attempts[self._free[-1]]
+        phase = page.JUDGING if was_struck(note) else page.STARTED
+        self._pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
+        self.words[attempt.at] = number << 3 | phase
+        revoked = self.words[page.REVOKED]
+        if revoked and revoked >> 24 <= number <= (revoked >> 24) + (revoked & 0xFFFFFF):
+            self._withdraw(attempt, number)
+            return None
+        self._batch.popleft()
+        self._free.pop()
+        self._busy += 1
+        attempt.delivery, attempt.number, attempt.started = delivery, number, now
+        attempt.identity, attempt.task = self.lease.consumer, None
+        return attempt
+
+    def _withdraw(self, attempt: Attempt, number: int) -> None:
+        """R14: the number stays on the page as *returning* until its Back, with the rest of the batch, is answered."""
+        self.words[attempt.at] = number << 3 | page.RETURNING
+        self._give_back_batch()
+        self._check = True
+
+    def _give_back_batch(self) -> None:
+        if self._batch:
+            self._backs.append(Back(self._batch[0].receipt, self._batch[-1].receipt))
+            self._batch.clear()
+
+    # Ends
+
+    def _drain(self) -> None:
+        """Take what ended from the outbox: Done rides on the next exchange, anything else goes at once (R11)."""
+        while self._stuck:
+            self._give_up_thread(*self._stuck.popleft())
+        while self._finished:
+            attempt, settlement = self._finished.popleft()
+            self._busy -= 1
+            if attempt.identity != self.lease.consumer:
+                self._say_lost(attempt)
+                self._tasks += 1
+                self._release_slot(attempt)
+            elif type(settlement) is Done:
+                self._note_done(settlement.first)
+                self._release_slot(attempt)
+            else:
+                self._tasks += 1
+                self.words[page.DEAD_LETTERS] += type(settlement) is Dead
+                self._pending.append((attempt, settlement))
+                self._check = True
+
+    def _note_done(self, number: int) -> None:
+        if not self._settle_by:
+            self._settle_by = page.now() + self._settle_ns
+            self._look_by = min(self._look_by, self._settle_by)
+            self._done_first = self._done_last = number
+        elif number == self._done_last + 1:
+            self._done_last = number
+        else:
+            self._done.append(Done(self._done_first, self._done_last))
+            self._done_first = self._done_last = number
+        self._tasks += 1
+        if self._tasks >= self._most:
+            self._check = True
+
+    def _give_up_thread(self, attempt: Attempt, number: int, stack: str) -> None:
+        """End an attempt without its thread. The worker takes nothing more, and ends when its other slots are free."""
+        if attempt.number != number or not attempt.claim():
+            return  # it has come back after all
+        self.written_off += 1
+        self.end(respawn=True)
+        log.event(
+            logging.WARNING,
+            "worker.thread_lost",
+            queue=self.lease.queue,
+            id=getattr(attempt.task, "id", None),
+            next="the worker is replaced",
+        )
+        threading.Thread(target=attempt.abandon, args=(stack,), daemon=True).start()
+
+    # Waiting
+
+    def _wait(self) -> None:
+        """Sleep until something may have changed: in the store if something new could start, else on the descriptor."""
+        now = time.monotonic()
+        due = (self._settle_by - page.now()) / 1e9 if self._settle_by else 60.0
+        full = not self._free or self._batch or self._alone is not None
+        if full or self.words[page.ORDERS] or self.respawn or self.stop_all:
+            self._sleep(min(60.0, max(0.0, due)))
+            return
+        seconds = min(self.config.recheck, 0.1) if self.burst else self.config.recheck
+        seconds = min(seconds, max(0.0, due))
+        if self._next_due is not None:
+            seconds = min(seconds, max(0.0, self._next_due - now))
+        starvation = None if self._busy else self.config.starvation
+        if starvation is not None:
+            left = self._last_task + starvation.time_with_no_tasks - now
+            seconds = min(seconds, max(0.001, left))
+        called: Sequence[str] = ()
+        try:
+            called = self.lease.connector.wait([(self.lease.queue, self.lease.consumer)], seconds, self.wake_fd)
+        except StoreUnavailable as error:
+            self._unreachable(error)
+            self._sleep(random.uniform(0.05, 0.2))
+        if not called:
+            self._sleep(0)
+        if starvation is not None:
+            waited = time.monotonic() - self._last_task
+            if waited >= starvation.time_with_no_tasks:
+                self._starve(waited)
+
+    def _starve(self, seconds: float) -> None:
+        self._last_task = time.monotonic()
+        log.event(logging.INFO, "worker.starving", seconds=round(seconds, 1), queue=self.lease.queue)
+        told = self.runtime.handlers.get("on_starvation")
+        if told is None:
+            return
+        try:
+            self.runtime.call(told, seconds)
+        except (Stop, Respawn) as control:
+            self.end(respawn=isinstance(control, Respawn))
+        except Control:
+            log.event(
+                logging.ERROR,
+                "hook.error",
+                hook="on_starvation",
+                error="only stop and respawn work here",
+            )
+        except Exception as error:
+            log.event(logging.ERROR, "hook.error", exc_info=error, hook="on_starvation")
+
+    def _burst_over(self) -> bool:
+        counts = self._insist(lambda: self.lease.connector.counts(self.lease.queue))
+        return counts is not None and not (counts.ready or counts.delayed or counts.leased)

@@ -1,0 +1,42 @@
+"""msgpack, json and signed pickle: how regiment turns arguments into bytes.
+
+The names here are the typed way to choose one: `WorkerConfig(serializer=Pickle(key=…))`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiment import Use
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Json", "Msgpack", "Pickle"]
+
+
+class Msgpack(Use):
+    """The default: small, fast, plain data only."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("msgpack")
+
+
+class Json(Use):
+    """Readable by people and by every other language; several times slower than msgpack."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("json")
+
+
+class Pickle(Use):
+    """Any Python object, signed with `key` (at least 16 characters); `old_keys` are accepted when reading."""
+
+    __slots__ = ()
+
+    def __init__(self, *, key: str, old_keys: Sequence[str] = ()) -> None:
+        super().__init__("pickle", key=key, old_keys=old_keys)

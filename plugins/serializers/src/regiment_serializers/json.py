@@ -1,0 +1,110 @@
+"""JSON, readable anywhere: what it lacks travels as an object with one key that starts with "!".
+
+A user's own dict that looks like such a tag, or has keys other than strings, travels as `{"!dict": [[key, value], …]}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from regiment.errors import DecodeError
+from regiment_serializers.plain import aware, datetime_text, refuse
+
+_NESTED = 100
+_SAFE = 2**53
+"""Integers beyond this lose digits in readers that know only floats, so they travel in hexadecimal."""
+
+
+class JsonSerializer:
+    """Plain data as UTF-8 JSON. No NaN literals: every JSON parser reads what it writes."""
+
+    executes: ClassVar[bool] = False
+
+    def dumps(self, value: Any) -> bytes:
+        text = _encoder.encode(_tagged(value, 0))
+        return text.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+
+    def loads(self, data: bytes) -> Any:
+        try:
+            return _decoder.decode(data.decode())
+        except DecodeError:
+            raise
+        except Exception as error:
+            raise DecodeError(f"not readable as JSON: {type(error).__name__}: {error}"[:300]) from error
+
+
+def _tagged(value: Any, level: int) -> Any:
+    """`value` in what JSON has, everything else under a tag."""
+    kind = type(value)
+    if value is None or kind is str or kind is bool:
+        return value
+    if kind is int:
+        return value if -_SAFE <= value <= _SAFE else {"!int": hex(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {"!float": repr(value)}
+    if level > _NESTED:
+        raise ValueError(f"nested more than {_NESTED} deep, or contains itself")
+    level += 1
+    if kind is list:
+        return [_tagged(item, level) for item in value]
+    if kind is dict:
+        if all(type(key) is str for key in value) and not _looks_like_a_tag(value):
+            return {key: _tagged(item, level) for key, item in value.items()}
+        return {"!dict": [[_tagged(k, level), _tagged(v, level)] for k, v in value.items()]}
+    if kind in (tuple, set, frozenset):
+        return {f"!{kind.__name__}": [_tagged(item, level) for item in value]}
+    if kind is bytes:
+        return {"!bytes": base64.b64encode(value).decode()}
+    if kind is datetime:
+        return {"!datetime": datetime_text(value)}
+    if kind is date:
+        return {"!date": value.isoformat()}
+    if kind is UUID:
+        return {"!uuid": str(value)}
+    if kind is Decimal:
+        return {"!decimal": str(value)}
+    raise refuse(value)
+
+
+def _looks_like_a_tag(value: dict[str, Any]) -> bool:
+    return len(value) == 1 and next(iter(value)).startswith("!")
+
+
+def _untagged(value: dict[str, Any]) -> Any:
+    if not _looks_like_a_tag(value):
+        return value
+    ((tag, inner),) = value.items()
+    make, expected = _MAKE.get(tag, (None, None))
+    if make is None or expected is None:
+        raise DecodeError(f"JSON tag {tag!r} is unknown to this release; it knows {', '.join(_MAKE)}")
+    if type(inner) is not expected:
+        raise DecodeError(f"JSON tag {tag!r} holds a {type(inner).__name__}, not a {expected.__name__}")
+    return make(inner)
+
+
+def _no_literal(name: str) -> Any:
+    raise DecodeError(f"{name} is not JSON")
+
+
+_MAKE: dict[str, tuple[Callable[[Any], Any], type]] = {
+    "!int": (lambda text: int(text, 16), str),
+    "!float": (float, str),
+    "!bytes": (lambda text: base64.b64decode(text, validate=True), str),
+    "!tuple": (tuple, list),
+    "!set": (set, list),
+    "!frozenset": (frozenset, list),
+    "!dict": (dict, list),
+    "!datetime": (aware, str),
+    "!date": (date.fromisoformat, str),
+    "!uuid": (UUID, str),
+    "!decimal": (Decimal, str),
+}
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_decoder = json.JSONDecoder(object_hook=_untagged, parse_constant=_no_literal)

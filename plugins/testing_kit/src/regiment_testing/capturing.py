@@ -1,0 +1,283 @@
+"""`capture`: what an application pushes, held and run inside its own tests, with no store and no worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from regiment import outcome as outcomes
+from regiment import pushing
+from regiment.broker import Broker, Pushed
+from regiment.build import make_codec
+from regiment.config import WorkerConfig
+from regiment.contracts import Again, Back, Connector, Dead, Done, Park
+from regiment.errors import ConfigError
+from regiment.outcome import Outcome
+from regiment.queue import Queue, TaskFunction
+from regiment.registry import registry
+from regiment.worker import Worker
+from regiment_testing.bench import Bench, Face, find_face
+from regiment_testing.heap import Captured, Entry, Heap, Port
+
+__all__ = ["Capture", "Captured", "DeadTask", "capture"]
+
+What = TaskFunction[..., Any] | Queue | type[Worker] | str
+"""What was pushed: a task function, a Worker class, a Queue (any task of it), or a queue's name."""
+
+
+class DeadTask:
+    """A captured task that ended as a dead letter. `reason` is what `regiment dead show` would tell."""
+
+    def __init__(self, captured: Captured, reason: dict[str, Any]) -> None:
+        self.task, self.reason = captured, reason
+        self.kind, self.error = str(reason.get("kind")), str(reason.get("error", ""))
+
+    def __repr__(self) -> str:
+        why = self.reason.get("error_type") or self.kind
+        return f"<dead: {self.task!r}: {why}: {self.error[:200]}>"
+
+
+@contextmanager
+def capture(*workers: Face) -> Iterator[Capture]:
+    """Hold every push of this process until the end of the block, whatever connector its worker is configured for.
+
+    Arguments are encoded and decoded as for a store, so what cannot be serialized fails at its push. Nothing runs by
+    itself: `drain()`, `advance(seconds)` and `run(task)` run what was pushed in this thread, with the handlers and
+    retries of a worker and a clock that only they move. Time limits are not enforced, locks and keys live in the
+    block, and nothing tests how workers die. `workers` (Worker classes, Queues) are needed only where several have the
+    same queue.
+    """
+    before, made = pushing.override, Capture(workers)
+    pushing.override = made._broker
+    try:
+        yield made
+    finally:
+        pushing.override = before
+        made._close()
+
+
+class Capture:
+    """What was pushed, and the means to run it. Times are seconds of a clock that starts at 0."""
+
+    def __init__(self, workers: tuple[Face, ...] = ()) -> None:
+        self.dead: list[DeadTask] = []
+        """Dead letters, oldest first."""
+        self._given, self._heap = workers, Heap()
+        self._brokers: dict[int, Broker] = {}
+        self._pushers: dict[str, WorkerConfig] = {}
+        self._benches: dict[str, Bench | None] = {}
+
+    @property
+    def pushed(self) -> list[Captured]:
+        """Everything that was pushed, by tasks too, in order; retries of a task are no pushes."""
+        return list(self._heap.pushed)
+
+    @property
+    def waiting(self) -> list[Captured]:
+        """What has not ended, in the order in which it is due; tasks for workers that are not imported here stay."""
+        return [entry.captured for entry in self._heap.waiting()]
+
+    @property
+    def now(self) -> float:
+        """The time: seconds that `advance` and `drain` have let pass."""
+        return self._heap.now
+
+    # Asserting
+
+    def assert_pushed(self, what: What, /, **kwargs: Any) -> Captured:
+        """The first push of `what` with (at least) these arguments; AssertionError says what was pushed instead."""
+        of_it = [one for one in self.pushed if _is(one, what)]
+        for one in of_it:
+            if not _differences(one, kwargs):
+                return one
+        lines = [f"{_shown(what)} was not pushed{_with(kwargs)}"]
+        if of_it:
+            closest = min(of_it, key=lambda one: len(_differences(one, kwargs)))
+            lines.append(f"nearest: {closest!r}: {'; '.join(_differences(closest, kwargs))}")
+        raise AssertionError("\n".join([*lines, *self._listed()]))
+
+    def assert_not_pushed(self, what: What, /, **kwargs: Any) -> None:
+        """AssertionError if `what` was pushed with these arguments."""
+        for one in self.pushed:
+            if _is(one, what) and not _differences(one, kwargs):
+                raise AssertionError(f"{_shown(what)} was pushed{_with(kwargs)}: {one!r}")
+
+    def assert_none_dead(self) -> None:
+        """AssertionError, with the reasons and the first traceback, if a task ended as a dead letter."""
+        if self.dead:
+            lines = [f"{len(self.dead)} of the captured tasks are dead letters:"]
+            lines += [f"  {one!r}" for one in self.dead[:20]]
+            raise AssertionError("\n".join([*lines, self.dead[0].reason.get("traceback", "")]))
+
+    def _listed(self) -> list[str]:
+        found = self.pushed
+        lines = [f"captured: {len(found) or 'nothing'}"]
+        lines += [f"  {number}. {one!r}" for number, one in enumerate(found[:20], 1)]
+        return lines + ([f"  … and {len(found) - 20} more"] if len(found) > 20 else [])
+
+    # Running
+
+    def drain(self, limit: int = 10_000) -> int:
+        """Run everything, also what is pushed meanwhile, and jump over delays; returns the number of attempts.
+
+        RuntimeError after `limit` attempts: a task that retries or pushes itself without end.
+        """
+        return self._run_until(float("inf"), limit)
+
+    def advance(self, seconds: float, limit: int = 10_000) -> int:
+        """Let `seconds` pass and run what is due until then; returns the number of attempts."""
+        until = self._heap.now + seconds
+        attempts = self._run_until(until, limit)
+        self._heap.now = until
+        return attempts
+
+    def run(self, task: Captured | Pushed) -> Outcome:
+        """Run one task that waits, now, due or not, and return how it ended (`.kind`, `.value`, `.error`).
+
+        LookupError if it does not wait, or if nobody here works off its queue.
+        """
+        entry = self._heap.entries.get((task.queue, task.id))
+        if entry is None:
+            raise LookupError(f"{task!r} is not waiting: it has ended, or was not pushed in this capture")
+        self._look_again()
+        if self._bench(task.queue) is None:
+            raise LookupError(
+                f'no worker of the queue "{task.queue}" is imported here; import its module, or name it: capture(Worker)'
+            )
+        self._heap.remove(entry)
+        return self._attempt(entry)
+
+    def _run_until(self, until: float, limit: int) -> int:
+        heap, attempts = self._heap, 0
+        self._look_again()
+        while True:
+            entry = heap.take(self._runs)
+            if entry is None:
+                due = heap.next_due(self._runs)
+                if due is None or due > until:
+                    return attempts
+                heap.now = max(heap.now, due)
+                continue
+            if attempts == limit:
+                heap.place(entry, front=True)
+                raise RuntimeError(
+                    f"{limit:,} attempts and no end; the next would be {entry.captured!r}, pushed or retried without end?"
+                )
+            attempts += 1
+            self._attempt(entry)
+
+    def _runs(self, queue: str) -> bool:
+        bench = self._bench(queue)
+        return bench is not None and not bench.stopped
+
+    def _attempt(self, entry: Entry) -> Outcome:
+        heap = self._heap
+        if entry.expires is not None and heap.now >= entry.expires:
+            return Outcome(outcomes.EXPIRED)
+        bench = self._bench(entry.captured.queue)
+        assert bench is not None
+        parked = 0.0 if entry.parked is None else heap.now - entry.parked
+        before = len(heap.pushed)
+        try:
+            outcome, settled = bench.run(entry, parked)
+        except BaseException:
+            heap.place(entry, front=True)
+            raise
+        for pushed in heap.pushed[before:]:
+            pushed.by = entry.captured
+        match settled:
+            case Back():
+                heap.place(entry, front=True)
+            case Again(_, payload, delay, priority):
+                entry.payload = payload
+                entry.priority = entry.priority if priority is None else priority
+                heap.place(entry, delay)
+            case Park(_, delay):
+                entry.parked = heap.now if entry.parked is None else entry.parked
+                heap.place(entry, delay)
+            case Dead():
+                self.dead.append(DeadTask(entry.captured, json.loads(settled.reason)))
+            case Done():
+                pass
+        return outcome
+
+    # Parts
+
+    def _broker(self, config: WorkerConfig) -> Broker:
+        """The broker of a face, as `regiment.pushing` asks for it."""
+        self._pushers[config.name] = config
+        found = self._brokers.get(id(config))
+        if found is None or found.config is not config:
+            problems = config.check()
+            if problems:
+                raise ConfigError(problems)
+            reg = registry(config.plugins)
+            codec = make_codec(config, reg)
+            # A port answers what pushers ask; the rest of the contract is for workers, which are not here.
+            port: Any = Port(self._heap, codec)
+
+            def make() -> Connector:
+                return port  # type: ignore[no-any-return]
+
+            found = self._brokers[id(config)] = Broker(make, codec, config)
+            found.headers = [call for _, call in reg.hooks("regiment_push_headers")]
+            found.observers = [call for _, call in reg.hooks("regiment_tasks_pushed")]
+        return found
+
+    def _look_again(self) -> None:
+        """Workers that were not found may have been imported meanwhile."""
+        self._benches = {queue: bench for queue, bench in self._benches.items() if bench}
+
+    def _bench(self, queue: str) -> Bench | None:
+        if queue not in self._benches:
+            face = find_face(queue, self._given, self._pushers.get(queue))
+            if isinstance(face, Queue):
+                face.load()
+            if face is None:
+                self._benches[queue] = None
+            else:
+                config = face.config if isinstance(face, Queue) else face.configuration()
+                self._benches[queue] = Bench(face, self._broker(config).codec)
+        return self._benches[queue]
+
+    def _close(self) -> None:
+        for bench in self._benches.values():
+            if bench is not None:
+                bench.close()
+
+
+def _is(one: Captured, what: What) -> bool:
+    if isinstance(what, TaskFunction):
+        return (one.queue, one.name) == (what.queue.name, what.name)
+    if isinstance(what, str):
+        return one.queue == what
+    if isinstance(what, Queue):
+        return one.queue == what.name
+    if isinstance(what, type) and issubclass(what, Worker):
+        return one.queue == what.configuration().name
+    raise TypeError(
+        f"{what!r} is nothing that is pushed; expected a task function, a Worker class, a Queue or a queue's name"
+    )
+
+
+def _shown(what: What) -> str:
+    if isinstance(what, TaskFunction):
+        return what.name
+    return what if isinstance(what, str) else str(getattr(what, "name", None) or what.__name__)  # type: ignore[union-attr]
+
+
+def _with(kwargs: dict[str, Any]) -> str:
+    listed = ", ".join(f"{name}={value!r}" for name, value in kwargs.items())
+    return f" with {listed}" if listed else ""
+
+
+def _differences(one: Captured, kwargs: dict[str, Any]) -> list[str]:
+    found = []
+    for name, expected in kwargs.items():
+        if name not in one.kwargs:
+            found.append(f"it has no {name}, expected {expected!r}")
+        elif one.kwargs[name] != expected:
+            found.append(f"{name} is {one.kwargs[name]!r}, expected {expected!r}")
+    return found

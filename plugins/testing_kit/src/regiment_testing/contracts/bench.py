@@ -1,0 +1,210 @@
+"""What the checks of a connector stand on: connectors that are closed afterwards, a consumer that counts its turns as a
+worker does, and children that answer.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+
+from regiment.contracts import Capabilities, Connector, Delivery, Role, Settlement, Taken, Terms
+from regiment_testing.contracts.examination import Examination
+
+T = TypeVar("T")
+Open = Callable[[Role], Connector]
+
+MIB = 1 << 20
+
+LEASE = 0.6
+"""Seconds of a lease that a check lets lapse."""
+
+PATIENCE = 30.0
+"""Seconds after which a check no longer believes that something will happen."""
+
+_numbers = count()
+
+
+def fresh(prefix: str = "c") -> str:
+    """A name that no other check uses."""
+    return f"{prefix}-{os.getpid()}-{next(_numbers)}"
+
+
+def push(connector: Connector, queue: str, *payloads: bytes, priority: int = 1, **more: Any) -> Sequence[int]:
+    """Push under a token of its own."""
+    return connector.push(queue, payloads, priority=priority, **{"token": fresh("token"), **more})
+
+
+class Consumer:
+    """A consumer as a worker drives it: turns and receipts go up, a repeat sends the same request."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        queue: str = "q",
+        name: str | None = None,
+        terms: Terms | None = None,
+    ) -> None:
+        self.connector, self.queue, self.name = connector, queue, name or fresh()
+        self.turn, self.next = 0, 1
+        self._last: tuple[Any, ...] = ()
+        connector.join(queue, self.name, terms or Terms())
+
+    def exchange(
+        self,
+        *settlements: Settlement,
+        limit: int = 1,
+        max_bytes: int = 8 * MIB,
+        holds_nothing: bool = False,
+    ) -> Taken:
+        """The next turn."""
+        self.turn += 1
+        self._last = (self.turn, self.next, settlements, limit, max_bytes, holds_nothing)
+        taken = self.repeat()
+        self.next += len(taken.deliveries)
+        return taken
+
+    def repeat(self, connector: Connector | None = None) -> Taken:
+        """The last request again, as after a lost reply; by another connection if one is given."""
+        return (connector or self.connector).exchange(self.queue, self.name, *self._last)
+
+    def take(self, limit: int = 1, *settlements: Settlement) -> list[Delivery]:
+        """What an exchange leases."""
+        return list(self.exchange(*settlements, limit=limit).deliveries)
+
+    def payloads(self, limit: int = 100) -> list[bytes]:
+        """The payloads that an exchange leases."""
+        return [delivery.payload for delivery in self.take(limit)]
+
+    def release(self, *args: Any, **more: Any) -> None:
+        """What a keeper sends for this consumer."""
+        self.connector.release(self.queue, self.name, *args, **more)
+
+    def wait(self, seconds: float = PATIENCE, wake_fd: int | None = None) -> tuple[list[str], float]:
+        """The queues that a wait names, and the seconds that it took."""
+        start = time.monotonic()
+        queues = self.connector.wait([(self.queue, self.name)], seconds, wake_fd)
+        return list(queues), time.monotonic() - start
+
+
+def until(look: Callable[[], T], pause: float = 0.02) -> T:
+    """Look again until the answer is true; fails after PATIENCE."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        answer = look()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"nothing came of it in {PATIENCE:g} s"
+        time.sleep(pause)
+
+
+def take_over(watcher: Consumer, limit: int = 100) -> list[Delivery]:
+    """Exchange again and again, far more often than a third of LEASE, until there is something: what was overdue."""
+    return until(lambda: watcher.take(limit))
+
+
+class Child:
+    """A forked process that runs `work` and answers with what it returned."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._answers, end = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.close(self._answers)
+                try:
+                    answer = (True, work())
+                except BaseException as error:
+                    answer = (False, f"{type(error).__name__}: {error}")
+                with os.fdopen(end, "wb") as pipe:
+                    pipe.write(pickle.dumps(answer))
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(end)
+
+    def kill(self) -> None:
+        """End it as a crash would, and wait for that."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self._answers)
+
+    def answer(self) -> Any:
+        """What `work` returned; fails if it raised or did not end."""
+        data, end = b"", time.monotonic() + 2 * PATIENCE
+        while True:
+            if not select.select([self._answers], [], [], max(0.0, end - time.monotonic()))[0]:
+                self.kill()
+                raise AssertionError(f"the child did not end within {2 * PATIENCE:g} s")
+            part = os.read(self._answers, 1 << 16)
+            if not part:
+                break
+            data += part
+        os.close(self._answers)
+        os.waitpid(self.pid, 0)
+        good, answer = pickle.loads(data) if data else (False, "the child died")
+        assert good, answer
+        return answer
+
+
+def together(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run each in a child of its own, all at the same time; their answers in order."""
+    children = [Child(work) for work in works]
+    return [child.answer() for child in children]
+
+
+def shared(check: T) -> T:
+    """Marks a check that is asked only of a connector whose `capabilities.shared` is true."""
+    check.__dict__["_asks_for"] = "shared"
+    return check
+
+
+def durable(check: T) -> T:
+    """Marks a check that is asked only of a connector whose `capabilities.durable` is true."""
+    check.__dict__["_asks_for"] = "durable"
+    return check
+
+
+def bounded(check: T) -> T:
+    """Marks a check that is asked only of a connector that names a `capabilities.max_payload`."""
+    check.__dict__["_asks_for"] = "max_payload"
+    return check
+
+
+class Bench(Examination):
+    """Base of the themes. A subclass of the whole contract declares `capabilities` and gives the fixture `connect`."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @classmethod
+    def _asks(cls, check: Callable[..., Any]) -> bool:
+        wanted = getattr(check, "_asks_for", None)
+        return wanted is None or bool(getattr(cls.capabilities, wanted))
+
+    @pytest.fixture
+    def connect(self) -> Open:
+        """A function that gives a new connector, opened in the role asked for, on one and the same empty store; it
+        is called in this process and in forked ones.
+        """
+        raise NotImplementedError("give the fixture `connect`: a function role -> opened connector")
+
+    @pytest.fixture
+    def open(self, connect: Open) -> Iterator[Open]:
+        """`connect`, and what it opened is closed after the check."""
+        opened: list[Connector] = []
+
+        def opener(role: Role) -> Connector:
+            opened.append(connect(role))
+            return opened[-1]
+
+        yield opener
+        for connector in opened:
+            connector.close()

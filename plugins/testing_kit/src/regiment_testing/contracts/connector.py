@@ -1,0 +1,33 @@
+"""The examination of a connector: every promise of `regiment.contracts.Connector`, by themes."""
+
+from __future__ import annotations
+
+from regiment_testing.contracts.capable import CapableContract
+from regiment_testing.contracts.keys import KeysContract
+from regiment_testing.contracts.lease import LeaseContract
+from regiment_testing.contracts.letters import LettersContract
+from regiment_testing.contracts.looking import LookingContract
+from regiment_testing.contracts.push import PushContract
+from regiment_testing.contracts.release import ReleaseContract
+from regiment_testing.contracts.settling import SettlingContract
+from regiment_testing.contracts.turns import TurnContract
+from regiment_testing.contracts.waiting import WaitingContract
+
+
+class ConnectorContract(
+    PushContract,
+    LeaseContract,
+    SettlingContract,
+    TurnContract,
+    ReleaseContract,
+    WaitingContract,
+    LettersContract,
+    LookingContract,
+    KeysContract,
+    CapableContract,
+):
+    """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.
+
+    The checks are sentences, their docstrings say the promise. What `capabilities` do not claim is not asked; a check
+    cannot be replaced or dropped; `excused` names those that are known to fail, with the reason. Periods are tenths of seconds; nothing is judged by less than seconds of slack.
+    """

@@ -1,0 +1,374 @@
+"""The examination of a killer: it strikes what is late and nothing else, once, and never after the end.
+
+class TestMine(KillerContract):
+    @pytest.fixture
+    def killer(self): return MyKiller()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from regiment.contracts import Killer, Place, Reading
+from regiment.errors import TaskTimeout
+from regiment_runner.shared import page
+from regiment_testing.contracts.examination import Examination
+
+LATE = 1_000_000_000
+
+HANDLERS = 0.00015
+"""Seconds after the end of a task in which its handlers would run: longer than the latest strike is late."""
+
+
+class Watched:
+    """A worker as its supervisor sees it, where nothing happens but that strikes are noted."""
+
+    def __init__(self, *readings: Reading) -> None:
+        self.now, self.obeys = list(readings), True
+        self.softly: list[tuple[int, int]] = []
+        self.condemned: list[tuple[int, int]] = []
+        self.killed: list[tuple[int, int, str]] = []
+
+    def readings(self) -> Iterable[Reading]:
+        """What was given."""
+        return list(self.now)
+
+    def soft(self, slot: int, number: int) -> None:
+        """Note it; the page remembers the number."""
+        self.softly.append((slot, number))
+        self.now = [reading._replace(struck=number) if reading.slot == slot else reading for reading in self.now]
+
+    def condemn(self, slot: int, number: int) -> bool:
+        """Note it."""
+        self.condemned.append((slot, number))
+        return self.obeys
+
+    def kill(self, slot: int, number: int, reason: str) -> None:
+        """Note it."""
+        self.killed.append((slot, number, reason))
+
+
+def reading(slot: int = 0, number: int = 7, soft: int = 0, hard: int = 0, struck: int = 0) -> Reading:
+    """A slot with a task that was started a second before the limits are counted."""
+    return Reading(slot, number, page.STARTED, 1, soft, hard, struck)
+
+
+class Bed:
+    """A page and a loop of short guarded tasks, which a second thread strikes as a supervisor would."""
+
+    def __init__(self, path: Path, killer: Killer, place: Place) -> None:
+        self.page, self.killer, self.place = page.Page(path, create=True), killer, place
+        self.page.words[page.SLOTS] = 2
+        self.at = page.slot_index(0)
+        killer.install(self.page, place)
+
+    def strike(self, number: int) -> None:
+        """What `WorkerView.soft` does."""
+        self.page.words[self.at + page.STRUCK] = number
+        os.kill(os.getpid(), page.SOFT_SIGNAL)
+
+    def struck_tasks(self, count: int, seconds: float) -> tuple[int, int, list[str]]:
+        """Run `count` tasks as long as their limit, each struck as it ends: successes, timeouts, and what was wrong."""
+        tally, wrong = [0, 0], []
+        going = threading.Event()
+        orders: list[tuple[int, float]] = []
+        ready = threading.Condition()
+
+        def hunt() -> None:
+            while True:
+                with ready:
+                    while not orders:
+                        ready.wait()
+                    number, at = orders.pop()
+                if not number:
+                    return
+                while time.perf_counter() < at:
+                    pass
+                self.strike(number)
+
+        hunter = threading.Thread(target=hunt, daemon=True)
+
+        def order(number: int) -> None:
+            with ready:
+                # Within a tenth of a millisecond of the end, before and after it in turn.
+                orders.append((number, time.perf_counter() + seconds + (number % 21 - 10) * 1e-5))
+                ready.notify()
+
+        def one(number: int) -> None:
+            outcomes = 0
+            try:
+                self.page.start(0, number, b"", page.now())
+                word = number << 3
+                try:
+                    with self.killer.guard(0, 30.0, None):
+                        order(number)
+                        end = time.perf_counter() + seconds
+                        while time.perf_counter() < end:
+                            pass
+                        self.page.words[self.at] = word | page.ENDED
+                    tally[0] += 1
+                    outcomes += 1
+                except TaskTimeout:
+                    self.page.words[self.at] = word | page.ENDED
+                    tally[1] += 1
+                    outcomes += 1
+                end = time.perf_counter() + HANDLERS
+                while time.perf_counter() < end:
+                    pass  # the handlers: nothing may land here
+            except BaseException as error:
+                wrong.append(f"{number}: {type(error).__name__} outside the guarded region")
+            if outcomes != 1:
+                wrong.append(f"{number}: {outcomes} outcomes")
+
+        def all_of_them() -> None:
+            for number in range(1, count + 1):
+                one(number)
+            going.set()
+
+        def run() -> None:
+            if self.place == "main":
+                all_of_them()
+                return
+            worker = threading.Thread(target=all_of_them)
+            worker.start()
+            while not going.wait(0.001):
+                pass  # the main thread sees the signals
+            worker.join()
+
+        def end() -> None:
+            with ready:
+                orders.append((0, 0.0))
+                ready.notify()
+            hunter.join()
+
+        hunter.start()
+        for step in (run, end):
+            try:
+                step()
+            except TaskTimeout:
+                wrong.append("a strike landed between two tasks, or after the last")
+        hunter.join()
+        return tally[0], tally[1], wrong
+
+    def struck_too_late(self, number: int) -> None:
+        """A task that is struck when its end is noted, and once more when its guard is left."""
+        self.page.start(0, number, b"", page.now())
+        with self.killer.guard(0, 30.0, None):
+            self.page.words[self.at] = number << 3 | page.ENDED
+            self.strike(number)
+            time.sleep(0.01)
+        self.strike(number)
+        time.sleep(0.01)
+
+    async def astruck_too_late(self, number: int) -> None:
+        """The same on a loop."""
+        self.page.start(0, number, b"", page.now())
+        with self.killer.guard(0, 30.0, None):
+            self.page.words[self.at] = number << 3 | page.ENDED
+            self.strike(number)
+            await asyncio.sleep(0.01)
+        self.strike(number)
+        await asyncio.sleep(0.01)
+
+    async def astruck_tasks(self, count: int, seconds: float) -> tuple[int, int, list[str]]:
+        """The same on a loop, where a task waits as long as its limit."""
+        tally, wrong = [0, 0], []
+        loop = asyncio.get_running_loop()
+
+        async def one(number: int) -> None:
+            outcomes = 0
+            try:
+                self.page.start(0, number, b"", page.now())
+                word = number << 3
+                try:
+                    with self.killer.guard(0, 30.0, None):
+                        loop.call_later(seconds + (number % 21 - 10) * 1e-5, self.strike, number)
+                        await asyncio.sleep(seconds)
+                        self.page.words[self.at] = word | page.ENDED
+                    tally[0] += 1
+                    outcomes += 1
+                except TaskTimeout:
+                    self.page.words[self.at] = word | page.ENDED
+                    tally[1] += 1
+                    outcomes += 1
+                await asyncio.sleep(HANDLERS)
+            except BaseException as error:
+                wrong.append(f"{number}: {type(error).__name__} outside the guarded region")
+            if outcomes != 1:
+                wrong.append(f"{number}: {outcomes} outcomes")
+
+        for number in range(1, count + 1):
+            await asyncio.create_task(one(number))
+        return tally[0], tally[1], wrong
+
+
+class KillerContract(Examination):
+    """Subclass it, give the fixture `killer`, and every promise of `regiment.contracts.Killer` is examined.
+
+    `strikes` is how many times a strike is sent as a task ends (row 11 of the fault matrix).
+    """
+
+    strikes = 200
+
+    @pytest.fixture
+    def killer(self) -> Killer:
+        raise NotImplementedError("give the fixture `killer`: the one to examine")
+
+    @pytest.fixture
+    def bed(self, killer: Killer, tmp_path: Path) -> Iterator[Callable[[Place], Bed]]:
+        """Makes a bed for a place; puts the signal's handler back."""
+        before = signal.getsignal(page.SOFT_SIGNAL)
+        made: list[Bed] = []
+
+        def make(place: Place) -> Bed:
+            made.append(Bed(tmp_path / f"page{len(made)}", killer, place))
+            return made[-1]
+
+        yield make
+        signal.signal(page.SOFT_SIGNAL, before)
+
+    def test_it_has_the_verbs_of_the_contract(self, killer: Killer) -> None:
+        """And it can do something somewhere."""
+        assert isinstance(killer, Killer)
+        assert killer.softens | killer.ends, "it can do nothing"
+        assert killer.softens | killer.ends <= set(get_args(Place))
+
+    # In the supervisor
+
+    def test_what_is_not_late_is_left_alone(self, killer: Killer) -> None:
+        """It looks again no later than when the first deadline passes that it minds."""
+        for one in (reading(soft=LATE), reading(hard=LATE), reading(soft=LATE, hard=LATE + 1)):
+            view = Watched(one)
+            wake = killer.watch(view, LATE - 1)
+            assert not (view.softly or view.condemned or view.killed)
+            minded = [one.soft] * bool(killer.softens) + [one.hard] * bool(killer.ends)
+            due = min(filter(None, minded), default=None)
+            assert due is None or (wake is not None and LATE - 1 < wake <= due)
+
+    def test_without_a_deadline_it_names_no_time(self, killer: Killer) -> None:
+        """The supervisor then sleeps."""
+        assert killer.watch(Watched(), LATE) is None
+
+    def test_a_soft_limit_strikes_softly(self, killer: Killer) -> None:
+        """And kills nobody for it."""
+        if not killer.softens:
+            pytest.skip("it has no soft strike")
+        view = Watched(reading(soft=LATE))
+        killer.watch(view, LATE)
+        assert view.softly == [(0, 7)]
+        assert not view.killed
+
+    def test_the_earliest_deadline_of_all_slots_is_when_it_looks_again(self, killer: Killer) -> None:
+        """One late slot must not wait for another."""
+        if not killer.softens:
+            pytest.skip("it has no soft strike")
+        view = Watched(reading(0, 7, soft=LATE + 50), reading(1, 8, soft=LATE + 20))
+        assert killer.watch(view, LATE) == LATE + 20
+
+    def test_the_hard_limit_condemns_and_then_kills_once(self, killer: Killer) -> None:
+        """R16: named first, then killed, with a reason in words."""
+        if not killer.ends:
+            pytest.skip("it ends nothing")
+        view = Watched(reading(soft=LATE - 5, hard=LATE, struck=7))
+        killer.watch(view, LATE + 1)
+        assert view.condemned == [(0, 7)]
+        assert [kill[:2] for kill in view.killed] == [(0, 7)]
+        assert view.killed[0][2], "the reason, in words"
+
+    def test_a_worker_that_went_on_while_it_was_condemned_is_not_killed(self, killer: Killer) -> None:
+        """R16: the strike that was meant for one task does not hit the next."""
+        if not killer.ends:
+            pytest.skip("it ends nothing")
+        view = Watched(reading(hard=LATE))
+        view.obeys = False
+        killer.watch(view, LATE + 1)
+        assert view.condemned and not view.killed
+
+    def test_a_killer_that_ends_nothing_kills_nothing(self, killer: Killer) -> None:
+        """However late it is."""
+        if killer.ends:
+            pytest.skip("it ends tasks")
+        view = Watched(reading(soft=LATE, hard=LATE))
+        for late in range(10):
+            killer.watch(view, LATE * (late + 1))
+        assert not view.condemned and not view.killed
+
+    # In the worker
+
+    def test_a_guard_writes_the_limits_and_lets_through_what_the_task_raises(
+        self, killer: Killer, bed: Callable[[Place], Bed]
+    ) -> None:
+        """The supervisor sees the deadline, and the attempt sees the exception."""
+        for place in killer.softens - {"loop"}:
+            one = bed(place)
+            one.page.start(0, 3, b"", page.now())
+            with pytest.raises(ZeroDivisionError), killer.guard(0, 30.0, None):
+                assert one.page.words[one.at + page.SOFT] > page.now() + 25e9
+                raise ZeroDivisionError
+
+    def test_a_strike_for_an_earlier_task_hits_nobody(self, killer: Killer, bed: Callable[[Place], Bed]) -> None:
+        """A strike names its task."""
+        for place in killer.softens & {"main"}:
+            one = bed(place)
+            for number in (1, 2, 3):
+                one.page.start(0, number, b"", page.now())
+                with killer.guard(0, 30.0, None):
+                    one.strike(number - 1)
+                    time.sleep(0.01)
+
+    def test_a_strike_after_the_end_of_a_task_hits_no_handler(
+        self, killer: Killer, bed: Callable[[Place], Bed]
+    ) -> None:
+        """R12: neither between the end and the leaving of the guard nor behind it."""
+        for place in killer.softens:
+            one = bed(place)
+            if place == "loop":
+                asyncio.run(one.astruck_too_late(5))
+            elif place == "main":
+                one.struck_too_late(5)
+            else:
+                wrong: list[BaseException] = []
+
+                def work(one: Bed = one, wrong: list[BaseException] = wrong) -> None:
+                    try:
+                        one.struck_too_late(5)
+                    except BaseException as error:
+                        wrong.append(error)
+
+                thread = threading.Thread(target=work)
+                thread.start()
+                while thread.is_alive():
+                    time.sleep(0.001)  # the main thread sees the signals
+                assert not wrong
+
+    def test_a_strike_as_the_task_ends_has_one_outcome_and_lands_inside_or_not_at_all(
+        self, killer: Killer, bed: Callable[[Place], Bed]
+    ) -> None:
+        """R12: success or timeout, one of both, and never an exception in a handler."""
+        if not killer.softens:
+            pytest.skip("it has no soft strike")
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for place in killer.softens:
+                one = bed(place)
+                if place == "loop":
+                    counted: Any = asyncio.run(one.astruck_tasks(self.strikes, 0.001))
+                else:
+                    counted = one.struck_tasks(self.strikes, 0.0005)
+                successes, timeouts, wrong = counted
+                assert not wrong, wrong[:10]
+                assert successes + timeouts == self.strikes
+                assert successes and timeouts, f"{successes} successes, {timeouts} timeouts: no race was run"
+        finally:
+            sys.setswitchinterval(interval)

@@ -1,0 +1,231 @@
+"""What `capture` keeps tasks in: no store but a heap with a clock of its own, behind the verbs that pushers use."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Any
+
+from regiment.codec import Codec
+from regiment.contracts import Capabilities, Counts
+from regiment.task import PRIORITIES, Task
+
+_NAMES = {number: name for name, number in PRIORITIES.items()}
+
+
+class Captured:
+    """One task that was pushed, as its worker will see it.
+
+    `delay` is the time in seconds from the push until it was due, `priority` the name of its priority, `by` the captured
+    task that pushed it (None: the test did).
+    """
+
+    def __init__(self, task: Task, priority: int, delay: float) -> None:
+        self.task, self.delay = task, delay
+        self.id, self.queue, self.name, self.kwargs = task.id, task.queue, task.name, task.kwargs
+        self.priority = _NAMES.get(priority, str(priority))
+        self.by: Captured | None = None
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.kwargs.items())
+        extra = f" in {self.delay:g} s" if self.delay else ""
+        extra += f" with priority {self.priority}" if self.priority != "NORMAL" else ""
+        return f'{self.name or self.queue}({arguments}) on "{self.queue}"{extra}'
+
+
+class Entry:
+    """A captured task on its way: where it waits, and since when. Times are those of the heap's clock."""
+
+    def __init__(self, captured: Captured, payload: bytes, priority: int) -> None:
+        self.captured, self.payload, self.priority = captured, payload, priority
+        self.due = 0.0
+        self.expires: float | None = None
+        self.parked: float | None = None
+        self.ticket = 0
+        """Number of the place where it waits; 0 while it waits nowhere."""
+
+
+class Heap:
+    """Tasks of all queues in the order in which one worker of each queue would run them."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.lock = threading.RLock()
+        self.pushed: list[Captured] = []
+        self.entries: dict[tuple[str, str], Entry] = {}
+        """(queue, task id) -> what waits there."""
+        self.keys: dict[str, tuple[bytes, float]] = {}
+        self.locks: dict[str, tuple[str, float]] = {}
+        self.ids: dict[tuple[str, str], float] = {}
+        self._ready: dict[str, list[tuple[int, int, int, Entry]]] = {}
+        self._later: dict[str, list[tuple[float, int, Entry]]] = {}
+        self._tickets = count(1)
+        self._fronts = count(-1, -1)
+
+    def place(self, entry: Entry, delay: float = 0.0, *, front: bool = False) -> None:
+        """Let an entry wait: at the tail of its priority once it is due, or in front."""
+        with self.lock:
+            queue, ticket = entry.captured.queue, next(self._tickets)
+            entry.due, entry.ticket = self.now + max(0.0, delay), ticket
+            self.entries[queue, entry.captured.id] = entry
+            if delay > 0:
+                heapq.heappush(self._later.setdefault(queue, []), (entry.due, ticket, entry))
+            else:
+                order = next(self._fronts) if front else ticket
+                heap = self._ready.setdefault(queue, [])
+                heapq.heappush(heap, (entry.priority, order, ticket, entry))
+
+    def remove(self, entry: Entry) -> None:
+        """Let it wait no more."""
+        with self.lock:
+            entry.ticket = 0
+            self.entries.pop((entry.captured.queue, entry.captured.id), None)
+
+    def take(self, runs: Callable[[str], bool]) -> Entry | None:
+        """The next task that is due, of those queues that `runs` is true for; it waits no more."""
+        with self.lock:
+            self._promote()
+            heads = []
+            for queue in list(self._ready):
+                heap = self._ready[queue]
+                while heap and heap[0][3].ticket != heap[0][2]:
+                    heapq.heappop(heap)
+                if heap and runs(queue):
+                    heads.append(heap[0])
+            if not heads:
+                return None
+            entry = min(heads)[3]
+            self.remove(entry)
+            return entry
+
+    def next_due(self, runs: Callable[[str], bool]) -> float | None:
+        """When the next delayed task of those queues is due; None if there is none."""
+        with self.lock:
+            found = []
+            for queue in list(self._later):
+                heap = self._later[queue]
+                while heap and heap[0][2].ticket != heap[0][1]:
+                    heapq.heappop(heap)
+                if heap and runs(queue):
+                    found.append(heap[0][0])
+            return min(found, default=None)
+
+    def _promote(self) -> None:
+        due: list[tuple[float, int, Entry]] = []
+        for heap in self._later.values():
+            while heap and heap[0][0] <= self.now:
+                item = heapq.heappop(heap)
+                if item[2].ticket == item[1]:
+                    due.append(item)
+        for at, _, entry in sorted(due, key=lambda item: item[:2]):
+            self.place(entry)
+            entry.due = at
+
+    def waiting(self) -> Iterator[Entry]:
+        """All that wait, those that are due first in front."""
+        return iter(sorted(self.entries.values(), key=lambda entry: (entry.due, entry.ticket)))
+
+
+class Port:
+    """The connector of one captured broker: what a pusher may ask of a store, answered by the heap."""
+
+    capabilities = Capabilities(shared=False, durable=False)
+
+    def __init__(self, heap: Heap, codec: Codec) -> None:
+        self._heap, self._codec = heap, codec
+
+    def open(self, role: str) -> None: ...
+
+    def close(self) -> None: ...
+
+    def describe(self) -> str:
+        return "regiment_testing.capture"
+
+    def push(
+        self,
+        queue: str,
+        payloads: Sequence[bytes],
+        *,
+        priority: int,
+        delay: float = 0.0,
+        at: float | None = None,
+        token: str,
+        ids: Sequence[str] | None = None,
+        id_window: float = 3600.0,
+        token_window: float = 60.0,
+    ) -> list[int]:
+        heap, left_out = self._heap, []
+        seconds = delay if at is None else max(0.0, at - time.time())
+        with heap.lock:
+            for index, payload in enumerate(payloads):
+                task = self._codec.decode(payload, queue)
+                if ids is not None:
+                    known, key = heap.ids.get((queue, task.id)), (queue, task.id)
+                    if key in heap.entries or (known is not None and heap.now - known < id_window):
+                        left_out.append(index)
+                        continue
+                    heap.ids[key] = heap.now
+                captured = Captured(task, priority, seconds)
+                entry = Entry(captured, payload, priority)
+                if task.expires is not None:
+                    entry.expires = heap.now + task.expires - time.time()
+                heap.pushed.append(captured)
+                heap.place(entry, seconds)
+        return left_out
+
+    def counts(self, queue: str) -> Counts:
+        heap = self._heap
+        dues = [entry.due for (name, _), entry in heap.entries.items() if name == queue]
+        ready = sum(due <= heap.now for due in dues)
+        return Counts(ready=ready, delayed=len(dues) - ready)
+
+    def purge(self, queue: str) -> int:
+        found = [entry for (name, _), entry in self._heap.entries.items() if name == queue]
+        for entry in found:
+            self._heap.remove(entry)
+        return len(found)
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        until = float("inf") if ttl is None else self._heap.now + ttl
+        self._heap.keys[key] = (value, until)
+
+    def get(self, key: str) -> bytes | None:
+        value, until = self._heap.keys.get(key, (None, 0.0))
+        return value if until > self._heap.now else None
+
+    def delete(self, key: str) -> bool:
+        known = self.get(key) is not None
+        self._heap.keys.pop(key, None)
+        return known
+
+    def lock_take(self, name: str, owner: str, ttl: float) -> bool:
+        with self._heap.lock:
+            seen = self.lock_look(name)
+            if seen is not None and seen[0] != owner:
+                return False
+            self._heap.locks[name] = (owner, self._heap.now + ttl)
+            return True
+
+    def lock_free(self, name: str, owner: str) -> bool:
+        with self._heap.lock:
+            seen = self.lock_look(name)
+            if seen is None or seen[0] != owner:
+                return False
+            del self._heap.locks[name]
+            return True
+
+    def lock_look(self, name: str) -> tuple[str, float] | None:
+        owner, until = self._heap.locks.get(name, ("", 0.0))
+        return (owner, until - self._heap.now) if until > self._heap.now else None
+
+    def lock_wait(self, name: str, seconds: float) -> None:
+        """Another thread of the test may free it: the one thing here that waits in real time."""
+        time.sleep(min(seconds, 0.02))
+
+    def __getattr__(self, verb: str) -> Any:
+        raise AttributeError(
+            f"regiment_testing.capture has no store, so it cannot answer {verb!r}; look at q.pushed, q.waiting, q.dead"
+        )

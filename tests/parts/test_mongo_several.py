@@ -1,0 +1,123 @@
+"""Several independent MongoDB clusters as one store: spread, and one that is down."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from harness import mongod
+from regiment.contracts import Dead, Delivery, Done, Taken, Terms
+from regiment.errors import StoreUnavailable
+from regiment_mongo.connector import MongoConnector
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def pair() -> Iterator[list[mongod.Cluster]]:
+    with mongod.cluster() as left, mongod.cluster() as right:
+        yield [left, right]
+
+
+@pytest.fixture
+def connector(pair: list[mongod.Cluster]) -> Iterator[MongoConnector]:
+    made = MongoConnector(nodes=[one.url for one in pair], timeout=2)
+    made.open("lease")
+    yield made
+    made.close()
+
+
+class Worker:
+    """Settles what it had and takes what comes next, repeating what was not answered."""
+
+    def __init__(self, connector: MongoConnector, limit: int = 3) -> None:
+        self.connector, self.limit = connector, limit
+        self.turn, self.base = 0, 1
+        self.done: list[Done] = []
+        self.ran: list[bytes] = []
+        connector.join("q", "me", Terms())
+
+    def step(self, seconds: float = 30) -> list[Delivery]:
+        self.turn += 1
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                taken: Taken = self.connector.exchange("q", "me", self.turn, self.base, self.done, self.limit, MIB)
+                break
+            except StoreUnavailable:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+        assert not taken.lost
+        self.done = [Done(d.receipt, d.receipt) for d in taken.deliveries]
+        self.base += len(taken.deliveries)
+        self.ran += [d.payload for d in taken.deliveries]
+        return list(taken.deliveries)
+
+    def until(self, enough: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not enough():
+            assert time.monotonic() < end, f"ran {len(self.ran)} in 60 s"
+            self.step()
+
+
+def push(connector: MongoConnector, numbers: range) -> None:
+    for n in numbers:
+        connector.push("q", [b"%d" % n], priority=1, token=f"t{n}")
+
+
+def test_pushes_are_spread_and_one_consumer_runs_them_all_once(connector: MongoConnector) -> None:
+    push(connector, range(40))
+    assert all(node.counts("q").ready > 5 for node in connector._nodes)
+    worker = Worker(connector)
+    worker.until(lambda: len(worker.ran) >= 40)
+    worker.step()
+    assert sorted(map(int, worker.ran)) == list(range(40))
+    assert connector.counts("q")[:3] == (0, 0, 0)
+
+
+def test_a_push_repeated_is_one_task_wherever_it_went(connector: MongoConnector) -> None:
+    push(connector, range(10))
+    push(connector, range(10))
+    assert connector.counts("q").ready == 10
+
+
+def test_a_cluster_that_is_down_delays_only_its_own_tasks(
+    connector: MongoConnector, pair: list[mongod.Cluster]
+) -> None:
+    push(connector, range(40))
+    there = connector._nodes[0].counts("q").ready
+    worker = Worker(connector)
+    pair[1].members[0].kill()
+    push(connector, range(100, 110))
+    worker.until(lambda: len(worker.ran) >= there + 10)
+    assert connector._nodes[0].counts("q").ready == 0
+    pair[1].members[0].start()
+    worker.until(lambda: len(worker.ran) >= 50)
+    worker.step()
+    assert sorted(map(int, worker.ran)) == [*range(40), *range(100, 110)]
+
+
+def test_dead_letters_of_all_clusters_are_paged_newest_first(connector: MongoConnector) -> None:
+    push(connector, range(12))
+    connector.join("q", "me", Terms())
+    turn, base = 1, 1
+    while connector.counts("q").dead < 12:
+        assert turn < 50
+        taken = connector.exchange("q", "me", turn, base, [], 2, MIB)
+        base += len(taken.deliveries)
+        letters = [Dead(d.receipt, d.payload.decode(), b"{}") for d in taken.deliveries]
+        connector.exchange("q", "me", turn + 1, base, letters, 0, MIB)
+        turn += 2
+    whole = connector.dead("q")
+    assert [letter.at for letter in whole] == sorted((letter.at for letter in whole), reverse=True)
+    paged: list[str] = []
+    while page := connector.dead("q", 1, after=paged[-1] if paged else None):
+        paged.append(page[0].id)
+    assert paged == [letter.id for letter in whole]
+    assert len(paged) == 12

@@ -1,0 +1,115 @@
+"""What the keeper settles and gives back after a death, from the page alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.wait import eventually
+from regiment.contracts import Connector
+from regiment_runner.keeper.release import release_plan
+from regiment_runner.keeper.store import Store
+from regiment_runner.shared import page
+from regiment_runner.shared.page import Page
+
+CRASH = {"note": {"kind": "crash", "reason": "killed by SIGSEGV"}}
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Iterator[Page]:
+    made = Page(tmp_path / "w1.page", create=True)
+    made.words[page.SLOTS] = 4
+    made.join(0, "q", "me", 1)
+    yield made
+    made.close()
+
+
+def note(sheet: Page, slot: int, number: int, phase: int) -> None:
+    sheet.start(slot, number, b"", page.now(), phase)
+
+
+def plan(sheet: Page, dead: dict[str, Any], **options: Any) -> tuple[list[Any], dict[int, Any]]:
+    ((queue, consumer, done, suspects),) = release_plan(sheet, dead, **options)
+    assert (queue, consumer) == ("q", "me")
+    return list(done), {number: json.loads(text) if text else None for number, text in suspects.items()}
+
+
+def test_a_crash_suspects_what_had_started_and_settles_what_was_done(sheet: Page) -> None:
+    note(sheet, 0, 5, page.STARTED)
+    assert plan(sheet, CRASH) == ([(1, 4)], {5: CRASH["note"]})
+
+
+def test_what_is_returning_goes_back_uncounted(sheet: Page) -> None:
+    """R14."""
+    note(sheet, 0, 5, page.RETURNING)
+    assert plan(sheet, CRASH) == ([(1, 4)], {})
+
+
+def test_a_judge_that_was_killed_keeps_the_note_it_judged(sheet: Page) -> None:
+    """R18: no bytes means that the old note stays."""
+    note(sheet, 0, 5, page.JUDGING)
+    assert plan(sheet, CRASH) == ([(1, 4)], {5: None})
+
+
+def test_a_strike_names_its_suspect_and_its_neighbors_are_only_interrupted(sheet: Page) -> None:
+    """R17."""
+    note(sheet, 0, 5, page.STARTED)
+    note(sheet, 1, 6, page.STARTED)
+    note(sheet, 2, 7, page.DONE)
+    note(sheet, 3, 8, page.ENDED)
+    struck = {"notes": {"6": {"kind": "timeout"}}}
+    assert plan(sheet, struck) == ([(1, 4), (7, 7)], {6: {"kind": "timeout"}})
+
+
+def test_what_was_struck_but_had_finished_before_is_done_and_not_a_suspect(sheet: Page) -> None:
+    note(sheet, 0, 6, page.DONE)
+    assert plan(sheet, {"notes": {"6": {"kind": "timeout"}}}) == ([(1, 6)], {})
+
+
+def test_an_interrupted_worker_has_no_suspects(sheet: Page) -> None:
+    note(sheet, 0, 5, page.STARTED)
+    assert plan(sheet, {"interrupted": True}) == ([(1, 4)], {})
+
+
+@pytest.mark.parametrize("how", [{"interrupted": True}, {"notes": {"9": {"kind": "timeout"}}}])
+def test_at_most_once_what_had_started_is_counted_however_it_was_ended(sheet: Page, how: dict[str, Any]) -> None:
+    """It would run a second time otherwise."""
+    note(sheet, 0, 5, page.STARTED)
+    note(sheet, 1, 6, page.ENDED)
+    note(sheet, 2, 7, page.RETURNING)
+    _, suspects = plan(sheet, how, once=True)
+    assert {number: found["kind"] for number, found in suspects.items()} == {
+        5: "interrupted",
+        6: "interrupted",
+    }
+
+
+def test_numbers_of_an_identity_that_was_given_up_are_not_settled_under_the_new_one(
+    sheet: Page,
+) -> None:
+    """R1: what a slot still shows of the old identity says nothing about the new."""
+    note(sheet, 0, 5, page.STARTED)
+    sheet.join(0, "q", "me", 9)
+    assert plan(sheet, CRASH) == ([], {})
+
+
+def test_renewals_go_ahead_of_what_a_store_refuses_again_and_again(tmp_path: Path) -> None:
+    store = Store({"name": "local", "options": {"path": f"{tmp_path}/q.db"}}, lambda: None)
+    done: list[str] = []
+
+    def settle(connector: Connector) -> None:
+        if not done:
+            store.ask(("settle", "w2"), lambda _: done.append("settled another"))
+            store.ask(("renew", 30.0), lambda _: done.append("renewed"), urgent=True)
+        if len(done) < 4:
+            done.append("refused")
+            raise ValueError("an answer that nobody understands")
+        done.append("settled")
+
+    store.ask(("settle", "w1"), settle)
+    eventually(lambda: "settled another" in done, 5, lambda: str(done))
+    assert done == ["refused", "renewed", "refused", "refused", "settled", "settled another"]

@@ -1,0 +1,283 @@
+"""Observers and contexts of plugins: told, guarded one by one, never in a task's way."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regiment import Queue
+from regiment.hooks import OFFERS, Specs, hookimpl
+from regiment_testing import capture
+from regiment_testing.plugins_new import KINDS, make
+
+ROOT = Path(__file__).parents[2]
+HOOKS = [name for name in vars(Specs) if name.startswith("regiment_")]
+TOLD = [name for name in HOOKS if name.removeprefix("regiment_") not in OFFERS]
+"""The hooks beside the offers: observers and around."""
+
+APP = """
+from regiment import Queue
+q = Queue("observed")
+
+@q.task
+def greet(name):
+    print("hello", name, flush=True)
+"""
+
+PLUGIN = """
+import contextlib, json, os
+from regiment.hooks import hookimpl
+
+def note(*words):
+    with open("seen.txt", "a") as file:
+        file.write(json.dumps(words) + "\\n")
+
+@hookimpl
+def regiment_tasks_pushed(queue, tasks):
+    note("pushed", queue, len(tasks))
+    raise RuntimeError("an observer that fails")
+
+@hookimpl
+def regiment_task_finished(outcome):
+    note("finished", outcome.kind)
+    raise RuntimeError("an observer that fails")
+
+@hookimpl
+@contextlib.contextmanager
+def regiment_around_attempt(task):
+    note("enter", task.name)
+    yield
+    note("leave", task.name)
+    raise RuntimeError("a context that fails at its end")
+
+@hookimpl
+def regiment_supervisor_event(event):
+    note("event", event["event"])
+    raise RuntimeError("an observer that fails")
+"""
+
+
+def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "regiment", "--plugin", "watching", *args]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_observers_that_raise_are_reported_by_name_and_change_nothing(tmp_path: Path) -> None:
+    (tmp_path / "observed.py").write_text(APP)
+    (tmp_path / "watching.py").write_text(PLUGIN)
+
+    pushed = run(tmp_path, "push", "observed:greet", "name=Ada")
+    assert pushed.returncode == 0, pushed.stderr
+    ran = run(tmp_path, "run", "observed", "--burst")
+    assert ran.returncode == 0, ran.stderr
+    assert "hello Ada" in ran.stdout
+    assert "watching" in ran.stderr and "plugin.error" in ran.stderr
+
+    seen = [json.loads(line) for line in (tmp_path / "seen.txt").read_text().splitlines()]
+    assert ["pushed", "observed", 1] in seen
+    attempt = [words for words in seen if words[0] in ("enter", "finished", "leave")]
+    assert attempt == [["enter", "greet"], ["finished", "success"], ["leave", "greet"]]
+    assert ["event", "supervisor.started"] in seen
+    assert ["event", "worker.stopped"] in seen
+
+
+EVERYTHING = """
+import contextlib, json, os, threading
+from regiment.hooks import hookimpl
+
+def note(hook, *words):
+    where = "main" if threading.current_thread() is threading.main_thread() else "thread"
+    with open("seen.txt", "a") as file:
+        file.write(json.dumps([hook, os.getpid(), where, *words]) + "\\n")
+
+@hookimpl
+def regiment_worker_started(worker):
+    note("worker_started", worker.config.name)
+
+@hookimpl
+def regiment_worker_stopping(worker):
+    note("worker_stopping", worker.config.name)
+
+@hookimpl
+def regiment_tasks_pushed(queue, tasks):
+    note("tasks_pushed", queue, [task.kwargs for task in tasks])
+
+@hookimpl
+def regiment_task_started(task):
+    note("task_started", task.headers["tenant"])
+
+@hookimpl
+def regiment_task_finished(task, outcome, seconds):
+    note("task_finished", outcome.kind, seconds >= 0)
+
+@hookimpl
+def regiment_task_dead(letter):
+    note("task_dead", letter["queue"], letter["name"], letter["error"])
+
+@hookimpl
+def regiment_supervisor_event(event):
+    note("supervisor_event", event["event"])
+
+@hookimpl
+def regiment_push_headers(queue, name):
+    note("push_headers", queue, name)
+    return {"tenant": "acme"}
+
+@hookimpl
+@contextlib.contextmanager
+def regiment_around_attempt(task):
+    note("around_attempt", "enter")
+    yield
+    note("around_attempt", "leave")
+"""
+
+FAILING = """
+from regiment import Queue
+q = Queue("observed", max_retries=0)
+
+@q.task
+def divide(number):
+    return 1 / int(number)
+"""
+
+
+def test_each_hook_is_called_where_and_with_what_its_page_says(tmp_path: Path) -> None:
+    (tmp_path / "observed.py").write_text(FAILING)
+    (tmp_path / "watching.py").write_text(EVERYTHING)
+    assert run(tmp_path, "push", "observed:divide", "number=0").returncode == 0
+    assert run(tmp_path, "run", "observed", "--burst").returncode == 1
+
+    seen = [json.loads(line) for line in (tmp_path / "seen.txt").read_text().splitlines()]
+    assert {f"regiment_{hook}" for hook, *_ in seen} == set(TOLD)
+    told = {hook: (pid, where, words) for hook, pid, where, *words in seen}
+    worker = told["worker_started"][0]
+    of_worker = [(hook, *words) for hook, pid, _, *words in seen if pid == worker]
+    assert of_worker == [
+        ("worker_started", "observed"),
+        ("around_attempt", "enter"),
+        ("task_started", "acme"),
+        ("task_finished", "failure", True),
+        ("task_dead", "observed", "divide", "division by zero"),
+        ("around_attempt", "leave"),
+        ("worker_stopping", "observed"),
+    ]
+    pusher = told["push_headers"][0]
+    assert [(hook, *words) for hook, pid, _, *words in seen if pid == pusher] == [
+        ("push_headers", "observed", "divide"),
+        ("tasks_pushed", "observed", [{"number": "0"}]),
+    ]
+    keeper, where, _ = told["supervisor_event"]
+    assert keeper not in (worker, pusher) and where == "thread", "it holds up no lease"
+
+
+class First:
+    """An observer that always fails, asked before the other."""
+
+    @staticmethod
+    @hookimpl
+    def regiment_task_finished() -> None:
+        raise RuntimeError("the first one fails")
+
+    @staticmethod
+    @hookimpl
+    def regiment_tasks_pushed() -> None:
+        raise RuntimeError("the first one fails")
+
+
+class Second:
+    """An observer that notes."""
+
+    seen: list[str] = []
+
+    @staticmethod
+    @hookimpl
+    def regiment_task_finished(outcome: Any) -> None:
+        Second.seen.append(outcome.kind)
+
+    @staticmethod
+    @hookimpl
+    def regiment_tasks_pushed(tasks: Any) -> None:
+        Second.seen.append(f"{len(tasks)} pushed")
+
+
+two = Queue("two", plugins=[First, Second])
+
+
+@two.task
+def double(number: int) -> int:
+    return 2 * number
+
+
+def test_observers_are_guarded_one_by_one() -> None:
+    Second.seen.clear()
+    with capture() as queue:
+        task = double.push(number=2)
+        assert queue.run(task).value == 4
+    assert Second.seen == ["1 pushed", "success"]
+
+
+ALONE = """
+import pluggy
+from regiment import Queue
+from regiment.hooks import Specs
+from regiment.registry import registry
+from regiment_testing import capture
+
+q = Queue("q")
+
+@q.task
+def half(number):
+    return number / 2
+
+def called(self, **arguments):
+    raise AssertionError(f"{self.name} was called")
+
+with capture() as queue:
+    assert queue.run(half.push(number=1)).value == 0.5  # what is collected once, at the start, is collected now
+    pluggy.HookCaller.__call__ = called
+    task = half.push(number=1)
+    assert queue.run(task).value == 0.5
+    bench = queue._benches["q"]
+    runtime = bench._runtime
+    print(len(runtime.around), len(runtime.started), len(runtime.died), len(queue._broker(q.config).observers))
+"""
+
+
+def test_where_no_one_listens_there_is_nothing_to_call() -> None:
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "0 0 0 0\n", done.stderr
+
+
+def implementations(path: Path) -> set[str]:
+    """The hooks that a file of source implements."""
+    return {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and any("hookimpl" in ast.unparse(decorator) for decorator in node.decorator_list)
+    }
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_is_documented_has_a_real_user_and_a_test(name: str) -> None:
+    assert f"### {name}(" in (ROOT / "docs/hooks.md").read_text()
+    used = set[str]()
+    for path in [
+        *ROOT.glob("plugins/*/src/**/hooks.py"),
+        *ROOT.glob("examples/*.py"),
+        *ROOT.glob("examples/plugins/*/src/**/hooks.py"),
+    ]:
+        used |= implementations(path)
+    for kind in KINDS:  # what `regiment plugins new` makes is installed and run by the tests
+        made = make(kind, "one")
+        (source,) = (text for path, text in made.items() if path.endswith("/hooks.py"))
+        used |= {name for name in HOOKS if f"def {name}(" in source}
+    assert name in used, f"nobody uses {name}"
+    tested = f"def {name}(" in EVERYTHING or name.removeprefix("regiment_") in OFFERS
+    assert tested, f"no test calls {name}"

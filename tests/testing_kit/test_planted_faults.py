@@ -1,0 +1,480 @@
+"""Faults planted in copies of our own plugins, and the check of the examination that catches each.
+
+A fault is a change of one method; the part is else the one that people use. Each row is run twice: the sound part passes the
+check, the faulty one does not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pytest
+
+from regiment.contracts import Connector, Done, Place, Role, Source, Taken, Terms, View
+from regiment.errors import DecodeError, TaskTimeout
+from regiment_compressors.zlib import ZlibCompressor
+from regiment_executors.serial import Serial
+from regiment_executors.threaded import Threaded
+from regiment_killers.process import Process
+from regiment_killers.thread import Thread
+from regiment_local import memory
+from regiment_local.memory import MemoryConnector
+from regiment_local.memory_store import CLOSED, LIVING, Entry, Queue
+from regiment_runner.shared import page
+from regiment_serializers.json import JsonSerializer
+from regiment_testing.contracts import (
+    CompressorContract,
+    ConnectorContract,
+    ExecutorContract,
+    KillerContract,
+    SerializerContract,
+    bench,
+    executor,
+    waiting,
+)
+from regiment_testing.contracts.killer import Bed
+
+
+class Planted(NamedTuple):
+    """A fault: where it is planted, and the check that is to find it."""
+
+    kind: str
+    where: type[Any]
+    method: str
+    faulty: Callable[..., Any]
+    check: str
+
+
+ROWS: list[Planted] = []
+
+
+def planted(kind: str, where: type[Any], method: str, check: str) -> Callable[[Any], Any]:
+    """Enter a faulty method in the list."""
+
+    def enter(faulty: Callable[..., Any]) -> Callable[..., Any]:
+        ROWS.append(Planted(kind, where, method, faulty, check))
+        return faulty
+
+    return enter
+
+
+# Connectors. `sound` keeps what a fault is built around.
+
+CONNECTOR = "connector"
+sound: Mapping[str, Any] = {**vars(MemoryConnector)}
+sound_queue: Mapping[str, Any] = {**vars(Queue)}
+
+
+@planted(
+    CONNECTOR,
+    MemoryConnector,
+    "push",
+    "test_a_repeated_push_changes_nothing_and_gives_the_same_answer",
+)
+def a_push_that_forgets_its_token(self: Any, queue: str, payloads: Any, **more: Any) -> Any:
+    return sound["push"](self, queue, payloads, **{**more, "token": bench.fresh("token")})
+
+
+@planted(CONNECTOR, MemoryConnector, "push", "test_an_id_that_waits_is_left_out")
+def a_push_that_knows_no_ids(self: Any, queue: str, payloads: Any, **more: Any) -> Any:
+    return sound["push"](self, queue, payloads, **{**more, "ids": None})
+
+
+@planted(CONNECTOR, Queue, "append", "test_tasks_of_one_priority_come_out_in_the_order_of_the_push")
+def the_newest_first(self: Queue, entry: Entry) -> None:
+    sound_queue["append"](self, entry)
+    entry.order = -entry.order
+    self.ready.sort(key=Entry.place)
+
+
+@planted(CONNECTOR, Entry, "place", "test_a_lower_priority_number_comes_first")
+def priorities_reversed(self: Entry) -> tuple[int, int]:
+    return -self.priority, self.order
+
+
+@planted(CONNECTOR, Queue, "promote", "test_a_delayed_task_is_not_leased_before_its_time")
+def a_delayed_task_too_early(self: Queue) -> bool:
+    for entry in self.delayed:
+        entry.due = 0
+    return bool(sound_queue["promote"](self))
+
+
+@planted(CONNECTOR, MemoryConnector, "exchange", "test_a_batch_ends_before_max_bytes_but_has_one")
+def an_exchange_that_minds_no_size(self: Any, *args: Any) -> Taken:
+    found: Taken = sound["exchange"](self, *args[:6], 2**60, *args[7:])
+    return found
+
+
+@planted(CONNECTOR, MemoryConnector, "exchange", "test_a_turn_out_of_order_is_refused_without_effect")
+def an_acknowledgment_before_the_lease_is_checked(self: Any, *args: Any) -> Taken:
+    queue, consumer, _, _, settlements = args[:5]
+    known = self._store().look(queue).consumers.get(consumer)
+    for settlement in settlements if known else ():
+        memory._settle(self._store().look(queue), known, settlement)
+    found: Taken = sound["exchange"](self, *args)
+    return found
+
+
+@planted(CONNECTOR, MemoryConnector, "exchange", "test_a_repeated_turn_gives_the_same_answer")
+def a_repeat_that_leases_once_more(self: Any, *args: Any) -> Taken:
+    queue, consumer, turn = args[:3]
+    me = self._store().look(queue).consumers.get(consumer)
+    if me is not None and me.turn == turn:
+        me.turn -= 1
+        args = (*args[:3], max(me.held, default=0) + 1, *args[4:])
+    found: Taken = sound["exchange"](self, *args)
+    return found
+
+
+@planted(CONNECTOR, MemoryConnector, "exchange", "test_a_closed_consumer_is_refused_everything")
+def a_stale_consumer_that_is_accepted(self: Any, *args: Any) -> Taken:
+    me = self._store().look(args[0]).consumers.get(args[1])
+    if me is not None:
+        me.state = LIVING
+    found: Taken = sound["exchange"](self, *args)
+    return found
+
+
+@planted(
+    CONNECTOR,
+    MemoryConnector,
+    "exchange",
+    "test_a_receipt_that_is_not_held_is_lost_and_nothing_is_done",
+)
+def a_loss_that_is_not_told(self: Any, *args: Any) -> Taken:
+    found: Taken = sound["exchange"](self, *args)
+    return found._replace(lost=[])
+
+
+@planted(CONNECTOR, MemoryConnector, "join", "test_closing_an_unknown_consumer_keeps_its_late_join_out")
+def a_late_join_that_is_let_in(self: Any, queue: str, consumer: str, terms: Terms) -> None:
+    consumers = self._store().look(queue).consumers
+    if consumer in consumers and consumers[consumer].state == CLOSED:
+        del consumers[consumer]
+    sound["join"](self, queue, consumer, terms)
+
+
+@planted(
+    CONNECTOR,
+    Queue,
+    "take_back",
+    "test_what_an_overdue_consumer_holds_is_taken_over_in_order_and_counted",
+)
+def a_lease_that_never_expires(self: Queue, me: Any) -> bool:
+    return False
+
+
+@planted(CONNECTOR, Queue, "close_gap", "test_after_a_gap_nobody_is_overdue")
+def an_outage_that_makes_everyone_overdue(self: Queue, lease: float) -> None:
+    self.stamp = time.monotonic()
+
+
+@planted(CONNECTOR, MemoryConnector, "renew", "test_a_renewed_consumer_keeps_what_it_holds")
+def a_renewal_that_shortens(self: Any, consumers: Any, seconds: float) -> Any:
+    lost = sound["renew"](self, consumers, seconds)
+    for queue, consumer in consumers:
+        self._store().look(queue).consumers[consumer].deadline = time.monotonic() + seconds
+    return lost
+
+
+@planted(CONNECTOR, MemoryConnector, "_settle_and_lease", "test_done_forgets_a_range")
+def a_settlement_that_resurrects(self: Any, queue: Queue, me: Any, base: int, settlements: Any, *more: Any) -> None:
+    for one in settlements:
+        if isinstance(one, Done):
+            queue.give_back([me.held[n] for n in range(one.first, one.last + 1) if n in me.held])
+    sound["_settle_and_lease"](self, queue, me, base, settlements, *more)
+
+
+@planted(CONNECTOR, Queue, "give_back", "test_back_is_as_if_never_leased")
+def a_return_that_loses_the_order(self: Queue, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        self.append(entry)
+
+
+@planted(CONNECTOR, Queue, "give_back", "test_release_settles_what_is_done_and_gives_back_the_rest")
+def a_return_that_counts_as_a_death(self: Queue, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        entry.count += 1
+        sound_queue["give_back"](self, [entry])
+
+
+@planted(
+    CONNECTOR,
+    MemoryConnector,
+    "release",
+    "test_release_settles_what_is_done_and_gives_back_the_rest",
+)
+def a_release_that_takes_the_rest_for_done(
+    self: Any, queue: str, consumer: str, done: Any, suspects: Any, **more: Any
+) -> None:
+    sound["release"](self, queue, consumer, [(0, 2**62)], suspects, **more)
+
+
+@planted(CONNECTOR, MemoryConnector, "release", "test_an_empty_only_settles_and_gives_nothing_back")
+def a_release_that_minds_no_range(self: Any, *args: Any, **more: Any) -> None:
+    sound["release"](self, *args, **{**more, "only": None})
+
+
+@planted(CONNECTOR, MemoryConnector, "release", "test_a_closed_consumer_is_refused_everything")
+def a_release_that_closes_nobody(self: Any, *args: Any, **more: Any) -> None:
+    sound["release"](self, *args, **{**more, "close": False})
+
+
+@planted(CONNECTOR, MemoryConnector, "wait", "test_a_push_before_the_wait_is_not_missed")
+def a_wait_that_hears_no_push(self: Any, consumers: Any, seconds: float, wake_fd: int | None = None) -> list[str]:
+    time.sleep(seconds)
+    return []
+
+
+@planted(CONNECTOR, MemoryConnector, "purge", "test_purge_deletes_what_waits_and_nothing_else")
+def a_purge_that_keeps_what_is_delayed(self: Any, queue: str) -> int:
+    of = self._store().queue(queue)
+    gone, of.ready = len(of.ready), []
+    return gone
+
+
+@planted(CONNECTOR, Queue, "bury", "test_no_more_letters_are_kept_than_the_terms_allow")
+def dead_letters_without_a_bound(
+    self: Queue, entry: Entry, task_id: str, reason: bytes, payload: Any, terms: Terms
+) -> None:
+    sound_queue["bury"](self, entry, task_id, reason, payload, Terms())
+
+
+@planted(CONNECTOR, MemoryConnector, "revive", "test_reviving_twice_doubles_nothing")
+def a_replay_that_keeps_the_letter(self: Any, queue: str, letters: Mapping[str, Any]) -> int:
+    kept = dict(self._store().queue(queue).letters)
+    revived: int = sound["revive"](self, queue, letters)
+    self._store().queue(queue).letters.update(kept)
+    return revived
+
+
+@planted(CONNECTOR, MemoryConnector, "post", "test_a_paused_queue_leases_nothing_and_settles")
+def a_pause_that_nobody_obeys(self: Any, queue: str, *, paused: Any = None, **more: Any) -> int:
+    version: int = sound["post"](self, queue, paused=None, **more)
+    return version
+
+
+@planted(CONNECTOR, MemoryConnector, "lock_free", "test_only_its_owner_frees_a_lock")
+def a_lock_that_anybody_frees(self: Any, name: str, owner: str) -> bool:
+    return self._store().locks.pop(name, None) is not None
+
+
+@planted(CONNECTOR, MemoryConnector, "set", "test_a_value_with_a_time_ends_with_it")
+def a_value_that_outlives_its_time(self: Any, key: str, value: bytes, ttl: Any = None) -> None:
+    sound["set"](self, key, value)
+
+
+# Serializers
+
+JSON: Mapping[str, Any] = {**vars(JsonSerializer)}
+
+
+@planted("serializer", JsonSerializer, "loads", "test_plain_data_come_back_equal_and_of_the_same_type")
+def a_serializer_that_loses_a_type(self: Any, data: bytes) -> Any:
+    value = JSON["loads"](self, data)
+    return list(value) if isinstance(value, tuple) else value
+
+
+@planted("serializer", JsonSerializer, "dumps", "test_nothing_changes_in_silence")
+def a_serializer_that_makes_do(self: Any, value: Any) -> bytes:
+    try:
+        return bytes(JSON["dumps"](self, value))
+    except TypeError:
+        return bytes(JSON["dumps"](self, str(value)))
+
+
+@planted("serializer", JsonSerializer, "loads", "test_malformed_data_are_a_decode_error_or_plain_data")
+def a_serializer_that_fails_in_its_own_words(self: Any, data: bytes) -> Any:
+    try:
+        return JSON["loads"](self, data)
+    except DecodeError as error:
+        raise KeyError("?") from error
+
+
+# Compressors
+
+
+@planted("compressor", ZlibCompressor, "decompress", "test_one_byte_more_than_the_limit_is_refused")
+def a_compressor_without_a_limit(self: Any, data: bytes, limit: int) -> bytes:
+    return zlib.decompress(data)
+
+
+@planted("compressor", ZlibCompressor, "decompress", "test_a_bomb_is_refused_without_holding_it")
+def a_limit_that_comes_after_the_bomb(self: Any, data: bytes, limit: int) -> bytes:
+    result = zlib.decompress(data)
+    if len(result) > limit:
+        raise DecodeError("too large")
+    return result
+
+
+@planted("compressor", ZlibCompressor, "decompress", "test_bytes_after_the_end_are_a_decode_error")
+def a_compressor_that_ignores_what_follows(self: Any, data: bytes, limit: int) -> bytes:
+    return zlib.decompressobj().decompress(data, limit)
+
+
+# Executors
+
+
+@planted("executor", Serial, "run", "test_what_take_raises_comes_out_of_run")
+def an_executor_that_swallows_an_end(self: Any, source: Source) -> None:
+    try:
+        while (attempt := source.take()) is not None:
+            attempt.run()
+    except BaseException:
+        pass
+
+
+@planted("executor", Serial, "run", "test_each_attempt_runs_once")
+def an_executor_that_swallows_an_attempt(self: Any, source: Source) -> None:
+    while (attempt := source.take()) is not None:
+        if getattr(attempt, "number", 0) != 250:
+            attempt.run()
+
+
+@planted("executor", Serial, "run", "test_each_attempt_runs_once")
+def an_executor_that_tries_again_by_itself(self: Any, source: Source) -> None:
+    while (attempt := source.take()) is not None:
+        attempt.run()
+        if getattr(attempt, "number", 0) == 250:
+            attempt.run()
+
+
+@planted("executor", Threaded, "run", "test_it_waits_for_what_still_runs_when_the_source_has_ended")
+def an_executor_that_leaves_before_the_last(self: Any, source: Source) -> None:
+    import threading
+
+    while (attempt := source.take()) is not None:
+        threading.Thread(target=attempt.run).start()
+
+
+@planted("executor", Threaded, "run", "test_as_many_run_at_once_as_it_has_slots")
+def an_executor_that_uses_one_slot(self: Any, source: Source) -> None:
+    import threading
+
+    while (attempt := source.take()) is not None:
+        thread = threading.Thread(target=attempt.run)
+        thread.start()
+        thread.join()
+
+
+# Killers
+
+
+@planted(
+    "killer",
+    Process,
+    "_struck",
+    "test_a_strike_after_the_end_of_a_task_hits_no_handler",
+)
+def a_killer_that_strikes_after_the_guard(self: Any, number: int, frame: FrameType | None) -> None:
+    for slot, noted, _ in self._page.numbers():
+        if self._page.words[page.slot_index(slot) + page.STRUCK] == noted:
+            raise TaskTimeout("late")
+
+
+@planted("killer", Process, "_struck", "test_a_strike_for_an_earlier_task_hits_nobody")
+def a_killer_that_strikes_whoever_is_there(self: Any, number: int, frame: FrameType | None) -> None:
+    raise TaskTimeout("late")
+
+
+@planted("killer", Process, "watch", "test_a_worker_that_went_on_while_it_was_condemned_is_not_killed")
+def a_killer_that_does_not_look_again(self: Any, view: View, now: int) -> None:
+    for reading in view.readings():
+        view.condemn(reading.slot, reading.number)
+        view.kill(reading.slot, reading.number, "late")
+
+
+@planted("killer", Process, "watch", "test_what_is_not_late_is_left_alone")
+def a_killer_that_strikes_early(self: Any, view: View, now: int) -> int | None:
+    for reading in view.readings():
+        if reading.soft and now >= reading.soft - 100:
+            view.soft(reading.slot, reading.number)
+    return now + 1
+
+
+@planted("killer", Process, "watch", "test_the_earliest_deadline_of_all_slots_is_when_it_looks_again")
+def a_killer_that_oversleeps(self: Any, view: View, now: int) -> int | None:
+    return max((reading.soft for reading in view.readings()), default=None)
+
+
+@planted("killer", Thread, "watch", "test_a_killer_that_ends_nothing_kills_nothing")
+def a_killer_that_does_more_than_it_says(self: Any, view: View, now: int) -> None:
+    for reading in view.readings():
+        view.kill(reading.slot, reading.number, "late")
+
+
+# What runs them
+
+CAUGHT = (AssertionError, pytest.fail.Exception, TaskTimeout, KeyError)
+"""How a check fails: by what it compares, by what did not raise, by what a fault itself raised."""
+
+CONTRACTS: Mapping[str, type[Any]] = {
+    "connector": ConnectorContract,
+    "serializer": SerializerContract,
+    "compressor": CompressorContract,
+    "executor": ExecutorContract,
+    "killer": KillerContract,
+}
+
+
+def examine(row: Planted, folder: Path) -> None:
+    """Run the row's check, with every value that pytest would give it."""
+    part: type[Any] = row.where if row.kind != "connector" else MemoryConnector
+    check = getattr(CONTRACTS[row.kind](), row.check)
+    values = [mark.args for mark in getattr(check, "pytestmark", ()) if mark.name == "parametrize"]
+    [(names, choices)] = values or [("", [None])]
+
+    def opener(role: Role) -> Connector:
+        made = MemoryConnector(name=os.path.join(folder, str(len(seen))))
+        made.open(role)
+        return made
+
+    def bed(place: Place) -> Bed:
+        return Bed(folder / f"page{time.monotonic_ns()}", given["killer"], place)
+
+    seen: list[Any] = []
+    for choice in choices:
+        seen.append(choice)
+        given: dict[str, Any] = {"open": opener, "bed": bed, names: choice}
+        if row.kind != "connector":
+            given[row.kind] = part()
+        wanted = check.__code__.co_varnames[1 : check.__code__.co_argcount]
+        check(**{name: given[name] for name in wanted})
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that waits for what will not come gives up sooner; a sound part answers at once."""
+    monkeypatch.setattr(bench, "PATIENCE", 3.0)
+    monkeypatch.setattr(executor, "PATIENCE", 3.0)
+    monkeypatch.setattr(waiting, "FAR", 2.0)
+    monkeypatch.setattr(waiting, "SOON", 1.0)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.faulty.__name__)
+def test_the_examination_catches(row: Planted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "faulty").mkdir()
+    with monkeypatch.context() as change:
+        change.setattr(row.where, row.method, row.faulty)
+        with pytest.raises(CAUGHT):
+            examine(row, tmp_path / "faulty")
+
+
+@pytest.mark.parametrize(
+    "row",
+    {(row.kind, row.where, row.check): row for row in ROWS}.values(),
+    ids=lambda row: row.check,
+)
+def test_the_sound_part_passes_the_check(row: Planted, tmp_path: Path) -> None:
+    examine(row, tmp_path)
+
+
+def test_there_are_faults_of_every_kind_of_part() -> None:
+    assert {row.kind for row in ROWS} == set(CONTRACTS)
+    assert len({row.faulty for row in ROWS}) == len(ROWS) >= 15
