@@ -7,10 +7,9 @@ import asyncio
 import tasks
 from taskiq_redis import ListQueueBroker, RedisStreamBroker
 
-if tasks.VARIANT == "stream":
-    broker = RedisStreamBroker(tasks.STORE, consumer_id="0")
-else:
-    broker = ListQueueBroker(tasks.STORE)
+broker = (
+    RedisStreamBroker(tasks.STORE, consumer_id="0") if tasks.VARIANT == "stream" else ListQueueBroker(tasks.STORE)
+)
 
 
 def made(name, call):

@@ -17,10 +17,9 @@ _HOME = {
     "Starvation": "config",
     "Logging": "config",
     "Task": "task",
-    "current": "task",
+    "current": "context",
     "Pushed": "broker",
-    "Supervisor": "supervisor",
-    "Lock": "broker",
+    "Lock": "lock",
     **dict.fromkeys(
         [
             "RegimentError",
@@ -82,7 +81,6 @@ if TYPE_CHECKING:
     from regiment.queue import Queue as Queue
     from regiment.task import Task as Task
     from regiment.worker import Worker as Worker
-    from regiment_runner.supervisor import Supervisor as Supervisor
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""The store side: pushing through a codec and a connector, a consumer's hold on its queue, and locks."""
+"""The store side of a program that pushes: a codec, a connector, and the pushing connection of each process."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from regiment import log
 from regiment.codec import Codec
 from regiment.config import WorkerConfig
-from regiment.contracts import Connector, Role, Settlement, Taken, Terms
-from regiment.errors import LockLost, StoreUnavailable
+from regiment.contracts import Connector, Role
+from regiment.errors import StoreUnavailable
+from regiment.lock import Lock
 from regiment.task import Task, new_id
 
 
@@ -126,4 +127,4 @@ class Broker:
 
     def lock(self, name: str) -> Lock:
         """A lock of this store."""
-        return Lock(name, self)
+        return Lock(name, self.open)

@@ -1,24 +1,20 @@
-"""TODO"""
+"""From a configuration to what pushes: connector, codec, broker."""
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from regiment import config as defaults
 from regiment.broker import Broker
 from regiment.codec import Codec
-from regiment.config import Timeouts, Use, WorkerConfig, as_use
-from regiment.contracts import Connector, Terms
+from regiment.config import Use, WorkerConfig, as_use
+from regiment.contracts import Connector
 from regiment.errors import ConfigError, PluginError
-from regiment.options import check_options, is_secret
+from regiment.options import check_options
 from regiment.registry import Registry, registry
-from regiment_runner.shared import page
-from regiment_runner.worker.runtime import Application, hooks_of
 
 CONNECTOR_VARIABLE = "REGIMENT_CONNECTOR"
 

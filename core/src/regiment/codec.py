@@ -11,6 +11,7 @@ from __future__ import annotations
 from struct import Struct
 from zlib import crc32
 
+from regiment.culprit import find_culprit
 from regiment.errors import DecodeError, EncodeError, PayloadTooLarge, PluginError
 from regiment.task import Task
 
@@ -232,7 +233,7 @@ class Codec:
         return found
 
     def _refused(self, record: list[Any], error: Exception) -> EncodeError:
-        path, culprit, error = _find_culprit(self._dumps, record, error)
+        path, culprit, error = find_culprit(self._dumps, record, error, FIELDS)
         return EncodeError(
             f"{path}: a value of type {type(culprit).__name__} cannot be serialized by {self._name}; "
             f"{str(error)[:300] or type(error).__name__}"

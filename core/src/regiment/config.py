@@ -1,57 +1,19 @@
-"""The one place where a worker is configured: `WorkerConfig` and its parts.
-
-The classes are frozen records with a `check()` that collects problems. They are written without `dataclasses` and
-`typing`, which cost more to import than everything else that a pushing program needs of regiment.
-"""
+"""The one place where a worker is configured: `WorkerConfig` and its parts, frozen records that collect their problems."""
 
 from __future__ import annotations
 
-from regiment.errors import ConfigError, nearest
+from regiment.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, dataclass_transform
-else:
-
-    def dataclass_transform(**_):
-        return lambda cls: cls
-
+    from typing import Any
 
 MIB = 1024 * 1024
 DAY = 86_400.0
 
 DEFAULT_CONNECTOR = "local"
 DEFAULT_EXECUTOR = "serial"
-
-DISTRIBUTIONS = {
-    "local": "regiment-local",
-    "memory": "regiment-local",
-    "redis": "regiment-redis",
-    "mongo": "regiment-mongo",
-    "msgpack": "regiment-serializers",
-    "json": "regiment-serializers",
-    "pickle": "regiment-serializers",
-    "zlib": "regiment-compressors",
-    "gzip": "regiment-compressors",
-    "bzip2": "regiment-compressors",
-    "lzma": "regiment-compressors",
-    "zstd": "regiment-compressors",
-    "serial": "regiment-executors",
-    "threaded": "regiment-executors",
-    "asyncio": "regiment-executors",
-    "process": "regiment-killers",
-    "thread": "regiment-killers",
-    "coroutine": "regiment-killers",
-    "sqlite": "regiment-local",
-    "rediss": "regiment-redis",
-    "unix": "regiment-redis",
-    "redis+sentinel": "regiment-redis",
-    "redis+cluster": "regiment-redis",
-    "mongodb": "regiment-mongo",
-    "mongodb+srv": "regiment-mongo",
-}
-"""Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
 
 
 class Use:

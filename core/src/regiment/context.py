@@ -1,11 +1,12 @@
-"""TODO"""
+"""Which attempt runs here: the context variable that holds it, and `current()`."""
 
 from __future__ import annotations
 
-import os
-import time
 from contextvars import ContextVar
-from itertools import count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from regiment.contracts import Attempt
 
 attempt_now: ContextVar[Attempt] = ContextVar("regiment_attempt")
 """The attempt that this thread or coroutine is in; unset outside of a task."""

@@ -1,18 +1,17 @@
-"""TODO"""
+"""Which value it was that a serializer has refused: its path, for the error."""
 
 from __future__ import annotations
 
-from struct import Struct
-from zlib import crc32
-
-from regiment.errors import DecodeError, EncodeError, PayloadTooLarge, PluginError
-from regiment.task import Task
+from collections.abc import Callable, Sequence
+from typing import Any
 
 _DEEPEST = 30
 """Steps of a path that an error shows; who nests deeper finds the rest."""
 
 
-def _find_culprit(dumps: Callable[[Any], bytes], record: list[Any], error: Exception) -> tuple[str, Any, Exception]:
+def find_culprit(
+    dumps: Callable[[Any], bytes], record: list[Any], error: Exception, fields: Sequence[str]
+) -> tuple[str, Any, Exception]:
     """Path, value and error of the innermost thing in `record` that `dumps` refuses, found by trying its parts.
 
     Slow and only for the error: some times the cost of one `dumps` for each step of the path.
@@ -23,14 +22,13 @@ def _find_culprit(dumps: Callable[[Any], bytes], record: list[Any], error: Excep
         if found is None:
             return path or "the record", value, error
         step, value, error = found
-        path += step if path else FIELDS[int(step[1:-1])] if step[1:-1] in _PLACES else "extra"
+        place = step[1:-1]
+        named = place.isdigit() and int(place) < len(fields)
+        path += step if path else fields[int(place)] if named else "extra"
         if any(value is one for one in above):
             return path, value, ValueError("it contains itself")
         above.append(value)
     return f"{path}…", value, error
-
-
-_PLACES = {str(place) for place in range(len(FIELDS))}
 
 
 def _failing_part(dumps: Callable[[Any], bytes], value: Any) -> tuple[str, Any, Exception] | None:

@@ -1,21 +1,14 @@
-"""TODO"""
+"""A lock that all users of one store share."""
 
 from __future__ import annotations
 
 import os
-import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable
+from typing import Self
 
-from regiment import log
-from regiment.codec import Codec
-from regiment.config import WorkerConfig
-from regiment.contracts import Connector, Role, Settlement, Taken, Terms
-from regiment.errors import LockLost, StoreUnavailable
-from regiment.task import Task, new_id
+from regiment.contracts import Connector, Role
+from regiment.errors import LockLost
 
 
 class Lock:
@@ -24,15 +17,15 @@ class Lock:
     `with broker.lock("name"):` holds it; `LockLost` at the end of the block if it was lost meanwhile.
     """
 
-    def __init__(self, name: str, broker: Broker) -> None:
+    def __init__(self, name: str, open: Callable[[Role], Connector]) -> None:
         self.name, self.ttl = name, 60.0
-        self._broker, self._owner = broker, os.urandom(16).hex()
+        self._open, self._owner = open, os.urandom(16).hex()
         self._connector: Connector | None = None
         self._pid = 0
 
     def _store(self) -> Connector:
         if self._connector is None or self._pid != os.getpid():
-            self._connector, self._pid = self._broker.open("push"), os.getpid()
+            self._connector, self._pid = self._open("push"), os.getpid()
         return self._connector
 
     def acquire(self, timeout: float | None = None, check_interval: float = 1.0, ttl: float = 60.0) -> bool:

@@ -1,21 +1,14 @@
-"""TODO"""
+"""The options of a part, held against the signature of its class."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import threading
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
-from regiment import installed
-from regiment.config import DISTRIBUTIONS, Use
-from regiment.contracts import CONTRACT_VERSION, Secret
-from regiment.errors import ConfigError, PluginError, nearest
-from regiment.hooks import OFFERS, PROJECT, Offer, manager
+from regiment.contracts import Secret
+from regiment.errors import nearest
 
 
 def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:

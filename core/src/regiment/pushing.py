@@ -153,11 +153,11 @@ def _how(options: dict[str, Any]) -> dict[str, Any]:
     }
     delay, at = options.get("delay"), options.get("at")
     if delay is not None or at is not None:
-        from regiment_runner.worker import policy
+        from regiment import times
 
         try:
-            how["delay"] = policy.seconds(delay) if delay is not None else 0.0
-            how["at"] = policy.timestamp(at) if at is not None else None
+            how["delay"] = times.seconds(delay) if delay is not None else 0.0
+            how["at"] = times.timestamp(at) if at is not None else None
         except (TypeError, ValueError) as error:
             raise ArgumentsError(str(error)) from None
     return how
@@ -166,10 +166,10 @@ def _how(options: dict[str, Any]) -> dict[str, Any]:
 def _expiry(value: float | timedelta | datetime, now: float) -> float:
     from datetime import datetime
 
-    from regiment_runner.worker import policy
+    from regiment import times
 
     try:
-        return policy.timestamp(value) if isinstance(value, datetime) else now + policy.seconds(value)
+        return times.timestamp(value) if isinstance(value, datetime) else now + times.seconds(value)
     except (TypeError, ValueError) as error:
         raise ArgumentsError(f"expires: {error}") from None
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from regiment.broker import Broker, Pushed
     from regiment.lock import Lock
     from regiment.task import Task
-    from regiment_runner.worker.policy import Rules
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -157,7 +156,6 @@ class Queue:
         self.tasks: dict[str, TaskFunction[..., Any]] = {}
         self.handlers: dict[str, Callable[..., Any]] = {}
         self.outlet = Outlet(lambda: self.config, f"Queue({name!r})")
-        self._known: dict[str, tuple[Callable[[Task], Any], Rules]] = {}
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}: {', '.join(self.tasks) or 'no tasks'}>"
@@ -213,7 +211,6 @@ class Queue:
         if timeout is not None:
             settings = {**settings, "timeouts": Timeouts(timeout)}
         made = self.tasks[wire] = TaskFunction(self, function, wire, settings)
-        self._known.pop(wire, None)
         return made
 
     def on(self, event: str) -> Callable[[F], F]:
@@ -251,25 +248,19 @@ class Queue:
         for module in self.include:
             import_module(module)
 
-    # What an attempt asks (`regiment_runner.worker.runtime.Application`)
+    # What a worker asks (`regiment.contracts.Application`)
 
     @property
     def works(self) -> dict[str, Callable[..., Any]]:
         """What runs tasks, by name, for checks."""
         return {name: task.function for name, task in self.tasks.items()}
 
-    def rules_of(self, name: str) -> Rules:
-        """The rules of one task: the queue's, with the task's own settings."""
-        from regiment_runner.worker.policy import Rules
-
-        return Rules.of(self.config.replace(**self.tasks[name].settings))
-
-    def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
+    def work_of(self, name: str) -> Callable[[Task], Any] | None:
         """The function of that name, or None."""
-        found = self._known.get(task.name)
-        if found is None:
-            known = self.tasks.get(task.name)
-            if known is None:
-                return None
-            found = self._known[task.name] = (known.run, self.rules_of(task.name))
-        return found
+        found = self.tasks.get(name)
+        return None if found is None else found.run
+
+    def config_of(self, name: str) -> WorkerConfig:
+        """The queue's configuration, with the settings of the task of this name."""
+        config: WorkerConfig = self.config.replace(**self.tasks[name].settings)
+        return config

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import threading
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from regiment import installed
-from regiment.config import DISTRIBUTIONS, Use
-from regiment.contracts import CONTRACT_VERSION, Secret
+from regiment.config import Use
+from regiment.contracts import CONTRACT_VERSION
 from regiment.errors import ConfigError, PluginError, nearest
 from regiment.hooks import OFFERS, PROJECT, Offer, manager
+from regiment.known import DISTRIBUTIONS, OURS
+from regiment.options import check_options
 
 GROUP = "regiment"
 
@@ -105,6 +106,10 @@ class Registry:
                     return
         for kind, named in offers.items():
             self._known[kind].update({name: (offer, plugin) for name, offer in named.items()})
+
+    def offers(self, kind: str) -> dict[str, Offer]:
+        """Name -> offer of everything of a kind that can be used."""
+        return {name: offer for name, (offer, _) in self._known[kind].items()}
 
     def names(self, kind: str) -> list[str]:
         """Names that can be used of a kind, sorted."""
@@ -220,7 +225,7 @@ def _attribute(target: str) -> Any:
 
 
 def _entry_points() -> Iterator[tuple[str, str, str, Any]]:
-    for point in sorted(installed.points(GROUP)):
+    for point in sorted(installed.points(GROUP), key=lambda point: (point.distribution not in OURS, point)):
         yield point.name, point.distribution, point.version, point.load
 
 
@@ -257,8 +262,6 @@ __all__ = [
     "PROJECT",
     "Plugin",
     "Registry",
-    "check_options",
-    "is_secret",
     "registry",
     "use_plugins",
 ]

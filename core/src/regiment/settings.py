@@ -1,8 +1,20 @@
-"""TODO"""
+"""`Settings`: the base of the frozen records that configure a worker.
+
+It is written without `dataclasses` and `typing`, which cost more to import than everything else that a pushing program needs
+of regiment.
+"""
 
 from __future__ import annotations
 
 from regiment.errors import ConfigError, nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        return lambda cls: cls
 
 
 @dataclass_transform(frozen_default=True)

@@ -1,25 +1,18 @@
-"""Targets: `module` or `module:Name`, how many workers each has, and finding the workers in a module."""
+"""Targets, `module` or `module:Name`: importing a module and finding its workers and queues."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 import traceback
-from collections.abc import Iterable
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from regiment import pushing
 from regiment.errors import RegimentError, TargetError, nearest
 from regiment.queue import Queue
 from regiment.worker import Running, Worker
-
-FRAMES = 10
-"""Calls that the error of a failed start names, the innermost."""
-
-_OURS = os.path.dirname(pushing.__file__) + os.sep
 
 
 def load(module: str) -> ModuleType:
@@ -54,18 +47,19 @@ def _broken(module: str, error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and "regiment/supervisor" not in frame.filename
+        if "importlib" not in frame.filename and frame.filename != __file__
     ]
     lines = [f'cannot load "{module}"']
     if isinstance(error, SyntaxError) and error.filename:
-        lines.append(f"  {_short(error.filename)} line {error.lineno}: {(error.text or '').strip()}")
+        lines.append(f"  {short_path(error.filename)} line {error.lineno}: {(error.text or '').strip()}")
     elif frames:
-        lines.append(f"  {_short(frames[-1].filename)} line {frames[-1].lineno}: {frames[-1].line}")
+        lines.append(f"  {short_path(frames[-1].filename)} line {frames[-1].lineno}: {frames[-1].line}")
     lines.append(f"  {type(error).__name__}: {error}   (your code, not regiment's)")
     return "\n".join(lines)
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
+    """A path as seen from the current folder, if it lies in it."""
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
 
@@ -78,7 +72,7 @@ def find(text: str) -> dict[str, Any]:
     module = load(module_name)
     if colon:
         if not hasattr(module, name):
-            names = list(_faces(module))
+            names = list(faces_of(module))
             raise TargetError(
                 f'module "{module_name}" has no "{name}".{nearest(name, names)} Workers there: {", ".join(names) or "none"}'
             )
@@ -86,13 +80,14 @@ def find(text: str) -> dict[str, Any]:
         if not _is_face(face):
             raise TargetError(f'"{text}" is {_what(face)}; expected a subclass of regiment.Worker or a regiment.Queue')
         return {text: _usable(text, face)}
-    faces = _faces(module)
+    faces = faces_of(module)
     if not faces:
         raise TargetError(f'module "{module_name}" has no worker: no subclass of regiment.Worker, no regiment.Queue')
     return {f"{module_name}:{name}": _usable(f"{module_name}:{name}", face) for name, face in faces.items()}
 
 
-def _faces(module: ModuleType) -> dict[str, Any]:
+def faces_of(module: ModuleType) -> dict[str, Any]:
+    """Name -> face of the workers and queues that a module holds, in order of definition."""
     found: dict[str, Any] = {}
     for name, value in vars(module).items():
         own = isinstance(value, Queue) or getattr(value, "__module__", None) == module.__name__

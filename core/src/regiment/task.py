@@ -1,18 +1,15 @@
-"""What the user pushed: the task, its id, and the context variable that holds the attempt at it."""
+"""What the user pushed: the task and its id."""
 
 from __future__ import annotations
 
 import os
 import time
-from contextvars import ContextVar
 from itertools import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
-
-    from regiment_runner.worker.attempt import Attempt
 
 PRIORITIES = {"HIGH": 0, "NORMAL": 1, "LOW": 2}
 """Priority names and the numbers that stores keep; a lower number is served first."""

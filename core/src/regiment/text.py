@@ -1,23 +1,12 @@
-"""How the verbs read durations and rates, and how they print tables, ages and JSON."""
+"""How data are shown to people: tables, ages, numbers, times."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-import click
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-
-
-if TYPE_CHECKING:
-    _Type = click.ParamType[Any]
-else:
-    _Type = click.ParamType  # generic for type checkers since click 8.2 only
+from typing import Any
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[str] = ()) -> str:
@@ -41,6 +30,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return " ".join(str(value).split())
+
+
+def bold(text: str) -> str:
+    """Bold on a terminal that takes it; NO_COLOR turns it off."""
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        return text
+    return f"\033[1m{text}\033[0m"
 
 
 def age(seconds: float | None) -> str:
@@ -69,3 +65,9 @@ def short(text: str, width: int = 60) -> str:
     """The first line, cut."""
     line = text.strip().splitlines()[0] if text.strip() else ""
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def mask(text: str) -> str:
+    """URLs in a text, without their passwords."""
+    text = re.sub(r"(\w[\w+.-]*://[^\s:/@'\"]*):[^\s@/'\"]+@", r"\1:***@", text)
+    return re.sub(r"([?&]\w*(?:password|secret|token)\w*=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)

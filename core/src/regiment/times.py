@@ -1,17 +1,10 @@
-"""TODO"""
+"""Delays and points in time as people write them, as seconds; priorities as numbers."""
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from regiment import outcome as outcomes
-from regiment.config import Backoff, WorkerConfig
-from regiment.errors import Control
-from regiment.outcome import Outcome
 from regiment.task import PRIORITIES
 
 

@@ -9,6 +9,7 @@ from regiment.pushing import Outlet, Pushing, checked
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from typing import Any, NoReturn
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from regiment.lock import Lock
     from regiment.log import FieldLogger
     from regiment.task import Task
-    from regiment_runner.worker.policy import Rules
-    from regiment_runner.worker.taking import Taking
 
 HOOKS = (
     "initialize",
@@ -59,7 +58,6 @@ class Worker(metaclass=_Faces):
     """
 
     config: Any = None
-    _rules: tuple[Callable[[Task], Any], Rules] | None = None
 
     # For the user to define
 
@@ -131,66 +129,6 @@ class Worker(metaclass=_Faces):
 
     # From a task
 
-    def push_task(
-        self,
-        kwargs: dict[str, Any],
-        queue: str | None = None,
-        name: str | None = None,
-        priority: str | None = None,
-        consumable_from: float | None = None,
-        trace_id: str | None = None,
-        *,
-        task_name: str | None = None,
-        delay: float | timedelta | None = None,
-        at: datetime | float | None = None,
-        expires: float | timedelta | datetime | None = None,
-        id: str | None = None,
-    ) -> Pushed:
-        """Push one task, to this worker's queue or another of the same store."""
-        options = {
-            "queue": queue or task_name,
-            "name": name,
-            "priority": priority,
-            "delay": delay,
-            "at": at if at is not None else (consumable_from or None),
-            "trace_id": trace_id,
-            "expires": expires,
-            "id": id,
-        }
-        return type(self).outlet.pushing(**options).send(kwargs)
-
-    def push_tasks(
-        self,
-        kwargs_list: Iterable[dict[str, Any]],
-        queue: str | None = None,
-        name: str | None = None,
-        priority: str | None = None,
-        consumable_from: float | None = None,
-        trace_id: str | None = None,
-        *,
-        task_name: str | None = None,
-        delay: float | timedelta | None = None,
-        at: datetime | float | None = None,
-        expires: float | timedelta | datetime | None = None,
-    ) -> int:
-        """Push many tasks, 1,000 a round trip; returns how many were queued."""
-        options = {
-            "queue": queue or task_name,
-            "name": name,
-            "priority": priority,
-            "delay": delay,
-            "at": at if at is not None else (consumable_from or None),
-            "trace_id": trace_id,
-            "expires": expires,
-        }
-        return type(self).outlet.pushing(**options).send_many(kwargs_list)
-
-    async def apush_task(self, kwargs: dict[str, Any], **options: Any) -> Pushed:
-        """`push_task` without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.push_task, kwargs, **options)
-
     def retry(
         self,
         task: Task | None = None,
@@ -238,7 +176,7 @@ class Worker(metaclass=_Faces):
         if attempt is not None:
             attempt.progress(done, total, note)
 
-    def take(self, number: int, queue: str | None = None) -> Taking:
+    def take(self, number: int, queue: str | None = None) -> AbstractContextManager[list[Task]]:
         """`with self.take(100) as tasks:` up to `number` tasks of a queue (this one by default), to do in one go.
 
         They are leased for as long as the block runs, done at its end, and go back if it raises. Works inside a task.
@@ -248,41 +186,12 @@ class Worker(metaclass=_Faces):
             raise RuntimeError("take works in a task that a worker runs")
         return attempt.take(number, queue)
 
-    def get_next_tasks(self, number_of_tasks: int, task_name: str | None = None) -> list[Task]:
-        """Up to so many tasks, gone from their queue at once: if this task fails, they are lost. Use `take`."""
-        import warnings
-
-        warnings.warn(
-            "get_next_tasks() takes tasks for good; with self.take(number, queue) as tasks: gives them back on an error",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        with self.take(number_of_tasks, task_name) as tasks:
-            return tasks
-
     # The store
 
     @property
     def broker(self) -> Broker:
         """The broker through which this class pushes."""
         return type(self).outlet.broker()
-
-    def init_broker(self) -> None:
-        """Not needed any more: the broker is made at the first push."""
-        import warnings
-
-        warnings.warn("init_broker() is not needed any more; push at once", DeprecationWarning, stacklevel=2)
-
-    def number_of_enqueued_tasks(self, task_name: str | None = None, include_delayed: bool = False) -> int:
-        """How many tasks are ready in a queue (this worker's own by default)."""
-        with self.broker.connector() as connector:
-            counts = connector.counts(task_name or type(self).configuration().name)
-        return counts.ready + (counts.delayed if include_delayed else 0)
-
-    def purge_tasks(self, task_name: str | None = None) -> int:
-        """Delete what is ready or delayed in a queue; returns how many."""
-        with self.broker.connector() as connector:
-            return connector.purge(task_name or type(self).configuration().name)
 
     def lock(self, name: str) -> Lock:
         """A lock that all users of this store share."""
@@ -310,7 +219,7 @@ class Worker(metaclass=_Faces):
 
         return FieldLogger(f"regiment.worker.{type(self).configuration().name}")
 
-    # What an attempt asks (`regiment_runner.worker.runtime.Application`)
+    # What a worker process asks (`regiment.contracts.Application`)
 
     @property
     def handlers(self) -> Mapping[str, Callable[..., Any]]:
@@ -322,15 +231,6 @@ class Worker(metaclass=_Faces):
         """What runs tasks, by name, for checks."""
         return {"work": self.work}
 
-    def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
-        """`work`, whatever the task's name."""
-        found = self._rules
-        if found is None:
-            from regiment_runner.worker.policy import Rules
-
-            found = self._rules = (self.work, Rules.of(type(self).configuration()))
-        return found
-
 
 class Running:
     """A worker class as an attempt's application: the instance, with its configuration as `config`."""
@@ -340,4 +240,11 @@ class Running:
         self.config: WorkerConfig = type(worker).configuration()
         self.handlers = worker.handlers
         self.works = worker.works
-        self.work_for = worker.work_for
+
+    def work_of(self, name: str) -> Callable[[Task], Any] | None:
+        """`work`, whatever the task's name."""
+        return self.worker.work
+
+    def config_of(self, name: str) -> WorkerConfig:
+        """The configuration, whatever the task's name."""
+        return self.config

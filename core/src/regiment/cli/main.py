@@ -5,119 +5,71 @@ Only click is imported here; everything a verb needs is imported by its own modu
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from regiment import exits
+from regiment.cli import verbs
 from regiment.cli.options import global_options, settings
-from regiment.errors import RegimentError, nearest
+from regiment.errors import PluginError, RegimentError
+from regiment.known import COMMANDS
 
-VERBS = {
-    "run": "Supervise workers until told to stop.",
-    "push": "Queue one task, or JSON lines from stdin.",
-    "queues": "What waits, runs and died, per queue.",
-    "dead": "Dead letters: list, show, replay, purge.",
-    "workers": "What every worker of this user does now.",
-    "top": "The same, live.",
-    "health": "For probes: whether the supervisor lives and is not stuck.",
-    "config": "Every setting of a worker and where it came from.",
-    "check": "All problems of targets at once; nothing is run.",
-    "plugins": "What is installed, what it offers, and its state.",
-    "demo": "Real work, start to end, with a summary.",
-    "completion": "Print the completion script of a shell.",
-}
-"""Verb -> its line in `--help`; each lives in `regiment.cli.<verb>` as `command`."""
+OWN = {"plugins": "What is installed, what it offers, and its state."}
+"""The verbs that the core itself has -> their line in `--help`; each lives in `regiment.cli.<verb>` as `command`."""
 
 
 class Verbs(click.Group):
-    """The verbs of regiment, each loaded when it is used, then the commands of plugins."""
+    """The verbs of plugins and the core's own, each loaded when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         settings().apply()
-        return [*VERBS, *_plugin_commands()]
+        return [*verbs.offers(), *OWN]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in VERBS:
-            return _adopt(import_module(f"regiment.cli.{name}").command)
+        if name in OWN:
+            return verbs.adopt(import_module(f"regiment.cli.{name}").command)
         settings().apply()
-        return _plugin_command(name) if name in _plugin_commands() else None
+        return verbs.load(name) if name in verbs.offers() else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         found = self.get_command(ctx, name)
+        if found is None and name in COMMANDS:
+            raise PluginError(_why_not(name))
         if found is None and not name.startswith("-"):
-            known = self.list_commands(ctx)
-            raise click.UsageError(f'no command "{name}".{nearest(name, known)} There are: {", ".join(known)}', ctx)
+            raise click.UsageError(verbs.missing(name, self.list_commands(ctx)), ctx)
         return (name, found, args[1:]) if found else super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The lines of our own verbs stand in `VERBS`: `--help` loads none of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+        """The lines of verbs stand in their offers: `--help` loads none of them."""
         settings().apply()
-        theirs = _plugin_commands()
+        offers = verbs.offers()
+        with formatter.section("Commands"):
+            ours = [(name, offer.summary) for name, offer in offers.items() if name in COMMANDS]
+            formatter.write_dl([*ours, *OWN.items()])
+        theirs = [(name, offer.summary or "") for name, offer in offers.items() if name not in COMMANDS]
         if theirs:
             with formatter.section("Commands of plugins"):
-                formatter.write_dl([(name, offer.summary or "") for name, offer in theirs.items()])
+                formatter.write_dl(theirs)
 
 
-@functools.cache
-def _plugin_commands() -> dict[str, Any]:
-    """name -> Offer of what plugins add; a plugin that is broken adds nothing."""
+def _why_not(name: str) -> str:
+    """Why one of our verbs is not here: its distribution is missing, or its plugin cannot be used."""
     from regiment.registry import registry
 
-    reg = registry()
-    return {
-        name: plugin.offers["commands"][name]
-        for name in reg.names("commands")
-        for plugin in reg.plugins
-        if plugin.state == "ok" and name in plugin.offers.get("commands", {}) and name not in VERBS
-    }
-
-
-def _plugin_command(name: str) -> click.Command:
-    from regiment.config import Use
-    from regiment.errors import PluginError
-    from regiment.registry import registry
-
-    _, found = registry().resolve("commands", Use(name))
-    made: Any = found
-    if not isinstance(made, click.Command):
-        raise PluginError(f'the command "{name}" of a plugin is {made!r}; expected a click command')
-    return _adopt(made)
-
-
-def _adopt(command: click.Command) -> click.Command:
-    """Let a command take the global options after its own name, and obey them before it runs."""
-    if getattr(command, "_regiment", False):
-        return command
-    command._regiment = True  # type: ignore[attr-defined]
-    if isinstance(command, click.Group):
-        for sub in command.commands.values():
-            _adopt(sub)
-        return command
-    taken = {name for param in command.params for name in param.opts}
-    command.params += [option for option in global_options(hidden=True) if not taken.intersection(option.opts)]
-    if command.callback is not None:
-        command.callback = _obeying(command.callback)
-    return command
-
-
-def _obeying(callback: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(callback)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        settings().apply()
-        return callback(*args, **kwargs)
-
-    return run
+    for plugin in registry().plugins:
+        if plugin.distribution == COMMANDS[name] and plugin.state != "ok":
+            return (
+                f'no command "{name}": the plugin {plugin.name} of {plugin.source} is {plugin.state}: {plugin.reason}'
+            )
+    return verbs.missing(name, [])
 
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
-
-from regiment.errors import nearest
 
 STYLES = ("auto", "console", "json", "off")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -92,25 +91,9 @@ def global_options(*, hidden: bool) -> list[click.Option]:
     ]
 
 
-class Group(click.Group):
-    """A verb with verbs of its own; without one it does its `default`."""
+F = TypeVar("F", bound=Callable[..., Any])
 
-    def __init__(self, *args: Any, default: str = "list", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.default = default
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = [self.default, *args]
-        return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands:
-            known = list(self.commands)
-            raise click.UsageError(
-                f'regiment {ctx.info_name} has no "{args[0]}".{nearest(args[0], known)} There are: {", ".join(known)}',
-                ctx,
-            )
-        return super().resolve_command(ctx, args)
+def json_option(function: F) -> F:
+    """`--json`: one document on stdout."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document.")(function)

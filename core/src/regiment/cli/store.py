@@ -38,11 +38,6 @@ def store_options(function: F) -> F:
     )(function)
 
 
-def json_option(function: F) -> F:
-    """`--json`: one document on stdout."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document.")(function)
-
-
 class Store:
     """A store to look at: opened for looking, and for writing only where a verb changes something."""
 

@@ -1,18 +1,17 @@
-"""TODO"""
+"""What the console's verbs read from their options, and the question before something is destroyed."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from regiment.cli.terminal import UNITS, ParamType
 
-class Rate(_Type):
+
+class Rate(ParamType):
     """How many a second: 100, 100/s, 600/m."""
 
     name = "rate"
@@ -23,10 +22,10 @@ class Rate(_Type):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", value.strip())
         if match is None or float(match[1]) <= 0:
             self.fail(f"{value!r} is no rate; expected tasks per second, or 100/s, 600/m, 50/h")
-        return float(match[1]) / _UNITS[match[2] or "s"]
+        return float(match[1]) / UNITS[match[2] or "s"]
 
 
-class Moment(_Type):
+class Moment(ParamType):
     """A point in time with its zone (2030-01-31T08:00:00+01:00), or seconds since the epoch."""
 
     name = "time"

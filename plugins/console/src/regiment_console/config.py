@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from typing import Any
 
 import click
 
 from regiment import targets
-from regiment.cli.store import json_option
+from regiment.build import connector_use
+from regiment.cli.options import json_option
 from regiment.cli.terminal import show_json
 from regiment.config import Use, WorkerConfig, as_use
 from regiment.errors import PluginError
 from regiment.options import is_secret
 from regiment.queue import Queue
 from regiment.registry import registry
-from regiment.text import table
+from regiment.text import mask, table
 from regiment.worker import Worker
-from regiment_runner import parts as assemble
 
 KINDS = {
     "connector": "connectors",
@@ -80,7 +79,7 @@ def _said(face: Any) -> str:
 def _part(config: WorkerConfig, name: str, value: Any, origin: str) -> tuple[Any, str]:
     """What is used where a setting leaves the choice to others."""
     if name == "connector" and value is None:
-        use, where = assemble.connector_use(config)
+        use, where = connector_use(config)
         return use, where
     if name == "executor" and config.executor_use() != as_use(value):
         return config.executor_use(), "number_of_threads"
@@ -121,9 +120,3 @@ def _option_shown(cls: Any, option: str, value: Any) -> str:
 
 def _sounds_secret(option: str) -> bool:
     return any(word in option.lower() for word in SECRET_WORDS)
-
-
-def mask(text: str) -> str:
-    """URLs in a text, without their passwords."""
-    text = re.sub(r"(\w[\w+.-]*://[^\s:/@'\"]*):[^\s@/'\"]+@", r"\1:***@", text)
-    return re.sub(r"([?&]\w*(?:password|secret|token)\w*=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)

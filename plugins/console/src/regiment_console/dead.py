@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from regiment.cli.options import Group
-from regiment.cli.store import json_option, open_store, store_options
+from regiment.cli.options import json_option
+from regiment.cli.store import open_store, store_options
 from regiment.cli.terminal import say, show_json
+from regiment.cli.verbs import Group
 from regiment.errors import RegimentError
 from regiment.text import age, clock, many, short, table
 from regiment_console import letters

@@ -26,6 +26,7 @@ from regiment_console import demo_app as app
 
 LOOKS = 0.2
 """Seconds between two looks at the queue."""
+AS_DATA = ("--burst", "--log-format", "json", "--log-level", "INFO")
 LINES = 2.0
 """Seconds between two lines of progress where there is no terminal."""
 PLANTED = {"no_colon.py": "def greet(name)\n    print(name)\n", "half.py": "greeting = 'hello\n"}
@@ -175,7 +176,7 @@ class Demo:
         with open(self.log, "wb") as log:
             # -P: no module of the folder that we were called in may stand in for one of the library.
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", app.__name__, str(self.workers)],
+                [sys.executable, "-P", "-m", "regiment", "run", f"{app.TARGET}={self.workers}", *AS_DATA],
                 cwd=self.folder,
                 env=env,
                 stdin=subprocess.DEVNULL,

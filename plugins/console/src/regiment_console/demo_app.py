@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -68,16 +67,3 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
             if isinstance(inner, list):
                 stack += inner
         yield node
-
-
-def main(workers: int) -> int:
-    """Supervise `workers` processes until the queue is empty; the log goes to stderr."""
-    from regiment import log
-    from regiment_runner.supervisor import Supervisor
-
-    log.configure("json", "INFO")
-    return Supervisor([TARGET], workers=workers, burst=True).run()
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from regiment.cli.options import Group
-from regiment.cli.store import json_option, open_store, serving, store_options
+from regiment.cli.options import json_option
+from regiment.cli.store import open_store, serving, store_options
 from regiment.cli.terminal import say, show_json
+from regiment.cli.verbs import Group
 from regiment.text import age, many, table
 from regiment_console.asking import sure
 

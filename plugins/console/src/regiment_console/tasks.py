@@ -1,20 +1,12 @@
-"""TODO"""
+"""Finding the task that `regiment push MODULE:NAME` names."""
 
 from __future__ import annotations
 
-import importlib
-import os
-import re
-import sys
-import traceback
-from collections.abc import Iterable
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
-from regiment import pushing
-from regiment.errors import RegimentError, TargetError, nearest
+from regiment import targets
+from regiment.errors import TargetError, nearest
 from regiment.queue import Queue
-from regiment.worker import Running, Worker
 
 
 def find_task(text: str) -> Any:
@@ -22,20 +14,20 @@ def find_task(text: str) -> Any:
     module_name, _, name = text.partition(":")
     if not name:
         raise TargetError(f'"{text}" names no task; expected module:Name')
-    module = load(module_name)
+    module = targets.load(module_name)
     value = getattr(module, name, None)
     if value is not None and (hasattr(value, "push") or isinstance(value, Queue)):
         if isinstance(value, Queue):
             raise TargetError(f'"{text}" is a queue; name one of its tasks: {", ".join(value.tasks) or "it has none"}')
         return value
     known: dict[str, Any] = {}
-    for face in _faces(module).values():
+    for face in targets.faces_of(module).values():
         if isinstance(face, Queue):
             face.load()
             known.update(face.tasks)
     if name in known:
         return known[name]
-    names = [*_faces(module), *known]
+    names = [*targets.faces_of(module), *known]
     raise TargetError(
         f'module "{module_name}" has no task "{name}".{nearest(name, names)} There are: {", ".join(names) or "none"}'
     )

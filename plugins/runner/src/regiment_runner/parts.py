@@ -1,24 +1,19 @@
-"""The only place where parts are built: from a configuration to connector, codec, executor and killer."""
+"""From a configuration to everything that one worker is made of; all problems are found before anything runs."""
 
 from __future__ import annotations
 
 import inspect
 import json
-import os
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from regiment import config as defaults
 from regiment.broker import Broker
-from regiment.codec import Codec
+from regiment.build import connector_use, make_broker
 from regiment.config import Timeouts, Use, WorkerConfig, as_use
-from regiment.contracts import Connector, Terms
+from regiment.contracts import MOST_SLOTS, Application, Connector, Terms
 from regiment.errors import ConfigError, PluginError
-from regiment.options import check_options, is_secret
+from regiment.options import check_options
 from regiment.registry import Registry, registry
-from regiment_runner.shared import page
-from regiment_runner.worker.runtime import Application, hooks_of
 
 
 class Parts(NamedTuple):
@@ -120,7 +115,7 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
             )
     if not executor.is_async:
         names = [
-            *hooks_of(app),
+            *(name for name, hook in app.handlers.items() if inspect.iscoroutinefunction(hook)),
             *(name for name, work in _works(app) if inspect.iscoroutinefunction(work)),
         ]
         if names:
@@ -142,9 +137,9 @@ def _unplaced(executor: Any, name: str, config: WorkerConfig) -> list[str]:
         slots = executor(**config.executor_use().options).slots
     except Exception as error:
         return [f"executor {name!r} cannot be made: {type(error).__name__}: {error}"]
-    if isinstance(slots, int) and 1 <= slots <= page.MAX_SLOTS:
+    if isinstance(slots, int) and 1 <= slots <= MOST_SLOTS:
         return []
-    return [f"executor {name!r} has {slots!r} slots; expected 1 to {page.MAX_SLOTS:,}"]
+    return [f"executor {name!r} has {slots!r} slots; expected 1 to {MOST_SLOTS:,}"]
 
 
 def _works(app: Application) -> list[tuple[str, Any]]:
@@ -226,8 +221,3 @@ def parts_in_words(parts: Parts) -> dict[str, str]:
         "executor": config.executor_use().name,
         "killer": as_use(config.killer or parts.executor.default_killer).name,
     }
-
-
-def masked(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Options as they may be shown."""
-    return {name: "***" if is_secret(cls, name) else value for name, value in options.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from regiment import exits
-from regiment.cli.store import json_option
+from regiment.cli.options import json_option
 from regiment.cli.terminal import say, show_json
 from regiment.config import Use
 from regiment.errors import ConfigError, PluginError, nearest

@@ -16,9 +16,9 @@ import click
 
 from regiment import __version__
 from regiment.cli.terminal import say
-from regiment.config import DISTRIBUTIONS
 from regiment.contracts import CONTRACT_VERSION
 from regiment.hooks import OFFERS
+from regiment.known import DISTRIBUTIONS
 from regiment.registry import registry
 
 KINDS = (*(kind[:-1] for kind in OFFERS), "observer")
@@ -112,7 +112,7 @@ def _todo(made: Mapping[str, str]) -> str:
 
 
 def _filled(template: str, words: Mapping[str, str]) -> str:
-    text = files("regiment.cli").joinpath("templates", f"{template}.txt").read_text()
+    text = files("regiment_testing").joinpath("templates", f"{template}.txt").read_text()
     return Template(text).substitute(words)
 
 

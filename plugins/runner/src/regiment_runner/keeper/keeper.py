@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
 import logging
 import math
 import os
 import queue
-import random
 import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from regiment import log
-from regiment.config import Use
 from regiment.contracts import Connector, Span
-from regiment.errors import StoreUnavailable
 from regiment.registry import registry
+from regiment_runner.keeper.release import release_plan
+from regiment_runner.keeper.store import Store
 from regiment_runner.shared import page
 from regiment_runner.shared.descendants import end_tagged
-from regiment_runner.shared.page import Page
+from regiment_runner.shared.page import DRAIN_WAIT, Page
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""

@@ -1,31 +1,12 @@
-"""TODO"""
+"""What a dead worker's page says of its deliveries: done, suspect, or to be given back (R2, R17, R18)."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import itertools
 import json
-import logging
-import math
-import os
-import queue
-import random
-import select
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from regiment import log
-from regiment.config import Use
-from regiment.contracts import Connector, Span
-from regiment.errors import StoreUnavailable
-from regiment.registry import registry
 from regiment_runner.shared import page
-from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import Page
 
 

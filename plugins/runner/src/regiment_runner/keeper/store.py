@@ -1,32 +1,21 @@
-"""TODO"""
+"""One store and the thread that speaks to it."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import itertools
-import json
 import logging
-import math
-import os
 import queue
 import random
-import select
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from regiment import log
 from regiment.config import Use
-from regiment.contracts import Connector, Span
+from regiment.contracts import Connector
 from regiment.errors import StoreUnavailable
 from regiment.registry import registry
-from regiment_runner.shared import page
-from regiment_runner.shared.descendants import end_tagged
-from regiment_runner.shared.page import Page
 
 
 class Store:

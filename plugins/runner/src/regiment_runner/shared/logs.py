@@ -1,22 +1,21 @@
-"""TODO"""
+"""How `regiment run` logs: the handlers and formats of its processes."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from regiment.context import attempt_now
+from regiment import log
 
 
 class ContextFilter(logging.Filter):
     """Gives every record of any handler the fields of the attempt it was logged in, as `record.regiment`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        fields = attempt_fields()
+        fields = log.attempt_fields()
         if fields:
             record.regiment = {**fields, **getattr(record, "regiment", {})}
         return True
@@ -40,7 +39,7 @@ def configure(style: str = "auto", level: str = "INFO") -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logger.setLevel(level)
+    log.logger.setLevel(level)
 
 
 class _Lazy(logging.Formatter):
@@ -56,7 +55,7 @@ class _Lazy(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if self._real is None:
-            if record.name == logger.name and not record.exc_info and not record.args:
+            if record.name == log.logger.name and not record.exc_info and not record.args:
                 return _own(record, self._shape)
             self._real = _formatter(self._shape)
         return self._real.format(record)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from regiment.contracts import Reading, Span
+from regiment.contracts import MOST_SLOTS, Reading, Span
 
 IDLE, STARTED, ENDED, JUDGING, RETURNING, DONE = range(6)
 PHASES = ("idle", "started", "ended", "judging", "returning", "done")
@@ -29,12 +29,14 @@ SOFT_SIGNAL = signal.SIGRTMIN + 5
 DUMP_SIGNAL = signal.SIGRTMIN + 6
 """The reserved signal at which a worker writes all its stacks to its black box (faulthandler, no Python runs)."""
 
-MAX_SLOTS = 1024
 HEAD_BYTES = 96
 """How much of a payload is noted: its head, which holds the task's id."""
 
 STOP, QUIET = 1, 2
 """Orders of the supervisor: finish what runs and end; finish what runs and lease nothing."""
+
+DRAIN_WAIT = 0.002
+"""Seconds to wait between writing a word and reading another's: longer than any store buffer keeps a write (R15)."""
 
 STARTING, READY, STOPPING = range(3)
 """What `state` says of the worker."""
@@ -60,7 +62,7 @@ STARTING, READY, STOPPING = range(3)
     MEMORY,
 ) = range(18)
 _MOST = (1 << 62) - 1
-_MAGIC = 0x676172726973_01
+_MAGIC = 0x726567696D65_01
 _JOINS, _JOIN_SIZE, JOINS = 512, 256, 8
 _SLOT_START, _SLOT_SIZE = 4096, 256
 WORD, CONDEMNED, STRUCK, START, SOFT, HARD, PROGRESS, TOTAL = range(8)
@@ -116,7 +118,7 @@ class Page:
         flags = access | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
         fd = os.open(path, flags, 0o600)
         try:
-            size = _SLOT_START + MAX_SLOTS * _SLOT_SIZE
+            size = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
             if create:
                 os.ftruncate(fd, size)
             self.map = mmap.mmap(fd, size, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
@@ -358,7 +360,3 @@ def remove_tree(tree: Path) -> None:
     import shutil
 
     shutil.rmtree(tree, ignore_errors=True)
-
-
-DRAIN_WAIT = 0.002
-"""Seconds to wait between writing a word and reading another's: longer than any store buffer keeps a write (R15)."""

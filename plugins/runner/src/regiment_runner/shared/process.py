@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 _PR_SET_PDEATHSIG = 1
 _libc: Any = None
 
+MIB = 1024 * 1024
+
 
 def die_with(parent: int) -> None:
     """Have the kernel SIGKILL this process when the thread that forked it ends; end at once if it has."""
@@ -114,3 +116,8 @@ def resident(pid: int) -> int | None:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return None
+
+
+def out_of_memory(used: int, limit: int) -> str:
+    """`out of memory, 512 MiB of 400`."""
+    return f"out of memory, {used / MIB:.0f} MiB of {limit / MIB:.0f}"

@@ -127,13 +127,13 @@ class Care:
         if used > hard and item.fatal is None:
             item.fatal = {
                 "kind": "memory",
-                "reason": memory.in_words(used, hard),
+                "reason": process.out_of_memory(used, hard),
                 "rss": used,
                 "rung": "SIGKILL",
             }
             process.send(item.pidfd, signal.SIGKILL)
         elif item.recycle is None and item.ready:
-            item.recycle = memory.in_words(used, limit)
+            item.recycle = process.out_of_memory(used, limit)
             self._tree.order(item, page.STOP)
         return True
 

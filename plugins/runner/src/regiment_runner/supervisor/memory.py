@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-MIB = 1024 * 1024
+from regiment_runner.shared.process import MIB
+
 _UNITS = {
     "": 1,
     "B": 1,
@@ -33,11 +34,6 @@ def parse_size(text: str) -> int:
     if size < _LEAST:
         raise ValueError(f"{text!r} is too small: an idle worker needs up to {_LEAST // MIB} MiB")
     return size
-
-
-def in_words(used: int, limit: int) -> str:
-    """`out of memory, 512 MiB of 400`."""
-    return f"out of memory, {used / MIB:.0f} MiB of {limit / MIB:.0f}"
 
 
 class Kills:

@@ -1,20 +1,10 @@
-"""TODO"""
+"""How many workers of which target: `module:Name=1..8`."""
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
-import sys
-import traceback
 from collections.abc import Iterable
-from types import ModuleType
-from typing import Any, NamedTuple
-
-from regiment import pushing
-from regiment.errors import RegimentError, TargetError, nearest
-from regiment.queue import Queue
-from regiment.worker import Running, Worker
+from typing import NamedTuple
 
 
 class Target(NamedTuple):

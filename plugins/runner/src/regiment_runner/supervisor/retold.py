@@ -1,15 +1,11 @@
-"""TODO"""
+"""Events of the log, passed on to who observes the supervisor."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable
 from typing import Any
-
-from regiment.context import attempt_now
 
 
 class Retold(logging.Handler):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from regiment import log
 from regiment_runner.shared import page, process
-from regiment_runner.worker import main as child
+from regiment_runner.shared.blackbox import blackbox_lines
 
 if TYPE_CHECKING:
     from regiment_runner.supervisor.tree import Supervisor
@@ -111,7 +111,7 @@ class Signals:
         """What the black boxes hold now, into the log."""
         self.stacks_at = 0.0
         for item in self._tree.children.values():
-            lines = list(child.blackbox_lines(item.page.path))
+            lines = list(blackbox_lines(item.page.path))
             log.event(logging.INFO, "worker.stacks", worker=item.pid, stacks="\n".join(lines[-100:]))
 
     _actions: dict[int, Callable[[Signals], None]] = {

@@ -15,7 +15,7 @@ from regiment import exits, log
 from regiment.errors import ConfigError, RegimentError
 from regiment.registry import registry
 from regiment.targets import find
-from regiment_runner.shared import page, process
+from regiment_runner.shared import logs, page, process
 from regiment_runner.shared.descendants import Descendants
 from regiment_runner.supervisor import reload as reloading
 from regiment_runner.supervisor.care import EARLY, Care
@@ -26,6 +26,7 @@ from regiment_runner.supervisor.members import Child, Group
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse
 from regiment_runner.supervisor.nursery import Nursery
+from regiment_runner.supervisor.retold import Retold
 from regiment_runner.supervisor.signals import SAME_SIGNAL, Signals, execute_anew
 
 GIVE_BACK = 0.4
@@ -99,7 +100,7 @@ class Supervisor:
                 f"Supervisor.run() was called in the thread {threading.current_thread().name!r}; call it in the main "
                 f"thread, or run it as a process of its own: regiment run"
             )
-        log.configure()
+        logs.configure()
         self.signals.take()
         if self.preload:
             self._preload()
@@ -118,7 +119,7 @@ class Supervisor:
             self.nursery.fill(time.monotonic())  # the keeper has time until they are configured
             self.keeping.start()
             if registry().hooks("regiment_supervisor_event"):
-                log.logger.addHandler(log.Retold(self.keeping.tell))
+                log.logger.addHandler(Retold(self.keeping.tell))
             if self.reload:
                 self._watcher = reloading.Watcher(self)
             log.event(logging.DEBUG, "supervisor.started", pid=os.getpid())

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import click
 
 from regiment import exits, targets
-from regiment.cli.store import json_option
+from regiment.build import make_connector
+from regiment.cli.options import json_option
 from regiment.cli.terminal import say, show_json
 from regiment.errors import ConfigError, RegimentError, StoreError
 from regiment.queue import Queue
-from regiment.text import many
-from regiment_console.config import mask
-from regiment_runner import parts as assemble
+from regiment.text import many, mask
+from regiment_runner import parts
 
 WORST_FIRST = (exits.TARGET, exits.PLUGIN, exits.CONFIG, exits.STORE, exits.BAD)
 
@@ -85,7 +85,7 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
     except Exception as error:
         yield Finding(label, f"{type(error).__name__} in its configuration: {error}", exits.CONFIG)
         return
-    problems = assemble.check(app, label)
+    problems = parts.check(app, label)
     code = _code_of(app, label) if problems else exits.OK
     yield from (Finding(label, mask(problem), code) for problem in problems)
     yield from (Finding(label, warning, 0) for warning in retries_that_cannot_be(app, face))
@@ -95,14 +95,14 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
 
 def _code_of(app: Any, label: str) -> int:
     try:
-        assemble.assemble(app, label)
+        parts.assemble(app, label)
     except RegimentError as error:
         return error.exit_code
     return exits.CONFIG
 
 
 def _connected(app: Any, label: str) -> Iterator[Finding]:
-    connector = assemble.make_connector(app.config, label)()
+    connector = make_connector(app.config, label)()
     try:
         connector.open("look")
         connector.counts(app.config.name)

@@ -11,6 +11,7 @@ import click
 from regiment import log
 from regiment.cli.terminal import Duration, say
 from regiment.text import many
+from regiment_runner.shared import logs
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse, parse_range
 
@@ -89,7 +90,7 @@ def command(
     style = said.log_format
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
-    log.configure(style, said.log_level.upper())
+    logs.configure(style, said.log_level.upper())
     if style == "console":
         log.logger.addFilter(_announce)
     if solo:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from regiment.cli.store import json_option, open_store, store_options
+from regiment.cli.options import json_option
+from regiment.cli.store import open_store, store_options
 from regiment.cli.terminal import say, show_json
 from regiment.errors import StoreError
 from regiment.text import age, many, table

@@ -1,21 +1,11 @@
-"""TODO"""
+"""One consumer's hold on one queue: its identity, its turn, the numbers of its deliveries."""
 
 from __future__ import annotations
 
 import os
-import random
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
 
-from regiment import log
-from regiment.codec import Codec
-from regiment.config import WorkerConfig
-from regiment.contracts import Connector, Role, Settlement, Taken, Terms
-from regiment.errors import LockLost, StoreUnavailable
-from regiment.task import Task, new_id
+from regiment.contracts import Connector, Settlement, Taken, Terms
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 """Batches are cut at this many bytes of payload."""

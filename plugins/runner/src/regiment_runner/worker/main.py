@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +23,10 @@ from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
 from regiment_runner.shared import page, process
 from regiment_runner.shared.page import Page
-from regiment_runner.supervisor import memory
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
+from regiment_runner.worker.started import not_started
 from regiment_runner.worker.taking import Desk
 
 FIRST_CONNECTION = 10.0
@@ -65,7 +64,7 @@ def main(setup: Setup) -> int:
     except Exception as error:
         if report.ready:
             raise
-        report(failed={"code": exits.CRASH_LOOP, "text": targets.not_started(error)})
+        report(failed={"code": exits.CRASH_LOOP, "text": not_started(error)})
         return exits.CRASH_LOOP
 
 
@@ -129,7 +128,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     runtime.desk.close()
     connector.close()
     parts.broker.close()
-    why = memory.in_words(source.too_large, sheet.words[page.MEMORY]) if source.too_large else ""
+    why = process.out_of_memory(source.too_large, sheet.words[page.MEMORY]) if source.too_large else ""
     report(ended=_how(source, sheet), why=why, tasks=sheet.words[page.TASKS])
     return exits.OK
 
@@ -161,8 +160,8 @@ def _check_memory(queue: str, limit: int) -> None:
     used = process.resident(os.getpid()) or 0
     if limit and used > limit:
         raise ConfigError(
-            f'a worker of "{queue}" has {used / memory.MIB:.0f} MiB in use before its first task, and --max-memory is '
-            f"{limit / memory.MIB:.0f} MiB; give it more than a task needs beyond that"
+            f'a worker of "{queue}" has {used / process.MIB:.0f} MiB in use before its first task, and --max-memory is '
+            f"{limit / process.MIB:.0f} MiB; give it more than a task needs beyond that"
         )
 
 
@@ -260,6 +259,3 @@ def plugins_in_words(reg: Registry) -> list[str]:
         f"{plugin.name} ({plugin.source})" + ("" if plugin.state == "ok" else f": {plugin.state}: {plugin.reason}")
         for plugin in reg.plugins
     ]
-
-
-__all__ = ["Mapping", "Setup", "blackbox_lines", "main", "plugins_in_words"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from regiment import outcome as outcomes
 from regiment.config import Backoff, WorkerConfig
 from regiment.errors import Control
 from regiment.outcome import Outcome
-from regiment.task import PRIORITIES
+from regiment.times import priority_number, seconds, timestamp
 
 
 class Rules(NamedTuple):

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from regiment import log
 from regiment.codec import Codec
-from regiment.config import WorkerConfig
+from regiment.contracts import Application
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import page
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.taking import Desk
-
-
-class Application(Protocol):
-    """What user code looks like from here: a `Worker`, or a `Queue` with its functions."""
-
-    config: WorkerConfig
-    handlers: Mapping[str, Callable[..., Any]]
-    """The hooks that the user defined, by name: pre_work, post_work, on_success, …; absent ones are not called."""
-
-    def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
-        """What runs the task, and under which rules; None for a name that is not known here."""
 
 
 class Runtime:
@@ -49,7 +38,8 @@ class Runtime:
         self.reusable: bool = getattr(killer, "reusable", False)
         """Whether a killer's guard may be entered for one task after another of its slot."""
         self._awaits: dict[str, bool] = {}
-        self.decode, self.queue, self.work_for = codec.decode, self.config.name, app.work_for
+        self._known: dict[str, tuple[Callable[[Task], Any], Rules]] = {}
+        self.decode, self.queue = codec.decode, self.config.name
         self.debug = log.logger.isEnabledFor(logging.DEBUG)
         has = self.handlers.keys()
         self.plain = not (
@@ -57,6 +47,16 @@ class Runtime:
         )
         """Whether a success needs nothing but its settlement."""
         self.levels = self.config.logging.events
+
+    def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
+        """What runs the task, and its rules; None for a name that the application does not know."""
+        found = self._known.get(task.name)
+        if found is None:
+            work = self.app.work_of(task.name)
+            if work is None:
+                return None
+            found = self._known[task.name] = work, Rules.of(self.app.config_of(task.name))
+        return found
 
     def awaits(self, name: str) -> bool:
         """Whether what runs tasks of this name is a coroutine function."""
@@ -70,8 +70,3 @@ class Runtime:
 
 def _plainly(hook: Callable[..., Any], *args: Any) -> Any:
     return hook(*args)
-
-
-def hooks_of(app: Application) -> Iterator[str]:
-    """Names of the user's hooks that are coroutine functions."""
-    return (name for name, hook in app.handlers.items() if inspect.iscoroutinefunction(hook))

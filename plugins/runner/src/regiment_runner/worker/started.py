@@ -1,20 +1,16 @@
-"""TODO"""
+"""Why a worker could not start, in words for its supervisor."""
 
 from __future__ import annotations
 
-import importlib
 import os
-import re
-import sys
 import traceback
-from collections.abc import Iterable
-from types import ModuleType
-from typing import Any, NamedTuple
 
-from regiment import pushing
-from regiment.errors import RegimentError, TargetError, nearest
-from regiment.queue import Queue
-from regiment.worker import Running, Worker
+from regiment import pushing, targets
+
+FRAMES = 10
+"""Calls that the error of a failed start names, the innermost."""
+
+_OURS = (os.path.dirname(pushing.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
 
 
 def not_started(error: Exception) -> str:
@@ -22,6 +18,7 @@ def not_started(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or list(frames)
     where = "".join(
-        f"\n  {_short(frame.filename)} line {frame.lineno}, in {frame.name}: {frame.line}" for frame in theirs[-FRAMES:]
+        f"\n  {targets.short_path(frame.filename)} line {frame.lineno}, in {frame.name}: {frame.line}"
+        for frame in theirs[-FRAMES:]
     )
     return f"the worker cannot start: {type(error).__name__}: {error}{where}"

@@ -1,0 +1,39 @@
+"""The contracts of what turns arguments into bytes: serializers and compressors."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+
+class Secret:
+    """Marks an option as secret: `Annotated[str, Secret]` is masked wherever options are shown."""
+
+
+@runtime_checkable
+class Serializer(Protocol):
+    """Plain data to bytes and back. Never sees a Task.
+
+    None, bool, int of any size, float, str, bytes, list, tuple, dict, set, frozenset, aware datetime, date, UUID and
+    Decimal come back equal and of the same type; what cannot is refused by `dumps`, never changed in silence.
+    """
+
+    executes: ClassVar[bool]
+    """Whether `loads` can run code; such a serializer is used only where it is configured by name."""
+
+    def dumps(self, value: Any) -> bytes:
+        """Raises TypeError, ValueError or OverflowError for what it cannot take."""
+
+    def loads(self, data: bytes) -> Any:
+        """Raises `DecodeError`; `Forged` if a signature does not match, before anything is deserialized."""
+
+
+@runtime_checkable
+class Compressor(Protocol):
+    """Bytes to fewer bytes and back."""
+
+    def compress(self, data: bytes) -> bytes: ...
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        """Raises `DecodeError` as soon as the result would exceed `limit` bytes, or if the data are corrupt; never
+        holds more than `limit` and a buffer.
+        """

@@ -1,0 +1,1 @@
+"""The verbs that read and change stores."""

@@ -1,0 +1,1 @@
+"""The verbs that read a tree: run, check, workers, top, health."""

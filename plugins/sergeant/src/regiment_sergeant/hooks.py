@@ -1,0 +1,1 @@
+"""What this distribution offers: a class to import, and nothing to choose by name."""
