@@ -28,27 +28,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("app", ("app", 2, 3)),
-        ("app:Crawl", ("app:Crawl", 2, 3)),
-        ("app:Crawl=4", ("app:Crawl", 4, 4)),
-        ("app=1..8", ("app", 1, 8)),
-        ("app=0..8", ("app", 0, 8)),
-    ],
-)
-def test_a_number_of_its_own_goes_before_the_common_one(text, expected):
-    assert targets.parse(text, (2, 3)) == expected
-
-
-@pytest.mark.parametrize("text", ["", "x", "8..1", "0", "1..", "-1", "1.5", "1..2..3"])
-def test_what_is_no_number_of_workers_is_refused_with_the_value_seen(text):
-    with pytest.raises(ValueError, match="is no number of workers") as caught:
-        targets.parse_range(text)
-    assert repr(text) in str(caught.value)
-
-
 def test_a_module_gives_its_own_workers_in_order_of_definition_once_each(module):
     base = module(
         "from regiment import Worker, WorkerConfig\nclass Base(Worker):\n"
@@ -69,7 +48,6 @@ def test_tasks_of_included_modules_make_a_queue_usable(module):
     (folder / f"{name}_x.py").write_text(f"from {name} import q\n@q.task\ndef f(): ...\n")
     [queue] = targets.find(f"{name}:q").values()
     assert list(queue.tasks) == ["f"]
-    assert targets.find_task(f"{name}:f") is queue.tasks["f"]
 
 
 def test_an_error_inside_an_imported_library_names_the_users_line(module):

@@ -188,7 +188,8 @@ def test_takes_on_a_loop_and_seven_at_once(site: Site) -> None:
 
 SERGEANT = """
 import warnings
-from regiment import Worker, WorkerConfig
+from regiment import WorkerConfig
+from regiment_sergeant import Worker
 
 class Old(Worker):
     config = WorkerConfig(name="old", connector=work.config.connector)

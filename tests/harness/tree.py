@@ -23,12 +23,12 @@ START = 15.0
 """Seconds that a tree may take to start on a busy machine."""
 
 RUN_OPTIONS = {"workers", "burst", "stop_timeout", "max_memory", "preload", "reload", "heartbeat"}
-"""Fields of `regiment.Supervisor` that are options of `regiment run`."""
+"""Fields of `regiment_runner.Supervisor` that are options of `regiment run`."""
 
 
 def command_line(targets: list[str], folder: Path, level: str, supervisor: dict[str, Any]) -> list[str]:
     """What starts a tree: `regiment run`, as users start it, or, with a field that the command line has no option for
-    (`tick`, `crash_backoff`, …), a program that calls `regiment.Supervisor`.
+    (`tick`, `crash_backoff`, …), a program that calls `regiment_runner.Supervisor`.
     """
     if not set(supervisor) <= RUN_OPTIONS:
         order = {"targets": targets, "level": level, "supervisor": {"app_dir": str(folder), **supervisor}}

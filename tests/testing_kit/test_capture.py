@@ -99,7 +99,7 @@ class Crawl(Worker):
         happened.append("finalize")
 
     def work(self, task: Any) -> int:
-        self.push_task({"html": "<p>"}, queue="capture-parse", priority="HIGH")
+        self.options(queue="capture-parse", priority="HIGH").push(html="<p>")
         if task.kwargs["url"] == "bad":
             raise ValueError("bad url")
         if task.kwargs["url"] == "busy" and task.run_count == 0:
@@ -367,9 +367,10 @@ def test_locks_keys_and_counts_live_in_the_capture() -> None:
         assert worker.get_key("k") is None
         Crawl.push(url="u")
         Crawl.options(delay=5).push(url="u")
-        assert worker.number_of_enqueued_tasks() == 1
-        assert worker.number_of_enqueued_tasks(include_delayed=True) == 2
-        assert worker.purge_tasks() == 2 and q.waiting == []
+        with worker.broker.connector() as store:
+            counts = store.counts("capture-crawl")
+            assert (counts.ready, counts.delayed) == (1, 1)
+            assert store.purge("capture-crawl") == 2 and q.waiting == []
 
 
 def test_time_limits_are_noted_and_not_enforced() -> None:

@@ -16,7 +16,7 @@ from regiment.hooks import OFFERS, Specs, hookimpl
 from regiment_testing import capture
 from regiment_testing.plugins_new import KINDS, make
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOOKS = [name for name in vars(Specs) if name.startswith("regiment_")]
 TOLD = [name for name in HOOKS if name.removeprefix("regiment_") not in OFFERS]
 """The hooks beside the offers: observers and around."""
