@@ -8,7 +8,7 @@ SOURCES = $(wildcard core/src/* plugins/*/src/* examples/plugins/*/src/*)
 LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
-.PHONY: help demo test lint faults soak bench bench-quick wheels clean
+.PHONY: help demo test lint faults soak bench bench-quick picture wheels clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,9 +23,13 @@ $(BIN)/.ready: pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject
 demo: $(BIN)/.ready  ## real work, start to end, with no server installed
 	$(BIN)/regiment demo
 
-test: $(BIN)/.ready lint  ## everything, each fault row with 2 seeds and tenths of the periods
+test: $(BIN)/.ready $(if $(k),,lint)  ## everything, each fault row with 2 seeds and tenths of the periods; k=NAME: what bears this name
+ifdef k
+	$(BIN)/python -m pytest -q -m "not long" -k "$(k)" tests
+else
 	$(BIN)/python -m pytest -q -n 5 --dist loadscope -m "not long" --ignore tests/faults tests
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/faults
+endif
 
 lint: $(BIN)/.ready  ## ruff and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy $(SOURCES)
@@ -42,6 +46,9 @@ bench: $(BIN)/.ready  ## regiment beside its peers, in MINUTES (60) at most; the
 
 bench-quick: $(BIN)/.ready  ## regiment and bare loops only, under 5 minutes
 	$(BIN)/python -m benchmark --quick --rounds 1 --seconds 0.8 --minutes 5 --name quick --fresh
+
+picture: $(BIN)/.ready  ## draw who imports whom into docs/architecture.md
+	$(BIN)/python tests/architecture/house.py
 
 wheels: $(BIN)/.ready  ## one wheel for each distribution, in dist/
 	for member in $(MEMBERS) .; do $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist $$member || exit 1; done

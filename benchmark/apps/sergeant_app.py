@@ -5,8 +5,9 @@
 import os
 from urllib.parse import urlsplit
 
-import sergeant
 import tasks
+
+import sergeant
 
 CONNECTOR = urlsplit(tasks.STORE)
 LIMIT = float(os.environ.get("BENCH_LIMIT", "30"))

@@ -7,9 +7,7 @@ import asyncio
 import tasks
 from taskiq_redis import ListQueueBroker, RedisStreamBroker
 
-broker = (
-    RedisStreamBroker(tasks.STORE, consumer_id="0") if tasks.VARIANT == "stream" else ListQueueBroker(tasks.STORE)
-)
+broker = RedisStreamBroker(tasks.STORE, consumer_id="0") if tasks.VARIANT == "stream" else ListQueueBroker(tasks.STORE)
 
 
 def made(name, call):

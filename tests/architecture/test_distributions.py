@@ -74,6 +74,17 @@ class Place:
             needs = re.findall(r"^Requires-Dist: ([\w.-]+)(?!.*extra ==)", text, re.MULTILINE)
             link(closure(*needs), path)
 
+    def python(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run Python there."""
+        return subprocess.run(
+            [sys.executable, "-S", *args],
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={"PYTHONPATH": str(self.path), "PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.path)},
+        )
+
     def regiment(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run the command line there."""
         code = "import sys; from regiment.cli.main import main; sys.exit(main())"
@@ -98,9 +109,13 @@ def test_the_core_alone_says_that_nothing_is_installed_and_what_to_install(wheel
     assert "pip install regiment" in plugins.stdout + plugins.stderr
     run = place.regiment("run", "hello")
     assert run.returncode == 6
-    assert "pip install regiment" in run.stderr
+    assert "pip install regiment-runner" in run.stderr
+    new = place.regiment("plugins", "new", "killer", "mine")
+    assert new.returncode == 6
+    assert "pip install regiment-testing" in new.stderr
 
 
+PROGRAMS = ("regiment-runner", "regiment-console")
 EVERYDAY = {
     "regiment-local": ("connectors", {"local", "memory"}),
     "regiment-serializers": ("serializers", {"json", "msgpack", "pickle"}),
@@ -131,12 +146,43 @@ def test_a_plugin_that_is_not_installed_takes_exactly_its_options_with_it(
 
 
 def test_wheels_installed_elsewhere_run_a_task(wheels: Path, tmp_path: Path) -> None:
-    place = Place(tmp_path, wheels, "regiment-core", *EVERYDAY)
+    place = Place(tmp_path, wheels, "regiment-core", *PROGRAMS, *EVERYDAY)
     (tmp_path / "hello.py").write_text(APP)
     assert place.regiment("push", "hello:greet", "name=Ada").returncode == 0
     run = place.regiment("run", "hello", "--burst")
     assert run.returncode == 0, run.stderr
     assert "hello Ada" in run.stdout
+
+
+def test_the_core_with_two_parts_pushes_and_lists_without_a_runner(wheels: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path, wheels, "regiment-core", "regiment-local", "regiment-serializers")
+    (tmp_path / "hello.py").write_text(APP + "if __name__ == '__main__': print(greet.push(name='Ada').queue)\n")
+    pushed = place.python("hello.py")
+    assert (pushed.returncode, pushed.stdout) == (0, "hello\n"), pushed.stderr
+    listed = place.regiment("plugins")
+    assert listed.returncode == 0 and "regiment-local" in listed.stdout
+    asked = place.regiment("queues")
+    assert asked.returncode == 6 and "pip install regiment-console" in asked.stderr
+
+
+def test_the_core_with_a_runner_and_two_parts_says_which_part_is_missing(wheels: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path, wheels, "regiment-core", "regiment-runner", "regiment-local", "regiment-serializers")
+    (tmp_path / "hello.py").write_text(APP)
+    run = place.regiment("run", "hello", "--burst")
+    assert run.returncode == 6
+    assert "pip install regiment-executors" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["regiment-sergeant", "regiment-testing"])
+def test_what_is_not_everyday_works_beside_the_core(name: str, wheels: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path, wheels, "regiment-core", *PROGRAMS, *EVERYDAY, name)
+    (tmp_path / "used.py").write_text(
+        "from regiment_sergeant import Worker\nprint(Worker.push_task.__name__)\n"
+        if name == "regiment-sergeant"
+        else "from regiment_testing import capture\nwith capture() as q: print(len(q.pushed))\n"
+    )
+    used = place.python("used.py")
+    assert used.returncode == 0, used.stderr
 
 
 def test_the_root_distribution_holds_no_code(wheels: Path) -> None:

@@ -125,7 +125,7 @@ def test_without_pytest_it_says_what_to_install(cli):
     cli.write("pytest.py", "raise ImportError('not here')\n")
     answer = cli("plugins", "check", "zlib")
     assert answer.code == 6
-    assert "needs pytest: pip install 'regiment-core[testing]'" in answer.err
+    assert "needs pytest: pip install 'regiment-testing[pytest]'" in answer.err
 
 
 def test_options_of_a_part_are_given_by_hand(cli):

@@ -474,7 +474,7 @@ def test_reload_without_watchfiles_says_what_to_install(app):
     app.write("hide/sitecustomize.py", "import sys\nsys.modules['watchfiles'] = None\n")
     answer = app("run", "app:work", "--reload", PYTHONPATH=f"{app.folder}/hide")
     assert answer.code == 6
-    assert "pip install regiment-core[reload]" in answer.err
+    assert "pip install regiment-runner[reload]" in answer.err
 
 
 # systemd

@@ -57,7 +57,7 @@ def command(name: str, address: str | None, pairs: tuple[str, ...], every: bool,
         import pytest  # noqa: F401
     except ImportError:
         raise PluginError(
-            "regiment plugins check runs tests and needs pytest: pip install 'regiment-core[testing]'"
+            "regiment plugins check runs tests and needs pytest: pip install 'regiment-testing[pytest]'"
         ) from None
     reg = registry()
     found = list(_offers(reg, name))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check() -> None:
     """`PluginError` where the library that watches files is not installed."""
     if find_spec("watchfiles") is None:
-        raise PluginError("--reload needs the package watchfiles: pip install regiment-core[reload]")
+        raise PluginError("--reload needs the package watchfiles: pip install regiment-runner[reload]")
 
 
 class Watcher:
