@@ -252,7 +252,7 @@ def test_the_readme_lists_every_distribution_and_what_it_offers() -> None:
     page = (ROOT / "README.md").read_text()
     section = page.split("## Plugins")[1].split("\n## ")[0]
     told = {
-        cells[0].strip("` "): set(re.findall(r"`([a-z]+(?: [a-z]+)?)`", cells[2])) - {"capture"}
+        cells[0].strip("` "): set(re.findall(r"`([a-z0-9]+(?: [a-z]+)?)`", cells[2])) - {"capture"}
         for cells in (line.strip("|").split("|") for line in section.splitlines())
         if len(cells) == 3 and "regiment-" in cells[0] and "core" not in cells[0]
     }

@@ -87,7 +87,7 @@ def test_a_part_imports_only_the_contracts_and_no_other_distribution(part: str) 
             where = f"{name} line {line} imports {other}"
             if distribution(other) == "regiment":
                 assert any(
-                    other == door or other.startswith(f"{door}.") and door != "regiment" for door in OPEN_TO_PARTS
+                    other == door or (other.startswith(f"{door}.") and door != "regiment") for door in OPEN_TO_PARTS
                 ), where
             assert not other.startswith("regiment_") or distribution(other) == distribution(name), where
 

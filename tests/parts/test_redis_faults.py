@@ -19,7 +19,8 @@ from regiment_redis import Redis, client
 from regiment_redis.address import parse
 from regiment_redis.client import ClientWire
 from regiment_redis.connector import RedisConnector
-from regiment_redis.wire import FastWire, Wire, connect, pack
+from regiment_redis.reach import connect, pack
+from regiment_redis.wire import FastWire, Wire
 
 MIB = 1 << 20
 
@@ -110,7 +111,7 @@ def test_a_strike_while_a_command_is_packed_is_raised_and_ends_no_process() -> N
     """hiredis runs the handlers of signals when it is given a number, and died of what they raise."""
     script = """
 import signal
-from regiment_redis.wire import pack
+from regiment_redis.reach import pack
 
 class Struck(BaseException):
     pass

@@ -78,7 +78,7 @@ class TlsWire(FastWire):
 
 
 def connect(address: Address, where: str, timeout: float, connect_timeout: float, peer: tuple[str, int]) -> Wire:
-    """As `wire.connect`, over redis-py's connection."""
+    """As `reach.connect`, over redis-py's connection."""
     kind: Any
     place: dict[str, Any]
     if address.path is not None:
@@ -129,7 +129,7 @@ def _options(address: Address, timeout: float, connect_timeout: float) -> dict[s
     options: dict[str, Any] = {
         "username": address.username,
         "password": address.password,
-        # Without a number in SELECT: see `wire.pack`.
+        # Without a number in SELECT: see `reach.pack`.
         "db": str(address.db) if address.db else 0,
         "socket_timeout": timeout,
         "socket_connect_timeout": connect_timeout,

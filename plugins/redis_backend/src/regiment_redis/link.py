@@ -6,8 +6,9 @@ from typing import Any
 
 from regiment.errors import StoreError, StoreUnavailable
 from regiment_redis.address import Address
+from regiment_redis.reach import connect, pack
 from regiment_redis.scripts import Script
-from regiment_redis.wire import Part, Refusal, Wire, connect, pack, refused
+from regiment_redis.wire import Part, Refusal, Wire, refused
 
 OLDEST = (6, 2)
 

@@ -30,9 +30,10 @@ from regiment.contracts import (
 )
 from regiment.errors import Fenced, QueueFull, StoreError
 from regiment_redis.link import ClusterLink, Link, Scripts, field
+from regiment_redis.reach import pack
 from regiment_redis.scripts import Script
 from regiment_redis.waiting import Watch
-from regiment_redis.wire import Part, Refusal, pack
+from regiment_redis.wire import Part, Refusal
 
 LAYOUT = 1
 PRIORITIES = range(10)

@@ -15,7 +15,8 @@ from typing import Any
 
 from regiment.errors import StoreUnavailable
 from regiment_redis.link import ClusterLink, Link
-from regiment_redis.wire import Refusal, Wire, pack, refused
+from regiment_redis.reach import pack
+from regiment_redis.wire import Refusal, Wire, refused
 
 BLOCK = 5.0
 """Seconds of one blocking pop: a connection that went dead in silence is noticed this much and a second later."""
