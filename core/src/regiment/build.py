@@ -16,7 +16,7 @@ from regiment.config import Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import Connector, Terms
 from regiment.errors import ConfigError, PluginError
 from regiment.options import check_options, is_secret
-from regiment.registry import Registry, registry
+from regiment.registry import Registry, made, registry
 from regiment_runner.shared import page
 from regiment_runner.worker.runtime import Application, hooks_of
 
@@ -52,18 +52,19 @@ def make_connector(config: WorkerConfig, where: str = "") -> Callable[[], Connec
 
 
 def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
-    """The configured serializer and compressor; others, for reading, are found by name when a message names them."""
+    """The configured serializer and compressor; others, for reading, are found when a message names them: what `accept`
+    lists as the configuration says it, everything else among the offers.
+    """
+    named = {use.name: use for use in map(as_use, _listed(config))}
 
-    def found(kind: str) -> Callable[[str], Any]:
-        cache: dict[str, Any] = {}
-
+    def found(kind: str, listed: dict[str, Use]) -> Callable[[str], Any]:
         def find(name: str) -> Any:
-            if name not in cache:
-                try:
-                    cache[name] = reg.build(kind, Use(name))
-                except (PluginError, ConfigError) as error:
-                    raise LookupError(str(error)) from error
-            return cache[name]
+            if name in listed:
+                return reg.build(kind, listed[name])
+            cls = reg.offered(kind, name)
+            if getattr(cls, "executes", False):
+                return cls  # not even made: the codec refuses it by this mark
+            return made(kind, name, cls, {})
 
         return find
 
@@ -73,8 +74,9 @@ def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
         (serializer.name, reg.build("serializers", serializer)),
         None if compressor is None else (compressor.name, reg.build("compressors", compressor)),
         payload_limit=config.payload_limit,
-        find_serializer=found("serializers"),
-        find_compressor=found("compressors"),
+        find_serializer=found("serializers", named),
+        find_compressor=found("compressors", {}),
+        accept=None if config.accept is None else frozenset([serializer.name, *named]),
     )
 
 

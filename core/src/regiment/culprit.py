@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from zlib import crc32
 
+from regiment.config import is_offer_name
 from regiment.errors import DecodeError, EncodeError, PayloadTooLarge, PluginError
 from regiment.task import Task
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from regiment import installed
-from regiment.config import DISTRIBUTIONS, Use
+from regiment.config import DISTRIBUTIONS, Use, is_offer_name
 from regiment.contracts import CONTRACT_VERSION, Secret
 from regiment.errors import ConfigError, PluginError, nearest
 from regiment.hooks import OFFERS, PROJECT, Offer, manager

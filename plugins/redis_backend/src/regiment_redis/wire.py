@@ -33,6 +33,11 @@ class Refusal(Exception):
     """An error reply of the server, with its text as it came."""
 
 
+def as_it_came(parts: Sequence[Part]) -> list[Part]:
+    """The parts of a command with names that are no UTF-8 as the bytes that they were when they were read."""
+    return [p.encode("utf-8", "surrogateescape") if isinstance(p, str) else p for p in parts]
+
+
 if FAST:
     _packed: Any = hiredis.pack_command
 
@@ -43,7 +48,10 @@ if FAST:
         in a push), does not look whether it did, and the process dies of SIGSEGV (hiredis 3.5).
         """
         plain = [p if type(p) is bytes or type(p) is str else str(p) for p in parts]
-        packed: bytes = _packed(tuple(plain))
+        try:
+            packed: bytes = _packed(tuple(plain))
+        except UnicodeEncodeError:
+            packed = _packed(tuple(as_it_came(plain)))
         return packed
 else:
 

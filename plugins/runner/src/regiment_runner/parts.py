@@ -16,7 +16,7 @@ from regiment.config import Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import Connector, Terms
 from regiment.errors import ConfigError, PluginError
 from regiment.options import check_options, is_secret
-from regiment.registry import Registry, registry
+from regiment.registry import Registry, made, registry
 from regiment_runner.shared import page
 from regiment_runner.worker.runtime import Application, hooks_of
 
@@ -52,6 +52,7 @@ def check(app: Application, where: str = "") -> list[str]:
     named = isinstance(config.connector, (str, Use, type(None)))
     uses = [
         ("connectors", connector_use(config)[0] if named else None),
+        *(("serializers", one) for one in _listed(config)),
         ("serializers", config.serializer),
         ("compressors", config.compressor),
         ("executors", config.executor_use() if isinstance(config.executor, (str, Use)) else None),
@@ -72,6 +73,14 @@ def check(app: Application, where: str = "") -> list[str]:
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
     return problems
+
+
+def _listed(config: WorkerConfig) -> list[str | Use]:
+    """What `accept` lists beside the configured serializer."""
+    if not isinstance(config.accept, (tuple, list)):
+        return []
+    own = as_use(config.serializer).name if isinstance(config.serializer, (str, Use)) else ""
+    return [one for one in config.accept if isinstance(one, (str, Use)) and as_use(one).name != own]
 
 
 def _of_tasks(app: Application) -> list[str]:
