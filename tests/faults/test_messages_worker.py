@@ -182,6 +182,26 @@ def test_a_pickle_in_a_queue_that_did_not_ask_for_pickle_is_not_opened(site: Sit
     assert len(tree.workers()) == 1
 
 
+@pytest.mark.fault(62)
+@on_each_store
+def test_a_message_that_names_a_function_as_its_serializer_is_dead_and_calls_nothing(
+    site: Site,
+) -> None:
+    site.app(PARK)
+    whole = encoded(site, n=1)[:-4]
+    rest = whole[whole.index(b"msgpack") + len(b"msgpack") :]
+    site.store.put(sealed(b"\xa9\x01\x08os:abort" + rest))
+    site.store.put(sealed(b"\xa9\x01\x07msgpack\x08os:abort" + rest[1:]))
+    n = site.push()
+    tree = site.tree(workers=1)
+    pids = tree.workers()
+    site.ended(n)
+    site.store.quiet(10)
+    errors = [reason["error"] for reason in site.store.dead().values()]
+    assert len(errors) == 2 and all("'os:abort', which is no name of an offer" in one for one in errors)
+    assert tree.workers() == pids
+
+
 @pytest.mark.fault(63)
 @on_each_store
 def test_exceptions_of_any_shape_become_reasons_of_bounded_size(site: Site) -> None:

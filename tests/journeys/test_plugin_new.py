@@ -95,6 +95,7 @@ def test_what_is_to_be_filled_in_stands_in_its_readme(made: Venv, kind: str) -> 
     [
         (("store", "x"), "'store' is not one of 'connector', 'serializer'"),
         (("connector", "My Store"), "'My Store' is no name; expected lower-case letters"),
+        (("serializer", "x" * 33), "has 33 characters; expected at most 32"),
         (("connector", "redis"), '"redis" is a name of regiment-redis'),
         (("serializer", "new-serializer", "--into", "elsewhere"), "is a name of an installed plugin"),
         (("connector", "new-connector"), "regiment-new-connector exists; nothing was written"),

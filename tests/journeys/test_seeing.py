@@ -377,7 +377,7 @@ def test_health_imports_the_standard_library_only_and_little_of_it(cli):
     loaded = done.stdout.splitlines()[-1].split()
     assert {name for name in loaded if name.startswith("regiment.")} <= {
         "regiment.__main__",
-        "regiment.cli",
+        "regiment.installed",
         "regiment_runner.verbs.health",
     }
     assert not {"click", "pluggy", "asyncio", "typing", "pathlib", "dataclasses"} & set(loaded)
@@ -640,7 +640,7 @@ def test_the_unit_of_the_examples_is_one_that_systemd_takes(tmp_path):
 
 @pytest.mark.parametrize("name", ["regiment.service", "Containerfile", "kubernetes.yaml"])
 def test_the_examples_of_a_deployment_name_options_that_exist(name):
-    from regiment.cli.main import VERBS
+    from regiment.known import COMMANDS
     from regiment_runner.verbs.run import command
 
     known = {option for param in command.params for option in param.opts} | {"--log-format"}
@@ -655,4 +655,4 @@ def test_the_examples_of_a_deployment_name_options_that_exist(name):
         "--start-period",
     }
     assert {"--max-memory", "--stop-timeout"} <= used <= known | {"--create-home"}
-    assert {"run", "health"} <= set(VERBS)
+    assert {"run", "health"} <= set(COMMANDS)

@@ -12,9 +12,9 @@ from regiment.broker import Broker
 from regiment.codec import Codec
 from regiment.config import Use, WorkerConfig, as_use
 from regiment.contracts import Connector
-from regiment.errors import ConfigError, PluginError
+from regiment.errors import ConfigError
 from regiment.options import check_options
-from regiment.registry import Registry, registry
+from regiment.registry import Registry, made, registry
 
 CONNECTOR_VARIABLE = "REGIMENT_CONNECTOR"
 
@@ -47,19 +47,28 @@ def make_connector(config: WorkerConfig, where: str = "") -> Callable[[], Connec
     return partial(cls, **use.options)
 
 
+def also_accepted(config: WorkerConfig) -> list[str | Use]:
+    """What `accept` lists beside the configured serializer."""
+    if not isinstance(config.accept, (tuple, list)):
+        return []
+    own = as_use(config.serializer).name if isinstance(config.serializer, (str, Use)) else ""
+    return [one for one in config.accept if isinstance(one, (str, Use)) and as_use(one).name != own]
+
+
 def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
-    """The configured serializer and compressor; others, for reading, are found by name when a message names them."""
+    """The configured serializer and compressor; others, for reading, are found when a message names them: what `accept`
+    lists as the configuration says it, everything else among the offers.
+    """
+    named = {use.name: use for use in map(as_use, also_accepted(config))}
 
-    def found(kind: str) -> Callable[[str], Any]:
-        cache: dict[str, Any] = {}
-
+    def found(kind: str, listed: dict[str, Use]) -> Callable[[str], Any]:
         def find(name: str) -> Any:
-            if name not in cache:
-                try:
-                    cache[name] = reg.build(kind, Use(name))
-                except (PluginError, ConfigError) as error:
-                    raise LookupError(str(error)) from error
-            return cache[name]
+            if name in listed:
+                return reg.build(kind, listed[name])
+            cls = reg.offered(kind, name)
+            if getattr(cls, "executes", False):
+                return cls  # not even made: the codec refuses it by this mark
+            return made(kind, name, cls, {})
 
         return find
 
@@ -69,8 +78,9 @@ def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
         (serializer.name, reg.build("serializers", serializer)),
         None if compressor is None else (compressor.name, reg.build("compressors", compressor)),
         payload_limit=config.payload_limit,
-        find_serializer=found("serializers"),
-        find_compressor=found("compressors"),
+        find_serializer=found("serializers", named),
+        find_compressor=found("compressors", {}),
+        accept=None if config.accept is None else frozenset([serializer.name, *named]),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from struct import Struct
 from zlib import crc32
 
+from regiment.config import is_offer_name
 from regiment.culprit import find_culprit
 from regiment.errors import DecodeError, EncodeError, PayloadTooLarge, PluginError
 from regiment.task import Task
@@ -43,7 +44,6 @@ _NO_SHAPE: tuple[Callable[[bytes], tuple[bytes, ...]], bytes] = (
     b"-",
 )
 _new = object.__new__
-_NUMBERS = frozenset({int, float})
 _MAGIC = 0xA9
 _TRAILER = 4
 _RESIDUE = 0x2144DF1C
@@ -101,8 +101,9 @@ def read_head(payload: bytes) -> Head:
 class Codec:
     """Encodes with one serializer and compressor; decodes with whichever a message names, if it may be used here.
 
-    `find_serializer` and `find_compressor` make the others; they raise `LookupError` for an unknown name. A
-    serializer that can execute code is used only if it is the configured one. Safe in any thread.
+    `find_serializer` and `find_compressor` make the others; they raise `LookupError` for an unknown name, and are never
+    asked for one that is no name of an offer. `accept` are the serializers that are read here, None: every one that is
+    installed and cannot execute code. Safe in any thread.
     """
 
     def __init__(
@@ -113,11 +114,12 @@ class Codec:
         payload_limit: int,
         find_serializer: Callable[[str], Serializer],
         find_compressor: Callable[[str], Compressor],
+        accept: frozenset[str] | None = None,
     ) -> None:
         self._name, parts = serializer
         self._dumps, self._loads = parts.dumps, parts.loads
         self._compress = compressor[1].compress if compressor else None
-        self._limit = payload_limit
+        self._limit, self._accept = payload_limit, accept
         self._serializers: dict[str, Serializer] = {self._name: parts}
         self._compressors: dict[str, Compressor] = dict([compressor] if compressor else [])
         self._find_serializer, self._find_compressor = find_serializer, find_compressor
@@ -172,7 +174,7 @@ class Codec:
         except Exception as error:
             # A part of a stranger may raise what it likes; no message may end a worker.
             raise DecodeError(f"the message cannot be read: {type(error).__name__}: {error}"[:300]) from error
-        if type(kwargs) is not dict or type(name) is not str or type(date) not in _NUMBERS:
+        if type(kwargs) is not dict or type(name) is not str or (type(date) is not float and not _is_number(date)):
             raise _misshapen(record)
         task = _new(Task)  # no call of `__init__`, which would cost more than all its assignments
         task.id = id
@@ -185,6 +187,18 @@ class Codec:
         if more is not None:
             _complete(task, record, more)
         return task
+
+    def like(self, head: Head) -> Codec:
+        """A codec that writes with the parts that a message names; `DecodeError` if they may not be used here."""
+        compressor = head.compressor
+        return Codec(
+            (head.serializer, self._serializer(head.serializer)),
+            None if compressor is None else (compressor, self._compressor(compressor)),
+            payload_limit=self._limit,
+            find_serializer=self._find_serializer,
+            find_compressor=self._find_compressor,
+            accept=self._accept,
+        )
 
     def _open(self, payload: bytes) -> tuple[str, Any]:
         """Id and record of a message of another shape than the last of its length, or no message at all."""
@@ -217,8 +231,15 @@ class Codec:
     def _serializer(self, name: str) -> Serializer:
         found = self._serializers.get(name)
         if found is None:
+            if self._accept is None:
+                _insist_on_a_name("serializer", name)
+            elif name not in self._accept:
+                raise DecodeError(
+                    f"the message was serialized by {_seen(name)}, and this queue accepts "
+                    f"{', '.join(sorted(self._accept))}; it was refused unread. Add it to accept if it may be read here"
+                )
             found = _find(self._find_serializer, "serializer", name)
-            if found.executes:
+            if found.executes and self._accept is None:
                 raise DecodeError(
                     f'the message was serialized by "{name}", which can execute code when it reads, and this queue '
                     f'is configured for "{self._name}"; it was refused unread'
@@ -229,6 +250,7 @@ class Codec:
     def _compressor(self, name: str) -> Compressor:
         found = self._compressors.get(name)
         if found is None:
+            _insist_on_a_name("compressor", name)
             found = self._compressors[name] = _find(self._find_compressor, "compressor", name)
         return found
 
@@ -253,9 +275,10 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
     run_count, trace_id, headers, expires = more[:4]
     if (
         type(run_count) is not int
+        or not 0 <= run_count < 2**31
         or (trace_id is not None and type(trace_id) is not str)
         or (headers is not None and type(headers) is not dict)
-        or (expires is not None and type(expires) not in _NUMBERS)
+        or (expires is not None and not _is_number(expires))
     ):
         raise _misshapen(record)
     task.run_count, task.trace_id, task.headers, task.expires = (
@@ -265,6 +288,11 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
         expires,
     )
     task.extra = tuple(more[4:])
+
+
+def _is_number(value: object) -> bool:
+    """A number that can be reckoned with and written again: an integer beyond 64 bits is none."""
+    return type(value) is float or (type(value) is int and -(2**63) <= value < 2**63)
 
 
 def _start(serializer: str, compressor: str) -> bytes:
@@ -278,6 +306,19 @@ def _start(serializer: str, compressor: str) -> bytes:
 
 def _heads(start: bytes) -> dict[int, bytes]:
     return {length: start + bytes([length]) for length in range(1, LONGEST_ID + 1)}
+
+
+def _insist_on_a_name(kind: str, name: str) -> None:
+    """A name out of data is looked up only if it can be an offer's: it never reaches an import."""
+    if not is_offer_name(name):
+        raise DecodeError(
+            f"the message names the {kind} {_seen(name)}, which is no name of an offer; it was refused unread. "
+            "Expected 1 to 32 of a-z, 0-9, _ and -"
+        )
+
+
+def _seen(name: str) -> str:
+    return repr(name if len(name) <= 40 else name[:39] + "…")
 
 
 def _find(find: Callable[[str], Any], kind: str, name: str) -> Any:

@@ -110,6 +110,7 @@ class WorkerConfig(Settings):
     name: str = ...  # type: ignore[assignment]
     connector: str | Use | None = None
     serializer: str | Use = "msgpack"
+    accept: tuple[str | Use, ...] | None = None
     compressor: str | Use | None = None
     executor: str | Use = DEFAULT_EXECUTOR
     killer: str | Use | None = None
@@ -169,6 +170,7 @@ class WorkerConfig(Settings):
                 isinstance(getattr(self, field), (str, Use, type(None))),
                 'a name, Use("name", …) or None',
             )
+        found += _accept_problems(self.accept, self.serializer)
         threads = self.number_of_threads
         expect(
             "number_of_threads",
@@ -256,6 +258,37 @@ def as_use(choice: str | Use) -> Use:
     if "://" in choice or (colon and not rest):
         return Use(f"{scheme}:", url=choice)
     return Use(choice)
+
+
+def _accept_problems(accept: object, serializer: object) -> list[str]:
+    """What is wrong with the list of serializers that a queue reads."""
+    if accept is None:
+        return []
+    expected = 'expected None or a tuple of serializers, each a name or Use("name", option=…)'
+    if not isinstance(accept, (tuple, list)) or not accept:
+        return [f"accept is {accept!r}; {expected}"]
+    if not all(isinstance(one, (str, Use)) for one in accept):
+        return [f"accept is {accept!r}; {expected}"]
+    if not isinstance(serializer, (str, Use)):
+        return []
+    own = as_use(serializer).name
+    if own in {as_use(one).name for one in accept}:
+        return []
+    return [
+        f"accept is {accept!r} and serializer is {own!r}; expected accept to list {own!r}, or what this queue pushes "
+        "is not read"
+    ]
+
+
+def is_offer_name(name: str) -> bool:
+    """Whether a name out of data may be looked up at all: 1 to 32 of a-z, 0-9, _ and -.
+
+    A module's name with a colon, a URL or a path is none, so data can name nothing but an offer.
+    """
+    return 0 < len(name) <= 32 and not name.strip(_OFFER_LETTERS)
+
+
+_OFFER_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
 def name_problem(name: object) -> str | None:

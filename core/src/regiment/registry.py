@@ -6,12 +6,12 @@ import importlib
 import os
 import threading
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from regiment import installed
-from regiment.config import Use
+from regiment.config import Use, is_offer_name
 from regiment.contracts import CONTRACT_VERSION
 from regiment.errors import ConfigError, PluginError, nearest
 from regiment.hooks import OFFERS, PROJECT, Offer, manager
@@ -19,6 +19,9 @@ from regiment.known import DISTRIBUTIONS, OURS
 from regiment.options import check_options
 
 GROUP = "regiment"
+
+ON_THE_WIRE = ("serializers", "compressors")
+"""Kinds whose names stand in messages."""
 
 NONE_INSTALLED = "no plugin is installed. The everyday plugins come with: pip install regiment"
 
@@ -95,6 +98,10 @@ class Registry:
                         f"this regiment has version {CONTRACT_VERSION}"
                     )
                     return
+                if kind in ON_THE_WIRE and not is_offer_name(name):
+                    plugin.state = "refused"
+                    plugin.reason = f"{kind[:-1]} {name!r} has a name that no message can bear; expected 1 to 32 of a-z, 0-9, _ and -"
+                    return
                 taken = self._known[kind].get(name)
                 if taken is not None:
                     plugin.state = "refused"
@@ -129,7 +136,8 @@ class Registry:
     def resolve(self, kind: str, use: Use, where: str = "") -> tuple[str, Any]:
         """The name and class that `use` chooses: an offer's, a URL scheme's, or the class that "module:Class" names.
 
-        Raises `PluginError` for what is not here, saying what is and what would help.
+        Only for what a configuration or an option says; it imports what it is told to. What data name goes through
+        `offered`. Raises `PluginError` for what is not here, saying what is and what would help.
         """
         name = use.name
         if name.endswith(":"):
@@ -140,6 +148,17 @@ class Registry:
         if ":" in name and not name.endswith(":"):
             return name, _attribute(name)
         raise PluginError(self._missing(kind, name, where))
+
+    def offered(self, kind: str, name: str) -> Any:
+        """The class that a name out of data (a message, a record) means.
+
+        It is looked up among the offers of installed plugins and nowhere else: no module that the name spells is imported,
+        no scheme is resolved. `LookupError` if there is none, `PluginError` if it is broken.
+        """
+        found = self._known[kind].get(name) if is_offer_name(name) else None
+        if found is None:
+            raise LookupError(f"no {kind[:-1]} named {name[:40]!r} is installed")
+        return self._load(kind, name, *found)
 
     def _load(self, kind: str, name: str, offer: Offer, plugin: Plugin) -> Any:
         try:
@@ -197,10 +216,15 @@ class Registry:
     def build(self, kind: str, use: Use, where: str = "") -> Any:
         """The part that `use` chooses, constructed; `ConfigError` with all problems of its options."""
         name, cls = self.resolve(kind, use, where)
-        problems = check_options(f"{kind[:-1]} {name!r}", cls, use.options)
-        if problems:
-            raise ConfigError(problems)
-        return cls(**use.options)
+        return made(kind, name, cls, use.options)
+
+
+def made(kind: str, name: str, cls: Any, options: Mapping[str, Any]) -> Any:
+    """A part of this class; `ConfigError` with all problems of its options."""
+    problems = check_options(f"{kind[:-1]} {name!r}", cls, options)
+    if problems:
+        raise ConfigError(problems)
+    return cls(**options)
 
 
 def _fitted(function: Any, wanted: Sequence[str], given: Sequence[str]) -> Callable[..., Any]:
@@ -262,6 +286,7 @@ __all__ = [
     "PROJECT",
     "Plugin",
     "Registry",
+    "made",
     "registry",
     "use_plugins",
 ]

@@ -13,7 +13,7 @@ import click
 from regiment.build import CONNECTOR_VARIABLE, connector_use, make_codec, make_connector
 from regiment.cli.terminal import say
 from regiment.codec import Codec, Head
-from regiment.config import Use, WorkerConfig, as_use
+from regiment.config import WorkerConfig
 from regiment.contracts import Connector, Role
 from regiment.errors import RegimentError, TargetError, nearest
 from regiment.registry import registry
@@ -43,7 +43,7 @@ class Store:
 
     def __init__(self, config: WorkerConfig, why: str) -> None:
         self.config = config
-        self._codecs: dict[str, Codec] = {}
+        self._codecs: dict[Any, Codec] = {}
         self._make = make_connector(config, why)
         self.looking: Connector = self._make()
         self.where = self.looking.describe()
@@ -52,27 +52,16 @@ class Store:
 
     def codec(self) -> Codec:
         """What reads the payloads here."""
-        return make_codec(self.config, registry(self.config.plugins))
+        if None not in self._codecs:
+            self._codecs[None] = make_codec(self.config, registry(self.config.plugins))
+        return self._codecs[None]
 
     def codec_like(self, head: Head) -> Codec:
-        """A codec that writes with what wrote a message: the configured parts where the names are theirs."""
-        changes: dict[str, Any] = {}
-        if head.serializer != as_use(self.config.serializer).name:
-            changes["serializer"] = head.serializer
-        mine = None if self.config.compressor is None else as_use(self.config.compressor).name
-        if head.compressor != mine and head.compressor is not None:
-            changes["compressor"] = head.compressor
-        if changes.get("serializer") and self._executes(changes["serializer"]):
-            return self.codec()  # which refuses to read it
-        config = self.config.replace(**changes) if changes else self.config
-        key = repr(changes)
+        """A codec that writes with what wrote a message; `DecodeError` if that may not be used here."""
+        key = head.serializer, head.compressor
         if key not in self._codecs:
-            self._codecs[key] = make_codec(config, registry(config.plugins))
+            self._codecs[key] = self.codec().like(head)
         return self._codecs[key]
-
-    def _executes(self, serializer: str) -> bool:
-        _, cls = registry(self.config.plugins).resolve("serializers", Use(serializer))
-        return bool(cls.executes)
 
     @contextmanager
     def open(self, role: Role) -> Iterator[Connector]:
@@ -88,9 +77,14 @@ class Store:
         """The queue, if the store has it; else an error with the nearest name."""
         names = self.looking.queues()
         if queue not in names:
-            have = f"Queues there: {', '.join(names)}" if names else "It has no queue."
+            have = f"Queues there: {', '.join(map(shown_name, names))}" if names else "It has no queue."
             raise RegimentError(f'no queue named "{queue}" in {self.where}.{nearest(queue, names)} {have}')
         return queue
+
+
+def shown_name(name: str) -> str:
+    """A name as it can be written anywhere: bytes of it that are no UTF-8 as \\xff."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @contextmanager
@@ -148,6 +142,6 @@ def serving(connector: Connector) -> dict[str, tuple[int, float]]:
             for worker in record["workers"]:
                 workers, rate = found.get(worker["queue"], (0, 0.0))
                 found[worker["queue"]] = workers + 1, rate + float(worker.get("rate", 0.0))
-        except (ValueError, KeyError, TypeError):
-            continue  # a record of another release, or none of ours
+        except Exception:
+            continue  # a record of another release, or none of ours: no such record hides the others
     return found

@@ -37,8 +37,7 @@ def list_letters(
         if group:
             _grouped(store, queues, as_json)
             return
-        found = [letters.in_words(name, letter) for name in queues for letter in store.looking.dead(name, limit)]
-        total = sum(store.looking.counts(name).dead for name in queues)
+        found, total = letters.listed(store.looking, queues, limit)
     if as_json:
         show_json({"store": store.where, "total": total, "letters": found})
         return
@@ -93,7 +92,7 @@ def show(id: str, queue: str | None, app: str | None, connector: str | None, as_
     """Show everything that is kept of a dead letter; ID is its own or its task's."""
     with open_store(app, connector) as store:
         queues = [store.known(queue)] if queue else list(store.looking.queues())
-        found = [(name, letter) for name in queues for letter in store.looking.letters(name, id)]
+        found = letters.find(store.looking, queues, id)
         if not found:
             raise RegimentError(
                 f'no dead letter "{id}" in {store.where} ({", ".join(queues) or "no queues"}); '
@@ -102,6 +101,7 @@ def show(id: str, queue: str | None, app: str | None, connector: str | None, as_
         codec = store.codec()
         full = [letters.in_full(name, letter, codec) for name, letter in found]
     if as_json:
+        full = [letters.as_json(one) for one in full]
         show_json(full[0] if len(full) == 1 else full)
         return
     click.echo("\n\n".join(letters.page(one, clock) for one in full))

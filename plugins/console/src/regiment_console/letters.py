@@ -7,9 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from regiment.cli.store import shown_name
 from regiment.codec import Codec, Head, read_head
 from regiment.contracts import Connector, Letter
-from regiment.errors import ConfigError, DecodeError, PluginError, RegimentError
+from regiment.errors import (
+    ConfigError,
+    DecodeError,
+    EncodeError,
+    PayloadTooLarge,
+    PluginError,
+    RegimentError,
+    StoreUnavailable,
+)
 
 PAGE = 200
 """Letters of one round trip; each may hold a payload of some MiB."""
@@ -18,15 +27,47 @@ Chosen = list[tuple[str | None, list[str]]]
 """Pages of letters, newest first: the id behind which a page begins (None: the first page), and its letters' ids."""
 
 
+_TEXTS = ("kind", "error_type", "error", "name", "traceback")
+_NUMBERS = ("runs", "deliveries")
+
+
 def reason_of(letter: Letter) -> dict[str, Any]:
-    """The reason as a mapping, whatever was stored."""
+    """The reason as a mapping, whatever was stored: its texts are text, its numbers are numbers that can be shown."""
     try:
         found = json.loads(letter.reason)
-    except ValueError:
-        found = None
-    if isinstance(found, dict):
-        return found
-    return {"kind": "unknown", "error": letter.reason[:200].decode(errors="replace")}
+    except Exception as error:  # no JSON, nested too deeply, a number of 4,300 digits: one bad record hides no other
+        return _unreadable(letter, error)
+    if not isinstance(found, dict):
+        return _unreadable(letter, TypeError(f"a reason is a {type(found).__name__}"))
+    for field in _TEXTS:
+        if not isinstance(found.get(field), (str, type(None))):
+            found[field] = shown(found[field])[:200]
+    for field in _NUMBERS:
+        if not _is_count(found.get(field)):
+            found[field] = None
+    if not isinstance(found.get("evidence"), (dict, type(None))):
+        found["evidence"] = {"unreadable": shown(found["evidence"])[:200]}
+    return found
+
+
+def _unreadable(letter: Letter, error: Exception) -> dict[str, Any]:
+    kept = bytes(letter.reason or b"")[:200].decode(errors="replace")
+    return {
+        "kind": "unreadable",
+        "error": f"the reason cannot be read: {type(error).__name__}: {str(error)[:80]}: {kept}",
+    }
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def shown(value: object) -> str:
+    """A value for people, also one that has no repr: an integer of more than 4,300 digits."""
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"unreadable: a {type(value).__name__}; {type(error).__name__}: {str(error)[:80]}"
 
 
 def in_words(queue: str, letter: Letter) -> dict[str, Any]:
@@ -34,13 +75,60 @@ def in_words(queue: str, letter: Letter) -> dict[str, Any]:
     reason = reason_of(letter)
     kept = {key: reason.get(key) for key in ("kind", "error_type", "error", "runs", "deliveries")}
     return {
-        "letter": letter.id,
-        "id": letter.task_id,
-        "queue": queue,
-        "name": reason.get("name") or queue,
+        "letter": shown_name(letter.id),
+        "id": shown_name(letter.task_id),
+        "queue": shown_name(queue),
+        "name": reason.get("name") or shown_name(queue),
         "at": letter.at,
         "priority": letter.priority,
         **kept,
+    }
+
+
+def find(connector: Connector, queues: Sequence[str], id: str) -> list[tuple[str, Letter]]:
+    """(queue, letter) of all whose id or task id this is; a queue that cannot be read hides no other."""
+    found: list[tuple[str, Letter]] = []
+    for queue in queues:
+        try:
+            found += [(queue, letter) for letter in connector.letters(queue, id)]
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(queues) == 1:
+                raise
+    return found
+
+
+def listed(connector: Connector, queues: Sequence[str], limit: int) -> tuple[list[dict[str, Any]], int]:
+    """The letters of these queues in words, and how many there are; a queue that cannot be read is one line that says so."""
+    found: list[dict[str, Any]] = []
+    total = 0
+    for queue in queues:
+        try:
+            found += [in_words(queue, letter) for letter in connector.dead(queue, limit)]
+            total += connector.counts(queue).dead
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            found.append(_blind(queue, error))
+            total += 1
+    return found, total
+
+
+def _blind(queue: str, error: Exception) -> dict[str, Any]:
+    """What stands for the letters of a queue that cannot be read."""
+    return {
+        "letter": "?",
+        "id": "?",
+        "queue": shown_name(queue),
+        "name": "?",
+        "at": 0.0,
+        "priority": None,
+        "kind": "unreadable",
+        "error_type": type(error).__name__,
+        "error": str(error),
+        "runs": None,
+        "deliveries": None,
     }
 
 
@@ -68,17 +156,35 @@ def in_full(queue: str, letter: Letter, codec: Codec) -> dict[str, Any]:
     return found
 
 
+def as_json(one: dict[str, Any]) -> dict[str, Any]:
+    """A letter in full as JSON can hold it; an argument that it cannot (an integer of 4,300 digits, a key that is a tuple) as
+    text.
+    """
+    return {
+        key: {name: _writable(item) for name, item in value.items()} if key == "kwargs" else _writable(value)
+        for key, value in one.items()
+    }
+
+
+def _writable(value: Any) -> Any:
+    try:
+        json.dumps(value, default=repr, ensure_ascii=False).encode()
+    except Exception:
+        return shown(value)
+    return value
+
+
 def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
     """One letter for the eye."""
     lines = [f"dead letter {one['letter']}: {one['name']} {one['id']}"]
 
     def add(name: str, value: Any) -> None:
         if value not in (None, "", {}, []):
-            lines.append(f"  {name:<12}{value}")
+            lines.append(f"  {name:<12}{value if isinstance(value, str) else shown(value)}")
 
     add("queue", one["queue"])
-    add("died", clock(one["at"]))
-    add("pushed", clock(one["pushed"]) if one.get("pushed") else None)
+    add("died", _moment(one["at"], clock))
+    add("pushed", _moment(one["pushed"], clock) if one.get("pushed") else None)
     add("reason", one["kind"])
     add("error", ": ".join(filter(None, (one["error_type"], one["error"]))))
     add("runs", one["runs"])
@@ -90,11 +196,18 @@ def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
         add("bytes", f"{one['bytes']:,}: {one['head']}")
     elif one.get("kwargs"):
         lines.append("  arguments")
-        lines += [f"    {name} = {value!r}" for name, value in one["kwargs"].items()]
+        lines += [f"    {name} = {shown(value)}" for name, value in one["kwargs"].items()]
     lines += _post_mortem(one.get("evidence") or {})
     if one.get("traceback"):
         lines += ["  traceback", *_indented(one["traceback"])]
     return "\n".join(lines)
+
+
+def _moment(at: float, clock: Callable[[float], str]) -> str:
+    try:
+        return clock(at)
+    except (ValueError, OverflowError, OSError, TypeError):
+        return f"unreadable: {shown(at)[:40]}"
 
 
 def _post_mortem(evidence: dict[str, Any]) -> list[str]:
@@ -142,28 +255,35 @@ def grouped(connector: Connector, queues: Sequence[str]) -> list[dict[str, Any]]
     """Letters counted by queue, kind, type of error and name; the largest group first."""
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for queue in queues:
-        for _, found in pages(connector, queue):
-            for letter in found:
-                one = in_words(queue, letter)
-                key = (queue, one["kind"], one["error_type"], one["name"])
-                group = groups.setdefault(
-                    key,
-                    {
-                        "count": 0,
-                        "queue": queue,
-                        "name": one["name"],
-                        "kind": one["kind"],
-                        "error_type": one["error_type"],
-                        "error": one["error"],
-                        "newest": letter.at,
-                        "oldest": letter.at,
-                        "example": letter.id,
-                    },
-                )
-                group["count"] += 1
-                group["newest"] = max(group["newest"], letter.at)
-                group["oldest"] = min(group["oldest"], letter.at)
+        try:
+            for _, found in pages(connector, queue):
+                for letter in found:
+                    _add(groups, queue, in_words(queue, letter))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            _add(groups, queue, _blind(queue, error))
     return sorted(groups.values(), key=lambda group: -group["count"])
+
+
+def _add(groups: dict[tuple[Any, ...], dict[str, Any]], queue: str, one: dict[str, Any]) -> None:
+    at = one["at"]
+    group = groups.setdefault(
+        (queue, one["kind"], one["error_type"], one["name"]),
+        {
+            "count": 0,
+            "queue": one["queue"],
+            "name": one["name"],
+            "kind": one["kind"],
+            "error_type": one["error_type"],
+            "error": one["error"],
+            "newest": at,
+            "oldest": at,
+            "example": one["letter"],
+        },
+    )
+    group["count"] += 1
+    group["newest"], group["oldest"] = max(group["newest"], at), min(group["oldest"], at)
 
 
 def choose(connector: Connector, queue: str, ids: Sequence[str]) -> Chosen:
@@ -240,4 +360,7 @@ def _fresh(letter: Letter, queue: str, codec_like: Callable[[Head], Codec]) -> t
     task.run_count = 0
     if expired:
         task.expires = None
-    return codec.encode(task), True, expired
+    try:
+        return codec.encode(task), True, expired
+    except (EncodeError, PayloadTooLarge):  # another release, or a stranger, wrote what we cannot
+        return None, False, False

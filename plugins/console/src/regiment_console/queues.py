@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from regiment.cli.options import json_option
-from regiment.cli.store import open_store, serving, store_options
+from regiment.cli.store import open_store, serving, shown_name, store_options
 from regiment.cli.terminal import say, show_json
 from regiment.cli.verbs import Group
+from regiment.contracts import Connector, Counts
+from regiment.errors import StoreUnavailable
 from regiment.text import age, many, table
 from regiment_console.asking import sure
 
@@ -29,26 +31,29 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
     """
     with open_store(app, connector) as store:
         served = serving(store.looking)
-        found = {name: store.looking.counts(name) for name in store.looking.queues()}
+        found, unreadable = _counted(store.looking)
         where = store.where
     if as_json:
         queues = [
             {
-                "queue": name,
+                "queue": shown_name(name),
                 **counts._asdict(),
                 "workers": served.get(name, NOBODY)[0],
                 "rate": round(served.get(name, NOBODY)[1], 2),
             }
             for name, counts in found.items()
         ]
+        queues += [{"queue": shown_name(name), "unreadable": why} for name, why in unreadable.items()]
         show_json({"store": where, "queues": queues})
         return
+    for name, why in unreadable.items():
+        say(f'the queue "{shown_name(name)}" is unreadable: {why}')
     if not found:
         say("no queues")
         return
     rows = [
         (
-            name + (" (paused)" if counts.paused else ""),
+            shown_name(name) + (" (paused)" if counts.paused else ""),
             counts.ready,
             counts.delayed,
             counts.leased,
@@ -60,6 +65,20 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
     ]
     head = ("queue", "ready", "delayed", "leased", "dead", "oldest", "workers", "rate")
     click.echo(table(rows, head, right=head[1:]))
+
+
+def _counted(connector: Connector) -> tuple[dict[str, Counts], dict[str, str]]:
+    """What is where in each queue, and why that cannot be said of some."""
+    found: dict[str, Counts] = {}
+    unreadable: dict[str, str] = {}
+    for name in connector.queues():
+        try:
+            found[name] = connector.counts(name)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            unreadable[name] = f"{type(error).__name__}: {error}"
+    return found, unreadable
 
 
 def _served(found: tuple[int, float] | None) -> tuple[int, str]:

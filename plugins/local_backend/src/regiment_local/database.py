@@ -104,7 +104,7 @@ class Database:
         uri = "file:" + self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         # SQLite's own wait for a lock is short: it sleeps in ever longer steps, and whoever comes later overtakes.
         # Behind it stands `_patiently`, with short random ones.
-        return sqlite3.connect(
+        handle = sqlite3.connect(
             f"{uri}?mode={mode}",
             uri=True,
             timeout=0.02,
@@ -112,6 +112,10 @@ class Database:
             cached_statements=256,
             check_same_thread=False,
         )
+        if self.role == "look":
+            # Who looks sees every row, also one with text that is no UTF-8 and that only a stranger can have written.
+            handle.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+        return handle
 
     def _version(self, handle: sqlite3.Connection) -> int:
         """The layout of the file, 0 if it has none yet. Raises `StoreError` for a newer one, or no file of ours."""

@@ -23,7 +23,16 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from regiment.errors import StoreError, StoreUnavailable
 from regiment_redis.address import Address
-from regiment_redis.wire import FAST, FastWire, Part, Refusal, Wire, refused, unreachable
+from regiment_redis.wire import (
+    FAST,
+    FastWire,
+    Part,
+    Refusal,
+    Wire,
+    as_it_came,
+    refused,
+    unreachable,
+)
 
 
 class _Parser(DefaultParser):  # type: ignore[misc,valid-type]
@@ -37,7 +46,10 @@ _packer: Any = Connection()  # type: ignore[no-untyped-call]  # it need not be c
 
 def pack(parts: Sequence[Part]) -> bytes:
     """The bytes of a command."""
-    return b"".join(_packer.pack_command(*parts))
+    try:
+        return b"".join(_packer.pack_command(*parts))
+    except UnicodeEncodeError:
+        return b"".join(_packer.pack_command(*as_it_came(parts)))
 
 
 class ClientWire(Wire):

@@ -9,7 +9,7 @@ from typing import Any
 
 from regiment.errors import StoreUnavailable
 from regiment_redis.address import Address
-from regiment_redis.wire import FAST, FastWire, Part, Refusal, Wire, hiredis, refused, unreachable
+from regiment_redis.wire import FAST, FastWire, Part, Refusal, Wire, as_it_came, hiredis, refused, unreachable
 
 if FAST:
     _packed: Any = hiredis.pack_command
@@ -21,7 +21,10 @@ if FAST:
         in a push), does not look whether it did, and the process dies of SIGSEGV (hiredis 3.5).
         """
         plain = [p if type(p) is bytes or type(p) is str else str(p) for p in parts]
-        packed: bytes = _packed(tuple(plain))
+        try:
+            packed: bytes = _packed(tuple(plain))
+        except UnicodeEncodeError:
+            packed = _packed(tuple(as_it_came(plain)))
         return packed
 else:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ from regiment.contracts import (
     Taken,
     Terms,
 )
-from regiment.errors import Fenced, QueueFull, StoreError
+from regiment.errors import Fenced, QueueFull, StoreError, StoreUnavailable
 from regiment_redis.link import ClusterLink, Link, Scripts, field
 from regiment_redis.reach import pack
 from regiment_redis.scripts import Script
@@ -387,17 +388,22 @@ class Shard:
 
     def queues(self) -> Sequence[str]:
         key = f"{self.prefix}:queues"
-        names = sorted(name.decode() for name in self.root.link(key).command("SMEMBERS", key))
+        names = sorted(_name(name) for name in self.root.link(key).command("SMEMBERS", key))
         return [name for name in names if self._is_used(name)]
 
     def _is_used(self, queue: str) -> bool:
-        found = self.counts(queue)
+        try:
+            found = self.counts(queue)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            return True  # something there is not what it should be: it is shown, and says so where it is read
         some = found.ready or found.delayed or found.leased or found.dead or found.consumers
         return bool(some) or self.board(queue).version > 0
 
     def peek(self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int) -> Sequence[Peeked]:
         return [
-            Peeked(payload, state, priority, due / 1000, count, consumer.decode() or None)
+            Peeked(payload, state, priority, due / 1000, count, _name(consumer) or None)
             for payload, priority, due, count, consumer in self._run(_PEEK, self._stem(queue), state, limit)
         ]
 
@@ -423,7 +429,7 @@ class Shard:
 
     def board(self, queue: str) -> Board:
         version, paused, cancelled = self._run(_BOARD, self._stem(queue))
-        return Board(version, bool(paused), frozenset(id.decode() for id in cancelled))
+        return Board(version, bool(paused), frozenset(_name(id) for id in cancelled))
 
     def post(self, queue: str, paused: bool | None, cancel: Iterable[str], clear: Iterable[str]) -> int:
         self._list(queue)
@@ -460,7 +466,7 @@ class Shard:
     def lock_look(self, name: str) -> tuple[str, float] | None:
         key = self._lock(name)
         owner, left = self._command(key, "GET", key), self._command(key, "PTTL", key)
-        return None if owner is None or left < 0 else (owner.decode(), left / 1000)
+        return None if owner is None or left < 0 else (_name(owner), left / 1000)
 
     def lock_wait(self, name: str, seconds: float) -> None:
         key = self._lock(name)
@@ -473,10 +479,11 @@ class Shard:
 
     def presence(self) -> Mapping[str, bytes]:
         found = self._run(_PRESENCE, f"{self.prefix}:{{presence}}")
-        return {key.decode(): value for key, value in zip(found[::2], found[1::2], strict=True)}
+        return {_name(key): value for key, value in zip(found[::2], found[1::2], strict=True)}
 
     def _lock(self, name: str) -> str:
-        return f"{self.prefix}:{{lock:{name}}}"
+        # Apart from the keys of queues, one of which may be called "lock:…"; all of one lock in one slot.
+        return f"{self.prefix}:lock:{{lock:{name}}}"
 
     def _command(self, key: str, *parts: Part) -> Any:
         for _ in range(5):
@@ -535,10 +542,26 @@ def _delivery(receipt: int, element: bytes, now: int) -> Delivery:
 
 
 def _letters(found: list[list[Any]]) -> list[Letter]:
-    return [
-        Letter(id.decode(), task_id.decode(), payload, reason, int(at) / 1000, priority)
-        for id, task_id, payload, reason, at, priority in found
-    ]
+    return [_letter(row) for row in found]
+
+
+def _letter(row: list[Any]) -> Letter:
+    """One record; what cannot be read of it hides no other, and can be dropped by its id."""
+    id, task_id, payload, reason, at, priority = row
+    try:
+        if type(payload) is not bytes or type(reason) is not bytes:
+            raise TypeError("payload and reason are bytes")
+        return Letter(_name(id), _name(task_id), payload, reason, int(at) / 1000, int(priority))
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        words = f"the record of this letter cannot be read: {type(error).__name__}: {str(error)[:80]}"
+        text = json.dumps({"kind": "unreadable", "error": words}).encode()
+        kept = payload if isinstance(payload, bytes) else b""
+        return Letter(_name(id), _name(task_id) if isinstance(task_id, bytes) else "", kept, text, 0.0, 0)
+
+
+def _name(data: bytes) -> str:
+    """A name as text that can be sent back as it came, also if it is no UTF-8."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _text(data: bytes) -> str:

@@ -31,6 +31,11 @@ class Refusal(Exception):
     """An error reply of the server, with its text as it came."""
 
 
+def as_it_came(parts: Sequence[Part]) -> list[Part]:
+    """The parts of a command with names that are no UTF-8 as the bytes that they were when they were read."""
+    return [p.encode("utf-8", "surrogateescape") if isinstance(p, str) else p for p in parts]
+
+
 class Wire:
     """A connection that is open, logged in and in its database; after any error it is closed for good."""
 

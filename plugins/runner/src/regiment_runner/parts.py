@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from regiment import config as defaults
 from regiment.broker import Broker
-from regiment.build import connector_use, make_broker
+from regiment.build import also_accepted, connector_use, make_broker
 from regiment.config import Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import MOST_SLOTS, Application, Connector, Terms
 from regiment.errors import ConfigError, PluginError
@@ -47,6 +47,7 @@ def check(app: Application, where: str = "") -> list[str]:
     named = isinstance(config.connector, (str, Use, type(None)))
     uses = [
         ("connectors", connector_use(config)[0] if named else None),
+        *(("serializers", one) for one in also_accepted(config)),
         ("serializers", config.serializer),
         ("compressors", config.compressor),
         ("executors", config.executor_use() if isinstance(config.executor, (str, Use)) else None),

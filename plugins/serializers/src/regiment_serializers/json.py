@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,9 +16,18 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from regiment.errors import DecodeError
+from regiment_serializers.budget import (
+    ELEMENTS,
+    insist_on_keys,
+    key_problem,
+    most_elements,
+    too_many,
+)
 from regiment_serializers.plain import aware, datetime_text, refuse
 
 _NESTED = 100
+_PARTS = (b",", b"[", b"{")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _SAFE = 2**53
 """Integers beyond this lose digits in readers that know only floats, so they travel in hexadecimal."""
 
@@ -29,10 +39,15 @@ class JsonSerializer:
 
     def dumps(self, value: Any) -> bytes:
         text = _encoder.encode(_tagged(value, 0))
-        return text.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+        data = text.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+        if len(data) > ELEMENTS and (problem := _size_problem(data)):
+            raise ValueError(f"{problem}; push where they are, or fewer at a time")
+        return data
 
     def loads(self, data: bytes) -> Any:
         try:
+            if len(data) > ELEMENTS and (problem := _size_problem(data)):
+                raise DecodeError(f"the message {problem}; it was not read")
             return _decoder.decode(data.decode())
         except DecodeError:
             raise
@@ -57,6 +72,8 @@ def _tagged(value: Any, level: int) -> Any:
     if kind is dict:
         if all(type(key) is str for key in value) and not _looks_like_a_tag(value):
             return {key: _tagged(item, level) for key, item in value.items()}
+        if problem := key_problem(value):
+            raise ValueError(problem)
         return {"!dict": [[_tagged(k, level), _tagged(v, level)] for k, v in value.items()]}
     if kind in (tuple, set, frozenset):
         return {f"!{kind.__name__}": [_tagged(item, level) for item in value]}
@@ -89,6 +106,29 @@ def _untagged(value: dict[str, Any]) -> Any:
     return make(inner)
 
 
+def _size_problem(data: bytes) -> str | None:
+    """Whether a message becomes more elements than it may, by the marks that open and part them."""
+    most = most_elements(len(data))
+    if sum(map(data.count, _PARTS)) <= most:
+        return None
+    bare = _STRING.sub(b"", data)  # text may hold what looks like them
+    return too_many(most) if sum(map(bare.count, _PARTS)) > most else None
+
+
+def _dict(pairs: list[Any]) -> dict[Any, Any]:
+    keys = [key for key, _ in pairs]
+    problem = key_problem(keys)
+    if problem:
+        raise DecodeError(f"not readable as JSON: {problem}")
+    insist_on_keys(keys)
+    return dict(zip(keys, (value for _, value in pairs), strict=True))
+
+
+def _set(items: list[Any]) -> set[Any]:
+    insist_on_keys(items)
+    return set(items)
+
+
 def _no_literal(name: str) -> Any:
     raise DecodeError(f"{name} is not JSON")
 
@@ -98,9 +138,9 @@ _MAKE: dict[str, tuple[Callable[[Any], Any], type]] = {
     "!float": (float, str),
     "!bytes": (lambda text: base64.b64decode(text, validate=True), str),
     "!tuple": (tuple, list),
-    "!set": (set, list),
-    "!frozenset": (frozenset, list),
-    "!dict": (dict, list),
+    "!set": (_set, list),
+    "!frozenset": (lambda items: frozenset(_set(items)), list),
+    "!dict": (_dict, list),
     "!datetime": (aware, str),
     "!date": (date.fromisoformat, str),
     "!uuid": (UUID, str),

@@ -12,6 +12,15 @@ from uuid import UUID
 import msgpack
 
 from regiment.errors import DecodeError
+from regiment_serializers.budget import (
+    COLLECTIONS,
+    ELEMENTS,
+    Budget,
+    insist_on_budget,
+    insist_on_keys,
+    key_problem,
+    most_elements,
+)
 from regiment_serializers.plain import aware, datetime_text, int_bytes, refuse
 
 # Codes of the extension types. They are on the wire: a code never gets another meaning.
@@ -24,8 +33,30 @@ _SCALARS = frozenset([type(None), bool, int, float, str, bytes, datetime, date, 
 _NESTED = 32
 """Levels of extension types inside each other. Reading one takes some 40 kB of the thread's stack, so that a few
 hundred, in a hostile message, would end the process; the limit holds for both directions."""
-_KEPT = 1 << 20
-"""A Packer never gives back its buffer; one that has packed more bytes than this is not used again."""
+_CARELESS = 4096
+"""A body of so few bytes is read without counting: it becomes 300 KiB at most, and has not 400 keys that hash alike."""
+_INNER = 1024
+"""A tuple or set of more bytes is looked at closely in a body that is larger than that."""
+_RESTORED = 400
+"""Extension types of a larger body that are read before it is looked at more closely; only they can be made to hash alike."""
+_FEW = ELEMENTS // 2
+"""A body of so few bytes cannot have too many elements (an empty list in a list is one byte and counts twice). Nor is a
+Packer used again that has packed more: it never gives back its buffer."""
+_OPENING = bytes([*range(0x80, 0xA0), *range(0xC7, 0xCA), *range(0xD4, 0xD9), *range(0xDC, 0xE0)])
+"""What a collection begins with."""
+
+
+class _Packer(msgpack.Packer):  # type: ignore[misc]
+    """With the list in which its `default` notes that it met an integer beyond 64 bits."""
+
+    large: list[bool]
+
+
+def _packer() -> _Packer:
+    large: list[bool] = []
+    made = _Packer(strict_types=True, default=_extend(1, large))
+    made.large = large
+    return made
 
 
 class MsgpackSerializer:
@@ -42,35 +73,127 @@ class MsgpackSerializer:
         try:
             packer = self._pool.pop()
         except IndexError:
-            packer = msgpack.Packer(strict_types=True, default=_extend(1))
+            packer = _packer()
         try:
             # One level deeper than need be (and without that level's one byte): msgpack packs one level more than
             # it can unpack.
             data: bytes = packer.pack([value])[1:]
             if len(data.translate(None, _MARKERS)) != len(data):
-                _look_through(value)
+                _look_through(value, bool(packer.large))
+                packer.large.clear()
         except RecursionError:
             raise ValueError("nested too deeply, or contains itself") from None
-        if len(data) < _KEPT:
+        if len(data) < _FEW:
             self._pool.append(packer)
+        elif type(value) in COLLECTIONS:
+            collections = len(data) - len(data.translate(None, _OPENING))
+            if len(data) + collections > ELEMENTS:
+                insist_on_budget(value, len(data))
         return data
 
     def loads(self, data: bytes) -> Any:
         try:
-            return msgpack.unpackb(data, strict_map_key=False, ext_hook=_HOOKS[0])
+            if len(data) <= _CARELESS:
+                return msgpack.unpackb(data, strict_map_key=False, ext_hook=_HOOKS[0])
+            if len(data) < _FEW:
+                return msgpack.unpackb(data, strict_map_key=False, ext_hook=_Patient())
+        except _LookCloser:
+            pass
+        except DecodeError:
+            raise
+        except Exception as error:
+            raise _unreadable(error) from error
+        try:
+            return _with_care(data)
         except DecodeError:
             raise
         except Exception as error:
             raise _unreadable(error) from error
 
 
-def _extend(level: int) -> Callable[[Any], msgpack.ExtType]:
+class _LookCloser(Exception):
+    """Something was met that may not be everywhere: the message is read once more, with care."""
+
+
+class _Patient:
+    """A hook for extension types until there are many."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _RESTORED
+
+    def __call__(self, code: int, data: bytes) -> Any:
+        self._left -= 1
+        if self._left < 0 or len(data) > _INNER:
+            raise _LookCloser
+        return _restore(1, code, data)
+
+
+def _with_care(data: bytes) -> Any:
+    try:
+        return _Careful(len(data), strict=True).unpack(data, 0)
+    except _LookCloser:
+        return _Careful(len(data), strict=False).unpack(data, 0)
+
+
+class _Careful:
+    """Reads one message and counts what it becomes; looks at keys before a dict or a set is built of them.
+
+    If `strict`, only text and bytes are keys of dicts, whose hashes nobody can choose: then dicts need no look.
+    """
+
+    def __init__(self, size: int, *, strict: bool) -> None:
+        self._budget = Budget(size)
+        self._strict = strict
+        self._options: dict[str, Any] = {
+            "strict_map_key": strict,
+            "list_hook": self._count,
+            "max_array_len": most_elements(size),
+            "max_map_len": most_elements(size),
+            "object_hook" if strict else "object_pairs_hook": self._count if strict else self._dict,
+        }
+
+    def unpack(self, data: bytes, level: int) -> Any:
+        try:
+            return msgpack.unpackb(data, ext_hook=partial(self._restore, level), **self._options)
+        except DecodeError:
+            raise
+        except ValueError:
+            if self._strict:
+                raise _LookCloser from None
+            raise
+
+    def _count(self, items: Any) -> Any:
+        self._budget.spend(len(items))
+        return items
+
+    def _dict(self, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        self._budget.spend(len(pairs))
+        keys = [key for key, _ in pairs]
+        problem = key_problem(keys)
+        if problem:
+            raise DecodeError(f"not readable as msgpack: {problem}")
+        insist_on_keys(keys)
+        return dict(pairs)
+
+    def _restore(self, level: int, code: int, data: bytes) -> Any:
+        kind = _COLLECTIONS.get(code)
+        if kind is None:
+            return _of_text(code, data)
+        items = _a_list(level + 1, lambda: self.unpack(data, level + 1))
+        if kind is not tuple:
+            insist_on_keys(items)
+        return kind(items)
+
+
+def _extend(level: int, large: list[bool]) -> Callable[[Any], msgpack.ExtType]:
     """A `default` for Packers of this level; it gets what msgpack has no exact type for."""
 
     def pack(code: int, items: list[Any]) -> msgpack.ExtType:
         if level > _NESTED:
             raise ValueError(f"tuples and sets are nested more than {_NESTED} deep")
-        inner = msgpack.Packer(strict_types=True, default=_extend(level + 1))
+        inner = msgpack.Packer(strict_types=True, default=_extend(level + 1, large))
         return msgpack.ExtType(code, inner.pack([items])[1:])
 
     def default(value: Any) -> msgpack.ExtType:
@@ -90,33 +213,49 @@ def _extend(level: int) -> Callable[[Any], msgpack.ExtType]:
         if kind is frozenset:
             return pack(FROZENSET, list(value))
         if kind is int:  # beyond 64 bits
+            large.append(True)
             return msgpack.ExtType(INT, int_bytes(value))
         raise refuse(value)
 
     return default
 
 
-def _look_through(value: Any) -> None:
-    """Refuse what msgpack took without asking: bytearray, memoryview and its own ExtType and Timestamp."""
+def _look_through(value: Any, large: bool) -> None:
+    """Refuse what msgpack took without asking: bytearray, memoryview and its own ExtType and Timestamp; and, where there are
+    `large` integers, those that are keys.
+    """
     kind = type(value)
     if kind in _SCALARS:
         return
     if kind is dict:
+        if large and (problem := key_problem(value)):
+            raise ValueError(problem)
         if not _SCALARS.issuperset(map(type, value)):
             for key in value:
-                _look_through(key)
+                _look_through(key, large)
         value = value.values()
     elif kind not in (list, tuple, set, frozenset):
         raise refuse(value)
     if not _SCALARS.issuperset(map(type, value)):
         for item in value:
-            _look_through(item)
+            _look_through(item, large)
 
 
 def _restore(level: int, code: int, data: bytes) -> Any:
     kind = _COLLECTIONS.get(code)
     if kind is not None:
-        return kind(_items(level, data))
+        return kind(
+            _a_list(
+                level,
+                lambda: msgpack.unpackb(data, strict_map_key=False, ext_hook=_HOOKS[level]),
+            )
+        )
+    if code == INT:
+        raise _LookCloser
+    return _of_text(code, data)
+
+
+def _of_text(code: int, data: bytes) -> Any:
     make = _TEXTS.get(code)
     if make is None:
         raise DecodeError(f"msgpack extension type {code} is unknown to this release; it knows 1 to {INT}")
@@ -128,10 +267,11 @@ def _restore(level: int, code: int, data: bytes) -> Any:
         raise _unreadable(error) from error
 
 
-def _items(level: int, data: bytes) -> list[Any]:
+def _a_list(level: int, unpack: Callable[[], Any]) -> list[Any]:
+    """What is inside a tuple or set of this level."""
     if level > _NESTED:
         raise DecodeError(f"tuples and sets are nested more than {_NESTED} deep")
-    items = msgpack.unpackb(data, strict_map_key=False, ext_hook=_HOOKS[level])
+    items = unpack()
     if type(items) is not list:
         raise DecodeError(f"a msgpack tuple or set holds a {type(items).__name__}; expected a list")
     return items

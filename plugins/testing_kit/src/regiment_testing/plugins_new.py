@@ -16,6 +16,7 @@ import click
 
 from regiment import __version__
 from regiment.cli.terminal import say
+from regiment.config import is_offer_name
 from regiment.contracts import CONTRACT_VERSION
 from regiment.hooks import OFFERS
 from regiment.known import DISTRIBUTIONS
@@ -122,6 +123,8 @@ def _refuse(kind: str, name: str, folder: Path) -> None:
             f"{name!r} is no name; expected lower-case letters, digits and single hyphens, as in my-store",
             param_hint="NAME",
         )
+    if not is_offer_name(name):
+        raise click.BadParameter(f"{name!r} has {len(name)} characters; expected at most 32", param_hint="NAME")
     if folder.exists():
         raise click.BadParameter(
             f"{folder} exists; nothing was written. Choose another NAME or another --into",

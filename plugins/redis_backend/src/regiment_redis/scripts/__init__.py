@@ -1,4 +1,4 @@
-"""The scripts of the verbs: one Lua file each, and three that they include."""
+"""The scripts of the verbs: one Lua file each, and four that they include."""
 
 from __future__ import annotations
 

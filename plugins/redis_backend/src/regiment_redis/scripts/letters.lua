@@ -3,6 +3,7 @@
 -- ARGV     1 "list", most, id to go on behind or empty | 2 "find", letter id or task id
 -- returns  a list of {id, task id, payload, reason, ms since the epoch, priority}
 --#include now.lua
+--#include letter.lua
 local ids = {}
 if ARGV[1] == 'list' then
   local behind = ARGV[3] == '' and '+' or '(' .. ARGV[3]
@@ -18,9 +19,11 @@ local found = {}
 for _, id in ipairs(ids) do
   local packed = redis.call('HGET', stem .. ':dead', id)
   if packed then
-    local letter = cmsgpack.unpack(packed)
+    local letter = letter_of(packed)
+    if not letter then
+      found[#found + 1] = {id, '', packed, '{"kind": "unreadable", "error": "the record of this letter is damaged"}', 0, 0}
     -- Too old ones are deleted by the next death; until then they are not shown.
-    if tonumber(letter[7]) > now then
+    elseif tonumber(letter[7]) > now then
       found[#found + 1] = {id, letter[1], letter[2], letter[3], letter[4], letter[5]}
     end
   end

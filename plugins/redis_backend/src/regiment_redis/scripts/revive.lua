@@ -7,8 +7,8 @@
 local t, elements = tools(), {}
 for i = 1, #ARGV, 3 do
   local packed = redis.call('HGET', stem .. ':dead', ARGV[i])
-  if packed then
-    local letter = cmsgpack.unpack(packed)
+  local letter = packed and t.letter_of(packed)
+  if letter then
     local id = letter[6] or ''
     if id ~= '' then
       redis.call('SADD', stem .. ':live', id)

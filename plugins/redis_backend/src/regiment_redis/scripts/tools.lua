@@ -7,7 +7,8 @@ local function tools()
   if made then return made end
   redis.call('HDEL', stem, '-')
   --#include element.lua
-  local t = {open = open, seal = seal, added = 0}
+  --#include letter.lua
+  local t = {open = open, seal = seal, letter_of = letter_of, added = 0}
   local places = 0
   made = t
 
@@ -398,7 +399,7 @@ local function tools()
       if letter then
         redis.call('HDEL', stem .. ':dead', id)
         redis.call('ZREM', stem .. ':deaths', id)
-        redis.call('ZREM', stem .. ':dead-tasks', cmsgpack.unpack(letter)[1] .. '\0' .. id)
+        redis.call('ZREM', stem .. ':dead-tasks', (letter_of(letter) or {''})[1] .. '\0' .. id)
         many = many + 1
       end
     end

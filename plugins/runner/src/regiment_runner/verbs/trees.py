@@ -253,8 +253,8 @@ def elsewhere(records: Iterable[bytes]) -> list[Row]:
                 )
                 for one in record["workers"]
             ]
-        except (ValueError, KeyError, TypeError):
-            continue  # a record of another release, or none of ours
+        except Exception:
+            continue  # a record of another release, or none of ours: no such record hides the others
         if host != here:
             found += rows
     return sorted(found)
