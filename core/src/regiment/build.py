@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,15 +11,13 @@ from typing import Any, NamedTuple
 from regiment import config as defaults
 from regiment.broker import Broker
 from regiment.codec import Codec
-from regiment.config import Timeouts, Use, WorkerConfig, as_use
+from regiment.config import CONNECTOR_VARIABLE, Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import Connector, Terms
 from regiment.errors import ConfigError, PluginError
 from regiment.options import check_options, is_secret
 from regiment.registry import Registry, registry
 from regiment_runner.shared import page
 from regiment_runner.worker.runtime import Application, hooks_of
-
-CONNECTOR_VARIABLE = "REGIMENT_CONNECTOR"
 
 
 def connector_use(config: WorkerConfig) -> tuple[Use, str]:
@@ -34,7 +31,7 @@ def connector_use(config: WorkerConfig) -> tuple[Use, str]:
 def _connector_choice(config: WorkerConfig) -> tuple[Use, str]:
     if config.connector is not None:
         return as_use(config.connector), "WorkerConfig(connector=…)"
-    url = os.environ.get(CONNECTOR_VARIABLE)
+    url = config.surroundings.connector
     if url:
         return as_use(url), f"the environment ({CONNECTOR_VARIABLE})"
     return Use(defaults.DEFAULT_CONNECTOR), f"the default ({CONNECTOR_VARIABLE} is not set)"
@@ -42,13 +39,8 @@ def _connector_choice(config: WorkerConfig) -> tuple[Use, str]:
 
 def make_connector(config: WorkerConfig, where: str = "") -> Callable[[], Connector]:
     """A function that builds the configured connector, unopened. Problems are raised here, not later."""
-    reg = registry(config.plugins)
-    use, _ = connector_use(config)
-    name, cls = reg.resolve("connectors", use, where)
-    problems = check_options(f"connector {name!r}", cls, use.options)
-    if problems:
-        raise ConfigError(problems)
-    return partial(cls, **use.options)
+    _, cls, options = _located(config, registry(config.plugins), where)
+    return partial(cls, **options)
 
 
 def make_codec(config: WorkerConfig, reg: Registry) -> Codec:

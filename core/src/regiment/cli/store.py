@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 
 import click
 
-from regiment.build import CONNECTOR_VARIABLE, connector_use, make_codec, make_connector
+from regiment.build import connector_use, make_codec, make_connector
+from regiment.cli.options import settings
 from regiment.cli.terminal import say
 from regiment.codec import Codec, Head
-from regiment.config import Use, WorkerConfig, as_use
+from regiment.config import CONNECTOR_VARIABLE, Use, WorkerConfig, as_use
 from regiment.contracts import Connector, Role
 from regiment.errors import RegimentError, TargetError, nearest
 from regiment.registry import registry
+from regiment_runner.shared import procfs
 
 APP_VARIABLE = "REGIMENT_APP"
 
@@ -126,6 +128,7 @@ def _config_of(app: str) -> WorkerConfig:
     """The configuration of the worker or queue that `app` names; of a module, if all in it share one store."""
     from regiment import targets
 
+    settings().reach_application()
     faces = targets.find(app)
     found = {label: face.outlet.config() for label, face in faces.items()}
     stores = {repr(vars_of(config)) for config in found.values()}
@@ -148,7 +151,7 @@ def serving(connector: Connector) -> dict[str, tuple[int, float]]:
     for data in connector.presence().values():
         try:
             record = json.loads(data)
-            if record["host"] == here and not os.path.exists(f"/proc/{record['pid']}"):
+            if record["host"] == here and not procfs.exists(record["pid"]):
                 continue  # a record outlives its tree by up to one lease
             for worker in record["workers"]:
                 workers, rate = found.get(worker["queue"], (0, 0.0))

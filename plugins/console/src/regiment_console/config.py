@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from regiment import targets
+from regiment.cli.options import settings
 from regiment.cli.store import json_option
 from regiment.cli.terminal import show_json
 from regiment.config import Use, WorkerConfig, as_use
@@ -35,6 +36,7 @@ SECRET_WORDS = ("password", "secret", "token", "key", "credential")
 @json_option
 def command(target: str, as_json: bool) -> None:
     """Print every setting of the workers of TARGET, and where each value came from."""
+    settings().reach_application()
     found = {label: origins(face) for label, face in targets.find(target).items()}
     if as_json:
         show_json(

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from regiment.cli.options import settings
 from regiment.cli.terminal import Duration, say, show_json
 from regiment.errors import RegimentError
 from regiment.text import many
@@ -47,6 +48,7 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
     values = None if kwargs == "-" else parse_object(kwargs) if kwargs is not None else parse(arguments)
     from regiment_console.tasks import find_task
 
+    settings().reach_application()
     found = find_task(task)
     how = found.options(**given)
     if values is None:

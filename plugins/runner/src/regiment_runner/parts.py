@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,13 +11,28 @@ from typing import Any, NamedTuple
 from regiment import config as defaults
 from regiment.broker import Broker
 from regiment.codec import Codec
-from regiment.config import Timeouts, Use, WorkerConfig, as_use
+from regiment.config import CONNECTOR_VARIABLE, Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import Connector, Terms
 from regiment.errors import ConfigError, PluginError
 from regiment.options import check_options, is_secret
 from regiment.registry import Registry, registry
 from regiment_runner.shared import page
 from regiment_runner.worker.runtime import Application, hooks_of
+
+
+def _located(config: WorkerConfig, reg: Registry, where: str) -> tuple[str, Any, dict[str, Any]]:
+    """Name, class and options of the configured connector. Paths in them are meant from where the configuration was made:
+    a connector with such options says so by a class method `located(options, folder)`, which returns them in full.
+    """
+    use, _ = connector_use(config)
+    name, cls = reg.resolve("connectors", use, where)
+    problems = check_options(f"connector {name!r}", cls, use.options)
+    if problems:
+        raise ConfigError(problems)
+    folder = config.surroundings.folder
+    if folder is None or not hasattr(cls, "located"):
+        return name, cls, use.options
+    return name, cls, cls.located(use.options, folder)
 
 
 class Parts(NamedTuple):
@@ -191,14 +205,13 @@ def assemble(app: Application, where: str = "") -> Parts:
 
 def keeper_spec(parts: Parts) -> dict[str, Any]:
     """What supervisor and keeper must know of a worker, as data; an application's module is not among it."""
-    use, _ = connector_use(parts.config)
-    name, _ = parts.registry.resolve("connectors", use)
+    name, _, options = _located(parts.config, parts.registry, "")
     config, killer = parts.config, as_use(parts.config.killer or parts.executor.default_killer)
     spec = {
         "queue": config.name,
         "connector": {
             "name": name,
-            "options": use.options,
+            "options": options,
             "where": parts.connector.describe(),
             "plugins": [item for item in config.plugins if isinstance(item, str)],
         },

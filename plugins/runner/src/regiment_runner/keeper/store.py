@@ -27,6 +27,7 @@ from regiment.registry import registry
 from regiment_runner.shared import page
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.polling import readable
 
 
 class Store:

@@ -22,7 +22,7 @@ from regiment.contracts import Connector
 from regiment.errors import ConfigError, RegimentError, StoreUnavailable
 from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
-from regiment_runner.shared import page, process
+from regiment_runner.shared import page, procfs
 from regiment_runner.shared.page import Page
 from regiment_runner.supervisor import memory
 from regiment_runner.worker.lease import Lease

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from regiment import exits, targets
+from regiment.cli.options import settings
 from regiment.cli.store import json_option
 from regiment.cli.terminal import say, show_json
 from regiment.errors import ConfigError, RegimentError, StoreError
@@ -36,6 +37,7 @@ class Finding(NamedTuple):
 @json_option
 def command(names: tuple[str, ...], connect: bool, as_json: bool) -> int:
     """Say everything that is wrong with each TARGET, at once."""
+    settings().reach_application()
     findings: list[Finding] = []
     good: list[str] = []
     for name in names:
