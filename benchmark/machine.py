@@ -16,7 +16,7 @@ def busy(seconds: float = 0.5) -> float:
     """The part of the processors' time that is used now, by whoever; not the load average, which remembers our own work."""
 
     def look() -> tuple[int, int]:
-        fields = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        fields = [int(word) for word in Path("/proc/stat").read_bytes().splitlines()[0].split()[1:9]]
         return sum(fields), fields[3] + fields[4]
 
     total, idle = look()

@@ -85,6 +85,12 @@ class Place:
             env={"PYTHONPATH": str(self.path), "PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.path)},
         )
 
+    def runtime(self) -> Path:
+        """Where pages lie: not beside the package, whose folder has the same name."""
+        made = self.path / "run"
+        made.mkdir(mode=0o700, exist_ok=True)
+        return made
+
     def regiment(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run the command line there."""
         code = "import sys; from regiment.cli.main import main; sys.exit(main())"
@@ -94,7 +100,7 @@ class Place:
             capture_output=True,
             text=True,
             timeout=60,
-            env={"PYTHONPATH": str(self.path), "PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.path)},
+            env={"PYTHONPATH": str(self.path), "PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.runtime())},
         )
 
 

@@ -58,3 +58,32 @@ def test_distributions_in_a_zip_file_are_left_to_the_library(tmp_path: Path, mon
         archive.writestr("zipped-1.0.dist-info/METADATA", "Name: zipped\nVersion: 1.0\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path / "all.zip")])
     assert [tuple(one) for one in installed.points("x")] == [("in_zip", "m", "zipped", "1.0")]
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["read here", "asked of the library"])
+def test_what_lies_in_the_current_folder_or_the_applications_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
+) -> None:
+    here, application, good = tmp_path / "here", tmp_path / "application", tmp_path / "good"
+    for folder, name in ((here, "planted"), (application, "vendored"), (good, "installed")):
+        distribution(folder, name, "1.0", f"[x]\n{name} = m\n")
+    paths = ["", str(here), str(application), str(good)]
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+            archive.writestr("none.py", "")
+        paths.append(str(tmp_path / "all.zip"))
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(sys, "path", paths)
+    monkeypatch.setattr(installed, "_applications", set())
+    installed.leave_out(str(application))
+    assert [one.name for one in installed.points("x")] == ["installed"]
+
+
+def test_an_installation_in_which_somebody_stands_is_one_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = installed.points("regiment")
+    for folder in [path for path in sys.path if Path(path).is_dir()]:
+        if list(Path(folder).glob("regiment*.dist-info")):
+            monkeypatch.chdir(folder)
+            assert installed.points("regiment") == before

@@ -190,7 +190,7 @@ reader = Codec(("msgpack", MsgpackSerializer()), (compressor, part), payload_lim
                find_serializer={}.__getitem__, find_compressor={}.__getitem__)
 
 def peak():
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+    return next(int(line.split()[1]) for line in open("/proc/self/status", "rb") if line.startswith(b"VmHWM")) * 1024
 
 before, started = peak(), time.process_time()
 try:

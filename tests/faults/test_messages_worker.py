@@ -152,8 +152,8 @@ def test_what_is_too_large_is_refused_at_push_and_is_dead_without_being_unpacked
     assert site.books().starts.keys() == {n}
     reasons = [reason["kind"] for reason in site.store.dead().values()]
     assert reasons == ["unreadable"] * 3
-    with open(f"/proc/{pid}/status") as status:
-        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    with open(f"/proc/{pid}/status", "rb") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith(b"VmHWM"))
     assert peak < 150 * 1024, "a bomb of 100 MB was not unpacked (kilobytes)"
 
 

@@ -15,7 +15,7 @@ from regiment_local.local import LocalConnector
 def children(pid: int) -> list[int]:
     """Processes whose parent is `pid`."""
     threads = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return [int(child) for thread in threads for child in (thread / "children").read_bytes().split()]
 
 
 def gone(pid: int) -> bool:

@@ -19,6 +19,7 @@ def regiment_{kind}():
 def install(folder: Path, distribution: str, source: str) -> None:
     """What pip leaves of a distribution with one module, which is its plugin."""
     module = distribution.replace("-", "_")
+    folder.mkdir(exist_ok=True)
     (folder / f"{module}.py").write_text(source)
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
@@ -33,24 +34,30 @@ def offering(module: str, kind: str, name: str, more: str = "") -> str:
 @pytest.fixture
 def many(cli: Any) -> Any:
     """The command line beside a plugin of every way to fail, and a sound one."""
-    install(cli.folder, "no-luck", "raise RuntimeError('no such luck')\n")
-    install(cli.folder, "half-a-line", "def regiment_connectors(:\n")
-    install(cli.folder, "first-kafka", offering("first_kafka", "connectors", "kafka"))
-    install(cli.folder, "second-kafka", offering("second_kafka", "connectors", "kafka"))
-    install(cli.folder, "far-future", offering("far_future", "serializers", "cbor", ", contract=99"))
-    install(cli.folder, "not-wanted", offering("not_wanted", "executors", "trio"))
+    install(cli.folder / "site", "no-luck", "raise RuntimeError('no such luck')\n")
+    install(cli.folder / "site", "half-a-line", "def regiment_connectors(:\n")
+    install(cli.folder / "site", "first-kafka", offering("first_kafka", "connectors", "kafka"))
+    install(cli.folder / "site", "second-kafka", offering("second_kafka", "connectors", "kafka"))
     install(
-        cli.folder, "wrong-hook", "from regiment.hooks import hookimpl\n@hookimpl\ndef regiment_task_begun(task): ...\n"
+        cli.folder / "site",
+        "far-future",
+        offering("far_future", "serializers", "cbor", ", contract=99"),
+    )
+    install(cli.folder / "site", "not-wanted", offering("not_wanted", "executors", "trio"))
+    install(
+        cli.folder / "site",
+        "wrong-hook",
+        "from regiment.hooks import hookimpl\n@hookimpl\ndef regiment_task_begun(task): ...\n",
     )
     install(
-        cli.folder,
+        cli.folder / "site",
         "no-offer",
         "from regiment.hooks import hookimpl\n@hookimpl\ndef regiment_killers(): return {'axe': 'no_offer:Part'}\n",
     )
-    install(cli.folder, "no-target", offering("no_target", "compressors", "snappy"))
+    install(cli.folder / "site", "no-target", offering("no_target", "compressors", "snappy"))
 
     def run(*args: str, **env: str) -> Any:
-        return cli(*args, **{"PYTHONPATH": str(cli.folder), "REGIMENT_NO_PLUGINS": "not-wanted", **env})
+        return cli(*args, **{"PYTHONPATH": str(cli.folder / "site"), "REGIMENT_NO_PLUGINS": "not-wanted", **env})
 
     return run
 

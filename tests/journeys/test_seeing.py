@@ -20,7 +20,6 @@ import pytest
 
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
-from regiment_runner.verbs import health
 from regiment_runner.verbs.trees import id_of
 
 ROOT = Path(__file__).parents[2]
@@ -364,12 +363,6 @@ def test_health_explains_itself_and_what_it_does_not_know(cli):
     assert cli("--log-level", "ERROR", "health").code == 1  # through click
 
 
-def test_health_looks_where_pages_lie(monkeypatch, runtime):
-    assert health.home() == str(page.home())
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert health.home() == str(page.home())
-
-
 def test_health_imports_the_standard_library_only_and_little_of_it(cli):
     """60 ms is the promise; what can be held on a busy machine is CPU time beside that of a bare interpreter."""
     code = "import sys; sys.argv = ['regiment', 'health']\nfrom regiment.__main__ import main\ntry:\n main()\nexcept SystemExit:\n print(*sys.modules)"
@@ -379,6 +372,8 @@ def test_health_imports_the_standard_library_only_and_little_of_it(cli):
         "regiment.__main__",
         "regiment.installed",
         "regiment_runner.verbs.health",
+        "regiment_runner.shared.places",
+        "regiment_runner.shared.procfs",
     }
     assert not {"click", "pluggy", "asyncio", "typing", "pathlib", "dataclasses"} & set(loaded)
 
@@ -610,8 +605,8 @@ def orphan() -> None:
 
     wait_for(lambda: children(outer.pid) and len(children(children(outer.pid)[0])) == 2, 15)
     (inner,) = children(outer.pid)
-    with open(f"/proc/{inner}/status") as status:
-        assert "NSpid:\t" + f"{inner}\t1\n" in status.read()
+    with open(f"/proc/{inner}/status", "rb") as status:
+        assert f"NSpid:\t{inner}\t1\n".encode() in status.read()
     usual = children(inner)
     app("push", "orphans:orphan")
     wait_for(lambda: (app.folder / "orphaned").exists())

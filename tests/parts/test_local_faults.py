@@ -13,8 +13,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -546,3 +547,146 @@ def test_the_typed_helpers_name_the_offers() -> None:
     assert Local(path="q.db").name == "local"
     assert Local(path="q.db").options == {"path": "q.db", "busy_timeout": 5.0}
     assert Memory("x").options == {"name": "x"}
+
+
+# what another user may have put there
+
+
+def _as(uid: int, work: Callable[[], str]) -> str:
+    """What `work` answers in a child that runs as another user."""
+
+    def drop() -> str:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        try:
+            return work()
+        except StoreError as error:
+            return str(error)
+
+    return str(Child(drop).answer())
+
+
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+
+
+@pytest.fixture
+def open_to_all(tmp_path: Path) -> Iterator[Path]:
+    """A folder that every user can reach, as a home or /srv is."""
+    made = Path(tempfile.mkdtemp(prefix="regiment-strangers-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@ROOT_ONLY
+def test_the_search_for_the_file_ends_at_a_folder_or_a_project_of_another_user(
+    open_to_all: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange, mine = open_to_all / "strange", open_to_all / "strange" / "mine"
+    mine.mkdir(parents=True)
+    (strange / "pyproject.toml").write_text("")
+    os.chown(strange, 12345, 12345)
+    monkeypatch.chdir(mine)
+    assert LocalConnector().path == str(mine / ".regiment" / "queue.db")
+    os.chown(strange, 0, 0)
+    assert LocalConnector().path == str(strange / ".regiment" / "queue.db")
+    os.chown(strange / "pyproject.toml", 12345, 12345)
+    assert LocalConnector().path == str(mine / ".regiment" / "queue.db")
+
+
+def test_the_search_for_the_file_ends_at_a_folder_that_all_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, mine = tmp_path / "shared", tmp_path / "shared" / "mine"
+    mine.mkdir(parents=True)
+    (shared / "pyproject.toml").write_text("")
+    shared.chmod(0o1777)
+    monkeypatch.chdir(mine)
+    assert LocalConnector().path == str(mine / ".regiment" / "queue.db")
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("role", ["push", "lease", "keep", "look"])
+def test_a_store_of_another_user_is_refused_in_words(open_to_all: Path, role: Role) -> None:
+    path = open_to_all / "queue.db"
+
+    def plant() -> str:
+        made = LocalConnector(path=str(path))
+        made.open("push")
+        push(made, "q", b"a")
+        made.close()
+        return "planted"
+
+    os.chown(open_to_all, 12345, 12345)
+    assert _as(12345, plant) == "planted"
+    with pytest.raises(StoreError, match=r"belongs to user 12345, and .* root .*who owns a store"):
+        LocalConnector(path=str(path)).open(role)
+    os.chown(path, 0, 0)
+    for beside in open_to_all.glob("queue.db?*"):
+        os.chown(beside, 0, 0)
+    LocalConnector(path=str(path)).open(role)
+
+
+@ROOT_ONLY
+def test_a_write_ahead_log_that_another_user_has_put_beside_the_file_is_refused(
+    place: Place,
+) -> None:
+    place.open("push").close()
+    Path(f"{place.path}-wal").write_bytes(b"")
+    os.chown(f"{place.path}-wal", 12345, 12345)
+    with pytest.raises(StoreError, match=r"queue\.db-wal belongs to user 12345"):
+        place.open("lease")
+
+
+@ROOT_ONLY
+def test_a_found_folder_of_another_user_is_refused_and_so_is_his_link(
+    open_to_all: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(open_to_all)
+    folder = open_to_all / ".regiment"
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+    with pytest.raises(StoreError, match=r"\.regiment belongs to user 12345"):
+        LocalConnector().open("push")
+    folder.rmdir()
+    (open_to_all / "good").mkdir()
+    folder.symlink_to(open_to_all / "good")
+    LocalConnector().open("push")
+    os.chown(folder, 12345, 12345, follow_symlinks=False)
+    with pytest.raises(StoreError, match=r"\.regiment belongs to user 12345"):
+        LocalConnector().open("push")
+
+
+def test_a_store_that_every_user_may_write_is_refused_with_the_command_that_mends_it(
+    place: Place,
+) -> None:
+    place.open("push").close()
+    place.path.chmod(0o666)
+    with pytest.raises(StoreError, match=r"every user .* can run tasks.* chmod o-w"):
+        place.open("push")
+    place.path.chmod(0o660)
+    place.open("push")
+
+
+@ROOT_ONLY
+def test_a_named_store_that_its_owner_shares_through_a_group_may_be_used(open_to_all: Path) -> None:
+    folder = open_to_all / "shared"
+    folder.mkdir()
+    path = folder / "queue.db"
+    made = LocalConnector(path=str(path))
+    made.open("push")
+    made.close()
+    os.chown(folder, 12345, 54321)
+    folder.chmod(0o770)
+    os.chown(path, 12345, 54321)
+    path.chmod(0o660)
+
+    def use() -> str:
+        connector = LocalConnector(path=str(path))
+        connector.open("push")
+        return "used"
+
+    assert _as(54321, use) == "used"
+    path.chmod(0o600)
+    assert "belongs to user 12345" in _as(54321, use)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -15,6 +16,7 @@ def main() -> NoReturn:
     An entry point of the group `regiment.quick` answers its verb before plugins and click are loaded: probes ask `health`
     every few seconds. It takes the arguments and returns the exit code, or None for what it leaves to the verb itself.
     """
+    _leave_current_folder()
     if sys.argv[1:2] == ["health"]:
         from regiment import installed
 
@@ -26,6 +28,18 @@ def main() -> NoReturn:
     from regiment.cli.main import main as cli_main
 
     cli_main()
+
+
+def _leave_current_folder() -> None:
+    """Take the current folder off `sys.path`, where `python -m` has put it: what lies there is imported before what is
+    installed. The verbs that import an application put its folder there.
+    """
+    try:
+        here = os.getcwd()
+    except OSError:
+        here = ""
+    if not sys.flags.safe_path and sys.path and sys.path[0] in ("", here):
+        del sys.path[0]
 
 
 if __name__ == "__main__":

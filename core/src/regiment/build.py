@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,13 +9,11 @@ from typing import Any
 from regiment import config as defaults
 from regiment.broker import Broker
 from regiment.codec import Codec
-from regiment.config import Use, WorkerConfig, as_use
+from regiment.config import CONNECTOR_VARIABLE, Use, WorkerConfig, as_use
 from regiment.contracts import Connector
 from regiment.errors import ConfigError
 from regiment.options import check_options
 from regiment.registry import Registry, made, registry
-
-CONNECTOR_VARIABLE = "REGIMENT_CONNECTOR"
 
 
 def connector_use(config: WorkerConfig) -> tuple[Use, str]:
@@ -30,7 +27,7 @@ def connector_use(config: WorkerConfig) -> tuple[Use, str]:
 def _connector_choice(config: WorkerConfig) -> tuple[Use, str]:
     if config.connector is not None:
         return as_use(config.connector), "WorkerConfig(connector=…)"
-    url = os.environ.get(CONNECTOR_VARIABLE)
+    url = config.surroundings.connector
     if url:
         return as_use(url), f"the environment ({CONNECTOR_VARIABLE})"
     return Use(defaults.DEFAULT_CONNECTOR), f"the default ({CONNECTOR_VARIABLE} is not set)"
@@ -38,13 +35,23 @@ def _connector_choice(config: WorkerConfig) -> tuple[Use, str]:
 
 def make_connector(config: WorkerConfig, where: str = "") -> Callable[[], Connector]:
     """A function that builds the configured connector, unopened. Problems are raised here, not later."""
-    reg = registry(config.plugins)
+    _, cls, options = located(config, registry(config.plugins), where)
+    return partial(cls, **options)
+
+
+def located(config: WorkerConfig, reg: Registry, where: str) -> tuple[str, Any, dict[str, Any]]:
+    """Name, class and options of the configured connector. Paths in them are meant from where the configuration was made:
+    a connector with such options says so by a class method `located(options, folder)`, which returns them in full.
+    """
     use, _ = connector_use(config)
     name, cls = reg.resolve("connectors", use, where)
     problems = check_options(f"connector {name!r}", cls, use.options)
     if problems:
         raise ConfigError(problems)
-    return partial(cls, **use.options)
+    folder = config.surroundings.folder
+    if folder is None or not hasattr(cls, "located"):
+        return name, cls, use.options
+    return name, cls, cls.located(use.options, folder)
 
 
 def also_accepted(config: WorkerConfig) -> list[str | Use]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from regiment.settings import Settings
 
 TYPE_CHECKING = False
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 DAY = 86_400.0
 
+CONNECTOR_VARIABLE = "REGIMENT_CONNECTOR"
 DEFAULT_CONNECTOR = "local"
 DEFAULT_EXECUTOR = "serial"
 
@@ -32,6 +35,23 @@ class Use:
 
     def __repr__(self) -> str:
         return f"Use({', '.join([repr(self.name), *(f'{option}=…' for option in self.options)])})"
+
+
+class Surroundings:
+    """What a configuration takes from the process that makes it, read once: later changes of the current folder or of
+    the environment do not send a program's tasks elsewhere.
+    """
+
+    __slots__ = ("connector", "folder")
+
+    def __init__(self) -> None:
+        try:
+            self.folder: str | None = os.getcwd()
+            """The current folder, from which relative paths are meant; None where it has been removed."""
+        except OSError:
+            self.folder = None
+        self.connector = os.environ.get(CONNECTOR_VARIABLE) or None
+        """The store that the environment names."""
 
 
 class Timeouts(Settings):
@@ -140,6 +160,21 @@ class WorkerConfig(Settings):
     starvation: Starvation | None = None
     logging: Logging = Logging()
     plugins: Sequence[Any] = ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def surroundings(self) -> Surroundings:
+            """Where and with which environment this configuration was made."""
+
+    def _made(self) -> None:
+        object.__setattr__(self, "surroundings", Surroundings())
+
+    def replace(self, **changes: Any) -> Any:
+        """A copy with some fields changed, made in the same surroundings; `ConfigError` for a field that does not exist."""
+        made = super().replace(**changes)
+        object.__setattr__(made, "surroundings", self.surroundings)
+        return made
 
     def executor_use(self) -> Use:
         """The executor, `number_of_threads` taken into account."""

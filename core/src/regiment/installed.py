@@ -2,6 +2,9 @@
 
 That module loads the email package, zipfile and more: a fifth of the time in which a worker starts. Here only the folders of
 `sys.path` are read; where something else holds distributions (a zip file, a finder of its own), the library is asked.
+
+The current folder and the application's are no installation, although they are on `sys.path`: a `*.dist-info` that lies
+there is somebody's file, and a plugin runs in every command.
 """
 
 from __future__ import annotations
@@ -10,9 +13,45 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib import import_module
 from importlib.machinery import PathFinder
 from typing import Any, NamedTuple
+
+_applications: set[str] = set()
+
+
+def leave_out(folder: str) -> None:
+    """An application's folder: what lies there is imported, but no plugin because it lies there."""
+    _applications.add(os.path.realpath(folder))
+
+
+def _folders() -> list[str]:
+    """The folders of `sys.path` that are the installation."""
+    try:
+        outside = {os.path.realpath(os.getcwd()), *_applications}
+    except OSError:
+        outside = set(_applications)
+    kept = []
+    for folder in sys.path:
+        real = os.path.realpath(folder) if folder else ""
+        if folder and (real not in outside or real in _certain()):
+            kept.append(folder)
+    return kept
+
+
+@lru_cache(maxsize=1)
+def _certain() -> frozenset[str]:
+    """Folders that are an installation even where somebody stands in them: Python's own, and where regiment lies."""
+    import site
+
+    folders = [*site.getsitepackages(), site.getusersitepackages()]
+    return frozenset(
+        map(
+            os.path.realpath,
+            [*folders, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))],
+        )
+    )
 
 
 class Point(NamedTuple):
@@ -33,36 +72,43 @@ class Point(NamedTuple):
 
 
 def points(group: str) -> list[Point]:
-    """All entry points of a group, of each distribution the one that comes first on `sys.path`."""
+    """All entry points of a group in the installation, of each distribution the one that comes first on `sys.path`."""
     others = [finder for finder in sys.meta_path if finder is not PathFinder]
     if any(hasattr(finder, "find_distributions") for finder in others):
-        return _asked(group)
+        return list(_asked(group))
     if any(os.path.isfile(folder) for folder in sys.path):
-        return _asked(group)
+        return list(_asked(group))
     return list(_read(group))
 
 
-def _asked(group: str) -> list[Point]:
-    from importlib.metadata import entry_points
+def _asked(group: str) -> Iterator[Point]:
+    from importlib.metadata import distributions
 
-    return [
-        Point(one.name, one.value, one.dist.name if one.dist else "", one.dist.version if one.dist else "")
-        for one in entry_points(group=group)
-    ]
+    seen: set[str] = set()
+    for found in distributions(path=_folders()):
+        if (key := _key(found.name or "")) not in seen:
+            seen.add(key)
+            for one in found.entry_points:
+                if one.group == group:
+                    yield Point(one.name, one.value, found.name, found.version)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _read(group: str) -> Iterator[Point]:
     seen: set[str] = set()
-    for folder in sys.path:
+    for folder in _folders():
         try:
-            names = os.listdir(folder or ".")
+            names = os.listdir(folder)
         except OSError:
             continue
         for name in names:
             base, _, kind = name.rpartition(".")
             if kind not in ("dist-info", "egg-info"):
                 continue
-            key = re.sub(r"[-_.]+", "-", base.partition("-")[0]).lower()
+            key = _key(base.partition("-")[0])
             if key in seen:
                 continue
             seen.add(key)

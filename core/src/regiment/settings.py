@@ -42,6 +42,10 @@ class Settings:
             if field not in kwargs and default is ...:
                 raise ConfigError(f'{name} needs the field "{field}"')
             object.__setattr__(self, field, kwargs.get(field, default))
+        self._made()
+
+    def _made(self) -> None:
+        """Called when all fields are set."""
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen; use .replace({name}=…)")

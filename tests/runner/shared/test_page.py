@@ -107,18 +107,71 @@ def test_a_consumer_is_seen_whole_or_not_at_all(sheet: Page) -> None:
     assert list(sheet.joins()) == []
 
 
-def test_folders_of_dead_supervisors_are_removed_and_those_of_the_living_stay(
+def test_a_page_as_a_worker_writes_it_is_believed(sheet: Page) -> None:
+    sheet.words[page.LAST] = 9
+    note(sheet, 0, 9, page.STARTED)
+    sheet.join(0, "mail", "host.1.abc", 1)
+    assert sheet.damage() is None
+    assert list(sheet.joins())
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        (page.MAGIC, 0),
+        (page.BORN, 5),
+        (page.SLOTS, 1 << 40),
+        (page.SLOTS, 4),
+        (512 // 8, 7),
+        (page.slot_index(1), 3 << 3 | 7),
+        (page.slot_index(2), 10 << 3 | page.DONE),
+    ],
+)
+def test_a_page_without_sense_is_given_up_and_then_shows_nothing(sheet: Page, word: int, value: int) -> None:
+    sheet.words[page.LAST] = 9
+    note(sheet, 0, 9, page.STARTED)
+    assert sheet.damage() is None
+    sheet.join(0, "mail", "host.1.abc", 1)
+    sheet.words[word] = value
+    assert sheet.damage()
+    assert list(sheet.joins()) == list(sheet.numbers()) == list(sheet.readings()) == []
+    assert sheet.damage(), "once and for all"
+
+
+def test_a_page_that_was_cut_off_is_given_up_and_touching_it_is_no_sigbus(sheet: Page) -> None:
+    os.truncate(sheet.path, 0)
+    assert sheet.damage() == "it was cut to 0 of 266,240 bytes"
+    assert list(sheet.slots()) == []
+    sheet.words[page.ORDERS] |= page.STOP
+    with pytest.raises(ValueError, match="is no page of this release"):
+        Page(sheet.path)
+
+
+def test_any_bytes_of_a_worker_are_read_without_an_error(sheet: Page) -> None:
+    """Before a reader has looked whether the page makes sense, it may have read it."""
+    for _ in range(200):
+        sheet.map[8 * page.PID :] = os.urandom(len(sheet.map) - 8 * page.PID)
+        for read in (sheet.numbers, sheet.readings, sheet.slots, sheet.joins, sheet.struck):
+            list(read())
+        sheet.finished(1), sheet.highest(), sheet.revoked(), sheet.softly_struck()
+
+
+def test_the_memory_of_a_page_is_reserved_when_it_is_made(tmp_path: Path) -> None:
+    made = Page(tmp_path / "w1.page", create=True)
+    few = os.stat(made.path).st_blocks * 512
+    assert few >= page.slot_index(page.SHARED_SLOTS) * 8
+    made.have_slots(MOST_SLOTS)
+    assert os.stat(made.path).st_blocks * 512 >= len(made.map) > few
+    made.close()
+
+
+def test_a_page_for_which_there_is_no_room_is_an_error_in_words_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    base = page.home()
-    base.mkdir()
-    dead, reused = base / "4194999-1", base / f"{os.getpid()}-1"
-    living = base / f"{os.getppid()}-{page.start_ticks(os.getppid())}"
-    for folder in (dead, reused, living):
-        folder.mkdir()
-    mine = page.make_tree()
-    assert not dead.exists()
-    assert not reused.exists(), "the pid lives, but it started at another time"
-    assert living.exists() and mine.exists()
-    assert mine.stat().st_mode & 0o777 == 0o700
+    def full(fd: int, start: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(page.NoRoom, match=r"no room for a page of 8,192 bytes.*--shm-size"):
+        Page(tmp_path / "w1.page", create=True)
+    assert list(tmp_path.iterdir()) == []

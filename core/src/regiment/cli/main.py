@@ -27,13 +27,13 @@ class Verbs(click.Group):
     """The verbs of plugins and the core's own, each loaded when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        settings().apply()
+        settings().know_plugins()
         return [*verbs.offers(), *OWN]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in OWN:
             return verbs.adopt(import_module(f"regiment.cli.{name}").command)
-        settings().apply()
+        settings().know_plugins()
         return verbs.load(name) if name in verbs.offers() else None
 
     def resolve_command(
@@ -49,7 +49,7 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The lines of verbs stand in their offers: `--help` loads none of them."""
-        settings().apply()
+        settings().know_plugins()
         offers = verbs.offers()
         with formatter.section("Commands"):
             ours = [(name, offer.summary) for name, offer in offers.items() if name in COMMANDS]

@@ -23,22 +23,51 @@ class Globals:
         self.log_format, self.log_level = "auto", "INFO"
         self.debug = False
         self._applied = False
+        self._told: tuple[str, ...] | None = None
 
     def apply(self) -> None:
-        """Put the application's folder on `sys.path` and tell the registry of plugins; once, before a verb runs."""
+        """Check the application's folder and tell the registry of plugins; once, before a verb runs."""
         if self._applied:
             return
         self._applied = True
-        folder = os.path.abspath(self.app_dir)
-        if not os.path.isdir(folder):
+        if not os.path.isdir(self.app_dir):
             raise click.BadParameter(f"{self.app_dir!r} is no folder", param_hint="--app-dir")
-        if sys.path and sys.path[0] in ("", os.getcwd()):
-            del sys.path[0]  # `python -m` put it there
-        sys.path.insert(0, folder)
+        self.know_plugins()
+
+    def know_plugins(self) -> None:
+        """Tell the registry which plugins are named and which blocked, as far as the line was read: verbs are found by it,
+        and more may be said behind a verb's own name.
+        """
+        told = (*self.plugins, "", *self.blocked)
+        if told == self._told:
+            return
+        self._told = told
+        if self.plugins or os.environ.get("REGIMENT_PLUGINS"):
+            # A plugin that is named may lie beside the application; what is installed comes first.
+            folder = self._folder()
+            if folder not in sys.path:
+                sys.path.append(folder)
         if self.plugins or self.blocked:
             from regiment.registry import use_plugins
 
             use_plugins(self.plugins, self.blocked)
+
+    def reach_application(self) -> None:
+        """Put the application's folder on `sys.path`: called by what imports an application, and by nothing else.
+
+        Whatever lies in the current folder is imported before what is installed; a verb that only looks at a store has
+        no business there.
+        """
+        folder = self._folder()
+        if sys.path[:1] != [folder]:
+            sys.path.insert(0, folder)
+
+    def _folder(self) -> str:
+        from regiment import installed
+
+        folder = os.path.abspath(self.app_dir)
+        installed.leave_out(folder)
+        return folder
 
 
 _said = Globals()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
-from regiment.build import CONNECTOR_VARIABLE, connector_use, make_codec, make_connector
+from regiment.build import connector_use, make_codec, make_connector
+from regiment.cli.options import settings
 from regiment.cli.terminal import say
 from regiment.codec import Codec, Head
-from regiment.config import WorkerConfig
+from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.contracts import Connector, Role
 from regiment.errors import RegimentError, TargetError, nearest
 from regiment.registry import registry
@@ -115,6 +115,7 @@ def _config_of(app: str) -> WorkerConfig:
     """The configuration of the worker or queue that `app` names; of a module, if all in it share one store."""
     from regiment import targets
 
+    settings().reach_application()
     faces = targets.find(app)
     found = {label: face.outlet.config() for label, face in faces.items()}
     stores = {repr(vars_of(config)) for config in found.values()}
@@ -128,20 +129,3 @@ def vars_of(config: WorkerConfig) -> tuple[str, dict[str, Any]]:
     """Name and options of a configuration's connector."""
     use, _ = connector_use(config)
     return use.name, use.options
-
-
-def serving(connector: Connector) -> dict[str, tuple[int, float]]:
-    """Queue -> how many workers serve it now, and how many tasks a second they end, by their keepers' presence records."""
-    found: dict[str, tuple[int, float]] = {}
-    here = os.uname().nodename
-    for data in connector.presence().values():
-        try:
-            record = json.loads(data)
-            if record["host"] == here and not os.path.exists(f"/proc/{record['pid']}"):
-                continue  # a record outlives its tree by up to one lease
-            for worker in record["workers"]:
-                workers, rate = found.get(worker["queue"], (0, 0.0))
-                found[worker["queue"]] = workers + 1, rate + float(worker.get("rate", 0.0))
-        except Exception:
-            continue  # a record of another release, or none of ours: no such record hides the others
-    return found

@@ -88,19 +88,19 @@ class Group(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        settings().apply()
+        settings().know_plugins()
         return [*self.commands, *(name for name in offers(self.name or "") if name not in self.commands)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in self.commands:
             return self.commands[name]
-        settings().apply()
+        settings().know_plugins()
         return load(f"{self.name} {name}") if name in offers(self.name or "") else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The lines of the verbs that join stand in their offers: `--help` loads none of them."""
         lines = [(name, own.get_short_help_str(90)) for name, own in self.commands.items()]
-        settings().apply()
+        settings().know_plugins()
         lines += [(name, offer.summary) for name, offer in offers(self.name or "").items() if name not in self.commands]
         with formatter.section("Commands"):
             formatter.write_dl(lines)

@@ -9,7 +9,7 @@ import click
 
 from regiment import targets
 from regiment.build import connector_use
-from regiment.cli.options import json_option
+from regiment.cli.options import json_option, settings
 from regiment.cli.terminal import show_json
 from regiment.config import Use, WorkerConfig, as_use
 from regiment.errors import PluginError
@@ -34,6 +34,7 @@ SECRET_WORDS = ("password", "secret", "token", "key", "credential")
 @json_option
 def command(target: str, as_json: bool) -> None:
     """Print every setting of the workers of TARGET, and where each value came from."""
+    settings().reach_application()
     found = {label: origins(face) for label, face in targets.find(target).items()}
     if as_json:
         show_json(

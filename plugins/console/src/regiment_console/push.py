@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from regiment.cli.options import settings
 from regiment.cli.terminal import Duration, say, show_json
 from regiment.errors import RegimentError
 from regiment.text import many
@@ -47,6 +48,7 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
     values = None if kwargs == "-" else parse_object(kwargs) if kwargs is not None else parse(arguments)
     from regiment_console.tasks import find_task
 
+    settings().reach_application()
     found = find_task(task)
     how = found.options(**given)
     if values is None:
@@ -123,7 +125,7 @@ def _no_number(text: str) -> NoReturn:
 
 def _surroundings(found: Any, queue: str) -> tuple[str, int | None]:
     """Where the task lies now, and how many workers serve its queue (None: it cannot be told)."""
-    from regiment.cli.store import serving
+    from regiment_console.serving import serving
 
     outlet = found.queue.outlet if hasattr(found, "queue") else found.outlet
     broker = outlet.broker()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from regiment.cli.options import json_option
-from regiment.cli.store import open_store, serving, shown_name, store_options
+from regiment.cli.store import open_store, shown_name, store_options
 from regiment.cli.terminal import say, show_json
 from regiment.cli.verbs import Group
 from regiment.contracts import Connector, Counts
 from regiment.errors import StoreUnavailable
 from regiment.text import age, many, table
 from regiment_console.asking import sure
+from regiment_console.serving import serving
 
 NOBODY = (0, 0.0)
 """No workers, and what they do in a second."""

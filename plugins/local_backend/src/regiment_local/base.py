@@ -52,8 +52,7 @@ class Base:
         problems = type(self).check(options)
         if problems:
             raise ConfigError(problems)
-        named = path if path is not None else files.path_of(url) if url is not None else None
-        self.path = os.path.abspath(os.path.expanduser(named or files.default_path()))
+        self.path = files.full_path(url, path)
         self.busy_timeout, self.push_durability = busy_timeout, push_durability
         self._role: Role | None = None
         self._database: Database | None = None
@@ -84,6 +83,13 @@ class Base:
         if isinstance(busy, bool) or not isinstance(busy, (int, float)) or not 0 <= busy <= 86_400:
             found.append(f"busy_timeout is {busy!r}; expected seconds, from 0 to 86400")
         return found
+
+    @classmethod
+    def located(cls, options: dict[str, Any], folder: str) -> dict[str, Any]:
+        """These options with the path in full, meant from `folder`: where the program was when it was configured."""
+        rest = {name: value for name, value in options.items() if name not in ("url", "path")}
+        path = files.full_path(options.get("url"), options.get("path"), folder)
+        return {**rest, "path": path}
 
     def _fresh(self) -> None:
         """As after the construction: nothing known, nobody waiting."""

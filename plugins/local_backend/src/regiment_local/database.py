@@ -59,9 +59,11 @@ class Database:
     # opening
 
     def _open(self) -> None:
+        files.refuse_strangers(self.path)
         files.make_folder(self.path)
         files.refuse_network(os.path.dirname(self.path))
         files.make_file(self.path)
+        files.refuse_strangers(self.path)  # again: another user may have been quicker
         self.handle = self._connect("rw")
         try:
             self._patiently(self._prepare, time.monotonic() + self.busy_timeout)
@@ -84,6 +86,7 @@ class Database:
                 return
         except OSError:
             return
+        files.refuse_strangers(self.path)
         files.refuse_network(os.path.dirname(self.path))
         # Only who may write takes the -wal and -shm files away again that SQLite makes in order to read.
         try:

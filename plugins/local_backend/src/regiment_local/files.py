@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import sys
 from urllib.parse import unquote
 
@@ -40,15 +41,97 @@ def path_of(url: str) -> str | None:
     return unquote(rest[3:])
 
 
-def default_path() -> str:
-    """`.regiment/queue.db` in the nearest folder above that has a `pyproject.toml`, else in the current one."""
-    here = folder = os.getcwd()
-    while not os.path.exists(os.path.join(folder, "pyproject.toml")):
+FOLDER = ".regiment"
+"""The folder that is made for the default file; what lies in one was found, not named."""
+
+_BESIDE = ("", "-wal", "-shm", "-journal", "-wake")
+"""What SQLite and we add to the file's name; each of them is believed as much as the file is."""
+
+
+def full_path(url: str | None, path: str | None, start: str | None = None) -> str:
+    """Where the file lies that `url` or `path` names: what is relative, or not named at all, is meant from `start`."""
+    named = path if path is not None else path_of(url) if url is not None else None
+    if not named:
+        return default_path(start)
+    return os.path.abspath(os.path.join(start or os.getcwd(), os.path.expanduser(named)))
+
+
+def default_path(start: str | None = None) -> str:
+    """`.regiment/queue.db` in the nearest folder above that has a `pyproject.toml`, else in the one to start from.
+
+    The search ends at what another user could have put there: a folder or a `pyproject.toml` that is neither mine nor
+    root's, or that every user may write.
+    """
+    here = folder = start or os.getcwd()
+    while _trusted(folder):
+        project = os.path.join(folder, "pyproject.toml")
+        if os.path.exists(project) and _trusted(project):
+            return os.path.join(folder, FOLDER, "queue.db")
         above = os.path.dirname(folder)
         if above == folder:
-            return os.path.join(here, ".regiment", "queue.db")
+            break
         folder = above
-    return os.path.join(folder, ".regiment", "queue.db")
+    return os.path.join(here, FOLDER, "queue.db")
+
+
+def _trusted(path: str) -> bool:
+    """True if only this user and root can have made it what it is."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return status.st_uid in (os.geteuid(), 0) and not status.st_mode & stat.S_IWOTH
+
+
+def refuse_strangers(path: str) -> None:
+    """Raises `StoreError` if the store at `path` is another user's, or if every user may write it.
+
+    Whoever writes a store can run tasks. A file of another user that is named, not found, and shared through a group is
+    shared on purpose.
+    """
+    folder, name = os.path.split(path)
+    found = os.path.basename(folder) == FOLDER
+    if found:
+        _refuse_stranger(folder, path, found)
+    for suffix in _BESIDE:
+        _refuse_stranger(os.path.join(folder, name + suffix), path, found)
+
+
+def _refuse_stranger(place: str, store: str, found: bool) -> None:
+    try:
+        status, mine = os.stat(place), os.geteuid()
+        if found:  # a link is whose it is, wherever it leads
+            owner = os.lstat(place).st_uid
+            owner = status.st_uid if owner in (mine, 0) else owner
+        else:
+            owner = status.st_uid
+    except OSError:
+        return  # it is made by us, or opening it says what is wrong
+    if status.st_mode & stat.S_IWOTH:
+        raise StoreError(
+            f"{place} can be written by every user of this host, and who writes a store can run tasks. Expected it to be "
+            f"its owner's alone. If only you have used it: chmod o-w {place}"
+        )
+    shared = not found and status.st_mode & (stat.S_IRGRP | stat.S_IWGRP) and status.st_gid in _groups()
+    if owner not in (mine, 0) and not shared:
+        raise StoreError(
+            f"{place} belongs to user {_user(owner)}, and this process runs as {_user(mine)}: who owns a store can run tasks. "
+            f"Run this as its owner, or use a store of your own: "
+            f'connector="sqlite:////absolute/path.db" or REGIMENT_CONNECTOR'
+        )
+
+
+def _groups() -> set[int]:
+    return {os.getegid(), *os.getgroups()}
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} ({uid})"
+    except KeyError:
+        return str(uid)
 
 
 def make_folder(path: str) -> None:
@@ -112,7 +195,7 @@ def identity(path: str) -> tuple[int, int]:
 def boot_id() -> str:
     """What tells this boot of the machine from every other."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().decode("ascii", "replace").strip()
     except OSError:
         return ""

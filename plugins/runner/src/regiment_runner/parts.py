@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from regiment import config as defaults
 from regiment.broker import Broker
-from regiment.build import also_accepted, connector_use, make_broker
+from regiment.build import also_accepted, connector_use, located, make_broker
 from regiment.config import Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import MOST_SLOTS, Application, Connector, Terms
 from regiment.errors import ConfigError, PluginError
@@ -187,14 +187,13 @@ def assemble(app: Application, where: str = "") -> Parts:
 
 def keeper_spec(parts: Parts) -> dict[str, Any]:
     """What supervisor and keeper must know of a worker, as data; an application's module is not among it."""
-    use, _ = connector_use(parts.config)
-    name, _ = parts.registry.resolve("connectors", use)
+    name, _, options = located(parts.config, parts.registry, "")
     config, killer = parts.config, as_use(parts.config.killer or parts.executor.default_killer)
     spec = {
         "queue": config.name,
         "connector": {
             "name": name,
-            "options": use.options,
+            "options": options,
             "where": parts.connector.describe(),
             "plugins": [item for item in config.plugins if isinstance(item, str)],
         },

@@ -160,8 +160,10 @@ class FileConnector:
             left = end - time.monotonic()
             if ready or left <= 0:
                 return ready
-            watched = [] if wake_fd is None else [wake_fd]
-            if select.select(watched, [], [], min(left, PAUSE))[0]:
+            watched = select.poll()
+            if wake_fd is not None:
+                watched.register(wake_fd, select.POLLIN)
+            if watched.poll(min(left, PAUSE) * 1000):
                 return []
 
     # the lease

@@ -29,6 +29,7 @@ from regiment_runner.keeper.store import Store
 from regiment_runner.shared import page
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
+from regiment_runner.shared.polling import readable
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
@@ -77,7 +78,7 @@ class Ward:
 
     def alive(self) -> bool:
         """Whether its process lives; only a pidfd says so (R9)."""
-        return not select.select([self.pidfd], [], [], 0)[0]
+        return not readable(self.pidfd)
 
     def close(self) -> None:
         """Unmap the page and close the pidfd."""
@@ -203,6 +204,7 @@ class Keeper:
         """Do what is due for every ward; returns the monotonic time at which to look again."""
         wake = time.monotonic() + TICK
         for ward in list(self.wards.values()):
+            ward.page.damage()  # then it shows nothing: nothing is renewed or settled for it, and its lease ends
             if ward.dead is not None:
                 if not ward.alive():
                     self._release(ward)
@@ -233,6 +235,8 @@ class Keeper:
 
     def _renew_now(self, connector: Connector, wards: list[Ward], lease: float) -> None:
         with contextlib.suppress(ValueError):  # a page that was unmapped meanwhile: its worker has ended
+            for ward in wards:
+                ward.page.damage()
             joined = [(ward, index, join) for ward in wards for index, join in ward.page.joins()]
             sent = page.now()
             lost = set(connector.renew([(join.queue, join.consumer) for _, _, join in joined], lease))
@@ -251,6 +255,7 @@ class Keeper:
                 "rate": round(ward.rate(), 2),
             }
             for ward in wards
+            if ward.page.damage() is None
         ]
         return json.dumps({"host": os.uname().nodename, "pid": os.getppid(), "workers": here}).encode()
 
@@ -267,7 +272,7 @@ class Keeper:
         if join is None:
             return float("inf")
         newest = max(words[page.slot_index(slot) + page.START] for slot, _, _ in sheet.numbers())
-        idle, wake = (page.now() - newest) / 1e9, float("inf")
+        idle, wake = max(0, page.now() - newest) / 1e9, float("inf")
         base, last, highest = words[page.BASE], words[page.LAST], sheet.highest()
         first = join.first if words[page.SLOTS] > 1 else max(join.first, base)
         spans = [span for span in sheet.finished(first) if span[1] > ward.settled]
@@ -319,6 +324,7 @@ class Keeper:
 
     def _release(self, ward: Ward) -> None:
         """R2: after a death, settle what is surely done, name the suspects, and give back the rest."""
+        ward.page.damage()
         plan = release_plan(ward.page, ward.dead or {}, once=ward.once)
 
         def job(connector: Connector) -> None:
@@ -340,11 +346,11 @@ class Keeper:
         if self.tag is not None:
             end_tagged(self.tag, LAST_GASP)  # the workers have ended with it; what they forked has not
         for ward in list(self.wards.values()):
-            if select.select([ward.pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if readable(ward.pidfd, deadline - time.monotonic()):
                 ward.dead = ward.dead or {"interrupted": True}
                 self._release(ward)
         while any(ward.dead is not None for ward in self.wards.values()) and time.monotonic() < deadline:
-            select.select([self._kick], [], [], 0.02)
+            readable(self._kick, 0.02)
             self._acknowledge()
         while any(store.waiting for store in self.stores.values()) and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -14,8 +14,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection
+
+from regiment_runner.shared import procfs
 
 _RLIMIT_LOCKS = 10
 _SET_CHILD_SUBREAPER, _GET_CHILD_SUBREAPER = 36, 37
@@ -61,7 +62,7 @@ class Descendants:
         ended; their own children come to this process with their deaths, which the next look sees.
         """
         ended = 0
-        for pid in _children():
+        for pid in procfs.children():
             if pid in workers:
                 continue
             mark = mark_of(pid)
@@ -102,7 +103,7 @@ def end_since(started: int) -> int:
         return 0
     import resource
 
-    own, hertz = resource.getrlimit(_RLIMIT_LOCKS)[0], os.sysconf("SC_CLK_TCK")
+    own, hertz = resource.getrlimit(_RLIMIT_LOCKS)[0], procfs.TICKS
     if own == resource.RLIM_INFINITY:
         return 0
     ended = 0
@@ -117,21 +118,17 @@ def end_since(started: int) -> int:
 
 def mark_of(pid: int) -> int | None:
     """The mark that a process wears, or None."""
-    try:
-        with open(f"/proc/{pid}/limits", "rb") as file:
-            for line in file:
-                if line.startswith(_LIMIT):
-                    soft = line[len(_LIMIT) :].split()[0]
-                    return int(soft) if soft.isdigit() else None
-    except (OSError, IndexError):
-        pass
+    for line in procfs.lines(pid, "limits"):
+        if line.startswith(_LIMIT):
+            soft = line[len(_LIMIT) :].split()[:1]
+            return int(soft[0]) if soft and soft[0].isdigit() else None
     return None
 
 
 def _end(wanted: Callable[[int], bool], ticks: int = 0) -> int:
     """SIGKILL every living process but this one whose mark is `wanted`, born `ticks` after boot or later."""
     ended = 0
-    for pid in _everyone():
+    for pid in procfs.everyone():
         mark = mark_of(pid)
         if mark is None or not wanted(mark) or pid == os.getpid():
             continue
@@ -141,8 +138,8 @@ def _end(wanted: Callable[[int], bool], ticks: int = 0) -> int:
             continue
         try:
             # Read again behind the pidfd: before it, the pid might have passed to another process.
-            mark, stat = mark_of(pid), _stat(pid)
-            if mark is not None and wanted(mark) and stat and stat[0] not in "ZX" and int(stat[19]) >= ticks:
+            mark, stat = mark_of(pid), procfs.stat(pid)
+            if mark is not None and wanted(mark) and stat and stat.lives and stat.started >= ticks:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 ended += 1
         except OSError:
@@ -150,28 +147,3 @@ def _end(wanted: Callable[[int], bool], ticks: int = 0) -> int:
         finally:
             os.close(pidfd)
     return ended
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on; empty if there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def _everyone() -> Iterator[int]:
-    with contextlib.suppress(OSError):
-        yield from (int(name) for name in os.listdir("/proc") if name.isdigit())
-
-
-def _children() -> list[int]:
-    """The children of this process, zombies included."""
-    found: list[int] = []
-    try:
-        for thread in os.listdir("/proc/self/task"):
-            found += map(int, Path(f"/proc/self/task/{thread}/children").read_text().split())
-    except OSError:  # a kernel without this list
-        me = str(os.getpid())
-        return [pid for pid in _everyone() if (_stat(pid) or ["", ""])[1] == me]
-    return found

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regiment.contracts import MOST_SLOTS, Reading, Span
+from regiment.errors import ConfigError, RegimentError
+from regiment_runner.shared import places
 
 IDLE, STARTED, ENDED, JUDGING, RETURNING, DONE = range(6)
 PHASES = ("idle", "started", "ended", "judging", "returning", "done")
@@ -70,6 +72,13 @@ PACK_START = struct.Struct(f"QQQQQ{HEAD_BYTES}s").pack_into
 """Writes START to TOTAL and the head of a payload; the source calls it without the detour of `Page.start`."""
 START_AT = 8 * START
 _HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
+_SIZE = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
+_TRIES = 1000
+"""Readings of a consumer until two agree; a worker that writes it all the time is damaging its page."""
+
+SHARED_SLOTS = 16
+"""Slots whose memory is reserved with the page; a worker with more reserves them itself."""
+
 _JOIN = struct.Struct("QQQ56s104s")
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -118,10 +127,16 @@ class Page:
         flags = access | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
         fd = os.open(path, flags, 0o600)
         try:
-            size = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
             if create:
-                os.ftruncate(fd, size)
-            self.map = mmap.mmap(fd, size, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
+                _reserve(fd, path, SHARED_SLOTS)
+                os.ftruncate(fd, _SIZE)
+            elif os.fstat(fd).st_size != _SIZE:
+                raise ValueError(f"{path} is no page of this release")
+            self.map = mmap.mmap(fd, _SIZE, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
+        except BaseException:
+            if create:
+                os.unlink(path)
+            raise
         finally:
             os.close(fd)
         self.words = memoryview(self.map).cast("Q")
@@ -130,6 +145,58 @@ class Page:
             self.words[MAGIC] = _MAGIC
         elif self.words[MAGIC] != _MAGIC:
             raise ValueError(f"{path} is no page of this release")
+        self._read_only, self._given_up = read_only, False
+        self._born, self._slots = self.words[BORN], 0
+
+    # Whether it can be believed: a task can write anything on its worker's page, and cut the file off.
+
+    def damage(self) -> str | None:
+        """What is wrong with the page, or None. Whoever reads a page that another process writes asks this first.
+
+        A page that is damaged has been given up when this returns: from then on it reads as that of a worker that never
+        did anything, and touching it is no SIGBUS. Its worker has crashed, whatever it still does.
+        """
+        if self._given_up:
+            return "it was damaged before"
+        size = self.map.size()
+        if size < _SIZE:
+            why = f"it was cut to {size:,} of {_SIZE:,} bytes"
+        else:
+            wrong = self._nonsense() and self._nonsense()  # the worker may have been writing
+            if wrong is None:
+                return None
+            why = wrong
+        if not self._read_only:
+            self._lay_over(bytes(_SIZE))
+            self._given_up = True
+        return why
+
+    def _nonsense(self) -> str | None:
+        words = self.words
+        if words[MAGIC] != _MAGIC or words[BORN] != self._born:
+            return "its head was overwritten"
+        slots = words[SLOTS]
+        if slots > MOST_SLOTS or (self._slots and slots != self._slots):
+            return f"it says that its worker has {slots:,} slots"
+        self._slots = slots
+        for slot in range(slots):
+            number, phase = self.slot_word(slot)
+            last = words[LAST]  # read after what is written after it
+            if phase >= len(PHASES) or (last and number > last):
+                return f"slot {slot} holds number {number:,} in phase {phase}; the last number leased is {last:,}"
+        if any(words[(_JOINS + index * _JOIN_SIZE) >> 3] > 1 for index in range(JOINS)):
+            return "its consumers were overwritten"
+        return None
+
+    def have_slots(self, slots: int) -> None:
+        """In the worker: reserve the memory of its slots, and say how many it has."""
+        if slots > SHARED_SLOTS:
+            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                _reserve(fd, self.path, slots)
+            finally:
+                os.close(fd)
+        self.words[SLOTS] = slots
 
     def close(self) -> None:
         """Unmap; the file stays."""
@@ -138,11 +205,14 @@ class Page:
 
     def detach(self) -> None:
         """In a process forked from the worker: its own copy of the page from now on, so that it writes to nobody's."""
+        self._lay_over(bytes(self.map))
+
+    def _lay_over(self, copy: bytes) -> None:
+        """Put memory of this process alone, with these bytes, in the place of the shared page."""
         import ctypes
 
         size = len(self.map)
         here = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
-        copy = bytes(self.map)
         remap = ctypes.CDLL(None, use_errno=True).mmap
         remap.restype = ctypes.c_void_p
         remap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
@@ -224,7 +294,7 @@ class Page:
         """The consumers that are written down, each read until two readings agree."""
         for index in range(JOINS):
             offset = _JOINS + index * _JOIN_SIZE
-            while True:
+            for _ in range(_TRIES):
                 raw = bytes(self.map[offset : offset + _JOIN.size])
                 if raw == bytes(self.map[offset : offset + _JOIN.size]):
                     break
@@ -239,10 +309,14 @@ class Page:
 
     def numbers(self) -> Iterator[tuple[int, int, int]]:
         """(slot, number, phase) of each slot that was ever used."""
-        for slot in range(max(1, self.words[SLOTS])):
+        for slot in range(self._used()):
             number, phase = self.slot_word(slot)
-            if number:
+            if number and phase < len(PHASES):
                 yield slot, number, phase
+
+    def _used(self) -> int:
+        """How many slots to look at; what a worker says of it is believed up to the size of the page."""
+        return min(max(1, self.words[SLOTS]), MOST_SLOTS)
 
     def highest(self) -> int:
         """The highest number noted; 0 if none."""
@@ -250,7 +324,7 @@ class Page:
 
     def readings(self) -> Iterator[Reading]:
         """Slots with a task started and a limit armed; each reading is of one and the same number."""
-        for slot in range(max(1, self.words[SLOTS])):
+        for slot in range(self._used()):
             at = slot_index(slot)
             word = self.words[at]
             if word & 7 != STARTED:
@@ -301,6 +375,22 @@ class Page:
         return (word >> 24, (word >> 24) + (word & 0xFFFFFF)) if word else None
 
 
+class NoRoom(RegimentError, OSError):
+    """The memory of a page cannot be reserved."""
+
+
+def _reserve(fd: int, path: Path, slots: int) -> None:
+    """Reserve the memory of a page up to so many slots: where there is none, this says so, and no SIGBUS later."""
+    size = _SLOT_START + slots * _SLOT_SIZE
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        raise NoRoom(
+            f"the file system of {path.parent} has no room for a page of {size:,} bytes ({error.strerror}). Make it larger "
+            f"(in a container: --shm-size), remove what others have left there, or set XDG_RUNTIME_DIR to another folder"
+        ) from error
+
+
 def slot_index(slot: int) -> int:
     """Index of a slot's first word in `words`."""
     return (_SLOT_START + slot * _SLOT_SIZE) >> 3
@@ -310,53 +400,27 @@ def _text(raw: bytes) -> str:
     return bytes(raw).rstrip(b"\0").decode(errors="replace")
 
 
-# Where pages live: one folder per tree, named by its supervisor, so that `top` finds it.
-
-
-def home() -> Path:
-    """The folder of all trees of this user: under XDG_RUNTIME_DIR, else a private one in /dev/shm."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isdir(runtime):
-        return Path(runtime) / "regiment"
-    shm = "/dev/shm" if os.path.isdir("/dev/shm") else os.environ.get("TMPDIR", "/tmp")
-    return Path(shm) / f"regiment-{os.getuid()}"
-
-
-def start_ticks(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot: with the pid it names one process for good."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return stat.rpartition(")")[2].split()[19]
+# The folder of a tree; `places` says where it lies and whose it is.
 
 
 def make_tree() -> Path:
     """A new folder for the pages of this process's tree; removes those whose supervisor is gone."""
-    base = home()
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if base.stat().st_uid != os.getuid():
-        raise PermissionError(f"{base} belongs to another user; set XDG_RUNTIME_DIR to a folder of yours")
-    for tree in trees(base, alive=False):
-        remove_tree(tree)
-    tree = base / f"{os.getpid()}-{start_ticks(os.getpid())}"
-    remove_tree(tree)
-    tree.mkdir(mode=0o700)
-    return tree
+    try:
+        return Path(places.make_tree())
+    except places.Unsafe as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(
+            f"no folder for the pages can be made in {places.home()}: {error.strerror}. Make room there, or set "
+            f"XDG_RUNTIME_DIR to another folder of yours (mode 700)"
+        ) from error
 
 
-def trees(base: Path | None = None, *, alive: bool = True) -> list[Path]:
-    """Folders of trees whose supervisor lives, or of those whose does not."""
-    found: list[Path] = []
-    for tree in sorted((base or home()).glob("*-*")):
-        pid, _, ticks = tree.name.partition("-")
-        if pid.isdigit() and (start_ticks(int(pid)) == ticks) == alive:
-            found.append(tree)
-    return found
+def have_tree(tree: Path) -> bool:
+    """Make a tree's folder again if something outside has removed it; True if so."""
+    return places.have_tree(str(tree))
 
 
 def remove_tree(tree: Path) -> None:
     """Delete a tree's folder; what is gone already does not matter."""
-    import shutil
-
-    shutil.rmtree(tree, ignore_errors=True)
+    places.remove_tree(str(tree))

@@ -109,15 +109,6 @@ def send(pidfd: int, number: int) -> None:
         pass
 
 
-def resident(pid: int) -> int | None:
-    """Resident memory of a process in bytes, from procfs."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return None
-
-
 def out_of_memory(used: int, limit: int) -> str:
     """`out of memory, 512 MiB of 400`."""
     return f"out of memory, {used / MIB:.0f} MiB of {limit / MIB:.0f}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regiment import __version__, log
-from regiment_runner.shared import page, process
+from regiment_runner.shared import page, process, procfs
 from regiment_runner.supervisor import heartbeat, memory
 from regiment_runner.supervisor.members import Child, Group
 
@@ -78,10 +78,7 @@ class Care:
 
     def have_folder(self) -> None:
         """Make the tree's folder again if something outside has removed it; what lay in it is gone."""
-        folder = self._tree.tree
-        if not os.path.isdir(folder):
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
+        if page.have_tree(self._tree.tree):
             self.changed = True
 
     def _look_at_folder(self) -> None:
@@ -120,7 +117,7 @@ class Care:
 
     def _weigh(self, item: Child, limit: int) -> bool:
         """Recycle a worker that is above the limit, kill one above the hard limit; whether it is above."""
-        used = process.resident(item.pid) or 0
+        used = procfs.resident(item.pid) or 0
         if used <= limit:
             return False
         hard = int(limit * self._tree.memory_factor)

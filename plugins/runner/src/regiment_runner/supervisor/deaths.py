@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from regiment import exits, log
 from regiment_runner.shared import page, process
 from regiment_runner.shared.descendants import end_group
-from regiment_runner.supervisor import ends
+from regiment_runner.supervisor import ends, pages
 from regiment_runner.supervisor.ends import End
 from regiment_runner.supervisor.members import Child
 
@@ -38,6 +38,7 @@ class Deaths:
         status = process.reap(item.pidfd)
         if status is None:
             return
+        pages.believable(item)
         tree.nursery.hear(item)
         tree.loop.drop(item.pidfd)
         tree.loop.drop(item.channel.fileno())

@@ -44,7 +44,7 @@ def judge(item: Child, status: int, oom: bool) -> End:
             logging.WARNING,
         )
     if item.fatal is not None:
-        return End("memory", item.fatal["reason"], "worker.crashed", logging.ERROR)
+        return End(item.fatal["kind"], item.fatal["reason"], "worker.crashed", logging.ERROR)
     if item.view.struck:
         return End("timeout", "killed for a task past its limit", "worker.crashed", logging.WARNING)
     if oom and status == -signal.SIGKILL:

@@ -15,7 +15,7 @@ from typing import Any
 
 from regiment import exits, log
 from regiment_runner.keeper import keeper
-from regiment_runner.shared import process
+from regiment_runner.shared import process, procfs
 
 SILENCE = 2.5
 """Seconds after its last sign of life at which a keeper is killed and replaced."""
@@ -176,9 +176,4 @@ class Keeping:
 
 def _where(path: str) -> str:
     """Where a page can be opened: at `path`, or, where something outside has removed it, by way of our own mapping."""
-    if not os.path.exists(path):
-        for name in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/self/fd/{name}") == f"{path} (deleted)":
-                    return f"/proc/{os.getpid()}/fd/{name}"
-    return path
+    return path if os.path.exists(path) else procfs.removed(path) or path

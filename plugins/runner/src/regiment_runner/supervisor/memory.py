@@ -6,9 +6,11 @@ the pages that a worker still shares with its supervisor, some 15 MB.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from regiment_runner.shared import procfs
 from regiment_runner.shared.process import MIB
 
 _UNITS = {
@@ -60,13 +62,9 @@ class Kills:
 
 def _counter() -> Path | None:
     """The file that counts them: memory.events (cgroup 2) or memory.oom_control (cgroup 1)."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
     places: list[Path] = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
+    for line in procfs.lines("self", "cgroup"):
+        _, controllers, path = os.fsdecode(line).split(":", 2)
         if controllers == "":
             places += [Path(f"{root}{path}/memory.events") for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")]
         elif "memory" in controllers.split(","):

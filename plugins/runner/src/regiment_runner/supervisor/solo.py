@@ -18,11 +18,12 @@ import threading
 import time
 from typing import Any, cast
 
-from regiment import __version__, exits, log
+from regiment import __version__, exits, installed, log
 from regiment.errors import TargetError
 from regiment_runner.keeper import keeper
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.polling import readable
 from regiment_runner.supervisor.keeping import Keeping
 from regiment_runner.supervisor.signals import SAME_SIGNAL, STOPS
 from regiment_runner.supervisor.strikes import last_words
@@ -39,6 +40,7 @@ class Solo:
 
     def __init__(self, target: str, *, burst: bool = False, app_dir: str = ".") -> None:
         self.target, self.burst, self.app_dir = target, burst, os.path.abspath(app_dir)
+        installed.leave_out(self.app_dir)
         self._label = target
         self._stopping: float | None = None
         self._lock = threading.Lock()
@@ -134,7 +136,7 @@ class Solo:
             deadline = time.monotonic() + PATIENCE
             if self.keeping.bury(NAME, interrupted=True):
                 while self.keeping.unacknowledged and time.monotonic() < deadline:
-                    select.select([cast(Any, self.keeping.channel)], [], [], 0.1)
+                    readable(cast(Any, self.keeping.channel).fileno(), 0.1)
                     self.keeping.receive()
             self.keeping.stop(patience=max(0.1, deadline - time.monotonic()))
         page.remove_tree(self.tree)

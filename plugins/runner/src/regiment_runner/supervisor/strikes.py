@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regiment.contracts import Reading
-from regiment_runner.shared import page, process
+from regiment_runner.shared import page, process, procfs
 from regiment_runner.shared.page import DRAIN_WAIT, Page
 
 DUMP_WAIT = 0.1
@@ -63,8 +62,8 @@ class WorkerView:
         """The black box: stacks, resident memory, CPU seconds, seconds run."""
         words, at = self.page.words, page.slot_index(slot)
         found: dict[str, Any] = {"seconds": round((page.now() - words[at + page.START]) / 1e9, 3)}
-        found["rss"] = process.resident(self.pid)
-        found["cpu"] = _cpu_seconds(self.pid)
+        found["rss"] = procfs.resident(self.pid)
+        found["cpu"] = procfs.cpu_seconds(self.pid)
         if dump:
             found["stacks"] = self._dump()
         return found
@@ -116,11 +115,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _cpu_seconds(pid: int) -> float | None:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return round((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 2)

@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from regiment import exits, log
+from regiment import exits, installed, log
 from regiment.errors import ConfigError, RegimentError
 from regiment.registry import registry
 from regiment.targets import find
 from regiment_runner.shared import logs, page, process
 from regiment_runner.shared.descendants import Descendants
+from regiment_runner.supervisor import pages
 from regiment_runner.supervisor import reload as reloading
 from regiment_runner.supervisor.care import EARLY, Care
 from regiment_runner.supervisor.deaths import Deaths
@@ -67,10 +68,12 @@ class Supervisor:
         self.groups = [Group(target) for target in parsed]
         self.burst, self.stop_timeout, self.tick = burst, stop_timeout, tick
         self.app_dir = os.path.abspath(app_dir)
+        installed.leave_out(self.app_dir)
         self.crash_backoff, self.give_up = crash_backoff, give_up
         self.max_memory = parse_size(max_memory) if isinstance(max_memory, str) else max_memory
         self.memory_factor, self.scale_down = memory_factor, scale_down
-        self.preload, self.reload, self.heartbeat = preload, reload, heartbeat
+        self.preload, self.reload = preload, reload
+        self.heartbeat = os.path.abspath(heartbeat) if heartbeat else None
         if reload:
             if preload:
                 raise ConfigError("--reload and --preload exclude each other: what is preloaded is never read again")
@@ -153,6 +156,8 @@ class Supervisor:
     def _turn(self) -> None:
         """One turn of the loop: start what is missing, strike what is late, sleep, deal with what woke us."""
         now = time.monotonic()
+        for item in list(self.children.values()):
+            pages.believable(item)
         self.keeping.look(now)
         later = self.nursery.fill(now)
         wake = min(later, self.care.look(now), self._watch(), self.keeping.patience)
@@ -213,7 +218,8 @@ class Supervisor:
 
     def order(self, item: Child, order: int) -> None:
         """Give one worker an order through its page, and wake it."""
-        item.page.words[page.ORDERS] |= order
+        if pages.believable(item):
+            item.page.words[page.ORDERS] |= order
         with contextlib.suppress(BlockingIOError):
             os.eventfd_write(item.wake, 1)
 

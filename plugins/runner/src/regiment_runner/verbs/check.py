@@ -12,7 +12,7 @@ import click
 
 from regiment import exits, targets
 from regiment.build import make_connector
-from regiment.cli.options import json_option
+from regiment.cli.options import json_option, settings
 from regiment.cli.terminal import say, show_json
 from regiment.errors import ConfigError, RegimentError, StoreError
 from regiment.queue import Queue
@@ -36,6 +36,7 @@ class Finding(NamedTuple):
 @json_option
 def command(names: tuple[str, ...], connect: bool, as_json: bool) -> int:
     """Say everything that is wrong with each TARGET, at once."""
+    settings().reach_application()
     findings: list[Finding] = []
     good: list[str] = []
     for name in names:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import time
 
+from regiment_runner.shared import places
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -39,10 +41,17 @@ def answer(ready: bool, path: str | None) -> tuple[bool, str]:
     """Whether all is well, and why (not): of the file at `path`, or of every living tree of this user."""
     if path is not None:
         return _judge(path, ready, f"the heartbeat file {path!r}")
-    base = home()
-    found = [f"{base}/{name}" for name in _listed(base) if _lives(name)]
+    try:
+        found = places.trees()
+    except FileNotFoundError:
+        found = []
+    except OSError as error:
+        return False, f"unhealthy: {error}"
     if not found:
-        return False, f"unhealthy: no supervisor of this user runs here (no living tree in {base})"
+        return (
+            False,
+            f"unhealthy: no supervisor of this user runs here (no living tree in {places.home()})",
+        )
     answers = [_judge(f"{tree}/{BEAT}", ready, f"the tree {tree}") for tree in found]
     return next((one for one in answers if not one[0]), answers[0])
 
@@ -115,36 +124,6 @@ def silence(written: float, touched: float) -> float:
     """
     now = time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
     return now - (max(written, touched) if touched <= now else written)
-
-
-# The same as `page.home` and `page.trees`, whose imports cost more time than a probe may take; a test compares them.
-
-
-def home() -> str:
-    """The folder of all trees of this user."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isdir(runtime):
-        return f"{runtime}/regiment"
-    shm = "/dev/shm" if os.path.isdir("/dev/shm") else os.environ.get("TMPDIR", "/tmp")
-    return f"{shm}/regiment-{os.getuid()}"
-
-
-def _listed(base: str) -> list[str]:
-    try:
-        return sorted(os.listdir(base))
-    except OSError:
-        return []
-
-
-def _lives(name: str) -> bool:
-    pid, dash, ticks = name.partition("-")
-    if not dash or not pid.isdigit():
-        return False
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[19] == ticks
-    except OSError:
-        return False
 
 
 def __getattr__(name: str) -> Any:

@@ -77,6 +77,7 @@ def command(
     from regiment.cli.options import settings
 
     said = settings()
+    said.reach_application()
     number = (1, 1)
     try:
         if workers is not None:

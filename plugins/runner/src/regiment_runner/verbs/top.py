@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shutil
 import sys
 import time
@@ -15,6 +14,7 @@ import click
 
 from regiment.cli.terminal import Duration
 from regiment.text import many
+from regiment_runner.shared.polling import readable
 from regiment_runner.verbs import trees
 from regiment_runner.verbs.trees import Row, Tree
 from regiment_runner.verbs.workers import listing, summary
@@ -165,7 +165,7 @@ def _keys() -> Iterator[Callable[[float | None], str]]:
     before: Sequence[Any] = termios.tcgetattr(fd)
 
     def key(wait: float | None) -> str:
-        if not select.select([fd], [], [], wait)[0]:
+        if not readable(fd, wait):
             return ""
         return os.read(fd, 1).decode(errors="replace") or "q"  # the terminal has gone
 

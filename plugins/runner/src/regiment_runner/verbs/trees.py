@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from regiment_runner.shared import page
+from regiment.errors import RegimentError
+from regiment_runner.shared import page, places, procfs
 from regiment_runner.shared.page import Page, SlotState
 from regiment_runner.supervisor.heartbeat import BEAT, ROSTER
 from regiment_runner.verbs.health import silence
 
-_TICKS, _BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 _TRIES = 5
 """How often a slot is read whose task changes meanwhile."""
 
@@ -74,7 +74,12 @@ class Tree(NamedTuple):
 
 def look() -> list[Tree]:
     """All living trees of this user on this host."""
-    return [_tree(folder) for folder in page.trees()]
+    try:
+        return [_tree(Path(folder)) for folder in places.trees()]
+    except FileNotFoundError:
+        return []
+    except places.Unsafe as error:
+        raise RegimentError(str(error)) from None
 
 
 def _tree(folder: Path) -> Tree:
@@ -126,6 +131,8 @@ def _row(path: Path, host: str, supervisor: int, known: dict[Any, dict[str, Any]
     except (OSError, ValueError):
         return None
     try:
+        if sheet.damage() is not None:
+            return None
         words, pid = sheet.words, int(sheet.words[page.PID])
         process = _process(pid)
         if process.memory is None or supervisor not in (pid, process.parent):
@@ -213,21 +220,11 @@ class Process(NamedTuple):
 
 
 def _process(pid: int) -> Process:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
+    found = procfs.stat(pid)
+    if found is None or not found.lives:
         return Process()
-    if fields[0] in "ZX":
-        return Process()
-    now = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return Process(
-        fields[0],
-        int(fields[1]),
-        (int(fields[11]) + int(fields[12])) / _TICKS,
-        int(fields[21]) * _BYTES,
-        max(0.0, now - int(fields[19]) / _TICKS),
-    )
+    up = time.clock_gettime(time.CLOCK_BOOTTIME) - found.started / procfs.TICKS
+    return Process(found.state, found.parent, found.cpu, found.resident, max(0.0, up))
 
 
 def elsewhere(records: Iterable[bytes]) -> list[Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -18,7 +17,7 @@ from regiment.contracts import Again, Back, Dead, Done, Park, Settlement
 from regiment.errors import Control, DecodeError, Forged
 from regiment.outcome import Outcome
 from regiment.task import Task
-from regiment_runner.shared import descendants, page
+from regiment_runner.shared import descendants, page, procfs
 from regiment_runner.worker import policy
 from regiment_runner.worker.controls import Controls
 from regiment_runner.worker.policy import Rules, Step
@@ -116,7 +115,7 @@ class Ending(Controls):
         seconds = round((page.now() - self.started) / 1e9, 3)
         return {
             "seconds": seconds,
-            "rss": _resident(),
+            "rss": procfs.resident(),
             "cpu": round(used.ru_utime + used.ru_stime, 2),
         }
 
@@ -233,14 +232,6 @@ class Ending(Controls):
         if text:
             fields["traceback"] = text
         log.event(level, f"task.{outcome.kind}", **fields)
-
-
-def _resident() -> int | None:
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return None
 
 
 def _enter(stack: ExitStack, around: Callable[[Task], AbstractContextManager[Any]], task: Task) -> None:

@@ -31,7 +31,8 @@ class Holding:
         self.runtime, self.lease, self.wake_fd = runtime, lease, wake
         self.config, self.page = runtime.config, runtime.page
         self.words = self.page.words
-        self.words[page.SLOTS] = self.slots = runtime.slots = slots
+        self.slots = runtime.slots = slots
+        self.page.have_slots(slots)
         self.tell_keeper = tell_keeper
         self.left_unsettled = False
         """Whether it was told to end and did, although its store did not answer any more."""

@@ -21,7 +21,7 @@ from regiment.contracts import Connector
 from regiment.errors import ConfigError, RegimentError, StoreUnavailable
 from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
-from regiment_runner.shared import page, process
+from regiment_runner.shared import page, process, procfs
 from regiment_runner.shared.page import Page
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
@@ -157,7 +157,7 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
 
 def _check_memory(queue: str, limit: int) -> None:
     """A limit below what a worker has in use before its first task would replace it after every task, for ever."""
-    used = process.resident(os.getpid()) or 0
+    used = procfs.resident(os.getpid()) or 0
     if limit and used > limit:
         raise ConfigError(
             f'a worker of "{queue}" has {used / process.MIB:.0f} MiB in use before its first task, and --max-memory is '

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from regiment import log
 from regiment.contracts import Back, Dead, Done, Settlement
 from regiment.errors import Control, Respawn, Stop, StoreUnavailable
-from regiment_runner.shared import page
+from regiment_runner.shared import page, procfs
 from regiment_runner.worker.attempt import Attempt
 from regiment_runner.worker.controls import Controls
 from regiment_runner.worker.holding import NEVER, Holding
@@ -27,7 +27,6 @@ from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.verdict import was_struck
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
-_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _WEIGH_NS = 1_000_000
 """Nanoseconds between two readings of the own memory: a reading costs some 2 µs, so 0.2 % where a limit is set."""
 
@@ -65,7 +64,7 @@ class Source(Holding):
         self._statm = -1
         if self.words[page.MEMORY]:
             self._memory_by = 0
-            self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+            self._statm = procfs.open_statm()
         self.too_large = 0
         """Resident memory in bytes that was found above the limit; 0: it was not."""
         self._tasks = 0
@@ -213,7 +212,7 @@ class Source(Holding):
 
     def _weigh(self) -> None:
         """Between two tasks: over the limit, this process ends and another takes its place."""
-        used = int(os.pread(self._statm, 64, 0).split()[1]) * _PAGE_SIZE
+        used = procfs.resident_of(self._statm)
         self._memory_by = page.now() + _WEIGH_NS
         if used > self.words[page.MEMORY]:
             self.too_large, self.respawn = used, True

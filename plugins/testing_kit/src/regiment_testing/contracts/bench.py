@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 
 from regiment.contracts import Capabilities, Connector, Delivery, Role, Settlement, Taken, Terms
+from regiment_runner.shared.polling import readable
 from regiment_testing.contracts.examination import Examination
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ class Child:
         """What `work` returned; fails if it raised or did not end."""
         data, end = b"", time.monotonic() + 2 * PATIENCE
         while True:
-            if not select.select([self._answers], [], [], max(0.0, end - time.monotonic()))[0]:
+            if not readable(self._answers, end - time.monotonic()):
                 self.kill()
                 raise AssertionError(f"the child did not end within {2 * PATIENCE:g} s")
             part = os.read(self._answers, 1 << 16)
