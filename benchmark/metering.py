@@ -23,7 +23,7 @@ def cpu(pid: int) -> float:
 def waited(pid: int) -> float:
     """Seconds of CPU of the children that a process has waited for, to 10 ms."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return 0.0
     return (int(fields[13]) + int(fields[14])) * TICK

@@ -32,7 +32,7 @@ import json
 
 
 def cpu(pid):
-    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    fields = open(f"/proc/{pid}/stat", "rb").read().rpartition(b")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -40,7 +40,7 @@ def took(since: int, until: int | None = None) -> float:
 def state_of(pid: int) -> str | None:
     """The letter of a process's state (`R`, `S`, `T`, `Z`, …), or None if there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0].decode()
     except OSError:
         return None
 
@@ -53,7 +53,7 @@ def alive(pid: int) -> bool:
 def children(pid: int) -> list[int]:
     """The children of a process's main thread, zombies included."""
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
     except OSError:
         return []
 
