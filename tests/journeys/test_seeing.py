@@ -649,5 +649,5 @@ def test_the_examples_of_a_deployment_name_options_that_exist(name):
         "--timeout",
         "--start-period",
     }
-    assert {"--max-memory", "--stop-timeout"} <= used <= known | {"--create-home"}
+    assert {"--max-memory", "--stop-timeout"} <= used <= known
     assert {"run", "health"} <= set(COMMANDS)

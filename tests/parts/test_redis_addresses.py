@@ -23,7 +23,7 @@ from regiment_redis.connector import RedisConnector
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, redis_release: str) -> Iterator[RedisServer]:
     path = tmp_path_factory.mktemp("redis") / "redis.sock"
     with redis("--unixsocket", str(path)) as server:
         yield server

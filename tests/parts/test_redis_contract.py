@@ -29,19 +29,19 @@ def opener(**options: object) -> Connect:
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[RedisServer]:
+def node(redis_release: str) -> Iterator[RedisServer]:
     with redis() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def members() -> Iterator[list[RedisServer]]:
+def members(redis_release: str) -> Iterator[list[RedisServer]]:
     with cluster() as members:
         yield members
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(redis_release: str) -> Iterator[str]:
     with sentinel() as guarded:
         guarded.fail_over()
         guarded.be_patient()
@@ -49,7 +49,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def other() -> Iterator[RedisServer]:
+def other(redis_release: str) -> Iterator[RedisServer]:
     with redis() as server:
         yield server
 

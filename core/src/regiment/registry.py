@@ -146,7 +146,7 @@ class Registry:
         if found is not None:
             return name, self._load(kind, name, *found)
         if ":" in name and not name.endswith(":"):
-            return name, _attribute(name)
+            return name, _named(kind, name)
         raise PluginError(self._missing(kind, name, where))
 
     def offered(self, kind: str, name: str) -> Any:
@@ -238,6 +238,17 @@ def _as_offer(offer: Any) -> Offer:
     if isinstance(offer, Offer):
         return offer
     raise TypeError(f'an offer is {offer!r}; expected Offer("module:attribute", …)')
+
+
+def _named(kind: str, name: str) -> Any:
+    """What "module:Class" in a configuration names; `PluginError` if it cannot be had."""
+    try:
+        return _attribute(name)
+    except Exception as error:
+        raise PluginError(
+            f"{kind[:-1]} {name!r} cannot be loaded: {type(error).__name__}: {error}; "
+            'expected "module:Class" of a module that can be imported here'
+        ) from error
 
 
 def _attribute(target: str) -> Any:

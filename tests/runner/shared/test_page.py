@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from regiment.contracts import MOST_SLOTS
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
 

@@ -75,8 +75,10 @@ def test_follow_goes_on_with_what_comes_and_says_nothing_twice(place: Path) -> N
     bury(place, 1)
     out = place / "out"
     with open(out, "w") as file:
+        # Where this was started with SIGINT ignored (`nohup`, `&` in a script), the command would ignore it, too.
+        usual = ["env", "--default-signal=INT"]
         tail = subprocess.Popen(
-            [sys.executable, "-m", "regiment", "tail", "jobs", "-f", "--every", "0.05"],
+            [*usual, sys.executable, "-m", "regiment", "tail", "jobs", "-f", "--every", "0.05"],
             cwd=place,
             env={**os.environ, "REGIMENT_CONNECTOR": f"sqlite:///{place}/queue.db"},
             stdout=file,
@@ -91,4 +93,7 @@ def test_follow_goes_on_with_what_comes_and_says_nothing_twice(place: Path) -> N
             assert errors(out.read_text()) == wanted
     finally:
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(30) == 0
+        try:
+            assert tail.wait(30) == 0
+        finally:
+            tail.kill()

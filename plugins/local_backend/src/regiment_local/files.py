@@ -31,6 +31,11 @@ NETWORK = {
 
 def path_of(url: str) -> str | None:
     """The path in an `sqlite:` URL, None for the default one. Raises `ConfigError`."""
+    scheme = url.partition(":")[0]
+    if scheme != "sqlite":  # the rest may be another store's address, with its password
+        raise ConfigError(
+            f'the URL of the local connector begins with "{scheme[:20]}"; expected "sqlite:////absolute/path.db"'
+        )
     rest = url.removeprefix("sqlite:")
     if rest in ("", "//", "///"):
         return None

@@ -39,6 +39,8 @@ def addresses(url: str | None, nodes: Sequence[str | Mapping[str, Any]] | None, 
         raise ConfigError(f"mongo: nodes is {nodes!r}; expected a list of URLs or mappings")
     found: list[Address] = []
     problems: list[str] = []
+    if nodes is not None and not isinstance(nodes, Sequence):
+        raise ConfigError(f"mongo: nodes is a {type(nodes).__name__}; expected a list of URLs or mappings")
     for node in [url] if nodes is None else nodes:
         try:
             text = _from_mapping(node) if isinstance(node, Mapping) else node
@@ -52,7 +54,7 @@ def addresses(url: str | None, nodes: Sequence[str | Mapping[str, Any]] | None, 
 
 def _address(url: object, database: str | None) -> Address:
     if not isinstance(url, str) or not url.startswith(SCHEMES):
-        seen = type(url).__name__ if not isinstance(url, str) else repr(url.partition("://")[0] + "://…")
+        seen = type(url).__name__ if not isinstance(url, str) else repr(url.partition(":")[0][:20] + "://…")
         raise ConfigError(f"mongo: a node is {seen}; expected mongodb://… or mongodb+srv://…")
     scheme, rest = url.split("://", 1)
     before = rest.partition("?")[0]
@@ -78,7 +80,8 @@ def _from_mapping(node: Mapping[str, Any]) -> str:
     port = node.get("port", 27017)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
         raise ConfigError(f"mongo: a node's port is {port!r}; expected a whole number from 1 to 65535")
-    names = [hosts] if isinstance(hosts, str) else list(hosts)
+    named = [hosts] if isinstance(hosts, str) else hosts
+    names = list(named) if isinstance(named, Sequence) else []
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ConfigError(f"mongo: a node's host is {hosts!r}; expected a name, or a list of names")
     login = ""
@@ -87,7 +90,10 @@ def _from_mapping(node: Mapping[str, Any]) -> str:
         if node.get("password"):
             login += ":" + quote_plus(str(node["password"]))
         login += "@"
-    options = dict(node.get("options") or {})
+    given = node.get("options") or {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"mongo: a node's options are a {type(given).__name__}; expected a mapping")
+    options = dict(given)
     for field, option in (
         ("replica_set", "replicaSet"),
         ("tls", "tls"),

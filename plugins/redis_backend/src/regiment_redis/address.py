@@ -182,7 +182,7 @@ def _host(text: str, port: int) -> tuple[str, int]:
 def _number(value: object, what: str, low: int, high: int) -> int:
     try:
         number = int(value)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = low - 1
     if isinstance(value, bool) or not low <= number <= high:
         raise ConfigError(f"{what} is {value!r}; expected a number from {low} to {high}")

@@ -211,6 +211,10 @@ def read_addresses(
         raise ConfigError("the redis connector got url and nodes; expected one of them")
     if isinstance(nodes, str | Mapping):
         raise ConfigError("nodes of the redis connector is one node; expected a list of them")
+    if nodes is not None and not isinstance(nodes, Sequence):
+        raise ConfigError(
+            f"nodes of the redis connector is a {type(nodes).__name__}; expected a list of URLs or mappings"
+        )
     if nodes is not None and not nodes:
         raise ConfigError("nodes of the redis connector is empty; expected at least one")
     found = [node(n) for n in nodes] if nodes is not None else [parse(url or "redis://localhost:6379/0")]

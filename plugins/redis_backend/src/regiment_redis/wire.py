@@ -184,7 +184,7 @@ _UNAVAILABLE = {
 _LOGIN = {
     "NOAUTH": "it asks for a password and none is set; put it into the URL (redis://:password@host) or password=…",
     "WRONGPASS": "the user name or the password is wrong",
-    "NOPERM": "this user may not do that; regiment's users need +@all on their keys, or at least the commands in docs/redis.md",
+    "NOPERM": "this user may not do that; docs/redis.md has a line with the rights for each kind of user",
 }
 
 
@@ -195,6 +195,8 @@ def refused(reply: Refusal, where: str, pushing: bool = False) -> StoreError:
     code = text.partition(" ")[0]
     if code not in _UNAVAILABLE and code not in _LOGIN:
         code = next((known for known in (*_UNAVAILABLE, *_LOGIN) if f"-{known} " in text), code)
+    if "The user executing the script can't" in text:
+        code = "NOPERM"  # inside a script it is told in these words, whatever is missing
     if code in ("OOM", "MISCONF") and pushing:
         return QueueFull(
             f"{where} takes no more tasks: {_UNAVAILABLE[code]}. Let workers drain it, or give it more room"
