@@ -15,7 +15,17 @@ CORE = ROOT / "core/src/regiment"
 ROOMS = [
     ["exits", "errors", "task", "outcome"],
     ["contracts", "config", "hooks"],
-    ["log", "installed", "registry", "codec", "policy", "verdict", "descendants"],
+    [
+        "log",
+        "installed",
+        "registry",
+        "codec",
+        "policy",
+        "verdict",
+        "admission",
+        "burying",
+        "descendants",
+    ],
     ["broker"],
     ["page", "taking", "runtime", "controls", "ending", "attempt", "holding", "source", "keeper"],
     ["assemble"],

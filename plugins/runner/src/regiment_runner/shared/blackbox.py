@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from regiment import exits, log, targets
 from regiment.config import Logging
 from regiment.contracts import Connector
-from regiment.errors import ConfigError, RegimentError, StoreUnavailable
+from regiment.errors import ConfigError, RegimentError, Respawn, Stop, StoreUnavailable
 from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
 from regiment_runner.shared import page, process

@@ -17,6 +17,9 @@ from regiment_runner.shared import page
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.taking import Desk
 
+DECODING = 60.0
+"""Seconds that the decoding of one payload may take where tasks have no limit."""
+
 
 class Application(Protocol):
     """What user code looks like from here: a `Worker`, or a `Queue` with its functions."""
@@ -50,6 +53,9 @@ class Runtime:
         """Whether a killer's guard may be entered for one task after another of its slot."""
         self._awaits: dict[str, bool] = {}
         self.decode, self.queue, self.work_for = codec.decode, self.config.name, app.work_for
+        hard = Rules.of(self.config).hard
+        self.decode_ns = int((DECODING if hard is None else hard) * 1e9)
+        """Nanoseconds after which the worker is killed while it decodes a large payload."""
         self.debug = log.logger.isEnabledFor(logging.DEBUG)
         has = self.handlers.keys()
         self.plain = not (
