@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
+    from typing import Any
 
 
 class RegimentError(Exception):
@@ -97,7 +98,10 @@ class Fenced(RegimentError):
 
 
 class Control(BaseException):
-    """Base of what a task raises to end itself in a way of its choice."""
+    """Base of what a task raises to end itself in a way of its choice.
+
+    `kwargs` are the arguments of the next run (`Retry`, `Requeue`); without them it gets those that were delivered.
+    """
 
     def __init__(
         self,
@@ -107,15 +111,15 @@ class Control(BaseException):
         priority: str | None = None,
         reason: object = None,
         done: bool = False,
+        kwargs: dict[str, Any] | None = None,
     ) -> None:
+        if kwargs is not None and not (isinstance(kwargs, dict) and all(isinstance(name, str) for name in kwargs)):
+            raise ArgumentsError(
+                f"kwargs of a {type(self).__name__} is {type(kwargs).__name__}; expected a dict of arguments by name"
+            )
         super().__init__(*(() if reason is None else (reason,)))
-        self.delay, self.at, self.priority, self.reason, self.done = (
-            delay,
-            at,
-            priority,
-            reason,
-            done,
-        )
+        self.delay, self.at, self.priority = delay, at, priority
+        self.reason, self.done, self.kwargs = reason, done, kwargs
 
 
 class Retry(Control):

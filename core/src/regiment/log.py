@@ -23,7 +23,7 @@ def tell(told: Callable[..., Any], *args: Any) -> None:
     """Call an observer of a plugin: what it raises is an event `plugin.error`, and changes nothing."""
     try:
         told(*args)
-    except Exception as error:
+    except BaseException as error:
         plugin = getattr(told, "__module__", repr(told))
         event(logging.ERROR, "plugin.error", exc_info=error, plugin=plugin)
 

@@ -32,7 +32,16 @@ else:
 
 
 _RULES = ("timeouts", "max_retries", "retry_on", "dead_on", "backoff")
-_VAR_POSITIONAL, _VAR_KEYWORD, _COROUTINE = 0x04, 0x08, 0x80  # of a code object's co_flags
+_VAR_POSITIONAL, _VAR_KEYWORD, _YIELDS = 0x04, 0x08, 0x20 | 0x200  # of a code object's co_flags
+
+
+def _must_return(function: Any, what: str) -> None:
+    """A call of a generator function runs nothing of it, so it is neither task nor hook."""
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_flags & _YIELDS:
+        raise ConfigError(
+            f"{what}: it is a generator (it has a yield), and a call would run nothing of it; do the work and return"
+        )
 
 
 class Parameters:
@@ -196,6 +205,7 @@ class Queue:
             raise ConfigError(
                 f"@task on {what}: a lambda or nested function cannot be found again by its name; define it in a module"
             )
+        _must_return(function, f"@task on {what}")
         wire = name or function.__name__
         known = self.tasks.get(wire)
         if known is not None and (known.function.__module__, known.function.__qualname__) != (
@@ -223,6 +233,7 @@ class Queue:
         def decorate(function: F) -> F:
             if name in self.handlers:
                 raise ConfigError(f'queue {self.name!r} has two hooks for "{event}"')
+            _must_return(function, f'@on("{event}")')
             self.handlers[name] = function
             return function
 

@@ -137,9 +137,11 @@ class Worker(metaclass=_Faces):
         *,
         delay: float | timedelta | None = None,
         at: datetime | float | None = None,
+        kwargs: dict[str, Any] | None = None,
     ) -> NoReturn:
-        """Run this task again as one of its retries; raises `Retry`."""
-        raise Retry(priority=priority, delay=delay, at=at if at is not None else consumable_from)
+        """Run this task again as one of its retries, with the arguments that were pushed or else `kwargs`; raises `Retry`."""
+        at = at if at is not None else consumable_from
+        raise Retry(priority=priority, delay=delay, at=at, kwargs=kwargs)
 
     def requeue(
         self,
@@ -149,9 +151,13 @@ class Worker(metaclass=_Faces):
         *,
         delay: float | timedelta | None = None,
         at: datetime | float | None = None,
+        kwargs: dict[str, Any] | None = None,
     ) -> NoReturn:
-        """Run this task again without counting a run; raises `Requeue`."""
-        raise Requeue(priority=priority, delay=delay, at=at if at is not None else consumable_from)
+        """Run this task again without counting a run, with the arguments that were pushed or else `kwargs`; raises
+        `Requeue`.
+        """
+        at = at if at is not None else consumable_from
+        raise Requeue(priority=priority, delay=delay, at=at, kwargs=kwargs)
 
     def fail(self, task: Task | None = None, reason: object = None) -> NoReturn:
         """Make this task a dead letter at once; raises `Fail`."""

@@ -56,13 +56,16 @@ class Asyncio:
         """Run attempts until there are no more and all have ended."""
         driver = _Driver(source, self.loop)
         threading.Thread(target=driver.take_all, name="regiment-driver", daemon=True).start()
-        while True:
+        while not driver.over.done():
             try:
                 self.loop.run_until_complete(driver.over)
-                break
             except (SystemExit, KeyboardInterrupt):
                 # asyncio lets these two of any coroutine end the loop; here only the source may end the worker.
                 _log.exception("a coroutine that no task waits for tried to end the process")
+            except RuntimeError:
+                if driver.over.done() or self.loop.is_closed():
+                    raise
+                _log.exception("something has stopped the event loop of all tasks; it goes on")
         if driver.error is not None:
             raise driver.error
 
@@ -73,6 +76,8 @@ class Asyncio:
             return
         left = asyncio.all_tasks(loop)
         for task in left:
+            if isinstance(task, _Running):
+                task.interrupted = True
             task.cancel()
         with contextlib.suppress(SystemExit, KeyboardInterrupt):
             if left:
@@ -80,6 +85,21 @@ class Asyncio:
             loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
+
+
+class _Running(asyncio.Task[None]):
+    """The coroutine of one attempt. `interrupted` tells the attempt that a cancellation has come from outside of it: from
+    the end of the loop, or from the coroutine of another attempt. What a task does to itself is its own failure.
+    """
+
+    interrupted = False
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel it; see who does."""
+        by = asyncio.current_task(self.get_loop()) if self.get_loop().is_running() else None
+        if isinstance(by, _Running) and by is not self:
+            self.interrupted = True
+        return super().cancel(msg)
 
 
 class _Driver:
@@ -111,7 +131,7 @@ class _Driver:
     def _start(self) -> None:
         self._called = False  # before the look: what is appended after it calls again
         while self._taken:
-            task = self._loop.create_task(self._taken.popleft().arun())
+            task = _Running(self._taken.popleft().arun(), loop=self._loop)
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 

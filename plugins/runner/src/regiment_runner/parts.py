@@ -97,7 +97,7 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
     except PluginError as error:
         return [str(error)]
     executor_name = config.executor_use().name
-    problems = _unplaced(executor, executor_name, config)
+    problems = _unplaced(executor, executor_name, config) + _never_run(app)
     for whose, timeouts in _limits(app):
         if timeouts.strikes()[1] is not None and executor.place not in killer.ends:
             problems.append(
@@ -125,6 +125,20 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
                 f'{executor_name!r} does not, executor="asyncio" does'
             )
     return problems
+
+
+def _never_run(app: Application) -> list[str]:
+    """What is called and would run nothing: generator functions as work or as hooks."""
+    names = [
+        name
+        for name, function in [*_works(app), *app.handlers.items()]
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    ]
+    if not names:
+        return []
+    return [
+        f"{', '.join(sorted(names))}: a generator (it has a yield), and a call would run nothing of it; do the work and return"
+    ]
 
 
 def _unplaced(executor: Any, name: str, config: WorkerConfig) -> list[str]:

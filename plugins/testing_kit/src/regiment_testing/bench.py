@@ -94,6 +94,10 @@ class Bench:
         else:
             self.stopped = True
 
+    def came_back(self, attempt: Controls) -> bool:
+        """Here a task may ask for another process as often as it likes; `drain` has a limit."""
+        return False
+
     # The life of the worker
 
     def _begin(self) -> None:

@@ -266,7 +266,7 @@ class Page:
     def name(self, slot: int, name: str) -> None:
         """Note the task's name, for `regiment workers`."""
         offset = _SLOT_START + slot * _SLOT_SIZE + _NAME_AT
-        self.map[offset : offset + 32] = name.encode()[:32].ljust(32, b"\0")
+        self.map[offset : offset + 32] = name.encode(errors="replace")[:32].ljust(32, b"\0")
 
     def progress(self, slot: int, done: int, total: int, note: str) -> None:
         """Note how far the task is."""

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import CoroutineType
 from typing import Any, NoReturn
 
-from regiment import log
 from regiment import outcome as outcomes
 from regiment.context import attempt_now
-from regiment.contracts import Delivery, Done
 from regiment.errors import DecodeError, TaskTimeout
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import page
+from regiment_runner.worker.admission import RUN, Judge, admit, beyond
 from regiment_runner.worker.controls import UNGUARDED, Controls
 from regiment_runner.worker.ending import NO_RULES, Ending, Steps
 from regiment_runner.worker.policy import Rules
-from regiment_runner.worker.verdict import judge, read_note
+from regiment_runner.worker.verdict import judge, promised_only
+
+LARGE = 4096
+"""Bytes of a payload above which its decoding has a limit. What fewer bytes can make a decoder do takes milliseconds."""
 
 
 class Attempt(Ending):
@@ -45,22 +45,28 @@ class Attempt(Ending):
     def _run_each(self, follow: Callable[[Controls], bool]) -> None:
         if attempt_now.get(None) is not self:
             attempt_now.set(self)
+        _, payload, count, note, _ = self.delivery
+        if count or note is not None:
+            self._run_apart()
+            return
         runtime, words, at = self.runtime, self.words, self.at
         plain, decode, queue = runtime.plain, runtime.decode, runtime.queue
         while True:
-            _, payload, count, note, _ = self.delivery
+            if len(payload) > LARGE:
+                self._run_apart()
+                return
             try:
-                self.task = task = decode(payload, queue, count)
+                self.task = task = decode(payload, queue)
             except DecodeError as error:
-                self._unreadable(error)
+                self._settle_unrun(admit(self.delivery, error, runtime.config, time.time()))
                 return
             found = self.found
-            if found is None or task.name != self.shown or count or note is not None or task.expires is not None:
+            if found is None or task.name != self.shown or task.expires is not None:
                 found = self._admit(task)
                 if found is None:
                     return
             work, rules = found
-            if not plain or self.outcome is not None:
+            if not plain:
                 _drive(self._whole(work, rules, self._work))
                 return
             if rules.limited:
@@ -81,6 +87,22 @@ class Attempt(Ending):
                 return
             if not follow(self):
                 return
+            payload = self.delivery[1]
+
+    def _run_apart(self) -> None:
+        """One that was struck, has ended a worker, or is large: step by step, and what follows it is taken anew."""
+        found = self._open()
+        if found is None:
+            return
+        work, rules = found
+        if self.outcome is not None or not self.runtime.plain:
+            _drive(self._whole(work, rules, self._work))
+            return
+        outcome = self._work(work, rules)
+        if outcome is _DONE:
+            self._end_alone(self)
+        else:
+            _drive(self._ending(outcome, rules))
 
     def _end_alone(self, attempt: Controls) -> bool:
         self.task = None
@@ -139,45 +161,53 @@ class Attempt(Ending):
 
     def _open(self) -> tuple[Callable[[Task], Any], Rules] | None:
         """Decode; (work, rules), or None if it is settled already. What must not run has its `outcome` set."""
-        runtime, delivery = self.runtime, self.delivery
+        config, delivery = self.runtime.config, self.delivery
+        end = beyond(delivery, config)
+        if end is None:
+            try:
+                self.task = task = self._decoded()
+            except DecodeError as error:
+                self._settle_unrun(admit(delivery, error, config, time.time()))
+                return None
+            return self._admit(task)
+        self._settle_unrun(end)
+        return None
+
+    def _decoded(self) -> Task:
+        """The task. A stranger may write bytes that take for ever to decode, so large ones are decoded under a hard limit.
+
+        What was struck before is in the phase *judging*, which is never struck: for the decoding it is *started* again.
+        """
+        runtime, (_, payload, count, _, _) = self.runtime, self.delivery
+        if len(payload) <= LARGE:
+            return runtime.decode(payload, runtime.queue, count)
+        words, at, number = self.words, self.at, self.number
+        before = words[at]
+        words[at] = number << 3 | page.STARTED
+        runtime.page.arm(self.slot, 0, runtime.decode_ns)
         try:
-            self.task = runtime.decode(delivery.payload, runtime.queue, delivery.count)
-        except DecodeError as error:
-            self._unreadable(error)
-            return None
-        return self._admit(self.task)
+            return runtime.decode(payload, runtime.queue, count)
+        finally:
+            words[at + page.HARD] = 0
+            self._stand_still_if_condemned()
+            words[at] = before
 
     def _admit(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
         """What runs a task that was decoded, and its rules; as `_open`."""
-        runtime, delivery = self.runtime, self.delivery
+        runtime = self.runtime
         if task.name != self.shown or self.found is None:
             self.shown = task.name
             runtime.page.name(self.slot, task.name)
             self.found = runtime.work_for(task)
-        if self.found is None:
-            self._park(f"no task named {task.name!r} is known on queue {task.queue!r}", outcomes.UNKNOWN)
-            return None
-        if task.expires is not None and time.time() >= task.expires:
-            log.event(logging.INFO, "task.expired", **log.attempt_fields())
-            self._close(Done(self.number, self.number))
-            return None
-        self.outcome = None
-        if delivery.count or delivery.note is not None:
-            self.outcome = self._foregone(delivery)
-        return self.found
-
-    def _foregone(self, delivery: Delivery) -> Outcome | None:
-        """The outcome of a delivery that was struck, or has ended its worker too often; None for one that may run."""
-        evidence = read_note(delivery.note)
-        if evidence.get("kind") == outcomes.TIMEOUT:
-            text = f"{evidence.get('reason', 'killed at its time limit')}\n{evidence.get('stacks', '')}".rstrip()
-            late = TaskTimeout(evidence.get("reason", "killed at its time limit"))
-            return Outcome(outcomes.TIMEOUT, error=late, text=text, evidence=evidence)
-        config = self.runtime.config
-        if delivery.count >= (1 if config.delivery == "at_most_once" else config.max_deliveries):
-            times = "once" if delivery.count == 1 else f"{delivery.count} times, the last time"
-            text = f"ended its worker {times}: {evidence.get('reason', 'its host was lost')}"
-            return Outcome(outcomes.POISON, text=text, evidence=evidence)
+        known = self.found is not None
+        decided = admit(self.delivery, task, runtime.config, time.time(), known)
+        if decided is RUN:
+            self.outcome = None
+            return self.found
+        if isinstance(decided, Judge):
+            self.outcome = decided.outcome
+            return self.found
+        self._settle_unrun(decided)
         return None
 
     def _work(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
@@ -213,10 +243,9 @@ class Attempt(Ending):
         """The outcome of work that returned something."""
         words, at, number = self.words, self.at, self.number
         words[at] = number << 3 | page.ENDED
-        if type(value) is CoroutineType:
-            value.close()
-            text = _COROUTINE.format(self.task)
-            return Outcome(outcomes.FAILURE, error=TypeError(text), text=text)
+        promised = promised_only(value)
+        if promised is not None:
+            return promised
         if self.runtime.plain:
             words[at] = number << 3 | page.DONE
             return _DONE
@@ -242,16 +271,25 @@ class Attempt(Ending):
                 value = work(task) if runtime.awaits(task.name) else await _in_thread(work, task)
                 if inspect.isawaitable(value):
                     value = await value
-                words[at] = ended
+                words[at] = ended if value is None else self.number << 3 | page.ENDED
         except BaseException as error:
             words[at] = self.number << 3 | page.ENDED
             self._stand_still_if_condemned()
-            if type(error).__name__ == "CancelledError" and words[page.ORDERS] & page.STOP:
+            if type(error).__name__ == "CancelledError" and self._interrupted():
                 return Outcome(outcomes.INTERRUPTED, error=error)
             return judge(error, rules)
         if rules.limited:
             self._stand_still_if_condemned()
+        if value is not None:
+            return self._judge_value(value)
         return _DONE if runtime.plain else Outcome(outcomes.SUCCESS, value)
+
+    def _interrupted(self) -> bool:
+        """Whether the coroutine of this attempt was cancelled from outside: at a stop, by its executor, by a neighbor."""
+        import asyncio
+
+        ordered = bool(self.words[page.ORDERS] & page.STOP)
+        return ordered or getattr(asyncio.current_task(), "interrupted", False)
 
     def _stand_still_if_condemned(self) -> None:
         """R12, R16: named by the supervisor, the worker waits for the strike, or for the name to be taken back."""
@@ -289,37 +327,33 @@ async def _in_thread(work: Callable[[Task], Any], task: Task) -> Any:
 
 
 def _drive(steps: Steps) -> None:
-    """Run steps by calling them."""
-    try:
+    """Run steps by calling them; each is told what its call returned, or raised."""
+    ended: tuple[Any, BaseException | None]
+    with contextlib.suppress(StopIteration):
         call, args = next(steps)
         while True:
             try:
-                value = call(*args)
+                ended = call(*args), None
             except BaseException as error:
-                call, args = steps.throw(error)
-            else:
-                call, args = steps.send(value)
-    except StopIteration:
-        pass
+                ended = None, error
+            call, args = steps.send(ended)
 
 
 async def _adrive(steps: Steps) -> None:
     """Run steps on an event loop: what they return is awaited where it can be."""
-    try:
+    ended: tuple[Any, BaseException | None]
+    with contextlib.suppress(StopIteration):
         call, args = next(steps)
         while True:
             try:
                 value = call(*args)
                 if inspect.isawaitable(value):
                     value = await value
+                ended = value, None
             except BaseException as error:
-                call, args = steps.throw(error)
-            else:
-                call, args = steps.send(value)
-    except StopIteration:
-        pass
+                ended = None, error
+            call, args = steps.send(ended)
 
 
-_COROUTINE = '{} returned a coroutine that nobody awaits; use executor="asyncio" for async def tasks'
 _DONE = Outcome(outcomes.SUCCESS)
 """A success of which nobody wants to know more."""

@@ -31,6 +31,8 @@ class Settler(Protocol):
 
     def end(self, respawn: bool) -> None: ...
 
+    def came_back(self, attempt: Controls) -> bool: ...
+
 
 class Controls:
     """One try as its task sees it. Each slot has one, used again for every delivery that runs there."""
@@ -105,14 +107,16 @@ class Controls:
         """
         if self.runtime.desk is None:
             raise RuntimeError("take works in a task that a worker runs")
-        return self.runtime.desk.take(number, queue)
+        return self.runtime.desk.take(number, queue, self.runtime)
 
     def retry(self, **options: Any) -> NoReturn:
-        """Run this task again as one of its retries: `delay` seconds from now, or `at` a time; `priority`."""
+        """Run this task again as one of its retries: `delay` seconds from now, or `at` a time; `priority`; `kwargs`, if
+        not with the arguments that were pushed.
+        """
         raise Retry(**options)
 
     def requeue(self, **options: Any) -> NoReturn:
-        """Run this task again without counting a run: `delay`, `at`, `priority`."""
+        """Run this task again without counting a run: `delay`, `at`, `priority`, `kwargs`."""
         raise Requeue(**options)
 
     def fail(self, reason: object = None) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -11,20 +12,24 @@ from typing import Any
 
 from regiment import log
 from regiment import outcome as outcomes
-from regiment.codec import read_head
 from regiment.config import WorkerConfig
 from regiment.contracts import Again, Back, Dead, Done, Park, Settlement
-from regiment.errors import Control, DecodeError, Forged
+from regiment.errors import Control
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import descendants, page, procfs
 from regiment_runner.worker import policy
+from regiment_runner.worker.admission import Bury, Decision, Wait
+from regiment_runner.worker.burying import buried, id_of, tell_dead
 from regiment_runner.worker.controls import Controls
 from regiment_runner.worker.policy import Rules, Step
-from regiment_runner.worker.verdict import judge, reason_of, safe_repr
+from regiment_runner.worker.verdict import judge, reason_of, safe_repr, trace
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
-Steps = Generator[Call, Any, None]
+Steps = Generator[Call, tuple[Any, Any], None]
+"""Calls to make, each answered with what it returned and what it raised. Nothing is thrown in: a generator takes a
+`GeneratorExit` that a hook raised for its own end.
+"""
 
 
 class Ending(Controls):
@@ -44,45 +49,142 @@ class Ending(Controls):
             for told in runtime.started:
                 log.tell(told, task)
             if outcome is None and "pre_work" in runtime.handlers:
-                try:
-                    yield runtime.handlers["pre_work"], (task,)
-                except BaseException as error:
+                _, error = yield runtime.handlers["pre_work"], (task,)
+                if error is not None:
                     outcome = judge(error, rules)
             if outcome is None:
-                outcome = yield guarded, (work, rules)
+                outcome, error = yield guarded, (work, rules)
+                outcome = outcome or judge(error, rules)
             yield from self._ending(outcome, rules)
 
     def _ending(self, outcome: Outcome, rules: Rules) -> Steps:
-        """post_work, the handler, the settlement."""
-        runtime, task = self.runtime, self.task
-        assert task is not None
-        if runtime.forked:
+        """What follows from the outcome is fixed first; then all are told; whatever they do, it is settled."""
+        if self.runtime.forked:
             self._close(Back(self.number, self.number))  # ends this process, before any handler
         self._mark_ended()
-        self._look_at(outcome)
-        self.outcome = outcome
+        try:
+            self._look_at(outcome)
+        except BaseException as error:
+            self._complain("attempt.error", error)
+        plan = self._plan(outcome, rules)
+        try:
+            yield from self._tell(plan, rules)
+        except BaseException as error:
+            self._complain("attempt.error", error)
+        if plan.outcome.kind in (outcomes.STOP, outcomes.RESPAWN):
+            self.source.end(respawn=plan.outcome.kind == outcomes.RESPAWN)
+        self.outcome = None
+        returns = plan.outcome.kind == outcomes.RESPAWN and type(plan.settlement) is Back
+        if not (returns and self.source.came_back(self)):
+            self._close(plan.settlement)
+
+    def _tell(self, plan: Plan, rules: Rules) -> Steps:
+        """post_work, the handlers, the log, the observers. A control that a handler raises may replace the plan."""
+        runtime, task = self.runtime, self.task
+        self.outcome = outcome = plan.outcome
         if "post_work" in runtime.handlers:
             yield from self._hook("post_work", task, outcome.kind == outcomes.SUCCESS, outcome.error)
-        step = policy.next_step(outcome, task.run_count, rules)
         replaced = yield from self._handler(outcome)
-        if replaced is not None and outcome.kind in (outcomes.FAILURE, outcomes.TIMEOUT):
+        if replaced is not None:
             replaced.evidence = outcome.evidence
-            self.outcome = outcome = replaced
-            step = policy.next_step(outcome, task.run_count, rules)
-        if step.exhausted:
+            try:
+                plan.become(self._planned(replaced, rules))
+            except BaseException as error:
+                hook = outcomes.HANDLERS[outcome.kind]
+                self._complain("hook.error", error, hook=hook, next="what it asks for is left out")
+            self.outcome = outcome = plan.outcome
+        if plan.step.exhausted:
             yield from self._hook(outcomes.HANDLERS[outcomes.MAX_RETRIES], task)
         seconds = (page.now() - self.started) / 1e9
-        self._log(outcome, step, seconds)
+        self._log(outcome, plan.step, seconds)
         for told in runtime.finished:
             log.tell(told, task, outcome, seconds)
-        settlement = self._settlement(outcome, step, task)
-        if isinstance(settlement, Dead):
-            yield from self._hook("on_dead", task, json.loads(settlement.reason))
-            self._tell_dead(settlement)
-        if outcome.kind in (outcomes.STOP, outcomes.RESPAWN):
-            self.source.end(respawn=outcome.kind == outcomes.RESPAWN)
-        self.outcome = None
-        self._close(settlement)
+        if isinstance(plan.settlement, Dead):
+            reason = json.loads(plan.settlement.reason)
+            if task is not None:
+                task.run_count = reason.get("runs", 0)
+            yield from self._hook("on_dead", task, reason)
+            tell_dead(self.runtime, plan.settlement)
+
+    # What is written
+
+    def _plan(self, outcome: Outcome, rules: Rules) -> Plan:
+        """The only place where what a task gave (a control, other arguments, its own exception) becomes what is written.
+
+        What cannot be written is a failure that says so, of a delivery that keeps its own payload.
+        """
+        try:
+            return self._planned(outcome, rules)
+        except BaseException as error:
+            wrong = error
+        self._complain("task.unwritable", wrong, next="it is settled with its own payload")
+        failed = Outcome(outcomes.FAILURE, error=wrong, text=trace(wrong), evidence=outcome.evidence)
+        try:
+            return self._planned(failed, rules)
+        except BaseException:
+            reason = json.dumps(
+                {
+                    "kind": outcomes.FAILURE,
+                    "name": "",
+                    "queue": self.runtime.config.name,
+                    "error": f"{safe_repr(outcome.error) if outcome.error else outcome.kind}; {safe_repr(wrong)}",
+                }
+            )
+            return Plan(
+                failed,
+                Step("dead"),
+                Dead(self.number, id_of(self.delivery.payload), reason.encode()),
+            )
+
+    def _planned(self, outcome: Outcome, rules: Rules) -> Plan:
+        number = self.number
+        if outcome.kind == outcomes.SUCCESS:
+            return Plan(outcome, Step("done"), Done(number, number))
+        if outcome.kind == outcomes.INTERRUPTED and self.runtime.config.delivery == "at_most_once":
+            text = "was interrupted, and runs at most once"
+            outcome = Outcome(outcomes.POISON, error=outcome.error, text=text)
+        task = self._delivered()
+        step = policy.next_step(outcome, task.run_count, rules)
+        if step.settle == "done":
+            return Plan(outcome, step, Done(number, number))
+        if step.settle == "back":
+            return Plan(outcome, step, Back(number, number))
+        task.run_count += step.counts
+        if step.settle == "dead":
+            return Plan(outcome, step, Dead(number, task.id, reason_of(outcome, task)))
+        return self._again(outcome, step, task)
+
+    def _again(self, outcome: Outcome, step: Step, task: Task) -> Plan:
+        """The next run: of the delivered payload with its runs counted, or of the arguments that a control names."""
+        asked = policy.control_kwargs(outcome.error)
+        if asked is not None:
+            task.kwargs = asked
+            payload = self.runtime.codec.encode(task)
+        elif step.counts:
+            try:
+                payload = self.runtime.codec.encode(task)
+            except Exception as error:
+                return self._unwritable(outcome, task, error)
+        else:
+            payload = self.delivery.payload
+        return Plan(outcome, step, Again(self.number, payload, step.delay, step.priority))
+
+    def _unwritable(self, outcome: Outcome, task: Task, error: Exception) -> Plan:
+        """It was read and cannot be written again: it keeps the bytes that came, and its own reason."""
+        self._complain("task.unwritable", error, next="is a dead letter")
+        text = f"it cannot run again, for its message cannot be written: {safe_repr(error, 500)}"
+        dead = Dead(self.number, task.id, reason_of(outcome, task, text))
+        return Plan(outcome, Step("dead", counts=True), dead)
+
+    def _delivered(self) -> Task:
+        """The task as it came, decoded anew: its run may have changed every part of the one that it was given."""
+        runtime, delivery = self.runtime, self.delivery
+        return runtime.decode(delivery.payload, runtime.queue, delivery.count)
+
+    def _complain(self, event: str, error: BaseException, **fields: Any) -> None:
+        """Say what went wrong in an ending; a handler of the log that fails changes nothing either."""
+        with contextlib.suppress(Exception):
+            log.event(logging.ERROR, event, exc_info=error, **{**log.attempt_fields(), **fields})
 
     def _look_at(self, outcome: Outcome) -> None:
         """What an end asks for besides its handlers: evidence of a soft strike, and an end of what cannot go on."""
@@ -119,8 +221,8 @@ class Ending(Controls):
             "cpu": round(used.ru_utime + used.ru_stime, 2),
         }
 
-    def _handler(self, outcome: Outcome) -> Generator[Call, Any, Outcome | None]:
-        """Call the handler of the outcome; a control that it raises is returned, judged."""
+    def _handler(self, outcome: Outcome) -> Generator[Call, tuple[Any, Any], Outcome | None]:
+        """Call the handler of the outcome; a control with which it replaces a failure is returned, judged."""
         name = outcomes.HANDLERS.get(outcome.kind)
         if name is None or name not in self.runtime.handlers:
             return None
@@ -129,34 +231,30 @@ class Ending(Controls):
             extra = (outcome.value,)
         elif name == "on_failure":
             extra = (outcome.error,)
-        return (yield from self._hook(name, self.task, *extra))
+        replaces = outcome.kind in (outcomes.FAILURE, outcomes.TIMEOUT)
+        return (yield from self._hook(name, self.task, *extra, replaces=replaces))
 
-    def _hook(self, name: str, *args: Any) -> Generator[Call, Any, Outcome | None]:
-        """Call a hook if the user has it; what it raises is logged, and a control is returned, judged."""
+    def _hook(self, name: str, *args: Any, replaces: bool = False) -> Generator[Call, tuple[Any, Any], Outcome | None]:
+        """Call a hook if the user has it. Stop and respawn are obeyed, and leave the settlement as it is; another control
+        is returned where it `replaces` the outcome; all else is logged.
+        """
         hook = self.runtime.handlers.get(name)
         if hook is None:
             return None
         if name == "on_stop":
             args = args[:1]
-        try:
-            yield hook, args
-        except BaseException as error:
-            judged = judge(error, NO_RULES)
-            if isinstance(judged.error, Control):
-                return judged
-            log.event(logging.ERROR, "hook.error", exc_info=error, hook=name, **log.attempt_fields())
+        _, error = yield hook, args
+        if error is None:
+            return None
+        judged = judge(error, NO_RULES)
+        if judged.kind in (outcomes.STOP, outcomes.RESPAWN):
+            self.source.end(respawn=judged.kind == outcomes.RESPAWN)
+            log.event(logging.INFO, f"hook.{judged.kind}", hook=name, **log.attempt_fields())
+        elif replaces and isinstance(judged.error, Control):
+            return judged
+        else:
+            self._complain("hook.error", error, hook=name)
         return None
-
-    def _settlement(self, outcome: Outcome, step: Step, task: Task) -> Settlement:
-        if step.settle == "done":
-            return Done(self.number, self.number)
-        if step.settle == "back":
-            return Back(self.number, self.number)
-        if step.counts:
-            task.run_count += 1
-        if step.settle == "again":
-            return Again(self.number, self.runtime.codec.encode(task), step.delay, step.priority)
-        return Dead(self.number, task.id, reason_of(outcome, task), self.runtime.codec.encode(task))
 
     def _close(self, settlement: Settlement) -> None:
         self.source.finish(self, settlement)
@@ -166,42 +264,22 @@ class Ending(Controls):
         if words[at] & 7 == page.STARTED:
             words[at] = self.number << 3 | page.ENDED
 
-    def _unreadable(self, error: DecodeError) -> None:
-        if error.parkable:
-            self._park(str(error), outcomes.UNKNOWN)
-            return
-        try:
-            task_id = read_head(self.delivery.payload).task_id
-        except DecodeError:
-            task_id = ""
-        kind = "forged" if isinstance(error, Forged) else outcomes.UNREADABLE
-        self._bury(kind, str(error), task_id)
-
-    def _park(self, text: str, kind: str) -> None:
-        """Leave it for a worker of another release; dead once it has been parked for `unknown_for`."""
-        config, delivery = self.runtime.config, self.delivery
-        if delivery.parked >= config.unknown_for:
-            task_id = self.task.id if self.task else read_head(delivery.payload).task_id
-            self._bury(kind, f"{text}; parked for {delivery.parked:.0f} s", task_id)
-            return
-        delay = min(60.0, max(1.0, delivery.parked), max(0.05, config.unknown_for - delivery.parked))
-        level = logging.WARNING if not delivery.parked else logging.INFO
-        log.event(level, "task.parked", reason=text, next_in=round(delay, 1), queue=config.name)
-        self._mark_ended()
-        self._close(Park(self.number, delay))
-
-    def _bury(self, kind: str, text: str, task_id: str) -> None:
-        self._mark_ended()
-        reason = {"kind": kind, "error": text, "queue": self.runtime.config.name, "name": ""}
-        settlement = Dead(self.number, task_id, json.dumps(reason).encode())
-        log.event(logging.ERROR, f"task.{kind}", reason=text, id=task_id, queue=self.runtime.config.name)
-        self._tell_dead(settlement)
-        self._close(settlement)
-
-    def _tell_dead(self, letter: Dead) -> None:
-        reason = json.loads(letter.reason)
-        for told in self.runtime.died:
-            log.tell(told, {"task_id": letter.task_id, "queue": self.runtime.config.name, **reason})
+    def _settle_unrun(self, decided: Decision) -> None:
+        """Settle what neither runs nor is judged: `admission` has decided it."""
+        queue = self.runtime.config.name
+        if isinstance(decided, Wait):
+            level = logging.WARNING if not self.delivery.parked else logging.INFO
+            log.event(level, "task.parked", reason=decided.text, next_in=round(decided.delay, 1), queue=queue)
+            self._mark_ended()
+            self._close(Park(self.number, decided.delay))
+        elif isinstance(decided, Bury):
+            self._mark_ended()
+            letter = buried(self.delivery, decided, queue)
+            tell_dead(self.runtime, letter)
+            self._close(letter)
+        else:
+            log.event(logging.INFO, "task.expired", **log.attempt_fields())
+            self._close(Done(self.number, self.number))
 
     def _log(self, outcome: Outcome, step: Step, seconds: float) -> None:
         """A failing task is loud: its traceback, and what happens next."""
@@ -232,6 +310,19 @@ class Ending(Controls):
         if text:
             fields["traceback"] = text
         log.event(level, f"task.{outcome.kind}", **fields)
+
+
+class Plan:
+    """What becomes of an attempt; a handler may make it another one."""
+
+    __slots__ = ("outcome", "settlement", "step")
+
+    def __init__(self, outcome: Outcome, step: Step, settlement: Settlement) -> None:
+        self.outcome, self.step, self.settlement = outcome, step, settlement
+
+    def become(self, other: Plan) -> None:
+        """Be that one from now on."""
+        self.outcome, self.step, self.settlement = other.outcome, other.step, other.settlement
 
 
 def _enter(stack: ExitStack, around: Callable[[Task], AbstractContextManager[Any]], task: Task) -> None:

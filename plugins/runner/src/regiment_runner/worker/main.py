@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from regiment import exits, log, targets
 from regiment.config import Logging
 from regiment.contracts import Connector
-from regiment.errors import ConfigError, RegimentError, StoreUnavailable
+from regiment.errors import ConfigError, RegimentError, Respawn, Stop, StoreUnavailable
 from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
 from regiment_runner.shared import page, process, procfs
@@ -117,6 +117,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     )
     sheet.write_off = source.write_off
     runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.tell_keeper)
+    runtime.desk.end = source.end
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
     try:
@@ -136,7 +137,10 @@ def _run(setup: Setup, report: Reporter) -> int:
 def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, sheet: Page) -> None:
     handlers = app.handlers
     if "initialize" in handlers:
-        source.runtime.call(handlers["initialize"])
+        try:
+            source.runtime.call(handlers["initialize"])
+        except (Stop, Respawn) as control:
+            source.end(respawn=isinstance(control, Respawn))
     _tell(parts.registry, "regiment_worker_started", app)
     _check_memory(app.config.name, sheet.words[page.MEMORY])
     sheet.words[page.STATE] = page.READY
@@ -148,10 +152,7 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
         sheet.words[page.STATE] = page.STOPPING
         _tell(parts.registry, "regiment_worker_stopping", app)
         if "finalize" in handlers:
-            try:
-                source.runtime.call(handlers["finalize"])
-            except Exception as error:
-                log.event(logging.ERROR, "hook.error", exc_info=error, hook="finalize")
+            source.obey("finalize", handlers["finalize"])
         getattr(parts.executor, "close", _nothing)()
 
 

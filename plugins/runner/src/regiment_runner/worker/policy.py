@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from regiment import outcome as outcomes
 from regiment.config import Backoff, WorkerConfig
 from regiment.errors import Control
 from regiment.outcome import Outcome
 from regiment.times import priority_number, seconds, timestamp
+
+LONGEST_DELAY = 100 * 366 * 86400.0
+"""Seconds until the latest next run that may be asked for: 100 years."""
 
 
 class Rules(NamedTuple):
@@ -74,13 +77,14 @@ def next_step(outcome: Outcome, run_count: int, rules: Rules) -> Step:
 
 
 def _retried(run_count: int, rules: Rules, control: BaseException | None = None) -> Step:
+    asked, priority = control_delay(control), control_priority(control)  # wrong ones raise, always
     if rules.max_retries is not None and run_count >= rules.max_retries:
         # Nothing can run out of retries that never had any, unless it asked for one.
         return Step("dead", counts=True, exhausted=rules.max_retries > 0 or control is not None)
     if control is not None and _has_time(control):
-        return Step("again", control_delay(control), control_priority(control), counts=True)
+        return Step("again", asked, priority, counts=True)
     delay = backoff_delay(rules.backoff, run_count + 1)
-    return Step("again", delay, control_priority(control), counts=True)
+    return Step("again", delay, priority, counts=True)
 
 
 def _has_time(control: BaseException) -> bool:
@@ -90,7 +94,10 @@ def _has_time(control: BaseException) -> bool:
 def backoff_delay(backoff: Backoff, retry: int, chance: Callable[[], float] = random.random) -> float:
     """Seconds before the `retry`-th retry (from 1); with jitter between half of it and all of it."""
     exponent = min(retry - 1, 64)  # beyond it every factor above 1 has reached any sane limit
-    delay = min(backoff.limit, backoff.first * backoff.factor**exponent)
+    try:
+        delay = min(backoff.limit, backoff.first * backoff.factor**exponent)
+    except OverflowError:
+        delay = backoff.limit
     return delay * (0.5 + chance() / 2) if backoff.jitter else delay
 
 
@@ -99,8 +106,19 @@ def control_delay(control: BaseException | None) -> float:
     if not isinstance(control, Control):
         return 0.0
     if control.delay is not None:
-        return max(0.0, seconds(control.delay))
-    return max(0.0, timestamp(control.at) - time.time()) if control.at is not None else 0.0
+        delay = seconds(control.delay)
+    elif control.at is not None:
+        delay = timestamp(control.at) - time.time()
+    else:
+        return 0.0
+    if not delay <= LONGEST_DELAY:
+        raise ValueError(f"the next run is asked for in {delay:g} s; expected at most 100 years")
+    return max(0.0, delay)
+
+
+def control_kwargs(control: BaseException | None) -> dict[str, Any] | None:
+    """The arguments that a control asks for; None keeps those that were delivered."""
+    return control.kwargs if isinstance(control, Control) else None
 
 
 def control_priority(control: BaseException | None) -> int | None:

@@ -17,6 +17,9 @@ from regiment_runner.shared import page
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.taking import Desk
 
+DECODING = 60.0
+"""Seconds that the decoding of one payload may take where tasks have no limit."""
+
 
 class Runtime:
     """What all attempts of one worker share."""
@@ -40,6 +43,9 @@ class Runtime:
         self._awaits: dict[str, bool] = {}
         self._known: dict[str, tuple[Callable[[Task], Any], Rules]] = {}
         self.decode, self.queue = codec.decode, self.config.name
+        hard = Rules.of(self.config).hard
+        self.decode_ns = int((DECODING if hard is None else hard) * 1e9)
+        """Nanoseconds after which the worker is killed while it decodes a large payload."""
         self.debug = log.logger.isEnabledFor(logging.DEBUG)
         has = self.handlers.keys()
         self.plain = not (

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from regiment import log
 from regiment.contracts import Back, Dead, Done, Settlement
@@ -27,8 +28,28 @@ from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.verdict import was_struck
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
+_RESPAWNED = "respawned"
+"""The file in the tree's folder that holds which deliveries have asked for another process."""
+_REMEMBERED = 256
+"""How many of them are remembered, the last ones."""
+_ASKED = b'{"kind": "respawn", "reason": "asked for another process again, in that process"}'
 _WEIGH_NS = 1_000_000
 """Nanoseconds between two readings of the own memory: a reading costs some 2 µs, so 0.2 % where a limit is set."""
+
+
+def _asked_before(path: Path, payload: bytes) -> bool:
+    """Whether this delivery is remembered; it is from now on. Where no file can be written nothing is."""
+    import hashlib
+
+    mark = hashlib.sha256(payload).hexdigest()[:32]
+    try:
+        known = path.read_text().split() if path.exists() else []
+        if mark not in known:
+            path.write_text("\n".join([*known, mark][-_REMEMBERED:]))
+            return False
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class Source(Holding):
@@ -55,7 +76,9 @@ class Source(Holding):
         """Whether attempts end in other threads than the driver's, which must then be woken."""
         self.ended = self.respawn = self.stop_all = False
         self._attempts = [Attempt(runtime, self, slot) for slot in range(slots)]
-        self._finished: deque[tuple[Controls, Settlement]] = deque()
+        self._finished: deque[tuple[Controls, Settlement | None]] = deque()
+        self._suspects: list[Controls] = []
+        """What asked for another process again: given back, counted, when this one ends."""
         self._stuck: deque[tuple[Attempt, int, str]] = deque()
         self.written_off = 0
         """Attempts whose threads are not waited for any more."""
@@ -148,6 +171,19 @@ class Source(Holding):
         if self.elsewhere:
             self.poke()
 
+    def came_back(self, attempt: Controls) -> bool:
+        """Settle an attempt that asks for another process, if its delivery has asked for this one already.
+
+        The first time it goes back as it is. From the second on this is a crash in slow motion: at the end of this process
+        it goes back counted, with the pauses of poison, until it is dead.
+        """
+        if not _asked_before(self.page.path.with_name(_RESPAWNED), attempt.delivery.payload):
+            return False
+        self._finished.append((attempt, None))
+        if self.elsewhere:
+            self.poke()
+        return True
+
     def write_off(self, slot: int, number: int, stack: str) -> None:
         """The thread that runs `number` in `slot` does not obey; called in the main thread, between any two bytecodes."""
         self._stuck.append((self._attempts[slot], number, stack))
@@ -224,6 +260,8 @@ class Source(Holding):
         if self._backs or (self._settle_by and not self._busy):
             self._exchange(0)
             return True
+        if self._suspects and not self._busy:
+            self._give_back_suspects()
         quiet = self.words[page.ORDERS] == page.QUIET and not (self.respawn or self.stop_all)
         self.ended = not self._busy and not quiet
         return False
@@ -234,7 +272,7 @@ class Source(Holding):
     def _must_wait_alone(self) -> bool:
         """Whether the next delivery is on its last try and has company: it runs alone, or its neighbors die with it."""
         delivery = self._batch[0]
-        if not delivery.count or delivery.count != self.config.max_deliveries - 1:
+        if not delivery.count or delivery.count < self.config.max_deliveries - 1:
             return False
         if self._alone is not delivery:
             self._alone = delivery
@@ -278,6 +316,15 @@ class Source(Holding):
             self._backs.append(Back(self._batch[0].receipt, self._batch[-1].receipt))
             self._batch.clear()
 
+    def _give_back_suspects(self) -> None:
+        """The last thing that this process does in the store: it holds nothing else any more."""
+        lease = self.lease
+        notes = {attempt.number: _ASKED for attempt in self._suspects}
+        self._insist(lambda: lease.connector.release(lease.queue, lease.consumer, (), notes))
+        for attempt in self._suspects:
+            self.words[attempt.at] = attempt.number << 3 | page.DONE
+        self._suspects = []
+
     # Ends
 
     def _drain(self) -> None:
@@ -294,6 +341,10 @@ class Source(Holding):
             elif type(settlement) is Done:
                 self._note_done(settlement.first)
                 self._release_slot(attempt)
+            elif settlement is None:
+                self._tasks += 1
+                self._suspects.append(attempt)
+                self._check = True
             else:
                 self._tasks += 1
                 self.words[page.DEAD_LETTERS] += type(settlement) is Dead
@@ -366,19 +417,24 @@ class Source(Holding):
         told = self.runtime.handlers.get("on_starvation")
         if told is None:
             return
+        self.obey("on_starvation", told, seconds)
+
+    def obey(self, name: str, hook: Callable[..., object], *args: object) -> bool:
+        """Call a hook that belongs to no task; whether it was obeyed, having asked for the end of this process or of all.
+
+        What else it raises is logged.
+        """
         try:
-            self.runtime.call(told, seconds)
+            self.runtime.call(hook, *args)
         except (Stop, Respawn) as control:
             self.end(respawn=isinstance(control, Respawn))
+            return True
         except Control:
-            log.event(
-                logging.ERROR,
-                "hook.error",
-                hook="on_starvation",
-                error="only stop and respawn work here",
-            )
-        except Exception as error:
-            log.event(logging.ERROR, "hook.error", exc_info=error, hook="on_starvation")
+            text = "only stop and respawn work here"
+            log.event(logging.ERROR, "hook.error", hook=name, error=text)
+        except BaseException as error:
+            log.event(logging.ERROR, "hook.error", exc_info=error, hook=name)
+        return False
 
     def _burst_over(self) -> bool:
         counts = self._insist(lambda: self.lease.connector.counts(self.lease.queue))

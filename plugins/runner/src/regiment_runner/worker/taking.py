@@ -12,19 +12,20 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from regiment import log
 from regiment import outcome as outcomes
 from regiment.broker import Broker
-from regiment.codec import read_head
 from regiment.contracts import Back, Connector, Dead, Delivery, Done, Park, Settlement, Terms
-from regiment.errors import DecodeError, Fenced, StoreUnavailable
+from regiment.errors import DecodeError, Fenced, Respawn, Stop, StoreUnavailable
 from regiment.task import Task
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
+from regiment_runner.worker.admission import RUN, Bury, Decision, Judge, Wait, admit, beyond
+from regiment_runner.worker.burying import Told, buried, id_of, tell_dead
 from regiment_runner.worker.lease import Lease
-from regiment_runner.worker.verdict import was_struck
+from regiment_runner.worker.verdict import reason_of, was_struck
 
 T = TypeVar("T")
 
@@ -37,15 +38,17 @@ class Desk:
 
     def __init__(self, broker: Broker, sheet: Page, terms: Terms, tell_keeper: Callable[[], object]) -> None:
         self.broker, self.page, self.terms, self.tell_keeper = broker, sheet, terms, tell_keeper
+        self.end: Callable[[bool], object] = lambda respawn: None
+        """Ends this process (`respawn`), or all workers of its target."""
         self._lock = threading.Lock()
         self._places = list(range(page.JOINS - 1, 0, -1))
         self._connectors: list[Connector] = []
 
-    def take(self, number: int, queue: str | None) -> Taking:
-        """Up to `number` tasks of `queue`, this worker's own by default."""
+    def take(self, number: int, queue: str | None, told: Told) -> Taking:
+        """Up to `number` tasks of `queue`, this worker's own by default; `told` hears of what is dead."""
         if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MOST:
             raise ValueError(f"take: number is {number!r}; expected a whole number from 1 to {MOST:,}")
-        return Taking(self, number, queue or self.broker.config.name)
+        return Taking(self, number, queue or self.broker.config.name, told)
 
     def enter(self) -> tuple[int, Connector]:
         """A place on the page and a connector, for the length of one take."""
@@ -79,8 +82,8 @@ class Desk:
 class Taking:
     """One take: `with` or `async with` gives the list of tasks, which may be empty or shorter than asked for."""
 
-    def __init__(self, desk: Desk, number: int, queue: str) -> None:
-        self._desk, self._number, self._queue = desk, number, queue
+    def __init__(self, desk: Desk, number: int, queue: str, told: Told) -> None:
+        self._desk, self._number, self._queue, self._told = desk, number, queue, told
 
     def __enter__(self) -> list[Task]:
         desk = self._desk
@@ -172,29 +175,58 @@ class Taking:
         return fit
 
     def _decoded(self, deliveries: Sequence[Delivery]) -> tuple[list[Task], list[Settlement]]:
-        """The tasks, and what becomes of deliveries that are none."""
-        config, tasks = self._desk.broker.config, []
+        """The tasks, and what becomes of deliveries that are not to run."""
+        config, codec, tasks = self._desk.broker.config, self._desk.broker.codec, []
         settled: list[Settlement] = []
         for delivery in deliveries:
-            if delivery.count >= config.max_deliveries:
-                text = f"ended its worker {delivery.count} times"
-                settled.append(self._dead(delivery, outcomes.POISON, text))
-                continue
-            try:
-                task = self._desk.broker.codec.decode(delivery.payload, self._queue, delivery.count)
-            except DecodeError as error:
-                settled.append(
-                    Park(delivery.receipt, 1.0)
-                    if error.parkable and delivery.parked < config.unknown_for
-                    else self._dead(delivery, outcomes.UNREADABLE, str(error))
-                )
-                continue
-            if task.expires is not None and time.time() >= task.expires:
-                settled.append(Done(delivery.receipt, delivery.receipt))
-            else:
+            task: Task | None = None
+            decided: Decision | None = beyond(delivery, config)
+            if decided is None:
+                found: Task | DecodeError
+                try:
+                    found = task = codec.decode(delivery.payload, self._queue, delivery.count)
+                except DecodeError as error:
+                    found = error
+                decided = admit(delivery, found, config, time.time())
+            if decided is RUN and task is not None:
                 tasks.append(task)
                 self._note(delivery.receipt)
+            else:
+                settled.append(self._settlement(delivery, task, decided))
         return tasks, settled
+
+    def _settlement(self, delivery: Delivery, task: Task | None, decided: Decision) -> Settlement:
+        """What becomes of a delivery that is not handed out; who wants to hear of a dead letter is told."""
+        number = delivery.receipt
+        if isinstance(decided, Wait):
+            return Park(number, decided.delay)
+        if isinstance(decided, Bury):
+            letter = buried(delivery, decided, self._queue)
+        elif isinstance(decided, Judge) and decided.outcome.kind == outcomes.POISON and task is not None:
+            text = decided.outcome.text
+            log.event(logging.ERROR, "task.poison", reason=text, id=task.id, queue=self._queue)
+            letter = Dead(number, task.id, reason_of(decided.outcome, task))
+            if self._queue == self._told.config.name:
+                self._on_dead(task, letter)
+        elif isinstance(decided, Judge):
+            return Back(number, number)  # an attempt of its own judges it
+        else:
+            log.event(logging.INFO, "task.expired", queue=self._queue, id=id_of(delivery.payload))
+            return Done(number, number)
+        tell_dead(self._told, letter)
+        return letter
+
+    def _on_dead(self, task: Task, letter: Dead) -> None:
+        """The worker's own hook, where it can be called from here: a coroutine function not from its own loop."""
+        hook = self._told.handlers.get("on_dead")
+        if hook is None:
+            return
+        try:
+            self._told.call(hook, task, json.loads(letter.reason))
+        except (Stop, Respawn) as control:
+            self._desk.end(isinstance(control, Respawn))
+        except BaseException as error:
+            log.event(logging.ERROR, "hook.error", exc_info=error, hook="on_dead", id=task.id)
 
     def _note(self, receipt: int) -> None:
         """One more that is done when the block is."""
@@ -202,12 +234,3 @@ class Taking:
             self._spans[-1] = Done(self._spans[-1].first, receipt)
         else:
             self._spans.append(Done(receipt, receipt))
-
-    def _dead(self, delivery: Delivery, kind: str, text: str) -> Dead:
-        try:
-            task_id = read_head(delivery.payload).task_id
-        except DecodeError:
-            task_id = ""
-        reason: dict[str, Any] = {"kind": kind, "error": text, "queue": self._queue, "name": ""}
-        log.event(logging.ERROR, f"task.{kind}", reason=text, id=task_id, queue=self._queue)
-        return Dead(delivery.receipt, task_id, json.dumps(reason).encode())

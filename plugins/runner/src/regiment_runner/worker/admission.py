@@ -1,0 +1,118 @@
+"""Whether a delivery runs, is judged without running, waits or is dead. Attempts and `take` ask the same functions.
+
+One is asked before a byte of the payload is decoded, the other with what came of the decoding. Neither changes anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from regiment import outcome as outcomes
+from regiment.config import WorkerConfig
+from regiment.contracts import Delivery
+from regiment.errors import DecodeError, Forged, TaskTimeout
+from regiment.outcome import Outcome
+from regiment.task import Task
+from regiment_runner.worker.verdict import read_note
+
+
+class Run(NamedTuple):
+    """It may run."""
+
+
+class Expired(NamedTuple):
+    """Its time has passed: it is done without a run."""
+
+
+class Judge(NamedTuple):
+    """It does not run: an earlier run has decided how it ended, and only its handlers are called."""
+
+    outcome: Outcome
+
+
+class Wait(NamedTuple):
+    """A worker of another release or installation may know it: it is parked for `delay` seconds."""
+
+    delay: float
+    text: str
+
+
+class Bury(NamedTuple):
+    """It is dead as it came, and nothing of it is called."""
+
+    kind: str
+    text: str
+    evidence: dict[str, Any] = {}
+
+
+Decision = Run | Expired | Judge | Wait | Bury
+RUN = Run()
+EXPIRED = Expired()
+
+
+def most_ends(config: WorkerConfig) -> int:
+    """How often a delivery may end its worker before it does not run any more."""
+    return 1 if config.delivery == "at_most_once" else config.max_deliveries
+
+
+def beyond(delivery: Delivery, config: WorkerConfig) -> Bury | None:
+    """The end of a delivery that has ended one more worker than its runs may; None for one that may be decoded.
+
+    With `max_deliveries` ends behind it a delivery is judged, which decodes it and calls handlers. If that ends a worker
+    too, nothing that it makes run is called any more, its decoding included.
+    """
+    if delivery.count <= most_ends(config):
+        return None
+    evidence = read_note(delivery.note)
+    reason = evidence.get("reason", "its host was lost")
+    text = f"ended its worker {delivery.count} times, the last time while its end was judged: {reason}"
+    return Bury(outcomes.POISON, text, evidence)
+
+
+def admit(
+    delivery: Delivery,
+    found: Task | DecodeError,
+    config: WorkerConfig,
+    now: float,
+    known: bool = True,
+) -> Decision:
+    """What becomes of a delivery that was decoded into a task, or could not be.
+
+    `now` is the time of day, `known` whether something here runs tasks of that name.
+    """
+    if isinstance(found, DecodeError):
+        if found.parkable:
+            return _wait(delivery, config, str(found))
+        if delivery.count >= most_ends(config):
+            return Bury(outcomes.POISON, _poison(delivery), read_note(delivery.note))
+        kind = "forged" if isinstance(found, Forged) else outcomes.UNREADABLE
+        return Bury(kind, str(found))
+    if not known:
+        text = f"no task named {found.name!r} is known on queue {found.queue!r}"
+        return _wait(delivery, config, text)
+    if found.expires is not None and now >= found.expires:
+        return EXPIRED
+    if not delivery.count and delivery.note is None:
+        return RUN
+    evidence = read_note(delivery.note)
+    if evidence.get("kind") == outcomes.TIMEOUT:
+        reason = evidence.get("reason", "killed at its time limit")
+        text = f"{reason}\n{evidence.get('stacks', '')}".rstrip()
+        late = Outcome(outcomes.TIMEOUT, error=TaskTimeout(reason), text=text, evidence=evidence)
+        return Judge(late)
+    if delivery.count >= most_ends(config):
+        return Judge(Outcome(outcomes.POISON, text=_poison(delivery), evidence=evidence))
+    return RUN
+
+
+def _poison(delivery: Delivery) -> str:
+    times = "once" if delivery.count == 1 else f"{delivery.count} times, the last time"
+    return f"ended its worker {times}: {read_note(delivery.note).get('reason', 'its host was lost')}"
+
+
+def _wait(delivery: Delivery, config: WorkerConfig, text: str) -> Wait | Bury:
+    """Parked for 1 s at first, then for as long as it was parked before, at most 60 s; dead after `unknown_for`."""
+    if delivery.parked >= config.unknown_for:
+        return Bury(outcomes.UNKNOWN, f"{text}; parked for {delivery.parked:.0f} s")
+    left = max(0.05, config.unknown_for - delivery.parked)
+    return Wait(min(60.0, max(1.0, delivery.parked), left), text)
