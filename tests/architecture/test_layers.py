@@ -15,7 +15,7 @@ CORE = ROOT / "core/src/regiment"
 ROOMS = [
     ["exits", "errors", "task", "outcome"],
     ["contracts", "config", "hooks"],
-    ["log", "installed", "registry", "codec", "policy", "verdict", "descendants"],
+    ["log", "installed", "registry", "codec", "policy", "verdict", "descendants", "crossing"],
     ["broker"],
     ["page", "taking", "runtime", "controls", "ending", "attempt", "holding", "source", "keeper"],
     ["assemble"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -11,6 +12,13 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line; `health` before click is imported, because probes ask it every few seconds."""
+    try:
+        for number in (0, 1, 2):
+            os.fstat(number)
+    except OSError:
+        from regiment_runner.shared.crossing import open_standard
+
+        open_standard()
     if sys.argv[1:2] == ["health"]:
         from regiment_runner.verbs import health
 

@@ -24,7 +24,7 @@ from regiment.config import Use
 from regiment.contracts import Connector, Span
 from regiment.errors import StoreUnavailable
 from regiment.registry import registry
-from regiment_runner.shared import page
+from regiment_runner.shared import crossing, page
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import Page
 

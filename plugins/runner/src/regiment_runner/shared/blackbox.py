@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import json
 import logging
 import os
 import random
@@ -12,17 +11,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from regiment import exits, log, targets
 from regiment.config import Logging
 from regiment.contracts import Connector
-from regiment.errors import ConfigError, RegimentError, StoreUnavailable
+from regiment.errors import ConfigError, RegimentError, Respawn, Stop, StoreUnavailable, TaskTimeout
 from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
-from regiment_runner.shared import page, process
+from regiment_runner.shared import crossing, page, process
 from regiment_runner.shared.page import Page
 from regiment_runner.supervisor import memory
 from regiment_runner.worker.lease import Lease

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
 import sys
@@ -10,6 +12,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from regiment.context import attempt_now
+from regiment.errors import TaskTimeout
 
 
 class ContextFilter(logging.Filter):
@@ -25,21 +28,23 @@ class ContextFilter(logging.Filter):
 def configure(style: str = "auto", level: str = "INFO") -> None:
     """Handlers for `regiment run`: `console`, `json`, `off`, or `auto` (console on a terminal, else json).
 
-    Steps back where the application has configured the root logger itself.
+    Steps back where the application has configured the root logger itself, and when it calls `logging.basicConfig` later,
+    as modules do that workers import.
     """
     if logging.getLogger().handlers:
         return
     if style == "off":
-        logging.getLogger().addHandler(logging.NullHandler())
+        _install(logging.NullHandler())
+        return
+    if sys.stderr is None:  # closed, in a program that is not ours
         return
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(ContextFilter())
     handler.setFormatter(_Lazy(style))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
+    _install(handler)
+    logging.getLogger().setLevel(logging.WARNING)
     logger.setLevel(level)
 
 

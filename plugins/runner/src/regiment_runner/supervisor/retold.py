@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
 import sys
@@ -10,6 +12,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from regiment.context import attempt_now
+from regiment.errors import TaskTimeout
 
 
 class Retold(logging.Handler):

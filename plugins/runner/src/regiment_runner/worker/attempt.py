@@ -174,7 +174,10 @@ class Attempt(Ending):
             late = TaskTimeout(evidence.get("reason", "killed at its time limit"))
             return Outcome(outcomes.TIMEOUT, error=late, text=text, evidence=evidence)
         config = self.runtime.config
-        if delivery.count >= (1 if config.delivery == "at_most_once" else config.max_deliveries):
+        once = config.delivery == "at_most_once"
+        if evidence.get("kind") == "suspect" and not once:
+            return None  # R19: alone, as on its last delivery
+        if delivery.count >= (1 if once else config.max_deliveries):
             times = "once" if delivery.count == 1 else f"{delivery.count} times, the last time"
             text = f"ended its worker {times}: {evidence.get('reason', 'its host was lost')}"
             return Outcome(outcomes.POISON, text=text, evidence=evidence)

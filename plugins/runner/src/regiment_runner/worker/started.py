@@ -17,7 +17,7 @@ from regiment.queue import Queue
 from regiment.worker import Running, Worker
 
 
-def not_started(error: Exception) -> str:
+def not_started(error: BaseException) -> str:
     """What `initialize`, or anything else on a worker's way to its first task, has raised, and where in code not ours."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or list(frames)
