@@ -146,3 +146,39 @@ def test_a_preloaded_server_that_forks_while_a_thread_pushes_loses_and_doubles_n
     books = site.settle(20, extra_starts=None, extra_ends=size(0, 180 * 19))
     assert len(books.ends) == 5 + 50 + 4 * 30 + 5
     assert intact(site)
+
+
+FORKS_WHILE_ANOTHER_THREAD_OPENS = """
+import faulthandler, os, threading, time
+from regiment import Queue
+
+q = Queue("forked", connector={url!r})
+
+@q.task
+def t(n):
+    pass
+
+q.broker  # loads what a push needs (docs/guarantees.md), and opens nothing
+threading.Thread(target=lambda: [t.push(n=n) for n in range(500)], daemon=True).start()
+hung = 0
+for _ in range(60):
+    time.sleep(0.002)
+    pid = os.fork()
+    if pid == 0:
+        faulthandler.dump_traceback_later(10, exit=True)
+        t.push(n=0)
+        os._exit(0)
+    hung += os.waitpid(pid, 0)[1] != 0
+print("hung:", hung)
+"""
+
+
+def test_a_child_that_is_forked_while_another_thread_opens_the_store_can_push(site: Site) -> None:
+    (site.folder / "forks.py").write_text(FORKS_WHILE_ANOTHER_THREAD_OPENS.format(url=site.url))
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "forks.py"], cwd=site.folder, capture_output=True, text=True, timeout=120
+        )
+        assert done.stdout == "hung: 0\n", done.stderr[-2000:]
+        for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
+            (site.folder / name).unlink(missing_ok=True)

@@ -294,3 +294,44 @@ def test_a_store_away_for_two_leases_restarts_no_worker_and_runs_no_long_task_tw
     assert {line.pid for n in numbers for line in books.starts[n]} == set(workers)
     assert sorted(tree.workers()) == sorted(workers), "no worker was restarted"
     assert tree.stop() == 0
+
+
+def test_a_start_error_longer_than_a_socket_takes_at_once_is_told_whole_and_at_once(
+    site: Site,
+) -> None:
+    (site.folder / "broken.py").write_text("raise ValueError('settings are wrong: ' + 'x' * 300_000 + ' the end')\n")
+    tree = site.tree("broken:work", ready=False)
+    assert tree.end(10) == 3
+    assert "ValueError: settings are wrong: xxx" in tree.text()
+    assert "xxx the end" in tree.text()
+
+
+LOGGING = """
+import logging
+logging.basicConfig(level=logging.INFO, format="MINE %(name)s %(message)s"{options})
+
+@work.task
+def says(n):
+    begin(n)
+    logging.getLogger("mine").info("number %s", n)
+    end(n)
+"""
+
+
+def test_the_applications_own_basic_config_takes_effect_in_workers(site: Site) -> None:
+    site.app("recheck=0.2", body=LOGGING.format(options=""))
+    tree = site.tree()
+    n = site.push("says")
+    site.ended(n)
+    eventually(lambda: f"MINE mine number {n}" in tree.text(), 5, tree.text)
+    assert "MINE regiment worker.ready" in tree.text(), "regiment's own events go the same way"
+    assert not tree.events("worker.ready"), "and no second time"
+    assert tree.events("supervisor.started"), "the supervisor has no application"
+
+
+def test_a_module_that_only_logs_while_it_is_imported_leaves_regiments_log_as_it_is(
+    site: Site,
+) -> None:
+    site.app("recheck=0.2", body="import logging\nlogging.warning('imported')\n")
+    tree = site.tree()
+    assert tree.events("worker.ready") and tree.events("imported")

@@ -26,13 +26,19 @@ RUN_OPTIONS = {"workers", "burst", "stop_timeout", "max_memory", "preload", "rel
 """Fields of `regiment_runner.Supervisor` that are options of `regiment run`."""
 
 
-def command_line(targets: list[str], folder: Path, level: str, supervisor: dict[str, Any]) -> list[str]:
+def command_line(
+    targets: list[str],
+    folder: Path,
+    level: str,
+    supervisor: dict[str, Any],
+    program: str = "run_tree.py",
+) -> list[str]:
     """What starts a tree: `regiment run`, as users start it, or, with a field that the command line has no option for
     (`tick`, `crash_backoff`, …), a program that calls `regiment_runner.Supervisor`.
     """
-    if not set(supervisor) <= RUN_OPTIONS:
+    if not set(supervisor) <= RUN_OPTIONS or program != "run_tree.py":
         order = {"targets": targets, "level": level, "supervisor": {"app_dir": str(folder), **supervisor}}
-        return [str(Path(__file__).with_name("run_tree.py")), json.dumps(order)]
+        return [str(Path(__file__).with_name(program)), json.dumps(order)]
     line = ["-m", "regiment", "run", *targets, "--app-dir", str(folder)]
     line += ["--log-format", "json", "--log-level", level]
     for name, value in supervisor.items():
@@ -62,13 +68,14 @@ class Tree:
         level: str = "INFO",
         environment: dict[str, str] | None = None,
         new_group: bool = True,
+        program: str = "run_tree.py",
         **supervisor: Any,
     ) -> None:
         self.runtime, self.log = runtime, log
         variables = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), **(environment or {})}
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *command_line(targets, folder, level, supervisor)],
+                [sys.executable, *command_line(targets, folder, level, supervisor, program)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

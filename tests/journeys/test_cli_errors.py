@@ -42,6 +42,7 @@ CASES = [
     ("queues purge nothing --yes", 1, ['no queue named "nothing"']),
     ("dead show 12345", 1, ['no dead letter "12345"']),
     ("plugins show msgpck", 6, ['named "msgpck"', 'Did you mean "msgpack"?']),
+    ("check brief:q", 5, ["lease is 1 s; expected 4 or more", "a keeper that hangs is replaced after 2.5 s"]),
     (
         "queues --connector mongodb+srv://u:hunter2@h/ --no-plugin mongo --no-plugin regiment-mongo",
         6,
@@ -57,6 +58,7 @@ FILES = {
     "typo.py": "def (:\n",
     "pushy.py": "from regiment import Queue\nq = Queue('pushy')\n@q.task\ndef f():\n    pass\nf.push()\n",
     "bad.py": "from regiment import Queue\nq = Queue('bad', lease=-1, max_retries='x')\n@q.task\ndef f(): pass\n",
+    "brief.py": "from regiment import Queue\nq = Queue('brief', lease=1.0)\n@q.task\ndef f(): pass\n",
     "field.py": "from regiment import Queue\nq = Queue('field', max_retrys=1)\n",
     "reddis.py": "from regiment import Queue\nq = Queue('r', connector='rediss_')\n@q.task\ndef f(): pass\n",
     "scheme.py": "from regiment import Queue\nq = Queue('s', connector='local:///x.db')\n@q.task\ndef f(): pass\n",

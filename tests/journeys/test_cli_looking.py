@@ -311,3 +311,13 @@ def test_check_connect_says_that_a_store_refuses(cli):
     answer = cli("check", "app:Crawl", "--connect")
     assert answer.code == 4
     assert "crawl.db" in answer.err and "Traceback" not in answer.err
+
+
+def test_check_warns_of_a_lease_that_a_store_held_up_for_seconds_costs(cli):
+    cli.write(
+        "brief.py",
+        "from regiment import Queue\nq = Queue('brief', lease=6)\n@q.task\ndef f(): pass\n",
+    )
+    answer = cli("check", "brief:q")
+    assert answer.code == 0
+    assert "warning: brief:q: lease is 6 s, and below 10" in answer.err

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from regiment.standard import open_standard
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -16,6 +18,7 @@ def main() -> NoReturn:
     An entry point of the group `regiment.quick` answers its verb before plugins and click are loaded: probes ask `health`
     every few seconds. It takes the arguments and returns the exit code, or None for what it leaves to the verb itself.
     """
+    open_standard()
     _leave_current_folder()
     if sys.argv[1:2] == ["health"]:
         from regiment import installed

@@ -2,27 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from regiment.context import attempt_now
+from regiment.errors import TaskTimeout
 
 logger = logging.getLogger("regiment")
 logger.addHandler(logging.NullHandler())
 
+PASSING: tuple[type[BaseException], ...] = (TaskTimeout, KeyboardInterrupt, SystemExit)
+passing = PASSING
+"""What a signal's handler may raise in the middle of anything; it is no error of the code that it lands in. In a worker,
+where all signals are regiment's, `SystemExit` and `KeyboardInterrupt` are of the code that raises them.
+"""
+
 
 def event(level: int, name: str, exc_info: BaseException | None = None, **fields: Any) -> None:
-    """Log the event `name` with its fields, if anyone listens at `level`."""
-    if logger.isEnabledFor(level):
-        logger.log(level, name, exc_info=exc_info, extra={"regiment": fields})
+    """Log the event `name` with its fields, if anyone listens at `level`. No handler and no filter can make it raise:
+    one that does is said on stderr, and the others get the event all the same.
+    """
+    if not logger.isEnabledFor(level):
+        return
+    info = None if exc_info is None else (type(exc_info), exc_info, exc_info.__traceback__)
+    record = logger.makeRecord(logger.name, level, __file__, 0, name, (), info, extra={"regiment": fields})
+    found: Any = _guarded(logger.filter, record)
+    if not found:
+        return
+    record = found if isinstance(found, logging.LogRecord) else record
+    place: logging.Logger | None = logger
+    while place is not None:
+        for handler in tuple(place.handlers):
+            if level >= handler.level:
+                _guarded(handler.handle, record)
+        place = place.parent if place.propagate else None
+
+
+def _guarded(told: Callable[[logging.LogRecord], Any], record: logging.LogRecord) -> Any:
+    """Give a record to code of the application's; True where that raises, so that the others get it."""
+    try:
+        return told(record)
+    except passing:
+        raise
+    except BaseException as error:
+        _say_broken(error)
+        return True
+
+
+def _say_broken(error: BaseException) -> None:
+    """Say on stderr that logging itself has failed: the one place that is left for it."""
+    held = _broken()
+    if held is not None:
+        with contextlib.suppress(Exception):
+            sys.stderr.write(
+                f"regiment: a logging handler or filter raised {type(error).__name__}: {error}; events go on without it"
+                f"{f' ({held} more since the last time)' if held else ''}\n"
+            )
+            sys.stderr.flush()
 
 
 def tell(told: Callable[..., Any], *args: Any) -> None:
     """Call an observer of a plugin: what it raises is an event `plugin.error`, and changes nothing."""
     try:
         told(*args)
+    except passing:
+        raise
     except BaseException as error:
         plugin = getattr(told, "__module__", repr(told))
         event(logging.ERROR, "plugin.error", exc_info=error, plugin=plugin)
@@ -42,6 +90,9 @@ class Throttle:
             return None
         held, self._held, self._last = self._held, 0, now
         return held
+
+
+_broken = Throttle()
 
 
 def attempt_fields() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol, runtime_checkable
 
@@ -157,8 +157,13 @@ class View(Protocol):
         False: it went on, nothing is condemned any more.
         """
 
+    def condemn_all(self, late: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """`condemn` for several (slot, number) at the price of one; those for which it is true."""
+
     def kill(self, slot: int, number: int, reason: str) -> None:
-        """After `condemn`: stacks to the black box, then SIGKILL."""
+        """After `condemn`: stacks to the black box, then SIGKILL. Call it for each that is late: one kill follows, and
+        where there are several, or others ran beside one, the supervisor finds out who is guilty.
+        """
 
 
 class KillerPage(Protocol):

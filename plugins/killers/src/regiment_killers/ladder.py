@@ -8,15 +8,15 @@ from regiment.contracts import View
 def climb(view: View, now: int) -> int | None:
     """Strike what is late at `now` (boot clock, nanoseconds); returns when to look again, None for no deadline.
 
-    A hard strike follows R16: the slot is named and read again, and only a worker that is still in that task is killed.
+    A hard strike follows R16: the slots are named and read again, and only a worker that is still in one of these tasks is
+    killed. All that are late are named in one look: which of them is guilty is not known here.
     """
     wake: int | None = None
+    late: list[tuple[int, int]] = []
     for reading in view.readings():
         number, struck = reading.number, reading.struck == reading.number
         if reading.hard and now >= reading.hard:
-            if view.condemn(reading.slot, number):
-                view.kill(reading.slot, number, "killed at its hard time limit")
-                return None
+            late.append((reading.slot, number))
             continue
         if reading.soft and now >= reading.soft and not struck:
             view.soft(reading.slot, number)
@@ -24,4 +24,7 @@ def climb(view: View, now: int) -> int | None:
         pending = reading.hard if struck or not reading.soft else reading.soft
         if pending:
             wake = pending if wake is None else min(wake, pending)
-    return wake
+    still = view.condemn_all(late) if late else ()
+    for slot, number in still:
+        view.kill(slot, number, "killed at its hard time limit")
+    return None if still else wake

@@ -32,6 +32,9 @@ _left_behind: list[object] = []
 _all: WeakSet[Database] = WeakSet()
 """Every one of this process, so that a fork finds none of them open."""
 
+_fence = RLock()
+"""Held from the beginning of a fork to its end, and where one is added."""
+
 
 def boot() -> float:
     """Seconds of the boot clock."""
@@ -50,11 +53,16 @@ class Database:
         self._parked = False
         self._looked = 0.0
         self._file = self._log = (0, 0)
-        if role == "look":
-            self._look()
-        else:
-            self._open()
-        _all.add(self)
+        with _fence:  # a fork waits for what is being opened, too: SQLite's own locks are held meanwhile
+            self._lock.acquire()
+            _all.add(self)
+        try:
+            self._look() if role == "look" else self._open()
+        except BaseException:
+            _all.discard(self)
+            raise
+        finally:
+            self._lock.release()
 
     # opening
 
@@ -368,6 +376,7 @@ _parked: list[Database] = []
 
 
 def _before_fork() -> None:
+    _fence.acquire()  # nothing new is opened from here to the fork
     for opened in list(_all):
         opened.park()
         _parked.append(opened)
@@ -376,6 +385,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     while _parked:
         _parked.pop().unpark()
+    _fence.release()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

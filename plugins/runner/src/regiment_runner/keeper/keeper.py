@@ -26,7 +26,7 @@ from regiment.contracts import Connector, Span
 from regiment.registry import registry
 from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
-from regiment_runner.shared import page
+from regiment_runner.shared import crossing, page
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
 from regiment_runner.shared.polling import readable
@@ -93,6 +93,7 @@ class Keeper:
 
     def __init__(self, channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
         self.channel, self.parent, self.poke, self.tag = channel, parent, poke, tag
+        self._in, self._out = crossing.Inbox(), crossing.Outbox(channel)
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
         self._gone = False
@@ -114,7 +115,8 @@ class Keeper:
             now = time.monotonic()
             if now - ticked >= TICK:
                 ticked = now
-                self._send({"tick": True})
+                if not self._out:  # else there is enough on its way to be heard by
+                    self._send({"tick": True})
             wake = min(ticked + TICK, self._look())
             for fd, _ in poll.poll(max(0.0, (wake - time.monotonic()) * 1000)):
                 if fd == self.channel.fileno():
@@ -125,6 +127,7 @@ class Keeper:
                     with contextlib.suppress(BlockingIOError):
                         os.eventfd_read(fd)
             self._acknowledge()
+            self._out.flush()
         self._last_gasp()
 
     def _acknowledge(self) -> None:
@@ -147,7 +150,9 @@ class Keeper:
         if not data:
             self._gone = True
             return
-        message = json.loads(data)
+        message = self._in.add(data)
+        if message is None:
+            return
         if "serve" in message:
             self._serve(message, fds)
         elif "dead" in message:
@@ -189,8 +194,7 @@ class Keeper:
         ward.store.ask(("count", queue_name), job)
 
     def _send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
-            self.channel.send(json.dumps(message).encode())
+        self._out.send(message)
 
     def _store_of(self, spec: Mapping[str, Any]) -> Store:
         key = json.dumps(spec, sort_keys=True, default=repr)
@@ -361,8 +365,5 @@ class Keeper:
 
 def start(channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
     """Be the keeper: the body of the forked process."""
-    import signal
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
+    crossing.take_no_notice(crossing.HEARD)
     Keeper(channel, parent, poke, tag).run()

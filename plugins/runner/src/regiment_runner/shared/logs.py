@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -24,22 +25,37 @@ class ContextFilter(logging.Filter):
 def configure(style: str = "auto", level: str = "INFO") -> None:
     """Handlers for `regiment run`: `console`, `json`, `off`, or `auto` (console on a terminal, else json).
 
-    Steps back where the application has configured the root logger itself.
+    Steps back where the application has configured the root logger itself, and when it calls `logging.basicConfig` later,
+    as modules do that workers import.
     """
     if logging.getLogger().handlers:
         return
     if style == "off":
-        logging.getLogger().addHandler(logging.NullHandler())
+        _install(logging.NullHandler())
+        return
+    if sys.stderr is None:  # closed, in a program that is not ours
         return
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(ContextFilter())
     handler.setFormatter(_Lazy(style))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
+    _install(handler)
+    logging.getLogger().setLevel(logging.WARNING)
     log.logger.setLevel(level)
+
+
+def _install(handler: logging.Handler) -> None:
+    """Put our handler on the root logger until the application configures it: `basicConfig` does nothing where it finds one."""
+    root, configure_root = logging.getLogger(), logging.basicConfig
+    root.addHandler(handler)
+
+    def step_back(**options: Any) -> None:
+        root.removeHandler(handler)
+        logging.basicConfig = configure_root
+        configure_root(**options)
+
+    logging.basicConfig = functools.wraps(configure_root)(step_back)
 
 
 class _Lazy(logging.Formatter):

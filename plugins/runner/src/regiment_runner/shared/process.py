@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
+
+from regiment_runner.shared import crossing
 
 _PR_SET_PDEATHSIG = 1
 _libc: Any = None
@@ -32,17 +35,22 @@ def fork(body: Callable[[], int], close: Iterable[int], *, tied: bool = True) ->
 
     The child closes the descriptors `close`, forgets the parent's signal handlers, and never returns.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    crossing.flush_standard()
     parent = os.getpid()
-    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, crossing.HEARD)
     try:
         pid = os.fork()
         if pid == 0:
             _be_child(body, close, parent if tied else None, signals)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
-    return pid, os.pidfd_open(pid)
+    try:
+        return pid, os.pidfd_open(pid)
+    except OSError:
+        # A child without a descriptor nobody could watch; it has begun nothing yet that another must end.
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _be_child(body: Callable[[], int], close: Iterable[int], parent: int | None, signals: Any) -> NoReturn:
@@ -56,14 +64,8 @@ def _be_child(body: Callable[[], int], close: Iterable[int], parent: int | None,
                 os.close(fd)
             except OSError:
                 pass
-        for number in (
-            signal.SIGTERM,
-            signal.SIGINT,
-            signal.SIGHUP,
-            signal.SIGUSR1,
-            signal.SIGUSR2,
-        ):
-            signal.signal(number, signal.SIG_IGN)
+        crossing.take_no_notice(crossing.HEARD - {signal.SIGCHLD})
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         code = body()
     except SystemExit as leave:
@@ -74,10 +76,26 @@ def _be_child(body: Callable[[], int], close: Iterable[int], parent: int | None,
         traceback.print_exc()
     finally:
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            crossing.flush_standard()
         finally:
             os._exit(code)
+
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOSPC}
+
+
+def exhausted(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, says that something is used up for the moment: descriptors, processes, memory."""
+    first = error
+    while error is not None:
+        if isinstance(error, MemoryError) or str(error) == "can't start new thread":
+            return True
+        # EAGAIN further down may be a connection's, which has nothing to do with it.
+        said = _EXHAUSTED if error is first else _EXHAUSTED - {errno.EAGAIN}
+        if isinstance(error, OSError) and error.errno in said:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def reap(pidfd: int) -> int | None:

@@ -50,6 +50,7 @@ class Care:
         if now >= self._tick_at - EARLY * tree.tick:
             self._tick_at = now + tree.tick
             self._look_at_folder()
+            self._let_leave(now)
             self._live()
         if now >= self._scale_at and any(group.high > group.low for group in tree.groups):
             # Twice a tick, so that what follows from a look (the keeper's answer, the start) is within one, too.
@@ -73,6 +74,17 @@ class Care:
         """The tree has ended."""
         for heart in self._hearts:
             heart.end()
+
+    def _let_leave(self, now: float) -> None:
+        """Every end has the stop timeout, whatever it was ordered for: a worker that has done with its tasks and hangs in
+        `finalize`, or in the closing of a connection, is killed and makes room for the next.
+        """
+        for item in self._tree.children.values():
+            if item.ready and item.page.words[page.STATE] == page.STOPPING and not item.stopped:
+                item.leaving = item.leaving or now
+                if now - item.leaving >= self._tree.stop_timeout:
+                    item.stopped = True
+                    process.send(item.pidfd, signal.SIGKILL)
 
     # The folder
 
@@ -170,13 +182,13 @@ class Care:
 
     def _live(self) -> None:
         tree = self._tree
-        ready = sum(item.ready for item in tree.children.values())
+        ready = sum(item.serving for item in tree.children.values())
         wanted = sum(group.size for group in tree.groups if not group.over)
         if all(group.proven for group in tree.groups):
             self._notify.ready()
         self._notify.alive()
         missing = [
-            group.label for group in tree.groups if not group.over and not any(item.ready for item in group.children)
+            group.label for group in tree.groups if not group.over and not any(item.serving for item in group.children)
         ]
         for heart in self._hearts:
             try:

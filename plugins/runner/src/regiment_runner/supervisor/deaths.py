@@ -21,6 +21,9 @@ from regiment_runner.supervisor.members import Child
 if TYPE_CHECKING:
     from regiment_runner.supervisor.tree import Supervisor
 
+STEADY = 10.0
+"""Seconds after which a worker that ends without a task is no sign that the next one will."""
+
 
 class Deaths:
     """Deals with the ends of a tree's workers, until the keeper has given back what each held."""
@@ -67,8 +70,11 @@ class Deaths:
         log.event(end.level, end.event, None, reason=end.reason, **fields)
         group.ends[end.kind] += 1
         group.last_end = end.reason
-        if end.kind in ("stop", "burst"):
-            if end.kind == "stop" and not group.over:
+        if not tree.stopping:
+            self._brake(item, end)
+        kind = item.how if end.kind == "stop_timeout" else end.kind
+        if kind in ("stop", "burst"):
+            if kind == "stop" and not group.over:
                 for other in group.children:
                     tree.order(other, page.STOP)
             group.over = True
@@ -79,6 +85,9 @@ class Deaths:
         if failed and not group.proven and failed["code"] != exits.CRASH_LOOP:
             self._give_up(failed["code"], text)
             return
+        if failed and failed.get("exhausted") and group.proven:
+            self._exhausted(item, text)
+            return
         group.failures += 1
         group.first_error = group.first_error or text
         if group.failures >= tree.give_up:
@@ -88,9 +97,7 @@ class Deaths:
                 f"{group.label} failed to start {group.failures} times in a row\n{group.first_error}",
             )
             return
-        first, last = tree.crash_backoff
-        delay = min(last, first * 2 ** (group.failures - 1)) * random.uniform(0.8, 1.2)
-        group.next_start = time.monotonic() + delay
+        delay = self._pause(item, group.failures)
         shown = text.splitlines()[0] if text == group.last_error else text
         group.last_error = text
         log.event(
@@ -100,6 +107,59 @@ class Deaths:
             reason=shown,
             next_in=round(delay, 1),
         )
+
+    def _exhausted(self, item: Child, text: str) -> None:
+        """What a start lacked (descriptors, processes, memory) may be there again soon: no reason to give up."""
+        pause = item.group.pauses.refused()
+        item.group.next_start = time.monotonic() + pause
+        log.event(
+            logging.ERROR,
+            "supervisor.exhausted",
+            error=text.splitlines()[0],
+            what=f"a worker of {item.group.label}",
+            next_in=round(pause, 1),
+        )
+
+    def _brake(self, item: Child, end: End) -> None:
+        """A worker that was ready and has ended by itself without a task begun is started again with growing pauses, and
+        after some in a row not any more; one whose only deed was to give tasks back and ask for another, with pauses.
+        """
+        group, now = item.group, time.monotonic()
+        if end.kind == "crash" and end.reason == process.in_words(-signal.SIGKILL):
+            return  # not by itself: somebody has killed it
+        crashed = end.kind in ("crash", "oom", "memory") and item.fruitless
+        if not crashed and not (end.kind == "respawn" and item.over == 0):
+            group.fruitless = 0
+            return
+        steady = [one for one in group.children if one.ready and not one.fruitless]
+        if now - item.started >= STEADY:
+            group.fruitless = 0
+        group.fruitless += 1
+        if group.fruitless == 1:
+            group.first_end = (item.failed or {}).get("text") or end.reason
+        if crashed and group.fruitless >= self._tree.give_up and not steady:
+            log.event(logging.ERROR, "supervisor.crash_loop", target=group.label, failures=group.fruitless)
+            self._give_up(
+                exits.CRASH_LOOP,
+                f"workers of {group.label} ended {group.fruitless} times in a row before they had begun a task\n"
+                f"{group.first_end}",
+            )
+        elif group.fruitless > 1:  # the first is replaced at once
+            delay = self._pause(item, group.fruitless - 1)
+            log.event(
+                logging.WARNING,
+                "supervisor.braked",
+                target=group.label,
+                reason=end.reason,
+                next_in=round(delay, 1),
+            )
+
+    def _pause(self, item: Child, failures: int) -> float:
+        """Put the next start of a group off, the longer the more have failed; seconds."""
+        first, last = self._tree.crash_backoff
+        delay: float = min(last, first * 2 ** (failures - 1)) * random.uniform(0.8, 1.2)
+        item.group.next_start = time.monotonic() + delay
+        return delay
 
     def _give_up(self, code: int, text: str) -> None:
         self._tell(text)

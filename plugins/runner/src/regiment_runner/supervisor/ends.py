@@ -6,7 +6,7 @@ import logging
 import signal
 from typing import Any, NamedTuple
 
-from regiment_runner.shared import process
+from regiment_runner.shared import page, process
 from regiment_runner.supervisor.members import Child
 from regiment_runner.supervisor.strikes import crash_note
 
@@ -44,9 +44,13 @@ def judge(item: Child, status: int, oom: bool) -> End:
             logging.WARNING,
         )
     if item.fatal is not None:
-        return End(item.fatal["kind"], item.fatal["reason"], "worker.crashed", logging.ERROR)
-    if item.view.struck:
+        return End("memory", item.fatal["reason"], "worker.crashed", logging.ERROR)
+    if item.view.struck or ended_by_soft_strike(item, status):
         return End("timeout", "killed for a task past its limit", "worker.crashed", logging.WARNING)
+    if item.dumped and status == -page.DUMP_SIGNAL:
+        return End(
+            "crash", "ended by the signal for its stacks, which its task had reset", "worker.crashed", logging.ERROR
+        )
     if oom and status == -signal.SIGKILL:
         return End("oom", "killed by the kernel: out of memory", "worker.crashed", logging.ERROR)
     return End(
@@ -57,13 +61,22 @@ def judge(item: Child, status: int, oom: bool) -> End:
     )
 
 
+def ended_by_soft_strike(item: Child, status: int) -> bool:
+    """Whether it died of the signal of a soft strike: its task had reset that, or become another program by `exec`."""
+    return status == -page.SOFT_SIGNAL and any(True for _ in item.view.softly_struck())
+
+
 def post_mortem(item: Child, status: int, end: End) -> dict[str, Any]:
     """What the keeper is told: whether what ran is suspect, and the note that stays with it."""
     if item.stopped or item.ended is not None:
         return {"interrupted": True}
     if item.fatal is not None:
         return {"note": item.fatal}
+    if ended_by_soft_strike(item, status) and not item.view.struck:
+        item.view.ended_softly()
     if item.view.struck:
-        return {"notes": {str(number): note for number, note in item.view.struck.items()}}
+        return {"notes": {str(number): note for number, note in item.view.notes().items()}}
+    if item.dumped and status == -page.DUMP_SIGNAL:
+        return {"interrupted": True}
     note = crash_note(item.view, status)
     return {"note": {**note, "kind": "memory", "reason": end.reason} if end.kind == "oom" else note}

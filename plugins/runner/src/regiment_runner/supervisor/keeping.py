@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -15,10 +14,17 @@ from typing import Any
 
 from regiment import exits, log
 from regiment_runner.keeper import keeper
-from regiment_runner.shared import process, procfs
+from regiment_runner.shared import crossing, process, procfs
+from regiment_runner.supervisor.pauses import Pauses
 
 SILENCE = 2.5
 """Seconds after its last sign of life at which a keeper is killed and replaced."""
+
+AGAIN = 0.05
+"""Seconds before what a keeper could not take yet is offered again."""
+
+MOST_EVENTS = 1000
+"""Pieces that may wait for a keeper before events for observers are left out."""
 
 
 class Keeping:
@@ -35,41 +41,65 @@ class Keeping:
         self._tag, self._body = tag, body
         self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._served: dict[str, tuple[dict[str, Any], int]] = {}
+        """Worker -> what the keeper is told of it, and its pidfd, which its supervisor closes after `released`."""
         self._dead: dict[str, dict[str, Any]] = {}
         self._holders: set[str] = set()
         self.backlogs: dict[str, int] = {}
         """Worker -> tasks that are ready in its queue, as asked for by `ask_backlog`."""
         self.channel: socket.socket | None = None
         self.pid, self.pidfd = 0, -1
+        self._in = crossing.Inbox()
+        self._out: crossing.Outbox | None = None
         self._heard = 0.0
         self._slept = time.monotonic()
+        self._pauses = Pauses()
 
     def start(self) -> None:
-        """Fork a keeper and tell it everything that is not acknowledged."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        parent = os.pidfd_open(os.getpid())
-
-        def body() -> int:
-            ours.close()
-            theirs.setblocking(False)
-            self._body(theirs, parent, self.poke, self._tag)
-            return exits.OK
-
-        self.pid, self.pidfd = process.fork(body, self._close_in_child(), tied=False)
-        theirs.close()
-        os.close(parent)
-        ours.setblocking(False)
-        self.channel, self._heard = ours, time.monotonic()
+        """Fork a keeper and tell it everything that is not acknowledged; if it cannot be now, `look` tries again."""
+        try:
+            self._fork()
+        except OSError as error:
+            self.pid, self.pidfd, self.channel, self._out = 0, -1, None, None
+            pause = self._pauses.refused()
+            log.event(
+                logging.ERROR,
+                "supervisor.exhausted",
+                error=str(error),
+                what="a keeper",
+                next_in=round(pause, 1),
+            )
+            return
+        self._pauses.over()
         log.event(logging.DEBUG, "keeper.started", pid=self.pid)
         for message, pidfd in self._served.values():
             self._send({**message, "path": _where(message["path"])}, [pidfd])
         for message in self._dead.values():
             self._send(message)
 
+    def _fork(self) -> None:
+        with contextlib.ExitStack() as both, contextlib.ExitStack() as failed:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            both.callback(theirs.close)
+            failed.callback(ours.close)
+            parent = os.pidfd_open(os.getpid())
+            both.callback(os.close, parent)
+
+            def body() -> int:
+                ours.close()
+                theirs.setblocking(False)
+                self._body(theirs, parent, self.poke, self._tag)
+                return exits.OK
+
+            self.pid, self.pidfd = process.fork(body, self._close_in_child(), tied=False)
+            failed.pop_all()
+        ours.setblocking(False)
+        self.channel, self._heard = ours, time.monotonic()
+        self._in, self._out = crossing.Inbox(), crossing.Outbox(ours)
+
     def serve(self, name: str, path: Path, pidfd: int, spec: dict[str, Any]) -> None:
         """Put a worker under the keeper's care."""
         message = {"serve": name, "path": str(path), "spec": spec}
-        self._served[name] = (message, os.dup(pidfd))
+        self._served[name] = (message, pidfd)
         self._send(message, [pidfd])
 
     def bury(self, name: str, joined: bool = True, **how: Any) -> bool:
@@ -86,8 +116,9 @@ class Keeping:
         return True
 
     def tell(self, event: dict[str, Any]) -> None:
-        """Have the keeper tell the observers of this supervisor."""
-        self._send({"event": event})
+        """Have the keeper tell the observers of this supervisor; one that is stopped is not told without end."""
+        if self._out is not None and len(self._out) < MOST_EVENTS:
+            self._send({"event": event})
 
     def ask_backlog(self, name: str) -> None:
         """Ask how many tasks are ready in the queue of a worker; the answer comes into `backlogs`."""
@@ -107,8 +138,11 @@ class Keeping:
 
     @property
     def patience(self) -> float:
-        """Monotonic time at which a keeper that stays silent is to be killed."""
-        return self._heard + self._silence
+        """Monotonic time at which a keeper that stays silent is to be killed, or something else is to be tried again."""
+        if self.channel is None:
+            return self._pauses.until
+        waiting = time.monotonic() + AGAIN if self._out else self._heard + self._silence
+        return min(waiting, self._heard + self._silence)
 
     def receive(self) -> list[str]:
         """Read what the keeper says; names of the dead that are dealt with."""
@@ -121,16 +155,16 @@ class Keeping:
             if not data:
                 break
             self._heard = time.monotonic()
-            message = json.loads(data)
+            message = self._in.add(data)
+            if message is None:
+                continue
             if "backlog" in message:
                 self.backlogs[message["backlog"]] = message["ready"]
             if "released" in message:
                 name = message["released"]
                 self._dead.pop(name, None)
                 self._holders.discard(name)
-                _, pidfd = self._served.pop(name, ({}, -1))
-                if pidfd >= 0:
-                    os.close(pidfd)
+                self._served.pop(name, None)
                 released.append(name)
         return released
 
@@ -140,6 +174,12 @@ class Keeping:
         self._slept = now
         if not awake:
             self._heard = now  # it was us who slept (SIGSTOP, suspend): give it time to speak
+        if self.channel is None:
+            if now >= self._pauses.until:
+                self.start()
+            return
+        if self._out:
+            self._out.flush()
         if process.reap(self.pidfd) is not None:
             self._replace("it ended")
         elif now - self._heard > self._silence:
@@ -153,25 +193,28 @@ class Keeping:
         self.start()
 
     def _hang_up(self) -> None:
-        os.close(self.pidfd)
         if self.channel is not None:
+            os.close(self.pidfd)
             self.channel.close()
 
     def stop(self, patience: float) -> None:
         """Say goodbye and wait; a keeper that cannot reach its store is left behind after `patience` seconds."""
+        if self.channel is None:
+            return
         self._send({"bye": True})
         deadline = time.monotonic() + patience
         while process.reap(self.pidfd) is None:
             if time.monotonic() > deadline:
                 process.send(self.pidfd, signal.SIGKILL)
                 deadline += 3600
+            if self._out:
+                self._out.flush()
             time.sleep(0.005)
         self._hang_up()
 
     def _send(self, message: dict[str, Any], fds: Iterable[int] = ()) -> None:
-        if self.channel is not None:
-            with contextlib.suppress(OSError):
-                socket.send_fds(self.channel, [json.dumps(message).encode()], list(fds))
+        if self._out is not None:
+            self._out.send(message, fds)
 
 
 def _where(path: str) -> str:

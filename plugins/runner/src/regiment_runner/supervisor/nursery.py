@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import socket
@@ -26,6 +25,9 @@ from regiment_runner.worker import main as child
 if TYPE_CHECKING:
     from regiment_runner.supervisor.tree import Supervisor
 
+SPARE = 8
+"""Descriptors that a start leaves free, or it is not made: what the supervisor needs to look after those that run."""
+
 
 class Nursery:
     """Forks what a tree lacks, and hears what its workers say."""
@@ -35,6 +37,7 @@ class Nursery:
         self._count = 0
         self._announced: set[str] = set()
         self._shared: set[tuple[str, str]] = set()
+        self._throttle = log.Throttle()
 
     def fill(self, now: float) -> float:
         """Start what is wanted now; the monotonic time of the next start that waits for its pause."""
@@ -55,49 +58,69 @@ class Nursery:
     def _start(self, group: Group) -> None:
         tree = self._tree
         self._count += 1
-        number, name = self._count, f"w{self._count}"
         try:
-            tree.care.have_folder()
-            sheet = Page(tree.tree / f"{name}.page", create=True)
+            item = self._born(group, self._count, f"w{self._count}")
         except OSError as error:
-            group.next_start = time.monotonic() + tree.tick
+            # No descriptor, process or memory is left for one more: what runs goes on, and this is tried again.
+            pause = group.pauses.refused()
+            group.next_start = time.monotonic() + pause
             log.event(
                 logging.ERROR,
-                "worker.crashed",
-                target=group.label,
-                next_in=tree.tick,
-                reason=f"no page can be made for it: {error}",
+                "supervisor.exhausted",
+                error=str(error),
+                what=f"a worker of {group.label}",
+                next_in=round(pause, 1),
             )
             return
-        sheet.words[page.MEMORY] = tree.max_memory or 0
-        sheet.words[page.WATCHING] = page.now() + int(tree.tick * 1e9)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        setup = child.Setup(
-            group.label,
-            sheet.path,
-            theirs,
-            wake,
-            tree.keeping.poke,
-            tree.watcher_poke,
-            tree.app_dir,
-            tree.burst,
-            first=not group.proven,
-        )
-
-        def mark() -> None:
-            tree.descendants.wear(number)
-
-        pid, pidfd = process.fork(lambda: _worker(setup, mark), [*tree.own_fds(), ours.fileno()])
-        theirs.close()
-        item = Child(name, group, sheet, pid, pidfd, ours, wake)
-        tree.children[name] = item
+        group.pauses.over()
+        pid, pidfd, ours = item.pid, item.pidfd, item.channel
+        tree.children[item.name] = item
         tree.care.changed = True
         group.children.append(item)
         tree.loop.add(pidfd, lambda: tree.deaths.reap(item))
         tree.loop.add(ours.fileno(), lambda: self.hear(item))
         log.event(logging.DEBUG, "worker.started", worker=pid, target=group.label)
+
+    def _born(self, group: Group, number: int, name: str) -> Child:
+        """Make all that a worker needs, and fork it; OSError, and nothing is left of it, where one part cannot be had."""
+        tree = self._tree
+        with contextlib.ExitStack() as failed, contextlib.ExitStack() as over:
+            spare: list[int] = []
+            for _ in range(SPARE):
+                spare.append(os.eventfd(0, os.EFD_CLOEXEC))
+                over.callback(os.close, spare[-1])
+            tree.care.have_folder()
+            path = tree.tree / f"{name}.page"
+            failed.callback(path.unlink, missing_ok=True)
+            sheet = Page(path, create=True)
+            failed.callback(sheet.close)
+            sheet.words[page.MEMORY] = tree.max_memory or 0
+            sheet.words[page.WATCHING] = page.now() + int(tree.tick * 1e9)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            over.callback(theirs.close)
+            failed.callback(ours.close)
+            ours.setblocking(False)
+            wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            failed.callback(os.close, wake)
+            setup = child.Setup(
+                group.label,
+                path,
+                theirs,
+                wake,
+                tree.keeping.poke,
+                tree.watcher_poke,
+                tree.app_dir,
+                tree.burst,
+                first=not group.proven,
+            )
+
+            def mark() -> None:
+                tree.descendants.wear(number)
+
+            close = [*tree.own_fds(), ours.fileno(), *spare]
+            pid, pidfd = process.fork(lambda: _worker(setup, mark), close)
+            failed.pop_all()
+        return Child(name, group, sheet, pid, pidfd, ours, wake)
 
     # What children say
 
@@ -111,15 +134,20 @@ class Nursery:
             if not data:
                 self._tree.loop.drop(item.channel.fileno())
                 return
-            message = json.loads(data)
+            message = item.inbox.add(data)
+            if message is None:
+                continue
             if "found" in message:
                 self._found(item, message["found"])
             elif "configured" in message:
                 self._configured(item, message)
             elif "ready" in message:
                 self._ready(item)
+            elif "leaving" in message:
+                item.how = message["leaving"]
             elif "ended" in message:
                 item.ended, item.why = message["ended"], message.get("why", "")
+                item.over = message.get("over")
             elif "failed" in message:
                 item.failed = message["failed"]
 
@@ -139,9 +167,7 @@ class Nursery:
         assert item.spec is not None
         self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
         parts = item.spec["parts"]
-        if group.killer is None:
-            killer = item.spec["killer"]
-            group.killer = registry().build("killers", Use(killer["name"], **killer["options"]))
+        self.arm(group, item.spec)
         if group.high > 1 or len(self._tree.groups) > 1:
             # While a driver is imported here nobody watches a limit, so not for the sake of one worker.
             for kind in ("serializer", "compressor", "executor"):
@@ -161,6 +187,19 @@ class Nursery:
                 **parts,
                 plugins=message["plugins"],
             )
+
+    def arm(self, group: Group, spec: dict[str, Any]) -> None:
+        """Have the group's killer here, too; what cannot be loaded for want of descriptors or memory is tried again."""
+        if group.killer is not None:
+            return
+        killer = spec["killer"]
+        try:
+            group.killer = registry().build("killers", Use(killer["name"], **killer["options"]))
+        except (PluginError, OSError, MemoryError) as error:
+            if not process.exhausted(error):
+                raise
+            if self._throttle() is not None:
+                log.event(logging.ERROR, "supervisor.exhausted", error=str(error), what="a killer")
 
     def _ready(self, item: Child) -> None:
         item.ready = item.group.proven = self._tree.care.changed = True
@@ -187,7 +226,7 @@ class Nursery:
         """
         if (kind, name) not in self._shared and (":" not in name or name.endswith(":")):
             self._shared.add((kind, name))
-            with contextlib.suppress(PluginError):  # whoever uses it says what is wrong with it
+            with contextlib.suppress(PluginError, OSError, MemoryError):  # whoever uses it says what is wrong with it
                 registry().resolve(kind, Use(name))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -25,7 +26,7 @@ DUMP_WAIT = 0.2
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 HEARD = (*STOPS, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
-_HELD = {*STOPS, signal.SIGHUP}
+_HELD = {*HEARD} - {signal.SIGCHLD}
 """What waits, blocked, from the last look at the signals of one program to the first of the next one."""
 
 
@@ -94,6 +95,14 @@ class Signals:
         if os.isatty(0):
             self._tree.stop("SIGHUP")
         elif not self._tree.stopping or self.again:
+            missing = self._tree.place.missing()
+            if missing:
+                log.event(
+                    logging.ERROR,
+                    "supervisor.reload",
+                    error=f"{missing} is not there any more, so SIGHUP is not obeyed and what runs goes on",
+                )
+                return
             self.again = True
             self._tree.stop("SIGHUP: to be executed anew")
 
@@ -104,6 +113,7 @@ class Signals:
     def _stacks(self) -> None:
         """Have every child write its stacks to its black box; a moment later they go to the log."""
         for item in self._tree.children.values():
+            item.dumped = True
             process.send(item.pidfd, page.DUMP_SIGNAL)
         self.stacks_at = self.stacks_at or time.monotonic() + DUMP_WAIT
 
@@ -124,9 +134,37 @@ class Signals:
     }
 
 
-def execute_anew() -> NoReturn:
-    """Become the same command line again, under the same pid."""
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+class Place:
+    """Where a tree was started, as its user named it: the name may lead to another folder by the time of a SIGHUP."""
+
+    def __init__(self, app_dir: str) -> None:
+        self._here, said = os.getcwd(), os.environ.get("PWD", "")
+        self._folder = said if os.path.isabs(said) and _same(said) else self._here
+        self._app_dir = os.path.join(self._folder, app_dir)
+
+    @property
+    def _executable(self) -> str:
+        path, inside = sys.executable, self._here + os.sep
+        return os.path.join(self._folder, path[len(inside) :]) if path.startswith(inside) else path
+
+    def missing(self) -> str | None:
+        """What this program would need to be executed anew and is gone."""
+        needed = (self._app_dir, self._executable)
+        return next((path for path in needed if not os.path.exists(path)), None)
+
+    def execute_anew(self) -> NoReturn:
+        """Become the same command line again, under the same pid, in the folder that has the name of the first one now."""
+        with contextlib.suppress(OSError):
+            os.chdir(self._folder)
+        path = self._executable
+        os.execv(path, [path, *sys.orig_argv[1:]])
+
+
+def _same(folder: str) -> bool:
+    try:
+        return os.path.samefile(folder, os.curdir)
+    except OSError:
+        return False
 
 
 def _nothing(number: int, frame: Any) -> None:

@@ -7,7 +7,6 @@ while it is busy, and gives back what it held if it is killed. A helper thread r
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import select
@@ -20,12 +19,13 @@ from typing import Any, cast
 
 from regiment import __version__, exits, installed, log
 from regiment.errors import TargetError
+from regiment.standard import open_standard
 from regiment_runner.keeper import keeper
-from regiment_runner.shared import page
+from regiment_runner.shared import crossing, page
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.polling import readable
 from regiment_runner.supervisor.keeping import Keeping
-from regiment_runner.supervisor.signals import SAME_SIGNAL, STOPS
+from regiment_runner.supervisor.signals import SAME_SIGNAL
 from regiment_runner.supervisor.strikes import last_words
 from regiment_runner.worker import main as child
 
@@ -48,6 +48,7 @@ class Solo:
 
     def run(self) -> int:
         """Work until told to stop; the exit code is one of `regiment.exits`."""
+        open_standard()
         with contextlib.suppress(AttributeError, ValueError):
             sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
         self.tree = page.make_tree()
@@ -177,8 +178,7 @@ class SoloKeeper(keeper.Keeper):
 
 
 def _keep(channel: socket.socket, parent: int, poke: int, tag: int | None) -> None:
-    for number in (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
+    crossing.take_no_notice(crossing.HEARD)
     SoloKeeper(channel, parent, poke, tag).run()
 
 
@@ -186,7 +186,9 @@ class _Channel:
     """The worker's end of a socket to its supervisor, without the socket."""
 
     def __init__(self, hear: Any) -> None:
-        self._hear = hear
+        self._hear, self._in = hear, crossing.Inbox()
 
     def send(self, data: bytes) -> None:
-        self._hear(json.loads(data))
+        message = self._in.add(data)
+        if message is not None:
+            self._hear(message)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from regiment import exits, installed, log
 from regiment.errors import ConfigError, RegimentError
 from regiment.registry import registry
+from regiment.standard import open_standard
 from regiment.targets import find
 from regiment_runner.shared import logs, page, process
 from regiment_runner.shared.descendants import Descendants
@@ -28,7 +29,7 @@ from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse
 from regiment_runner.supervisor.nursery import Nursery
 from regiment_runner.supervisor.retold import Retold
-from regiment_runner.supervisor.signals import SAME_SIGNAL, Signals, execute_anew
+from regiment_runner.supervisor.signals import SAME_SIGNAL, Place, Signals
 
 GIVE_BACK = 0.4
 """Seconds beyond the stop timeout that the keeper is given to give back; after as many again it is left."""
@@ -67,7 +68,7 @@ class Supervisor:
             raise ConfigError(twice)
         self.groups = [Group(target) for target in parsed]
         self.burst, self.stop_timeout, self.tick = burst, stop_timeout, tick
-        self.app_dir = os.path.abspath(app_dir)
+        self.app_dir, self.place = os.path.abspath(app_dir), Place(app_dir)
         installed.leave_out(self.app_dir)
         self.crash_backoff, self.give_up = crash_backoff, give_up
         self.max_memory = parse_size(max_memory) if isinstance(max_memory, str) else max_memory
@@ -103,6 +104,7 @@ class Supervisor:
                 f"Supervisor.run() was called in the thread {threading.current_thread().name!r}; call it in the main "
                 f"thread, or run it as a process of its own: regiment run"
             )
+        open_standard()
         logs.configure()
         self.signals.take()
         if self.preload:
@@ -132,7 +134,7 @@ class Supervisor:
             self._end()
             again = self.signals.give_back(execute=self.exit_code in (exits.OK, exits.KILLED))
         if again:
-            execute_anew()
+            self.place.execute_anew()
         return self.exit_code
 
     def _preload(self) -> None:
@@ -183,6 +185,9 @@ class Supervisor:
         ticking = now + int((1 + EARLY) * self.tick * 1e9)
         for item in self.children.values():
             killer = item.group.killer
+            if killer is None and item.spec is not None:
+                self.nursery.arm(item.group, item.spec)
+                killer = item.group.killer
             if killer is None or item.view.struck or item.spec is None:
                 continue
             # Published before the look: a deadline armed meanwhile is either seen now, or pokes us.

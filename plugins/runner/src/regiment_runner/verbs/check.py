@@ -18,6 +18,14 @@ from regiment.errors import ConfigError, RegimentError, StoreError
 from regiment.queue import Queue
 from regiment.text import many, mask
 from regiment_runner import parts
+from regiment_runner.keeper.keeper import RENEWALS
+from regiment_runner.supervisor.keeping import SILENCE
+
+LEAST_LEASE = round((SILENCE + 0.5) / (1 - 1 / RENEWALS), 1)
+"""Seconds in which a keeper that hangs right before a renewal is noticed, replaced, and its successor renews."""
+
+SHORT_LEASE = 10.0
+"""Seconds below which `check` warns."""
 
 WORST_FIRST = (exits.TARGET, exits.PLUGIN, exits.CONFIG, exits.STORE, exits.BAD)
 
@@ -90,6 +98,7 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
     code = _code_of(app, label) if problems else exits.OK
     yield from (Finding(label, mask(problem), code) for problem in problems)
     yield from (Finding(label, warning, 0) for warning in retries_that_cannot_be(app, face))
+    yield from lease_too_short(app, label)
     if connect and not problems:
         yield from _connected(app, label)
 
@@ -115,6 +124,27 @@ def _connected(app: Any, label: str) -> Iterator[Finding]:
         yield Finding(label, str(error), exits.STORE)
     finally:
         connector.close()
+
+
+def lease_too_short(app: Any, label: str) -> Iterator[Finding]:
+    """A keeper that hangs is replaced after `SILENCE`; a lease that ends sooner lets two living workers run one task."""
+    lease = app.config.lease
+    if lease <= 0:
+        return  # said already
+    if lease < LEAST_LEASE:
+        yield Finding(
+            label,
+            f"lease is {lease:g} s; expected {LEAST_LEASE:g} or more: a keeper that hangs is replaced after {SILENCE:g} s, "
+            f"and a lease that ends before its successor renews it lets a second worker run what still runs",
+            exits.CONFIG,
+        )
+    elif lease < SHORT_LEASE:
+        yield Finding(
+            label,
+            f"lease is {lease:g} s, and below {SHORT_LEASE:g} a store or a host that is held up for some seconds costs it: "
+            f"what runs then runs a second time elsewhere",
+            0,
+        )
 
 
 def retries_that_cannot_be(app: Any, face: Any) -> Iterator[str]:

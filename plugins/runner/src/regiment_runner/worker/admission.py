@@ -100,6 +100,8 @@ def admit(
         text = f"{reason}\n{evidence.get('stacks', '')}".rstrip()
         late = Outcome(outcomes.TIMEOUT, error=TaskTimeout(reason), text=text, evidence=evidence)
         return Judge(late)
+    if evidence.get("kind") == "suspect" and config.delivery != "at_most_once":
+        return RUN  # R19: alone, as on its last delivery
     if delivery.count >= most_ends(config):
         return Judge(Outcome(outcomes.POISON, text=_poison(delivery), evidence=evidence))
     return RUN

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import json
 import logging
 import os
 import random
@@ -12,16 +11,17 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from regiment import exits, log, targets
 from regiment.config import Logging
 from regiment.contracts import Connector
-from regiment.errors import ConfigError, RegimentError, Respawn, Stop, StoreUnavailable
+from regiment.errors import ConfigError, RegimentError, Respawn, Stop, StoreUnavailable, TaskTimeout
 from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
-from regiment_runner.shared import page, process, procfs
+from regiment_runner.shared import crossing, page, process, procfs
 from regiment_runner.shared.page import Page
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
@@ -59,12 +59,15 @@ def main(setup: Setup) -> int:
         # Of a start the supervisor says why it failed; of what came later nobody else does.
         if report.ready:
             log.event(logging.ERROR, "worker.error", error=str(error), exc_info=error)
-        report(failed={"code": error.exit_code, "text": str(error)})
+        failed = {"code": error.exit_code, "text": str(error)}
+        report(failed={**failed, "exhausted": process.exhausted(error)})
         return error.exit_code
-    except Exception as error:
+    except BaseException as error:
         if report.ready:
+            report(failed={"code": exits.CRASH_LOOP, "text": f"{type(error).__name__}: {error}"})
             raise
-        report(failed={"code": exits.CRASH_LOOP, "text": not_started(error)})
+        failed = {"code": exits.CRASH_LOOP, "text": not_started(error)}
+        report(failed={**failed, "exhausted": process.exhausted(error)})
         return exits.CRASH_LOOP
 
 
@@ -78,7 +81,8 @@ class Reporter:
     def __call__(self, **message: Any) -> None:
         self.ready = self.ready or "ready" in message
         with contextlib.suppress(OSError):
-            self._channel.send(json.dumps(message, default=repr).encode())
+            for piece in crossing.pieces(message):
+                self._channel.send(piece)
 
 
 def _run(setup: Setup, report: Reporter) -> int:
@@ -120,17 +124,18 @@ def _run(setup: Setup, report: Reporter) -> int:
     runtime.desk.end = source.end
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
+    if not setup.solo:
+        log.passing = (TaskTimeout,)  # every signal is ours here
     try:
         _around_the_work(app, parts, source, report, sheet)
     except SystemExit:
         if source.left_unsettled:
             report(ended=_how(source, sheet))  # what it holds is interrupted, and no crash
         raise
-    runtime.desk.close()
-    connector.close()
-    parts.broker.close()
+    for close in (runtime.desk.close, connector.close, parts.broker.close):
+        _close(close)
     why = process.out_of_memory(source.too_large, sheet.words[page.MEMORY]) if source.too_large else ""
-    report(ended=_how(source, sheet), why=why, tasks=sheet.words[page.TASKS])
+    report(ended=_how(source, sheet), why=why, over=source.over)
     return exits.OK
 
 
@@ -141,6 +146,7 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
             source.runtime.call(handlers["initialize"])
         except (Stop, Respawn) as control:
             source.end(respawn=isinstance(control, Respawn))
+            return
     _tell(parts.registry, "regiment_worker_started", app)
     _check_memory(app.config.name, sheet.words[page.MEMORY])
     sheet.words[page.STATE] = page.READY
@@ -150,10 +156,19 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
         parts.executor.run(source)
     finally:
         sheet.words[page.STATE] = page.STOPPING
+        report(leaving=_how(source, sheet))
         _tell(parts.registry, "regiment_worker_stopping", app)
         if "finalize" in handlers:
             source.obey("finalize", handlers["finalize"])
-        getattr(parts.executor, "close", _nothing)()
+        _close(getattr(parts.executor, "close", _nothing))
+
+
+def _close(close: Callable[[], object]) -> None:
+    """Close what is left of a worker whose tasks are settled: what that raises is said, and makes no crash of its end."""
+    try:
+        close()
+    except BaseException as error:
+        log.event(logging.ERROR, "hook.error", exc_info=error, hook="close")
 
 
 def _check_memory(queue: str, limit: int) -> None:
@@ -174,6 +189,8 @@ def _no_worker_any_more(sheet: Page, source: Source) -> None:
     """In a process that a task has forked: it may run on, but it is not the worker, and ends where the task ends."""
     sheet.detach()
     source.runtime.forked = True
+    crossing.take_as_ever()
+    log.passing = log.PASSING
 
     def leave(attempt: Any, settlement: Any = None) -> None:
         log.event(

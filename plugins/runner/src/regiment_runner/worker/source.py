@@ -25,7 +25,7 @@ from regiment_runner.worker.controls import Controls
 from regiment_runner.worker.holding import NEVER, Holding
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
-from regiment_runner.worker.verdict import was_struck
+from regiment_runner.worker.verdict import is_suspect, was_struck
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
 _RESPAWNED = "respawned"
@@ -90,7 +90,7 @@ class Source(Holding):
             self._statm = procfs.open_statm()
         self.too_large = 0
         """Resident memory in bytes that was found above the limit; 0: it was not."""
-        self._tasks = 0
+        self._tasks = self._returned = 0
         self._most = self.config.max_tasks_per_run or NEVER
 
     # What the executor and the attempts call
@@ -207,6 +207,11 @@ class Source(Holding):
         """Attempts that have started and whose slot is not free again."""
         return [attempt for attempt in self._attempts if attempt.slot not in self._free]
 
+    @property
+    def over(self) -> int:
+        """How many attempts have ended with anything but a return to the queue."""
+        return self._tasks - self._returned
+
     # Deciding what is next
 
     def _step(self) -> bool:
@@ -270,9 +275,12 @@ class Source(Holding):
         return max(1, min(self.config.tasks_per_transaction, self._most - self._tasks - self._busy))
 
     def _must_wait_alone(self) -> bool:
-        """Whether the next delivery is on its last try and has company: it runs alone, or its neighbors die with it."""
+        """Whether the next delivery is on its last try, or a suspect, and has company: it runs alone, or its neighbors die
+        with it.
+        """
         delivery = self._batch[0]
-        if not delivery.count or delivery.count < self.config.max_deliveries - 1:
+        last = delivery.count >= self.config.max_deliveries - 1
+        if not delivery.count or not (last or is_suspect(delivery.note)):
             return False
         if self._alone is not delivery:
             self._alone = delivery
@@ -347,6 +355,7 @@ class Source(Holding):
                 self._check = True
             else:
                 self._tasks += 1
+                self._returned += type(settlement) is Back
                 self.words[page.DEAD_LETTERS] += type(settlement) is Dead
                 self._pending.append((attempt, settlement))
                 self._check = True

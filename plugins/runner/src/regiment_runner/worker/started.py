@@ -13,7 +13,7 @@ FRAMES = 10
 _OURS = (os.path.dirname(pushing.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
 
 
-def not_started(error: Exception) -> str:
+def not_started(error: BaseException) -> str:
     """What `initialize`, or anything else on a worker's way to its first task, has raised, and where in code not ours."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or list(frames)

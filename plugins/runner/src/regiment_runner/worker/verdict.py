@@ -181,6 +181,11 @@ def read_note(note: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def is_suspect(note: bytes | None) -> bool:
+    """Whether its worker was killed while nobody could tell whether it is guilty: it runs once more, alone (R19)."""
+    return note is not None and b'"suspect"' in note[:40]
+
+
 def was_struck(note: bytes | None) -> bool:
     """Whether a release left the delivery with a timeout that is yet to be judged; any other note is evidence only."""
     return note is not None and b'"timeout"' in note[:40]

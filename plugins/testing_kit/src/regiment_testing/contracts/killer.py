@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,6 +52,10 @@ class Watched:
         """Note it."""
         self.condemned.append((slot, number))
         return self.obeys
+
+    def condemn_all(self, late: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """Note them."""
+        return [one for one in late if self.condemn(*one)]
 
     def kill(self, slot: int, number: int, reason: str) -> None:
         """Note it."""
@@ -284,6 +288,14 @@ class KillerContract(Examination):
         assert view.condemned == [(0, 7)]
         assert [kill[:2] for kill in view.killed] == [(0, 7)]
         assert view.killed[0][2], "the reason, in words"
+
+    def test_all_that_are_late_in_one_look_are_named_for_the_one_kill(self, killer: Killer) -> None:
+        """Who is guilty the killer cannot know: the first by number is as likely an innocent."""
+        if not killer.ends:
+            pytest.skip("it ends nothing")
+        view = Watched(*(reading(slot, 7 + slot, hard=LATE) for slot in range(3)))
+        killer.watch(view, LATE + 1)
+        assert [kill[:2] for kill in view.killed] == [(0, 7), (1, 8), (2, 9)]
 
     def test_a_worker_that_went_on_while_it_was_condemned_is_not_killed(self, killer: Killer) -> None:
         """R16: the strike that was meant for one task does not hit the next."""
