@@ -83,28 +83,6 @@ def test_a_worker_that_is_killed_by_hand_again_and_again_is_replaced_and_the_tre
     assert tree.stop() == 0
 
 
-def test_a_respawn_that_comes_back_to_the_same_task_is_braked_like_a_crash_and_not_given_up(
-    site: Site,
-) -> None:
-    site.app(
-        "recheck=0.2",
-        body="""
-@work.task
-def again(n):
-    begin(n)
-    raise Respawn
-""",
-    )
-    tree = site.tree(workers=1, crash_backoff=(0.5, 1.0), give_up=3)
-    n = site.push("again")
-    site.until(lambda books: len(books.starts.get(n, ())) >= 5, 15)
-    braked = tree.events("supervisor.braked")
-    assert [event["reason"] for event in braked[:3]] == ["respawn"] * 3
-    assert len(site.books().starts[n]) < 8
-    assert not tree.events("supervisor.crash_loop")
-    assert tree.stop() == 0
-
-
 @pytest.mark.parametrize(("control", "crashes"), [("Stop", 0), ("Respawn", 0)])
 def test_stop_in_initialize_ends_the_tree_and_respawn_there_is_braked(site: Site, control: str, crashes: int) -> None:
     site.app(

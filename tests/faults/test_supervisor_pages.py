@@ -75,10 +75,10 @@ def test_a_full_shared_memory_costs_no_tree_and_the_worker_starts_when_there_is_
                     filler.write(bytes(4096))
             first = site.push()
             site.ended(first)
-            said = tree.event("worker.crashed")
-            assert "no page can be made for it" in said["reason"]
-            assert "has no room for a page" in said["reason"]
-            assert "--shm-size" in said["reason"]
+            said = tree.event("supervisor.exhausted")
+            assert said["what"] == "a worker of app:work"
+            assert "has no room for a page" in said["error"]
+            assert "--shm-size" in said["error"]
             second = site.push()
             assert tree.process.poll() is None
         (small / "filler").unlink()

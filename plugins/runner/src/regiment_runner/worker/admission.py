@@ -13,7 +13,7 @@ from regiment.contracts import Delivery
 from regiment.errors import DecodeError, Forged, TaskTimeout
 from regiment.outcome import Outcome
 from regiment.task import Task
-from regiment_runner.worker.verdict import read_note
+from regiment_runner.worker.verdict import read_note, was_struck
 
 
 class Run(NamedTuple):
@@ -59,9 +59,13 @@ def beyond(delivery: Delivery, config: WorkerConfig) -> Bury | None:
     """The end of a delivery that has ended one more worker than its runs may; None for one that may be decoded.
 
     With `max_deliveries` ends behind it a delivery is judged, which decodes it and calls handlers. If that ends a worker
-    too, nothing that it makes run is called any more, its decoding included.
+    too, nothing that it makes run is called any more, its decoding included. Where one delivery is all there is, a suspect
+    had a second one (R19): struck then, it is still judged.
     """
-    if delivery.count <= most_ends(config):
+    ends = most_ends(config)
+    if ends == 1 and config.delivery != "at_most_once" and was_struck(delivery.note):
+        ends = 2
+    if delivery.count <= ends:
         return None
     evidence = read_note(delivery.note)
     reason = evidence.get("reason", "its host was lost")
