@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core/src/regiment"
 ROOMS = [
-    ["exits", "errors", "task", "outcome"],
+    ["exits", "errors", "bounds", "printing", "masking", "task", "outcome"],
     ["contracts", "config", "hooks"],
     ["log", "installed", "registry", "codec", "policy", "verdict", "descendants"],
     ["broker"],
@@ -140,12 +140,13 @@ def test_importing_regiment_loads_nothing_else() -> None:
     assert {name for name in loaded_by("import regiment") if name != "__future__"} == {"regiment"}
 
 
-def test_the_names_that_a_pushing_program_imports_load_eight_small_modules_and_no_heavy_one() -> None:
+def test_the_names_that_a_pushing_program_imports_load_nine_small_modules_and_no_heavy_one() -> None:
     loaded = loaded_by("from regiment import Queue, Worker, WorkerConfig, Use, Timeouts, Retry, current")
     assert {name for name in loaded if name.startswith("regiment")} == {
         "regiment",
         "regiment.exits",
         "regiment.errors",
+        "regiment.bounds",
         "regiment.task",
         "regiment.config",
         "regiment.pushing",
@@ -165,3 +166,30 @@ def test_the_names_that_a_pushing_program_imports_load_eight_small_modules_and_n
     }
     drivers = {"sqlite3", "redis", "pymongo", "msgpack", "importlib.metadata"}
     assert not loaded & (heavy | drivers)
+
+
+MAY_WRITE = {
+    "printing.py": "it is the place",
+    "completion.py": "a script for a shell, ours to the last letter",
+    "top.py": "takes the terminal and gives it back",
+    "health.py": "prints plain ASCII by itself, as no import may cost a probe its time",
+    "_demo_app.py": "a worker of the demo",
+}
+"""Files that write to a terminal by themselves, and why they may."""
+
+
+def test_all_that_goes_to_people_passes_through_printing() -> None:
+    """Else a task's text could rewrite the terminal of whoever looks at it."""
+    for path in modules(CORE):
+        if path.name in MAY_WRITE or "testing" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in (
+                    "print",
+                    "click.echo",
+                    "click.secho",
+                    "sys.stdout.write",
+                    "sys.stderr.write",
+                ), f"{path.name} line {node.lineno} calls {called}; use regiment.printing"

@@ -26,9 +26,7 @@ CONNECTOR_VARIABLE = "REGIMENT_CONNECTOR"
 def connector_use(config: WorkerConfig) -> tuple[Use, str]:
     """What a configuration's connector is, and where that was said."""
     use, where = _connector_choice(config)
-    if config.push_durability is not None:
-        use = Use(use.name, **{**use.options, "push_durability": config.push_durability})
-    return use, where
+    return _with_durability(config, use), where
 
 
 def _connector_choice(config: WorkerConfig) -> tuple[Use, str]:
@@ -61,7 +59,9 @@ def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
             if name not in cache:
                 try:
                     cache[name] = reg.build(kind, Use(name))
-                except (PluginError, ConfigError) as error:
+                except (
+                    PluginError
+                ) as error:  # a ConfigError: its options (a key) are another queue's, and will not come
                     raise LookupError(str(error)) from error
             return cache[name]
 

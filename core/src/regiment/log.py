@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from regiment.context import attempt_now
+from regiment.printing import INDENT, fitting, printable, printable_lines
 
 logger = logging.getLogger("regiment")
 logger.addHandler(logging.NullHandler())
@@ -58,6 +59,14 @@ def attempt_fields() -> dict[str, Any]:
         "queue": task.queue,
         "attempt": task.run_count + 1,
         "trace_id": task.trace_id,
+    }
+
+
+def _for_people(_: Any, __: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """The values of a line without anything that a terminal would obey; exceptions and events keep their line breaks."""
+    whole = ("event", "exception", "stack", "traceback")
+    return {
+        printable(name): printable_lines(value) if name in whole else printable(value) for name, value in line.items()
     }
 
 

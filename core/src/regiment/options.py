@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from regiment import installed
+from regiment import installed, masking
 from regiment.config import DISTRIBUTIONS, Use
 from regiment.contracts import CONTRACT_VERSION, Secret
 from regiment.errors import ConfigError, PluginError, nearest
@@ -41,7 +41,7 @@ def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:
     for option, value in options.items():
         expected = _plain_types(hints.get(option))
         if expected and not isinstance(value, expected):
-            shown = "…" if is_secret(cls, option) else repr(value)
+            shown = "…" if is_secret(cls, option) else masking.shown(value)
             names = " or ".join("None" if t is type(None) else t.__name__ for t in expected)
             problems.append(f"{what}: option {option} is {shown}; expected {names}")
     own = getattr(cls, "check", None)
@@ -52,7 +52,7 @@ def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:
 
 def is_secret(cls: Any, option: str) -> bool:
     """Whether the option is annotated `Annotated[…, Secret]`."""
-    return Secret in getattr(_hints(cls).get(option), "__metadata__", ())
+    return _secret(_hints(cls).get(option))
 
 
 def _hints(cls: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from regiment import installed
+from regiment import installed, masking
 from regiment.config import DISTRIBUTIONS, Use
 from regiment.contracts import CONTRACT_VERSION, Secret
 from regiment.errors import ConfigError, PluginError, nearest
@@ -196,6 +196,11 @@ class Registry:
         if problems:
             raise ConfigError(problems)
         return cls(**use.options)
+
+
+def _secret(hint: Any) -> bool:
+    """Whether a hint, or a part of it (`Annotated[str, Secret] | None`), says so."""
+    return Secret in getattr(hint, "__metadata__", ()) or any(map(_secret, typing.get_args(hint)))
 
 
 def _fitted(function: Any, wanted: Sequence[str], given: Sequence[str]) -> Callable[..., Any]:

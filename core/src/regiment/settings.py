@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regiment import bounds
 from regiment.errors import ConfigError, nearest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiment.context import attempt_now
 from regiment.errors import Fail, Requeue, Respawn, Retry, Stop
-from regiment.pushing import Outlet, Pushing, checked
+from regiment.pushing import Outlet, Pushing, arguments, checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Worker(metaclass=_Faces):
     ) -> Pushed:
         """Push one task, to this worker's queue or another of the same store."""
         options = {
-            "queue": queue or task_name,
+            "queue": queue if queue is not None else task_name,
             "name": name,
             "priority": priority,
             "delay": delay,
@@ -157,7 +157,7 @@ class Worker(metaclass=_Faces):
             "expires": expires,
             "id": id,
         }
-        return type(self).outlet.pushing(**options).send(kwargs)
+        return type(self).outlet.pushing(**options).send(arguments(kwargs))
 
     def push_tasks(
         self,
@@ -175,7 +175,7 @@ class Worker(metaclass=_Faces):
     ) -> int:
         """Push many tasks, 1,000 a round trip; returns how many were queued."""
         options = {
-            "queue": queue or task_name,
+            "queue": queue if queue is not None else task_name,
             "name": name,
             "priority": priority,
             "delay": delay,

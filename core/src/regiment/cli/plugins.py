@@ -9,10 +9,11 @@ import click
 
 from regiment.cli.options import Group
 from regiment.cli.store import json_option
-from regiment.cli.terminal import say, show_json
+from regiment.cli.terminal import show_json
 from regiment.errors import PluginError, nearest
 from regiment.hooks import OFFERS, Specs
 from regiment.options import is_secret
+from regiment.printing import put, say
 from regiment.registry import NONE_INSTALLED, Plugin, Registry, registry
 from regiment.text import table
 from regiment_testing import plugins_check, plugins_new
@@ -42,7 +43,7 @@ def list_plugins(as_json: bool) -> None:
         (plugin.name, plugin.distribution or "(not packaged)", plugin.version or None, plugin.state, _offers(plugin))
         for plugin in plugins
     ]
-    click.echo(table(rows, ("plugin", "distribution", "version", "state", "offers")))
+    put(table(rows, ("plugin", "distribution", "version", "state", "offers")))
     for plugin in plugins:
         if plugin.reason:
             say(f"{plugin.name}: {plugin.reason}")
@@ -68,7 +69,7 @@ def show(name: str, as_json: bool) -> None:
         show_json({"plugins": [_record(plugin) for plugin in plugins], "offers": parts})
         return
     blocks = [_plugin_text(_record(plugin)) for plugin in plugins]
-    click.echo("\n\n".join([*blocks, *map(_part_text, parts)]))
+    put("\n\n".join([*blocks, *map(_part_text, parts)]))
 
 
 def _record(plugin: Plugin) -> dict[str, Any]:

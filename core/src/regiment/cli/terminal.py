@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from regiment.printing import printable, put
+
 
 class Duration(_Type):
     """Seconds, or a number with a unit: 25, 25s, 500ms, 5m, 2h, 1d."""
@@ -26,14 +28,15 @@ class Duration(_Type):
         return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def say(text: str) -> None:
-    """To people: on stderr, so that what a program reads stays clean."""
-    click.echo(text, err=True)
-
-
 def show_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(document, indent=2, default=repr, ensure_ascii=False))
+    """One JSON document on stdout; what a terminal lacks, or would obey, stands in it as an escape of JSON."""
+    text = json.dumps(document, indent=2, default=repr, ensure_ascii=False)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except (UnicodeError, LookupError):
+        text = json.dumps(document, indent=2, default=repr)
+    put("\n".join(map(_escaped, text.split("\n"))))
 
 
 def bold(text: str) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from regiment.printing import printable, put
+
 
 class Rate(_Type):
     """How many a second: 100, 100/s, 600/m."""
@@ -55,4 +57,4 @@ def sure(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody can answer here: add --yes")
-    click.confirm(question, abort=True, err=True)
+    click.confirm(printable(question), abort=True, err=True)

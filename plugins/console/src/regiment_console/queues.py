@@ -6,7 +6,8 @@ import click
 
 from regiment.cli.options import Group
 from regiment.cli.store import json_option, open_store, serving, store_options
-from regiment.cli.terminal import say, show_json
+from regiment.cli.terminal import show_json
+from regiment.printing import put, say
 from regiment.text import age, many, table
 from regiment_console.asking import sure
 
@@ -58,7 +59,7 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
         for name, counts in found.items()
     ]
     head = ("queue", "ready", "delayed", "leased", "dead", "oldest", "workers", "rate")
-    click.echo(table(rows, head, right=head[1:]))
+    put(table(rows, head, right=head[1:]))
 
 
 def _served(found: tuple[int, float] | None) -> tuple[int, str]:

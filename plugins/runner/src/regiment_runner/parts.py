@@ -21,6 +21,12 @@ from regiment_runner.shared import page
 from regiment_runner.worker.runtime import Application, hooks_of
 
 
+def _with_durability(config: WorkerConfig, use: Use) -> Use:
+    if config.push_durability is None:
+        return use
+    return Use(use.name, **{**use.options, "push_durability": config.push_durability})
+
+
 class Parts(NamedTuple):
     """Everything one worker is made of."""
 
@@ -49,19 +55,25 @@ def check(app: Application, where: str = "") -> list[str]:
     config = app.config
     problems = [*config.check(), *_of_tasks(app)]
     reg = registry(config.plugins)
-    named = isinstance(config.connector, (str, Use, type(None)))
-    uses = [
-        ("connectors", connector_use(config)[0] if named else None),
+    uses: list[tuple[str, Any]] = [
         ("serializers", config.serializer),
         ("compressors", config.compressor),
-        ("executors", config.executor_use() if isinstance(config.executor, (str, Use)) else None),
-        ("killers", config.killer),
     ]
+    if isinstance(config.connector, (str, Use, type(None))):
+        uses.insert(0, ("connectors", config.connector or _chosen(config, problems)))
+    if config.executor == defaults.DEFAULT_EXECUTOR:
+        uses.append(("executors", config.executor_use()))
+    else:
+        uses.append(("executors", config.executor))
+    uses.append(("killers", config.killer))
     classes: dict[str, Any] = {}
     for kind, choice in uses:
         if not isinstance(choice, (str, Use)):
             continue
-        use = as_use(choice)
+        try:
+            use = _with_durability(config, as_use(choice)) if kind == "connectors" else as_use(choice)
+        except ConfigError:
+            continue  # a problem of the configuration itself, said already
         try:
             name, cls = reg.resolve(kind, use, f"{where}.config.{kind[:-1]}" if where else "")
         except (PluginError, ImportError, AttributeError) as error:
@@ -72,6 +84,15 @@ def check(app: Application, where: str = "") -> list[str]:
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
     return problems
+
+
+def _chosen(config: WorkerConfig, problems: list[str]) -> Use | None:
+    """The connector that the environment or the default chooses; None and a problem more if it names none."""
+    try:
+        return _connector_choice(config)[0]
+    except ConfigError as error:
+        problems.append(f"{CONNECTOR_VARIABLE}: {error}")
+        return None
 
 
 def _of_tasks(app: Application) -> list[str]:

@@ -15,10 +15,10 @@ from string import Template
 import click
 
 from regiment import __version__
-from regiment.cli.terminal import say
 from regiment.config import DISTRIBUTIONS
 from regiment.contracts import CONTRACT_VERSION
 from regiment.hooks import OFFERS
+from regiment.printing import put, say
 from regiment.registry import registry
 
 KINDS = (*(kind[:-1] for kind in OFFERS), "observer")
@@ -63,7 +63,7 @@ def command(kind: str, name: str, into: str) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     for path in made:
-        click.echo(folder / path)
+        put(folder / path)
     say(f"next: cd {folder}, pip install -e '.[test]', pytest. README.md says what to fill in.")
 
 

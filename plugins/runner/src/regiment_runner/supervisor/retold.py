@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from regiment.context import attempt_now
+from regiment.printing import INDENT, fitting, printable, printable_lines
 
 
 class Retold(logging.Handler):
