@@ -35,9 +35,16 @@ def strings(path: Path) -> Iterator[str]:
             yield node.value
 
 
+PROC = {
+    "plugins/runner/src/regiment_runner/shared/procfs.py": "the one reader",
+    "plugins/console/src/regiment_console/serving.py": "whether a process is there, and nothing of it",
+    "plugins/local_backend/src/regiment_local/files.py": "the mounts, which no process names",
+}
+
+
 def test_only_procfs_reads_proc() -> None:
     found = {short(path) for path in SHIPPED for text in strings(path) if text.startswith("/proc")}
-    assert found == {"plugins/runner/src/regiment_runner/shared/procfs.py"}
+    assert found <= set(PROC)
 
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=short)

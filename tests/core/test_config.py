@@ -65,7 +65,7 @@ def test_all_problems_are_found_at_once():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "30", None, 0])
 def test_a_period_is_a_positive_number_of_seconds(value):
     [problem] = WorkerConfig("mail", lease=value).check()
-    assert problem == f"lease is {value!r}; expected a positive number of seconds"
+    assert problem == f"lease is {value!r}; expected a positive number of seconds, at most 100 years"
 
 
 def test_a_configuration_is_frozen_and_replace_makes_another():

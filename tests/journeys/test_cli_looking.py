@@ -257,7 +257,12 @@ def test_config_shows_each_value_and_its_origin_and_no_secret(cli):
     assert crawl["killer"] == {"value": "process", "from": "default of executor serial"}
     assert remote["name"]["from"] == "Remote.generate_config()"
     text = cli("config", "app").out
-    assert "hunter" not in text + json.dumps(document) and "bob:***@db1" in text and "password=***" in text
+    assert (
+        "hunter" not in text + json.dumps(document)
+        and "redis://db1:6379/0" in text
+        and "bob" not in text
+        and "password=***" in text
+    )
     hello = cli("config", "hello", "--json", REGIMENT_CONNECTOR="sqlite:////tmp/x.db").document["hello:hello"]
     assert hello["connector"]["from"] == "the environment (REGIMENT_CONNECTOR)"
     assert hello["name"]["from"] == "keyword of Queue(…)"

@@ -42,23 +42,26 @@ class Broker:
 
     @contextmanager
     def connector(self) -> Iterator[Connector]:
-        """The pushing connection of this process, for the length of a block."""
-        lock, opened = self._line()
+        """A pushing connection of this process, for the length of a block."""
+        lock, free = self._line()
         with lock:
-            yield opened[0] if opened else self._open_line(opened)
+            connector = free.pop() if free else self.open("push")
+            try:
+                yield connector
+            finally:
+                free.append(connector)
 
     def _line(self) -> tuple[threading.RLock, list[Connector]]:
-        """The lock of this process's pushing connection, and where that is kept."""
+        """The lock of this process's pushing connection, and where that is kept while nobody uses it.
+
+        Who uses it takes it out: a push inside of a push (by a signal handler, or a `__del__`) finds none and opens one of
+        its own, so that there are never two requests on one connection.
+        """
         pid, lock, opened = self._mine
         if pid != os.getpid():
             # A child of a fork: what the parent opened is the parent's, and its lock may be held for ever.
             pid, lock, opened = self._mine = (os.getpid(), threading.RLock(), [])
         return lock, opened
-
-    def _open_line(self, opened: list[Connector]) -> Connector:
-        made = self.open("push")
-        opened.append(made)
-        return made
 
     def close(self) -> None:
         """Close what this process opened."""
@@ -96,20 +99,23 @@ class Broker:
         deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
         while True:
             try:
-                lock, opened = self._line()
+                lock, free = self._line()
                 with lock:
-                    connector = opened[0] if opened else self._open_line(opened)
-                    existed = connector.push(
-                        queue,
-                        payloads,
-                        priority=priority,
-                        delay=delay,
-                        at=at,
-                        token=token,
-                        ids=[task.id for task in tasks] if ids else None,
-                        id_window=config.id_window,
-                        token_window=config.token_window,
-                    )
+                    connector = free.pop() if free else self.open("push")
+                    try:
+                        existed = connector.push(
+                            queue,
+                            payloads,
+                            priority=priority,
+                            delay=delay,
+                            at=at,
+                            token=token,
+                            ids=[task.id for task in tasks] if ids else None,
+                            id_window=config.id_window,
+                            token_window=config.token_window,
+                        )
+                    finally:
+                        free.append(connector)
                 break
             except StoreUnavailable as error:
                 maybe = maybe or error.maybe_pushed

@@ -18,13 +18,19 @@ from regiment.registry import Registry, made, registry
 
 def connector_use(config: WorkerConfig) -> tuple[Use, str]:
     """What a configuration's connector is, and where that was said."""
-    use, where = _connector_choice(config)
-    if config.push_durability is not None:
-        use = Use(use.name, **{**use.options, "push_durability": config.push_durability})
-    return use, where
+    use, where = connector_choice(config)
+    return with_durability(config, use), where
 
 
-def _connector_choice(config: WorkerConfig) -> tuple[Use, str]:
+def with_durability(config: WorkerConfig, use: Use) -> Use:
+    """A connector's use, with the durability that the configuration asks of pushes."""
+    if config.push_durability is None:
+        return use
+    return Use(use.name, **{**use.options, "push_durability": config.push_durability})
+
+
+def connector_choice(config: WorkerConfig) -> tuple[Use, str]:
+    """The connector that a configuration, the environment or the default names, and where that was said."""
     if config.connector is not None:
         return as_use(config.connector), "WorkerConfig(connector=…)"
     url = config.surroundings.connector

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from regiment import bounds
+from regiment.errors import ConfigError
+from regiment.masking import Url, masked
 from regiment.settings import Settings
 
 TYPE_CHECKING = False
@@ -14,9 +17,14 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 DAY = 86_400.0
 
+POSITIVE = f"a positive number of seconds, at most {bounds.YEARS} years"
+FROM_ZERO = f"seconds from 0 to {bounds.YEARS} years"
+
 CONNECTOR_VARIABLE = "REGIMENT_CONNECTOR"
 DEFAULT_CONNECTOR = "local"
 DEFAULT_EXECUTOR = "serial"
+SCHEMES = ("sqlite", "memory", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "mongodb", "mongodb+srv")
+"""What begins a URL also where no // follows, so that its connector can say what is wrong."""
 
 
 class Use:
@@ -73,12 +81,12 @@ class Timeouts(Settings):
 
     def check(self) -> list[str]:
         found = [
-            f"timeouts.{name} is {value!r}; expected a positive number of seconds, or None"
+            f"timeouts.{name} is {_seen(value)}; expected {POSITIVE}, or None"
             for name, value in (("hard", self.hard), ("soft", self.soft))
-            if value is not None and not _positive(value)
+            if value is not None and not bounds.limit(value)
         ]
-        if not _number(self.grace) or self.grace < 0:
-            found.append(f"timeouts.grace is {self.grace!r}; expected seconds, 0 or more")
+        if not bounds.period(self.grace):
+            found.append(f"timeouts.grace is {_seen(self.grace)}; expected {FROM_ZERO}")
         if not found and self.hard is not None and self.soft is not None and self.soft >= self.hard:
             found.append(f"timeouts.soft is {self.soft!r} and hard is {self.hard!r}; soft must come first")
         return found
@@ -93,11 +101,14 @@ class Backoff(Settings):
     jitter: bool = True
 
     def check(self) -> list[str]:
-        return [
-            f"backoff.{name} is {getattr(self, name)!r}; expected a number, {least} or more"
-            for name, least in (("first", 0), ("factor", 1), ("limit", 0))
-            if not _number(getattr(self, name)) or getattr(self, name) < least
+        found = [
+            f"backoff.{name} is {_seen(value)}; expected {FROM_ZERO}"
+            for name, value in (("first", self.first), ("limit", self.limit))
+            if not bounds.period(value)
         ]
+        if not bounds.period(self.factor, 1, bounds.STEEPEST):
+            found.append(f"backoff.factor is {_seen(self.factor)}; expected a number from 1 to {bounds.STEEPEST:,.0f}")
+        return found
 
 
 class Starvation(Settings):
@@ -106,9 +117,9 @@ class Starvation(Settings):
     time_with_no_tasks: float = ...  # type: ignore[assignment]
 
     def check(self) -> list[str]:
-        if _positive(self.time_with_no_tasks):
+        if bounds.limit(self.time_with_no_tasks):
             return []
-        return [f"starvation.time_with_no_tasks is {self.time_with_no_tasks!r}; expected a positive number of seconds"]
+        return [f"starvation.time_with_no_tasks is {_seen(self.time_with_no_tasks)}; expected {POSITIVE}"]
 
 
 class Logging(Settings):
@@ -120,8 +131,14 @@ class Logging(Settings):
 
     def check(self) -> list[str]:
         levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-        wrong = [self.level, *(level for level in self.events.values() if level is not None)]
-        return [f"logging: level {level!r} is none of {', '.join(levels)}" for level in wrong if level not in levels]
+        try:
+            named = [level for level in self.events.values() if level is not None]
+        except AttributeError:
+            return [f"logging.events is {_seen(self.events)}; expected a mapping of events to levels"]
+        wrong = [self.level, *named]
+        return [
+            f"logging: level {_seen(level)} is none of {', '.join(levels)}" for level in wrong if level not in levels
+        ]
 
 
 class WorkerConfig(Settings):
@@ -169,6 +186,8 @@ class WorkerConfig(Settings):
 
     def _made(self) -> None:
         object.__setattr__(self, "surroundings", Surroundings())
+        if isinstance(self.connector, str) and ":" in self.connector:  # so that no repr shows a password
+            object.__setattr__(self, "connector", Url(self.connector))
 
     def replace(self, **changes: Any) -> Any:
         """A copy with some fields changed, made in the same surroundings; `ConfigError` for a field that does not exist."""
@@ -188,9 +207,9 @@ class WorkerConfig(Settings):
 
         def expect(field: str, good: bool, expected: str) -> None:
             if not good:
-                found.append(f"{field} is {getattr(self, field)!r}; expected {expected}")
+                found.append(f"{field} is {_seen(getattr(self, field))}; expected {expected}")
 
-        problem = name_problem(self.name)
+        problem = bounds.name_problem(self.name)
         if problem:
             found.append(problem)
         for field in ("serializer", "executor"):
@@ -205,22 +224,28 @@ class WorkerConfig(Settings):
                 isinstance(getattr(self, field), (str, Use, type(None))),
                 'a name, Use("name", …) or None',
             )
+        for field in ("connector", "serializer", "compressor", "executor", "killer"):
+            if isinstance(getattr(self, field), str):
+                try:
+                    as_use(getattr(self, field))
+                except ConfigError as error:
+                    found.append(f"{field}: {error}")
         found += _accept_problems(self.accept, self.serializer)
         threads = self.number_of_threads
         expect(
             "number_of_threads",
-            threads is None or (_whole(threads) and threads > 0),
+            threads is None or bounds.whole(threads, 1),
             "a whole number, 1 or more",
         )
         expect(
             "tasks_per_transaction",
-            _whole(self.tasks_per_transaction) and 1 <= self.tasks_per_transaction <= 100_000,
+            bounds.whole(self.tasks_per_transaction, 1, 100_000),
             "a whole number from 1 to 100,000",
         )
         expect(
             "max_retries",
-            self.max_retries is None or (_whole(self.max_retries) and self.max_retries >= 0),
-            "a whole number, 0 or more, or None for no end",
+            self.max_retries is None or bounds.whole(self.max_retries, 0),
+            f"a whole number from 0 to {bounds.MOST:,}, or None for no end",
         )
         for field in ("retry_on", "dead_on"):
             value = getattr(self, field)
@@ -235,19 +260,19 @@ class WorkerConfig(Settings):
         )
         expect(
             "max_deliveries",
-            _whole(self.max_deliveries) and self.max_deliveries >= 1,
-            "a whole number, 1 or more",
+            bounds.whole(self.max_deliveries, 1),
+            f"a whole number from 1 to {bounds.MOST:,}",
         )
         expect(
             "max_tasks_per_run",
-            _whole(self.max_tasks_per_run) and self.max_tasks_per_run >= 0,
-            "0 or more",
+            bounds.whole(self.max_tasks_per_run, 0),
+            f"a whole number from 0 to {bounds.MOST:,}",
         )
-        for field in ("payload_limit", "dead_limit"):
+        for field, most in (("payload_limit", bounds.LARGEST), ("dead_limit", bounds.MOST)):
             expect(
                 field,
-                _whole(getattr(self, field)) and getattr(self, field) > 0,
-                "a whole number above 0",
+                bounds.whole(getattr(self, field), 1, most),
+                f"a whole number from 1 to {most:,}",
             )
         for field in (
             "lease",
@@ -258,19 +283,19 @@ class WorkerConfig(Settings):
             "dead_age",
             "push_timeout",
         ):
-            expect(field, _positive(getattr(self, field)), "a positive number of seconds")
-        expect("unknown_for", _number(self.unknown_for) and self.unknown_for >= 0, "seconds, 0 or more")
+            expect(field, bounds.limit(getattr(self, field)), POSITIVE)
+        expect("unknown_for", bounds.period(self.unknown_for), FROM_ZERO)
         expect(
             "give_back_after",
-            self.give_back_after is None or _positive(self.give_back_after),
-            "seconds, or None",
+            self.give_back_after is None or bounds.limit(self.give_back_after),
+            f"{POSITIVE}, or None",
         )
         expect(
             "poison_delays",
             isinstance(self.poison_delays, (tuple, list))
             and bool(self.poison_delays)
-            and all(_number(delay) and delay >= 0 for delay in self.poison_delays),
-            "a tuple of seconds",
+            and all(map(bounds.period, self.poison_delays)),
+            f"a tuple of {FROM_ZERO}",
         )
         for field, kind in (("timeouts", Timeouts), ("backoff", Backoff), ("logging", Logging)):
             expect(field, isinstance(getattr(self, field), kind), f"{kind.__name__}(…)")
@@ -286,12 +311,21 @@ class WorkerConfig(Settings):
 
 
 def as_use(choice: str | Use) -> Use:
-    """A name or a URL as a `Use`; a URL stands under the name of its scheme, which the registry resolves."""
+    """A name or a URL as a `Use`; a URL stands under the name of its scheme, which the registry resolves.
+
+    `ConfigError` for what is neither; as it may hold a password, only its beginning is repeated.
+    """
     if isinstance(choice, Use):
         return choice
     scheme, colon, rest = choice.partition(":")
-    if "://" in choice or (colon and not rest):
-        return Use(f"{scheme}:", url=choice)
+    lower = scheme.lower()
+    if "://" in choice or (colon and not rest) or (colon and lower in SCHEMES):
+        return Use(f"{lower}:", url=Url(f"{lower}:{rest}"))
+    if not all(part.isidentifier() for part in rest.split(".")) if colon else not _is_name(choice):
+        raise ConfigError(
+            f"{masked_choice(choice)} is no name and no URL; expected a name, a URL (redis://host:6379/0, "
+            'sqlite:///queue.db) or "module:Class"'
+        )
     return Use(choice)
 
 
@@ -326,22 +360,20 @@ def is_offer_name(name: str) -> bool:
 _OFFER_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
-def name_problem(name: object) -> str | None:
-    """What is wrong with a queue's name, or None."""
-    if not isinstance(name, str) or not name:
-        return f"name is {name!r}; expected the name of the queue, a string"
-    if len(name) > 100 or not name.isascii() or not all(c.isalnum() or c in "_-.:/" for c in name):
-        return f"name is {name!r}; expected at most 100 ASCII letters, digits and _ - . : /"
-    return None
+def _is_name(choice: str) -> bool:
+    return choice != "" and all(c.isalnum() or c in "_-.+" for c in choice)
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+def masked_choice(choice: str) -> str:
+    """The beginning of what should have been a name or a URL."""
+    return f'"{choice[:8]}…"' if len(choice) > 8 else repr(choice)
 
 
-def _positive(value: object) -> bool:
-    return _number(value) and 0 < value < 1e12  # type: ignore[operator]
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _seen(value: object) -> str:
+    """A setting's value as an error shows it: a URL without its secrets, what may hold one by its type alone."""
+    if isinstance(value, (dict, list, bytes)):
+        return f"a {type(value).__name__}"
+    shown = bounds.seen(value)
+    if "://" not in shown:
+        return shown
+    return masked(shown)

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from regiment import masking
 from regiment.contracts import Secret
 from regiment.errors import nearest
 
@@ -34,7 +35,7 @@ def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:
     for option, value in options.items():
         expected = _plain_types(hints.get(option))
         if expected and not isinstance(value, expected):
-            shown = "…" if is_secret(cls, option) else repr(value)
+            shown = "…" if is_secret(cls, option) else masking.shown(value)
             names = " or ".join("None" if t is type(None) else t.__name__ for t in expected)
             problems.append(f"{what}: option {option} is {shown}; expected {names}")
     own = getattr(cls, "check", None)
@@ -45,7 +46,7 @@ def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:
 
 def is_secret(cls: Any, option: str) -> bool:
     """Whether the option is annotated `Annotated[…, Secret]`."""
-    return Secret in getattr(_hints(cls).get(option), "__metadata__", ())
+    return _secret(_hints(cls).get(option))
 
 
 def _hints(cls: Any) -> dict[str, Any]:
@@ -63,3 +64,8 @@ def _plain_types(hint: Any) -> tuple[type, ...]:
     if any(part not in (str, int, float, bool, bytes, type(None)) for part in parts):
         return ()
     return (*parts, int) if float in parts else parts
+
+
+def _secret(hint: Any) -> bool:
+    """Whether a hint, or a part of it (`Annotated[str, Secret] | None`), says so."""
+    return Secret in getattr(hint, "__metadata__", ()) or any(map(_secret, typing.get_args(hint)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from itertools import islice
 
+from regiment import bounds
 from regiment.context import attempt_now
 from regiment.errors import ArgumentsError, ConfigError, TargetError
 from regiment.task import PRIORITIES, Task, new_id, new_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime, timedelta
     from typing import Any
 
@@ -61,21 +62,10 @@ class Pushing:
     __slots__ = ("_how", "_options", "_outlet")
 
     def __init__(self, outlet: Outlet, options: dict[str, Any]) -> None:
-        for option in options:
-            if option not in OPTIONS:
-                from regiment.errors import nearest
+        self._outlet, self._options = outlet, options
+        self._how = _checked(options) if options else _PLAIN
 
-                raise ArgumentsError(
-                    f'no push option "{option}".{nearest(option, OPTIONS)} There are: {", ".join(OPTIONS)}'
-                )
-        priority = options.get("priority")
-        if priority is not None and priority not in PRIORITIES:
-            raise ArgumentsError(f"priority is {priority!r}; expected {', '.join(PRIORITIES)}")
-        if options.get("delay") is not None and options.get("at") is not None:
-            raise ArgumentsError("delay and at were both given; a push has one due time")
-        self._outlet, self._options, self._how = outlet, options, _how(options)
-
-    def push(self, **kwargs: Any) -> Pushed:
+    def push(self, /, **kwargs: Any) -> Pushed:
         """Push one task with these arguments."""
         return self.send(kwargs)
 
@@ -83,7 +73,7 @@ class Pushing:
         """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
         return self.send_many(many)
 
-    async def apush(self, **kwargs: Any) -> Pushed:
+    async def apush(self, /, **kwargs: Any) -> Pushed:
         """`push` without blocking the event loop."""
         import asyncio
 
@@ -96,22 +86,25 @@ class Pushing:
         return await asyncio.to_thread(self.send_many, many)
 
     def send(self, kwargs: dict[str, Any]) -> Pushed:
-        """Push one task; the arguments as one mapping."""
+        """Push one task; the arguments as one mapping, whose keys are strings (`arguments`)."""
         broker, queue, name, now, inherited = self._prepare()
-        id = self._options.get("id")
-        task = Task(id or new_id(), queue, name, kwargs if type(kwargs) is dict else _mapping(kwargs), now)
+        task = Task(self._options.get("id") or new_id(), queue, name, kwargs, now)
         if inherited is not None:
             task.trace_id, task.headers, task.expires = inherited
         return broker.push_one(queue, task, **self._how)
 
     def send_many(self, many: Iterable[dict[str, Any]]) -> int:
         """Push many, as they come."""
+        return self.send_each(map(arguments, each(many)))
+
+    def send_each(self, stream: Iterator[dict[str, Any]]) -> int:
+        """The same with arguments that were looked at."""
         if self._options.get("id") is not None:
             raise ArgumentsError("id names one task; push_many makes many")
         broker, queue, name, now, inherited = self._prepare()
-        stream, total = iter(many), 0
+        total = 0
         while chunk := [
-            Task(id, queue, name, kwargs if type(kwargs) is dict else _mapping(kwargs), now)
+            Task(id, queue, name, kwargs, now)
             for kwargs, id in zip(islice(stream, BULK), new_ids(BULK))  # noqa: B905
         ]:
             if inherited is not None:
@@ -136,7 +129,9 @@ class Pushing:
             if attempt.task.headers:
                 headers = {**attempt.task.headers, **(headers or {})}
         for hook in broker.headers:
-            headers = {**(headers or {}), **(hook(queue, name) or {})}
+            headers = {**(headers or {}), **_of_plugin(hook, queue, name)}
+        if headers and headers is not options.get("headers"):
+            _refuse("headers", headers)  # with those that a plugin or the running task adds
         expires = options.get("expires")
         if expires is not None:
             expires = _expiry(expires, now)
@@ -145,41 +140,98 @@ class Pushing:
         return broker, queue, name, now, (trace_id, headers, expires)
 
 
-def _how(options: dict[str, Any]) -> dict[str, Any]:
-    """What the options say of the way, not of the task."""
+_PLAIN: dict[str, Any] = {"priority": PRIORITIES["NORMAL"], "ids": False}
+"""What a push without options says of its way."""
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """What the options say of the way, not of the task; `ArgumentsError` for one that no store could take."""
+    for option, value in options.items():
+        if option not in OPTIONS:
+            from regiment.errors import nearest
+
+            raise ArgumentsError(
+                f'no push option "{option}".{nearest(option, OPTIONS)} There are: {", ".join(OPTIONS)}'
+            )
+        if value is not None and option in bounds.TABLE:
+            _refuse(option, value)
+    if options.get("headers") is not None:
+        options["headers"] = dict(options["headers"])
+    delay, at, expires = options.get("delay"), options.get("at"), options.get("expires")
+    if delay is not None and at is not None:
+        raise ArgumentsError("delay and at were both given; a push has one due time")
     how: dict[str, Any] = {
         "priority": PRIORITIES[options.get("priority") or "NORMAL"],
         "ids": options.get("id") is not None,
     }
-    delay, at = options.get("delay"), options.get("at")
+    if expires is not None:
+        _expiry(expires, time.time())
     if delay is not None or at is not None:
-        from regiment import times
-
         try:
-            how["delay"] = times.seconds(delay) if delay is not None else 0.0
-            how["at"] = times.timestamp(at) if at is not None else None
+            how["delay"] = max(0.0, bounds.seconds(delay)) if delay is not None else 0.0
+            how["at"] = bounds.timestamp(at) if at is not None else None
         except (TypeError, ValueError) as error:
             raise ArgumentsError(str(error)) from None
     return how
 
 
+def _refuse(option: str, value: Any) -> None:
+    problem = bounds.refusal(option, value)
+    if problem:
+        raise ArgumentsError(problem)
+
+
+def _of_plugin(hook: Callable[..., Any], queue: str, name: str) -> dict[str, str]:
+    """The headers that a plugin adds; what is none is named as its mistake."""
+    found = hook(queue, name) or {}
+    if not bounds.headers(found):
+        whose = getattr(hook, "__module__", None) or repr(hook)
+        raise ArgumentsError(f"headers of the plugin {whose} are {bounds.seen(found)}; expected {bounds.HEADERS}")
+    return dict(found)
+
+
 def _expiry(value: float | timedelta | datetime, now: float) -> float:
     from datetime import datetime
 
-    from regiment import times
-
     try:
-        return times.timestamp(value) if isinstance(value, datetime) else now + times.seconds(value)
+        if isinstance(value, datetime):
+            return bounds.timestamp(value, "expires")
+        return now + bounds.seconds(value, "expires")
     except (TypeError, ValueError) as error:
-        raise ArgumentsError(f"expires: {error}") from None
+        raise ArgumentsError(str(error)) from None
+
+
+def arguments(kwargs: Any) -> dict[str, Any]:
+    """A task's arguments as a dict with strings as keys; `ArgumentsError` for what is no such mapping."""
+    try:
+        if type(kwargs) is not dict:
+            kwargs = _mapping(kwargs)
+        "".join(kwargs)  # the cheapest question for whether all keys are strings
+    except TypeError:
+        raise ArgumentsError(
+            f"a task's arguments are {bounds.seen(kwargs)}; expected a mapping of names to values"
+        ) from None
+    return kwargs  # type: ignore[no-any-return]
 
 
 def _mapping(kwargs: Any) -> dict[str, Any]:
     from collections.abc import Mapping
 
-    if isinstance(kwargs, Mapping) and all(type(key) is str for key in kwargs):
+    if isinstance(kwargs, Mapping):
         return dict(kwargs)
-    raise ArgumentsError(f"a task's arguments are {kwargs!r}; expected a mapping of names to values")
+    raise TypeError
+
+
+def each(many: Any) -> Iterator[Any]:
+    """The mappings of a bulk push; `ArgumentsError` for one mapping, or what cannot be gone through."""
+    from collections.abc import Mapping
+
+    if not isinstance(many, (Mapping, str, bytes)):
+        try:
+            return iter(many)
+        except TypeError:
+            pass
+    raise ArgumentsError(f"push_many got {bounds.seen(many)}; expected a list of mappings, one for each task")
 
 
 def _pushed_at_import() -> TargetError:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from regiment.bounds import TEXT, seen, text
 from regiment.config import Timeouts, WorkerConfig
 from regiment.errors import ArgumentsError, ConfigError, nearest
-from regiment.pushing import Outlet, Pushing
+from regiment.pushing import Outlet, Pushing, arguments, each
 from regiment.worker import HOOKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, Generic, ParamSpec, TypeVar, overload
 
     from regiment.broker import Broker, Pushed
@@ -83,6 +84,11 @@ class Parameters:
             )
         return kwargs
 
+    def bind_each(self, many: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The arguments of a bulk push, each mapping by itself."""
+        bind, known = self.bind, not self.open  # a name that is no string is none that we know
+        return (bind((), kwargs if known and type(kwargs) is dict else arguments(kwargs)) for kwargs in each(many))
+
 
 class TaskFunction(Generic[P, R]):
     """A function that is a task of a queue: call it to run it here, `push` it to run it in a worker."""
@@ -93,22 +99,22 @@ class TaskFunction(Generic[P, R]):
         self.__name__, self.__doc__, self.__wrapped__ = name, function.__doc__, function
         self._pushing = queue.outlet.pushing(name=name)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<task {self.name} of queue {self.queue.name}>"
 
-    def push(self, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+    def push(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
         """Push one task; wrong arguments fail here, with `ArgumentsError`."""
         return self._pushing.send(self.parameters.bind(args, kwargs))
 
     def push_many(self, many: Iterable[dict[str, Any]]) -> int:
         """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
-        return self._pushing.send_many(self.parameters.bind((), kwargs) for kwargs in many)
+        return self._pushing.send_each(self.parameters.bind_each(many))
 
-    async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+    async def apush(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
         """`push` without blocking the event loop."""
         import asyncio
 
@@ -122,6 +128,11 @@ class TaskFunction(Generic[P, R]):
 
     def options(self, **options: Any) -> TaskOptions[P, R]:
         """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`."""
+        if "name" in options:
+            raise ArgumentsError(
+                f"name is {seen(options['name'])}, of the task {self.name!r}, which has its own; "
+                "queue.options(name=…) pushes by name"
+            )
         return TaskOptions(self, self.queue.outlet.pushing(name=self.name, **options))
 
     def run(self, task: Task) -> R:
@@ -135,15 +146,15 @@ class TaskOptions(Generic[P, R]):
     def __init__(self, task: TaskFunction[P, R], pushing: Pushing) -> None:
         self._task, self._pushing = task, pushing
 
-    def push(self, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+    def push(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
         """Push one task."""
         return self._pushing.send(self._task.parameters.bind(args, kwargs))
 
     def push_many(self, many: Iterable[dict[str, Any]]) -> int:
         """Push one task for each mapping of arguments."""
-        return self._pushing.send_many(self._task.parameters.bind((), kwargs) for kwargs in many)
+        return self._pushing.send_each(self._task.parameters.bind_each(many))
 
-    async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+    async def apush(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
         """`push` without blocking the event loop."""
         import asyncio
 
@@ -206,7 +217,9 @@ class Queue:
                 f"@task on {what}: a lambda or nested function cannot be found again by its name; define it in a module"
             )
         _must_return(function, f"@task on {what}")
-        wire = name or function.__name__
+        wire = function.__name__ if name is None else name
+        if not text(wire):
+            raise ConfigError(f"@task on {what}: its name is {seen(wire)}; expected {TEXT}")
         known = self.tasks.get(wire)
         if known is not None and (known.function.__module__, known.function.__qualname__) != (
             function.__module__,

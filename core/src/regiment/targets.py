@@ -17,6 +17,8 @@ from regiment.worker import Running, Worker
 
 def load(module: str) -> ModuleType:
     """Import a target's module; a push from within it, or any error, is a `TargetError` that names the line."""
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise TargetError(_no_module(module))
     pushing.importing = module
     try:
         return importlib.import_module(module)
@@ -34,13 +36,20 @@ def load(module: str) -> ModuleType:
 
 def _no_module(module: str) -> str:
     text = f'no module named "{module}"'
-    if module.endswith(".py"):
-        return f'{text}; did you mean "{module[:-3].replace(os.sep, ".")}"?'
-    if os.sep in module:
-        return f'{text}; did you mean "{module.removesuffix(".py").replace(os.sep, ".")}"?'
+    if module.endswith(".py") or os.sep in module:
+        return f"{text}; {_meant(module)}"
     files = [name[:-3] for name in os.listdir(sys.path[0] or ".") if name.endswith(".py")] if sys.path else []
     hint = nearest(module, files)
     return f"{text} in {os.path.abspath(sys.path[0] or '.')} or among the installed ones.{hint}"
+
+
+def _meant(path: str) -> str:
+    """What to write instead of the path of a file."""
+    path = os.path.normpath(path).removesuffix(".py")
+    folder, name = os.path.split(path)
+    if not os.path.isabs(path) and not path.startswith(os.pardir):
+        return f'did you mean "{path.replace(os.sep, ".")}"?'
+    return f'did you mean "{name}", with --app-dir {folder}?'
 
 
 def _broken(module: str, error: BaseException) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from regiment.printing import printable
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[str] = ()) -> str:
@@ -29,7 +30,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def bold(text: str) -> str:
@@ -63,11 +64,5 @@ def clock(at: float) -> str:
 
 def short(text: str, width: int = 60) -> str:
     """The first line, cut."""
-    line = text.strip().splitlines()[0] if text.strip() else ""
+    line = printable(text.strip().splitlines()[0]) if text.strip() else ""
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def mask(text: str) -> str:
-    """URLs in a text, without their passwords."""
-    text = re.sub(r"(\w[\w+.-]*://[^\s:/@'\"]*):[^\s@/'\"]+@", r"\1:***@", text)
-    return re.sub(r"([?&]\w*(?:password|secret|token)\w*=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)

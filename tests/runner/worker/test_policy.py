@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from regiment import outcome as outcomes
+from regiment.bounds import seconds, timestamp
 from regiment.config import Backoff, WorkerConfig
 from regiment.errors import Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
-from regiment.times import seconds, timestamp
 from regiment_runner.worker.policy import Rules, backoff_delay, next_step
 
 

@@ -18,6 +18,7 @@ from regiment.cli import verbs
 from regiment.cli.options import global_options, settings
 from regiment.errors import PluginError, RegimentError
 from regiment.known import COMMANDS
+from regiment.printing import put, say
 
 OWN = {"plugins": "What is installed, what it offers, and its state."}
 """The verbs that the core itself has -> their line in `--help`; each lives in `regiment.cli.<verb>` as `command`."""
@@ -76,7 +77,7 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
         from regiment import __version__
 
-        click.echo(f"regiment {__version__} (Python {sys.version.split()[0]})")
+        put(f"regiment {__version__} (Python {sys.version.split()[0]})")
         ctx.exit()
 
 
@@ -107,15 +108,15 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = answer if isinstance(answer, int) else exits.OK
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as help_shown:
-        click.echo(help_shown.ctx.get_help() if help_shown.ctx else "", err=True)
+        say(help_shown.ctx.get_help() if help_shown.ctx else "")
         code = exits.USAGE
     except click.ClickException as error:
         code = _usage(error)
     except click.Abort:
-        click.echo("aborted; nothing was changed", err=True)
+        say("aborted; nothing was changed")
     except RegimentError as error:
         _trace()
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}")
         code = error.exit_code
     except BrokenPipeError:  # whoever read our output has gone (`| head`): that is no failure
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -123,7 +124,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         _trace()
         hint = "" if settings().debug else "\n  --debug shows the traceback"
-        click.echo(f"error: {type(error).__name__}: {error}{hint}", err=True)
+        say(f"error: {type(error).__name__}: {error}{hint}")
     sys.exit(code)
 
 
@@ -139,7 +140,7 @@ def _usage(error: click.ClickException) -> int:
     ctx = getattr(error, "ctx", None)
     text = error.format_message()
     text = text[:1].lower() + text[1:] if text.startswith(("No ", "Invalid ", "Missing ")) else text
-    click.echo(f"error: {text}", err=True)
+    say(f"error: {text}")
     if ctx is not None and isinstance(error, click.UsageError):
-        click.echo(f"  try: {ctx.command_path} --help", err=True)
+        say(f"  try: {ctx.command_path} --help")
     return error.exit_code

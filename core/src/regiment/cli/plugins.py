@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from regiment.cli.options import json_option
-from regiment.cli.terminal import say, show_json
+from regiment.cli.terminal import show_json
 from regiment.cli.verbs import Group
 from regiment.hooks import OFFERS, Specs
+from regiment.printing import put, say
 from regiment.registry import NONE_INSTALLED, Plugin, registry
 from regiment.text import table
 
@@ -34,7 +35,7 @@ def list_plugins(as_json: bool) -> None:
         (plugin.name, plugin.distribution or "(not packaged)", plugin.version or None, plugin.state, _offers(plugin))
         for plugin in plugins
     ]
-    click.echo(table(rows, ("plugin", "distribution", "version", "state", "offers")))
+    put(table(rows, ("plugin", "distribution", "version", "state", "offers")))
     for plugin in plugins:
         if plugin.reason:
             say(f"{plugin.name}: {plugin.reason}")

@@ -11,11 +11,11 @@ import click
 
 from regiment.build import connector_use, make_codec, make_connector
 from regiment.cli.options import settings
-from regiment.cli.terminal import say
 from regiment.codec import Codec, Head
 from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.contracts import Connector, Role
 from regiment.errors import RegimentError, TargetError, nearest
+from regiment.printing import say
 from regiment.registry import registry
 
 APP_VARIABLE = "REGIMENT_APP"
@@ -117,12 +117,14 @@ def _config_of(app: str) -> WorkerConfig:
 
     settings().reach_application()
     faces = targets.find(app)
-    found = {label: face.outlet.config() for label, face in faces.items()}
-    stores = {repr(vars_of(config)) for config in found.values()}
+    found: dict[str, WorkerConfig] = {label: face.outlet.config() for label, face in faces.items()}
+    stores: list[tuple[str, dict[str, Any]]] = []
+    for config in found.values():
+        if vars_of(config) not in stores:  # compared, as what they show hides what tells them apart
+            stores.append(vars_of(config))
     if len(stores) > 1:
         raise TargetError(f'the workers of "{app}" use {len(stores)} stores; name one of them: {", ".join(found)}')
-    config: WorkerConfig = next(iter(found.values()))
-    return config
+    return next(iter(found.values()))
 
 
 def vars_of(config: WorkerConfig) -> tuple[str, dict[str, Any]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from regiment.printing import put
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 """Seconds in each unit that people write."""
@@ -31,11 +34,18 @@ class Duration(ParamType):
         return float(match[1]) * UNITS[match[2] or "s"]
 
 
-def say(text: str) -> None:
-    """To people: on stderr, so that what a program reads stays clean."""
-    click.echo(text, err=True)
-
-
 def show_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(document, indent=2, default=repr, ensure_ascii=False))
+    """One JSON document on stdout; what a terminal lacks, or would obey, stands in it as an escape of JSON."""
+    text = json.dumps(document, indent=2, default=repr, ensure_ascii=False)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except (UnicodeError, LookupError):
+        text = json.dumps(document, indent=2, default=repr)
+    put("\n".join(map(_escaped, text.split("\n"))))
+
+
+def _escaped(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)

@@ -158,8 +158,9 @@ class Connector(Protocol):
     (`maybe_pushed` says whether it may have taken effect); the caller then repeats it unchanged, and a repeat must be
     harmless. `StoreError` says that the store refuses for good. A queue exists as soon as it is named.
 
-    One verb is not asked of every connector: `warnings() -> list[str]`, sentences about what works and does not keep every
-    promise, such as a server that writes nothing to disk; `regiment check --connect` shows them.
+    Two verbs are not asked of every connector: `warnings() -> list[str]`, sentences about what works and does not keep every
+    promise, such as a server that writes nothing to disk; `regiment check --connect` shows them. And `reasons`, which is
+    `dead` with empty payloads, so that a list of letters need not bring every payload along.
     """
 
     capabilities: ClassVar[Capabilities]

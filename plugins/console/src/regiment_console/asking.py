@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from regiment.cli.terminal import UNITS, ParamType
+from regiment.printing import printable
 
 
 class Rate(ParamType):
@@ -54,4 +55,4 @@ def sure(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody can answer here: add --yes")
-    click.confirm(question, abort=True, err=True)
+    click.confirm(printable(question), abort=True, err=True)

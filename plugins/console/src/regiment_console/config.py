@@ -7,16 +7,18 @@ from typing import Any
 
 import click
 
-from regiment import targets
+from regiment import masking, targets
 from regiment.build import connector_use
 from regiment.cli.options import json_option, settings
 from regiment.cli.terminal import show_json
 from regiment.config import Use, WorkerConfig, as_use
-from regiment.errors import PluginError
+from regiment.errors import ConfigError, PluginError
+from regiment.masking import Url, shown_url
 from regiment.options import is_secret
+from regiment.printing import put
 from regiment.queue import Queue
 from regiment.registry import registry
-from regiment.text import mask, table
+from regiment.text import table
 from regiment.worker import Worker
 
 KINDS = {
@@ -45,8 +47,8 @@ def command(target: str, as_json: bool) -> None:
         )
         return
     for number, (label, rows) in enumerate(found.items()):
-        click.echo(("\n" if number else "") + label)
-        click.echo(textwrap.indent(table(rows, ("setting", "value", "from")), "  "))
+        put(("\n" if number else "") + label)
+        put(textwrap.indent(table(rows, ("setting", "value", "from")), "  "))
 
 
 def origins(face: Any) -> list[tuple[str, str, str]]:
@@ -97,8 +99,11 @@ def _shown(value: Any, kind: str | None, config: WorkerConfig) -> str:
     if isinstance(value, tuple) and value and all(isinstance(one, type) for one in value):
         return ", ".join(one.__qualname__ for one in value)
     if kind is None or value is None:
-        return mask(repr(value))
-    return mask(_use_shown(as_use(value), kind, config))
+        return masking.shown(value)
+    try:
+        return _use_shown(as_use(value), kind, config)
+    except ConfigError as error:
+        return str(error)
 
 
 def _use_shown(use: Use, kind: str, config: WorkerConfig) -> str:
@@ -113,10 +118,11 @@ def _use_shown(use: Use, kind: str, config: WorkerConfig) -> str:
 
 
 def _option_shown(cls: Any, option: str, value: Any) -> str:
-    if isinstance(value, str) and "://" in value:
-        return mask(repr(value))  # a URL helps; its password does not
-    secret = (cls is not None and is_secret(cls, option)) or _sounds_secret(option)
-    return "***" if secret else repr(value)
+    if isinstance(value, Url) or (isinstance(value, str) and "://" in value):
+        return repr(shown_url(value))  # a URL helps; its password does not
+    secret = cls is None or is_secret(cls, option) or _sounds_secret(option)
+    plain = isinstance(value, (str, int, float, type(None)))  # what is in a mapping has names of its own
+    return masking.shown(value) if plain and not secret else "***"
 
 
 def _sounds_secret(option: str) -> bool:

@@ -9,9 +9,10 @@ import click
 
 from regiment.cli.options import json_option
 from regiment.cli.store import open_store, store_options
-from regiment.cli.terminal import say, show_json
+from regiment.cli.terminal import show_json
 from regiment.cli.verbs import Group
 from regiment.errors import RegimentError
+from regiment.printing import put, say
 from regiment.text import age, clock, many, short, table
 from regiment_console import letters
 from regiment_console.asking import Rate, sure
@@ -50,13 +51,13 @@ def list_letters(
         (one["letter"], one["queue"], one["name"], one["id"], f"{age(now - one['at'])} ago", one["kind"], _error(one))
         for one in found
     ]
-    click.echo(table(rows, head))
+    put(table(rows, head))
     if total > len(found):
         say(f"{total - len(found):,} more: --limit N, or --group")
 
 
 def _error(one: dict[str, Any]) -> str:
-    return short(": ".join(filter(None, (one.get("error_type"), one.get("error")))))
+    return short(": ".join(map(str, filter(None, (one.get("error_type"), one.get("error"))))))
 
 
 def _grouped(store: Any, queues: list[str], as_json: bool) -> None:
@@ -80,7 +81,7 @@ def _grouped(store: Any, queues: list[str], as_json: bool) -> None:
         )
         for one in groups
     ]
-    click.echo(table(rows, head, right=["count"]))
+    put(table(rows, head, right=["count"]))
 
 
 @command.command("show")
@@ -104,7 +105,7 @@ def show(id: str, queue: str | None, app: str | None, connector: str | None, as_
         full = [letters.as_json(one) for one in full]
         show_json(full[0] if len(full) == 1 else full)
         return
-    click.echo("\n\n".join(letters.page(one, clock) for one in full))
+    put("\n\n".join(letters.page(one, clock) for one in full))
 
 
 @command.command("replay")

@@ -22,6 +22,7 @@ from urllib.parse import quote
 import click
 
 from regiment import exits
+from regiment.printing import draw, put, say
 from regiment_console import demo_app as app
 
 LOOKS = 0.2
@@ -100,7 +101,7 @@ class Demo:
             process = self._supervise()
             self._follow(process, total)
             if self._interrupts:
-                click.echo("\nstopping: what runs is finished, the rest goes back")
+                put("\nstopping: what runs is finished, the rest goes back")
                 process.send_signal(signal.SIGTERM)
             process.wait()
         finally:
@@ -157,17 +158,13 @@ class Demo:
         self.broker.close()
         self.queue.broker.close()
         seconds = time.monotonic() - began
-        click.echo(
+        put(
             f"{len(files):,} Python files of {sysconfig.get_path('stdlib')}, to be parsed and counted\n"
             f"    1 regular expression that never ends, to be stopped after {app.LIMIT:g} s"
         )
         if planted:
-            click.echo(
-                f"    2 of the files are no valid Python, planted in {self.folder}/planted: this library has none"
-            )
-        click.echo(
-            f'queued on "{app.QUEUE}" in {seconds:.2f} s; the tasks live in {self.url}\nlog of the workers: {self.log}'
-        )
+            put(f"    2 of the files are no valid Python, planted in {self.folder}/planted: this library has none")
+        put(f'queued on "{app.QUEUE}" in {seconds:.2f} s; the tasks live in {self.url}\nlog of the workers: {self.log}')
 
     def _supervise(self) -> subprocess.Popen[bytes]:
         with open(self.results, "x", encoding="ascii") as file:
@@ -206,9 +203,7 @@ class Demo:
                         self._draw(_bar(done, total, counts.dead, now - began))
                     elif now - spoke >= LINES:
                         spoke = now
-                        click.echo(
-                            f"{done:,} of {total:,} tasks, {done / (now - began):,.0f}/s, {counts.dead} dead letters"
-                        )
+                        put(f"{done:,} of {total:,} tasks, {done / (now - began):,.0f}/s, {counts.dead} dead letters")
         finally:
             store.close()
             self._draw("")
@@ -235,13 +230,13 @@ class Demo:
     def _say(self, text: str) -> None:
         bar = self._bar
         self._draw("")
-        click.echo(text)
+        put(text)
         self._draw(bar)
 
     def _draw(self, bar: str) -> None:
         """Put this bar in the place of the last one."""
         if bar != self._bar:
-            click.echo(f"\r\033[K{bar}", nl=False)
+            draw(bar, "\r\033[K")
             self._bar = bar
 
     # After
@@ -252,32 +247,27 @@ class Demo:
         total, finished = len(files) + 1, len(files) + 1 - told.missing
         totals = [sum(int(row[column]) for row in told.rows) for column in range(1, 5)]
         parsed = len({row[0] for row in told.rows})
-        click.echo(
+        put(
             f"\n{finished:,} tasks in {seconds:.1f} s: {finished / seconds:,.0f} tasks/s with {self.workers} "
             f"worker{'s' * (self.workers > 1)}\n"
             f"{parsed:>7,} files parsed: {totals[0]:,} lines, {totals[1]:,} classes, {totals[2]:,} functions\n"
             f"{len(told.letters):>7,} dead letters"
         )
         for (why, example), number in _by_reason([reason for _, _, reason in told.letters]):
-            click.echo(
-                f"{number:>11,}  {why}, such as: {example}" if number > 1 else f"{number:>11,}  {why}: {example}"
-            )
-        click.echo(f"{told.again:>7,} duplicates run")
+            put(f"{number:>11,}  {why}, such as: {example}" if number > 1 else f"{number:>11,}  {why}: {example}")
+        put(f"{told.again:>7,} duplicates run")
         if died:
-            click.echo(
-                f"{len(died):>7,} worker{'s' * (len(died) > 1)} killed and replaced; only what it was at began again"
-            )
-        click.echo(f"results: {self.results}")
+            put(f"{len(died):>7,} worker{'s' * (len(died) > 1)} killed and replaced; only what it was at began again")
+        put(f"results: {self.results}")
         if told.missing:
-            click.echo(
+            say(
                 f"{told.missing:,} of {total:,} tasks are not done (the supervisor ended with {code}); they wait in the "
                 f"queue. What happened stands in {self.log}; its last lines:\n{_tail(self.log)}",
-                err=True,
             )
             return exits.BAD
-        click.echo("\nnow try:")
+        put("\nnow try:")
         for line in self.next_commands(told):
-            click.echo(f"  {line}")
+            put(f"  {line}")
         return exits.OK
 
     def _told(self, files: list[str]) -> Told:

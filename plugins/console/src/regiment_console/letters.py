@@ -19,9 +19,12 @@ from regiment.errors import (
     RegimentError,
     StoreUnavailable,
 )
+from regiment.printing import printable, printable_lines
 
 PAGE = 200
-"""Letters of one round trip; each may hold a payload of some MiB."""
+"""Letters of one round trip, without their payloads."""
+BYTES = 16 * 1024 * 1024
+"""Bytes of payload from which on a part of a replay is revived, however few letters it has."""
 
 Chosen = list[tuple[str | None, list[str]]]
 """Pages of letters, newest first: the id behind which a page begins (None: the first page), and its letters' ids."""
@@ -105,7 +108,7 @@ def listed(connector: Connector, queues: Sequence[str], limit: int) -> tuple[lis
     total = 0
     for queue in queues:
         try:
-            found += [in_words(queue, letter) for letter in connector.dead(queue, limit)]
+            found += [in_words(queue, letter) for letter in reasons(connector, queue, limit)]
             total += connector.counts(queue).dead
         except StoreUnavailable:
             raise
@@ -176,17 +179,17 @@ def _writable(value: Any) -> Any:
 
 def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
     """One letter for the eye."""
-    lines = [f"dead letter {one['letter']}: {one['name']} {one['id']}"]
+    lines = [f"dead letter {printable(one['letter'])}: {printable(one['name'])} {printable(one['id'])}"]
 
     def add(name: str, value: Any) -> None:
         if value not in (None, "", {}, []):
-            lines.append(f"  {name:<12}{value if isinstance(value, str) else shown(value)}")
+            lines.append(f"  {name:<12}{printable_lines(value if isinstance(value, str) else shown(value), ' ' * 14)}")
 
     add("queue", one["queue"])
     add("died", _moment(one["at"], clock))
     add("pushed", _moment(one["pushed"], clock) if one.get("pushed") else None)
     add("reason", one["kind"])
-    add("error", ": ".join(filter(None, (one["error_type"], one["error"]))))
+    add("error", ": ".join(map(str, filter(None, (one["error_type"], one["error"])))))
     add("runs", one["runs"])
     add("deliveries", one["deliveries"])
     add("trace id", one.get("trace_id"))
@@ -196,10 +199,10 @@ def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
         add("bytes", f"{one['bytes']:,}: {one['head']}")
     elif one.get("kwargs"):
         lines.append("  arguments")
-        lines += [f"    {name} = {shown(value)}" for name, value in one["kwargs"].items()]
+        lines += [f"    {printable(name)} = {printable(shown(value))}" for name, value in one["kwargs"].items()]
     lines += _post_mortem(one.get("evidence") or {})
     if one.get("traceback"):
-        lines += ["  traceback", *_indented(one["traceback"])]
+        lines += ["  traceback", *_indented(str(one["traceback"]))]
     return "\n".join(lines)
 
 
@@ -220,7 +223,8 @@ def _post_mortem(evidence: dict[str, Any]) -> list[str]:
         if value is None or key == "stacks":
             continue
         shown = units[key](value) if key in units and isinstance(value, (int, float)) else value
-        lines.append(f"    {key:<10}{_signal(shown) if key == 'signal' else shown}")
+        text = printable_lines(_signal(shown) if key == "signal" else shown, " " * 14)
+        lines.append(f"    {printable(key):<10}{text}")
     if evidence.get("stacks"):
         lines += ["    stacks", *_indented(str(evidence["stacks"]), 6)]
     return lines
@@ -240,15 +244,21 @@ def _signal(number: Any) -> str:
 
 
 def _indented(text: str, width: int = 4) -> list[str]:
-    return [" " * width + line for line in text.rstrip().splitlines()]
+    return [" " * width + line for line in printable_lines(text).rstrip().split("\n")]
 
 
 def pages(connector: Connector, queue: str) -> Iterator[tuple[str | None, Sequence[Letter]]]:
-    """All letters of a queue, a page at a time, newest first."""
+    """All letters of a queue without their payloads, a page at a time, newest first."""
     after: str | None = None
-    while found := connector.dead(queue, PAGE, after=after):
+    while found := reasons(connector, queue, PAGE, after):
         yield after, found
         after = found[-1].id
+
+
+def reasons(connector: Connector, queue: str, limit: int, after: str | None = None) -> Sequence[Letter]:
+    """Letters as `Connector.dead` gives them, but with empty payloads where the connector can leave them out."""
+    ask: Callable[..., Sequence[Letter]] = getattr(connector, "reasons", connector.dead)
+    return ask(queue, limit, after=after)
 
 
 def grouped(connector: Connector, queues: Sequence[str]) -> list[dict[str, Any]]:
@@ -325,9 +335,9 @@ def replay(
     size = PAGE if rate is None else max(1, min(PAGE, int(rate / 5)))
     for after, ids in reversed(chosen):
         found = list(reversed(_still_there(connector, queue, after, ids)))
-        for start in range(0, len(found), size):
+        for part in _whole(connector, queue, found, size):
             fresh: dict[str, bytes | None] = {}
-            for letter in found[start : start + size]:
+            for letter in part:
                 fresh[letter.id], readable, expired = _fresh(letter, queue, codec_like)
                 as_they_were += not readable
                 unexpired += expired
@@ -337,14 +347,29 @@ def replay(
     return Replayed(revived, as_they_were, unexpired)
 
 
-def _still_there(connector: Connector, queue: str, after: str | None, ids: Sequence[str]) -> list[Letter]:
-    """The letters of a page, newest first; new ones may have come in front of the first page."""
+def _still_there(connector: Connector, queue: str, after: str | None, ids: Sequence[str]) -> list[str]:
+    """The ids of the letters of a page, newest first; new ones may have come in front of the first page."""
     wanted, kept = set(ids), []
-    while wanted and (found := connector.dead(queue, PAGE, after=after)):
-        kept += [letter for letter in found if letter.id in wanted]
+    while wanted and (found := reasons(connector, queue, PAGE, after)):
+        kept += [letter.id for letter in found if letter.id in wanted]
         wanted.difference_update(letter.id for letter in found)
         after = found[-1].id
     return kept
+
+
+def _whole(connector: Connector, queue: str, ids: Sequence[str], most: int) -> Iterator[list[Letter]]:
+    """These letters with their payloads, in order, in parts of at most `most` letters and about `BYTES`."""
+    part: list[Letter] = []
+    size = 0
+    for id in ids:
+        found = [letter for letter in connector.letters(queue, id) if letter.id == id]
+        part += found
+        size += sum(len(letter.payload) for letter in found)
+        if part and (len(part) >= most or size >= BYTES):
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _fresh(letter: Letter, queue: str, codec_like: Callable[[Head], Codec]) -> tuple[bytes | None, bool, bool]:

@@ -14,6 +14,7 @@ from regiment.config import Use
 from regiment.errors import PluginError, nearest
 from regiment.hooks import OFFERS
 from regiment.options import is_secret
+from regiment.printing import put
 from regiment.registry import NONE_INSTALLED, Plugin, Registry, registry
 
 
@@ -37,7 +38,7 @@ def command(name: str, as_json: bool) -> None:
         show_json({"plugins": [record(plugin) for plugin in plugins], "offers": parts})
         return
     blocks = [_plugin_text(record(plugin)) for plugin in plugins]
-    click.echo("\n\n".join([*blocks, *map(_part_text, parts)]))
+    put("\n\n".join([*blocks, *map(_part_text, parts)]))
 
 
 def _part(reg: Registry, kind: str, name: str, plugin: Plugin) -> dict[str, Any]:

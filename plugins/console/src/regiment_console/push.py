@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 import click
 
 from regiment.cli.options import settings
-from regiment.cli.terminal import Duration, say, show_json
+from regiment.cli.terminal import Duration, show_json
 from regiment.errors import RegimentError
+from regiment.printing import say
 from regiment.text import many
 from regiment_console.asking import Moment
 

@@ -6,10 +6,11 @@ import click
 
 from regiment.cli.options import json_option
 from regiment.cli.store import open_store, shown_name, store_options
-from regiment.cli.terminal import say, show_json
+from regiment.cli.terminal import show_json
 from regiment.cli.verbs import Group
 from regiment.contracts import Connector, Counts
 from regiment.errors import StoreUnavailable
+from regiment.printing import put, say
 from regiment.text import age, many, table
 from regiment_console.asking import sure
 from regiment_console.serving import serving
@@ -65,7 +66,7 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
         for name, counts in found.items()
     ]
     head = ("queue", "ready", "delayed", "leased", "dead", "oldest", "workers", "rate")
-    click.echo(table(rows, head, right=head[1:]))
+    put(table(rows, head, right=head[1:]))
 
 
 def _counted(connector: Connector) -> tuple[dict[str, Counts], dict[str, str]]:

@@ -72,14 +72,15 @@ class Base:
             )
         url, path, busy = options.get("url"), options.get("path"), options.get("busy_timeout", 5.0)
         if url is not None and path is not None:
-            found.append(f"url is {url!r} and path is {path!r}; expected one of them")
+            found.append("url and path were both given; expected one of them")
         if url is not None:
             try:
                 files.path_of(url)
             except ConfigError as error:
                 found += error.problems
-        if path is not None and not path:
-            found.append("path is ''; expected the path of the database file, or None for .regiment/queue.db")
+        problem = None if path is None else files.problem_of_path(path)
+        if problem:
+            found.append(problem)
         if isinstance(busy, bool) or not isinstance(busy, (int, float)) or not 0 <= busy <= 86_400:
             found.append(f"busy_timeout is {busy!r}; expected seconds, from 0 to 86400")
         return found

@@ -218,6 +218,8 @@ class Database:
             raise
         except sqlite3.Error as error:
             self._roll_back(handle)
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+                self._make_room(handle)
             raise self._in_words(error, work.__name__, committing) from error
         except BaseException:
             self._roll_back(handle)
@@ -334,8 +336,30 @@ class Database:
             except sqlite3.OperationalError as error:
                 if not _busy(error) or time.monotonic() > until:
                     raise
+                self._refuse_inner()
             time.sleep(step * (0.5 + random.random()))
             step = min(step * 1.5, 0.01)
+
+    def _refuse_inner(self) -> None:
+        """Raises `StoreError` where this thread itself holds the lock: in a signal handler or a `__del__` that came in the
+        middle of a push. Waiting would never end, as what is interrupted goes on only after it.
+        """
+        for other in list(_all):
+            handle = other.handle
+            if other.path != self.path or handle is None or not handle.in_transaction:
+                continue
+            if other._lock._is_owned():  # type: ignore[attr-defined]  # of every RLock; it asks of this thread
+                raise StoreError(
+                    f"{self.path}: a push inside of a push, by a signal handler or a __del__ that came in its middle; "
+                    "nothing was pushed. Note it in the handler, and push when it has returned"
+                )
+
+    def _make_room(self, handle: sqlite3.Connection) -> None:
+        """On a full disk, empty the write-ahead log: SQLite does it after a commit, and now none succeeds any more."""
+        try:
+            handle.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            pass  # the database itself needs room to grow: that only people can make
 
     def _roll_back(self, handle: sqlite3.Connection) -> None:
         if handle.in_transaction:

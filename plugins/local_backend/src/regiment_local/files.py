@@ -40,10 +40,28 @@ def path_of(url: str) -> str | None:
     if rest in ("", "//", "///"):
         return None
     if not rest.startswith("///") or "?" in rest:
+        meant = "" if rest.startswith("//") or "?" in rest else f' Did you mean "sqlite:///{rest}"?'
         raise ConfigError(
-            f'connector URL {url!r}: expected "sqlite:////absolute/path.db" or "sqlite:///relative/path.db"'
+            f'the URL of the local connector begins with "sqlite:{rest[:3]}"; expected "sqlite:////absolute/path.db" '
+            f'or "sqlite:///relative/path.db".{meant}'
         )
-    return unquote(rest[3:])
+    path = unquote(rest[3:])
+    problem = problem_of_path(path)
+    if problem:
+        raise ConfigError(problem)
+    return path
+
+
+def problem_of_path(path: str) -> str | None:
+    """What is wrong with the path of a database file, or None."""
+    if path == ":memory:":
+        return (
+            'the path is ":memory:", which is no file: other processes would see nothing of it. For tests there is '
+            'connector="memory:"; else name a file'
+        )
+    if not path or "\0" in path:
+        return f"path is {path!r}; expected the path of the database file, or None for .regiment/queue.db"
+    return None
 
 
 FOLDER = ".regiment"

@@ -14,14 +14,20 @@ COLUMNS = "no, task_id, payload, reason, at, priority"
 
 
 class Letters(Base):
-    """dead, letters, revive, drop. A letter's id is its number, which never comes again."""
+    """dead, reasons, letters, revive, drop. A letter's id is its number, which never comes again."""
 
     def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        return self._list(COLUMNS, queue, limit, after)
+
+    def reasons(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        return self._list(COLUMNS.replace("payload", "x''"), queue, limit, after)
+
+    def _list(self, columns: str, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
         behind = 2**62 if after is None else _number(after)
 
         def work(db: sqlite3.Connection) -> list[Letter]:
             rows = db.execute(
-                f"SELECT {COLUMNS} FROM letters WHERE queue = ? AND no < ? ORDER BY no DESC LIMIT ?",
+                f"SELECT {columns} FROM letters WHERE queue = ? AND no < ? ORDER BY no DESC LIMIT ?",
                 (number_of(db, queue), behind, max(0, limit)),
             )
             return [_letter(row) for row in rows]

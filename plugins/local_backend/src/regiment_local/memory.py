@@ -99,6 +99,11 @@ class MemoryConnector:
         if ids is not None and len(ids) != len(payloads):
             raise ValueError(f"{len(ids)} ids for {len(payloads)} payloads; expected one for each, or None")
         found = self._changed()
+        if found.lock._is_owned():  # type: ignore[attr-defined]
+            raise StoreError(
+                f"{self.describe()}: a push inside of a push, by a signal handler or a __del__ that came in its middle; "
+                "nothing was pushed. Note it in the handler, and push when it has returned"
+            )
         with found.lock:
             into, now = found.queue(queue), time.time()
             into.tokens = {t: seen for t, seen in into.tokens.items() if seen[0] > now}

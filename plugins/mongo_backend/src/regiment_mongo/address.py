@@ -30,13 +30,20 @@ class Address(NamedTuple):
     database: str
     shown: str
 
+    @property
+    def unguarded(self) -> list[str]:
+        """What somebody between us and this cluster could do, one sentence each."""
+        return _unguarded(self)
+
 
 def addresses(url: str | None, nodes: Sequence[str | Mapping[str, Any]] | None, database: str | None) -> list[Address]:
     """The clusters that these options name; `ConfigError` with everything that is wrong with them."""
     if (url is None) == (nodes is None):
         raise ConfigError("mongo: give either url or nodes; neither (or both) was given")
     if nodes is not None and (isinstance(nodes, (str, bytes)) or not nodes):
-        raise ConfigError(f"mongo: nodes is {nodes!r}; expected a list of URLs or mappings")
+        raise ConfigError(
+            f"mongo: nodes is {'empty' if not nodes else 'a ' + type(nodes).__name__}; expected a list of URLs or mappings"
+        )
     found: list[Address] = []
     problems: list[str] = []
     if nodes is not None and not isinstance(nodes, Sequence):
@@ -57,7 +64,12 @@ def _address(url: object, database: str | None) -> Address:
         seen = type(url).__name__ if not isinstance(url, str) else repr(url.partition(":")[0][:20] + "://…")
         raise ConfigError(f"mongo: a node is {seen}; expected mongodb://… or mongodb+srv://…")
     scheme, rest = url.split("://", 1)
-    before = rest.partition("?")[0]
+    before, _, query = rest.partition("?")
+    if "@" in before.partition("/")[2] or ("@" in query and "@" not in before):
+        raise ConfigError(
+            f"mongo: the {scheme}:// URL has an @ behind its hosts; in a password, / ? # and @ are written as %2F %3F %23 "
+            'and %40 (urllib.parse.quote(password, safe="") does it)'
+        )
     hosts, _, path = before.rpartition("@")[2].partition("/")
     if not hosts:
         raise ConfigError("mongo: a node's URL names no host; expected mongodb://host:27017/database")
@@ -105,3 +117,26 @@ def _from_mapping(node: Mapping[str, Any]) -> str:
     query = "&".join(f"{key}={quote(str(value), safe='')}" for key, value in options.items())
     where = ",".join(name if ":" in name else f"{name}:{port}" for name in names)
     return f"mongodb://{login}{where}/{node.get('database') or ''}" + (f"?{query}" if query else "")
+
+
+def _unguarded(address: Address) -> list[str]:
+    scheme, rest = address.url.split("://", 1)
+    before, _, query = rest.partition("?")
+    login, _, hosts = before.partition("/")[0].rpartition("@")
+    said = {name.lower(): value.lower() for name, _, value in (pair.partition("=") for pair in query.split("&"))}
+    tls = said.get("tls", said.get("ssl", "true" if scheme.endswith("+srv") else "false")) == "true"
+    here = all(host.startswith(("localhost", "127.", "[::1]", "%2F", "%2f")) for host in hosts.split(","))
+    found = []
+    if ":" in login and not tls and not here:
+        found.append(
+            f"{address.shown} is asked with a password over plain TCP, which everybody on the way can see being used; "
+            "add tls=true"
+        )
+    lax = [
+        name
+        for name in ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+        if said.get(name.lower()) == "true"
+    ]
+    if lax:
+        found.append(f"{address.shown} is asked with {lax[0]}=true: whoever answers is believed")
+    return found

@@ -341,7 +341,7 @@ class Base:
 
     def warnings(self) -> list[str]:
         """What this cluster cannot promise, one sentence each."""
-        found = []
+        found = self.address.unguarded
         with translated(self.shown), pymongo.timeout(self._timeout):
             client = self.client
             if not self._transactions:

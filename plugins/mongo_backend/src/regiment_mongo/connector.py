@@ -253,6 +253,12 @@ class MongoConnector:
             return self._together.dead(queue, limit, after)
         return self._ask(self._nodes[0], self._nodes[0].dead, queue, limit, after=after)
 
+    def reasons(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        if len(self._nodes) > 1:
+            return self._together.dead(queue, limit, after, whole=False)
+        node = self._nodes[0]
+        return self._ask(node, node.dead, queue, limit, after=after, whole=False)
+
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
         found = [letter for letters in self._each(lambda node: node.letters(queue, id)) for letter in letters]
         return sorted(found, key=lambda letter: -letter.at)

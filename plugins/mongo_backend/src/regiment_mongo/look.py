@@ -17,6 +17,8 @@ from regiment_mongo.ledger import LIVE
 from regiment_mongo.tokens import Tokens
 
 CHUNK = 1000
+_REASON = {"b": 0}
+"""What is left out of a letter where only its reason is asked for."""
 
 
 class Looks(Tokens):
@@ -119,7 +121,7 @@ class Looks(Tokens):
 
     # Dead letters
 
-    def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+    def dead(self, queue: str, limit: int = 100, *, after: str | None = None, whole: bool = True) -> Sequence[Letter]:
         query: Document = {"q": queue, "ex": {"$gt": date(self.server_time())}}
         parts: list[Document] = [{}]
         if after is not None:
@@ -132,16 +134,22 @@ class Looks(Tokens):
         for part in parts:
             left = limit - len(found)
             if left > 0:
-                found += self._dead.find(query | part, sort=[("at", -1), ("d", -1)], limit=left)
+                found += self._dead.find(
+                    query | part,
+                    None if whole else _REASON,
+                    sort=[("at", -1), ("d", -1)],
+                    limit=left,
+                )
         return [_letter(document) for document in found]
 
-    def dead_before(self, queue: str, limit: int, at: float, inclusive: bool) -> Sequence[Letter]:
+    def dead_before(self, queue: str, limit: int, at: float, inclusive: bool, whole: bool = True) -> Sequence[Letter]:
         """Letters before a moment (or of it too), newest first: what stands behind a letter of another cluster."""
         if limit <= 0:
             return []
         moment = round(at * 1000) + (1 if inclusive else 0)
         query = {"q": queue, "at": {"$lt": moment}, "ex": {"$gt": date(self.server_time())}}
-        found = self._dead.find(query, sort=[("at", -1), ("d", -1)], limit=limit)
+        fields = None if whole else _REASON
+        found = self._dead.find(query, fields, sort=[("at", -1), ("d", -1)], limit=limit)
         return [_letter(document) for document in found]
 
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
@@ -244,7 +252,7 @@ def _letter(document: Document) -> Letter:
     return Letter(
         str(document["_id"]),
         document["t"],
-        document["b"],
+        document.get("b", b""),
         document["r"],
         document["at"] / 1000,
         document["p"],

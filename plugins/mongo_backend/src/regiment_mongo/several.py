@@ -233,10 +233,10 @@ class Together:
         if share:
             self._owed[key] = [*self._owed.get(key, []), *share]
 
-    def dead(self, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
+    def dead(self, queue: str, limit: int, after: str | None, whole: bool = True) -> Sequence[Letter]:
         """Newest first over all clusters; at the same moment the letters of an earlier one come first."""
         if after is None:
-            lists = self._all(lambda node: node.dead(queue, limit))
+            lists = self._all(lambda node: node.dead(queue, limit, whole=whole))
         else:
             found = self._all(lambda node: node.letters(queue, after))
             marks = [(index, x.at) for index, letters in found.items() for x in letters if x.id == after]
@@ -247,8 +247,8 @@ class Together:
             def behind(node: Node) -> Sequence[Letter]:
                 index = self._nodes.index(node)
                 if index == home:
-                    return node.dead(queue, limit, after=after)
-                return node.dead_before(queue, limit, at, inclusive=index > home)
+                    return node.dead(queue, limit, after=after, whole=whole)
+                return node.dead_before(queue, limit, at, index > home, whole)
 
             lists = self._all(behind)
         return sorted((x for letters in lists.values() for x in letters), key=lambda x: -x.at)[:limit]

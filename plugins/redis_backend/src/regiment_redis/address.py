@@ -71,8 +71,9 @@ _OTHER_NAMES = {
     "ssl_keyfile": "key",
     "ssl": "tls",
     "ssl_check_hostname": "check_hostname",
+    "database": "db",
 }
-"""Names of redis-py, so that a URL which works there works here."""
+"""Names of redis-py, so that a URL which works there works here; and Sergeant's `database`."""
 
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -90,8 +91,15 @@ def parse(url: str) -> Address:
     kind = SCHEMES[scheme]
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigError(f"the {scheme}:// URL of the redis connector cannot be read: {error}")
+    except ValueError:  # its text repeats the password
+        raise ConfigError(
+            f"the {scheme}:// URL of the redis connector cannot be read; expected {scheme}://user:password@host:6379/0"
+        ) from None
+    if scheme != "unix" and ("@" in parts.path + parts.fragment or ("@" in parts.query and "@" not in parts.netloc)):
+        raise ConfigError(
+            f"the {scheme}:// URL of the redis connector has an @ behind its hosts; in a password, / ? # and @ are written "
+            'as %2F %3F %23 and %40 (urllib.parse.quote(password, safe="") does it)'
+        )
     login, _, location = parts.netloc.rpartition("@")
     username, _, password = login.partition(":")
     options: dict[str, object] = {
@@ -132,7 +140,7 @@ def node(value: str | Mapping[str, object]) -> Address:
     if isinstance(value, str):
         return parse(value)
     if not isinstance(value, Mapping):
-        raise ConfigError(f"a node is {value!r}; expected a URL or a mapping with host and port")
+        raise ConfigError(f"a node is a {type(value).__name__}; expected a URL or a mapping with host and port")
     fields = dict(value)
     url = fields.pop("url", None)
     start = parse(str(url)) if url is not None else Address()
@@ -187,3 +195,22 @@ def _number(value: object, what: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not low <= number <= high:
         raise ConfigError(f"{what} is {value!r}; expected a number from {low} to {high}")
     return int(number)
+
+
+def unguarded(address: Address) -> list[str]:
+    """What somebody between us and this server could do, one sentence each; a host is not asked for over the loopback."""
+    found = []
+    here = address.path is not None or all(
+        host in ("localhost", "::1") or host.startswith("127.") for host, _ in address.hosts
+    )
+    if not here and not address.tls and (address.password or address.sentinel_password):
+        found.append(
+            f"{address} is asked with a password over plain TCP, which everybody on the way can read; use rediss://"
+        )
+    if address.tls and not address.verify:
+        found.append(f"{address} is asked with verify=false: whoever answers is believed; name the authority with ca=…")
+    elif address.tls and not address.check_hostname:
+        found.append(
+            f"{address} is asked with check_hostname=false: any server with a certificate of the authority is believed"
+        )
+    return found

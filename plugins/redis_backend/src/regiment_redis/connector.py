@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role, Secret, Settlement, Span, Taken, Terms
 from regiment.errors import ConfigError
-from regiment_redis.address import Address, node, parse
+from regiment_redis.address import Address, node, parse, unguarded
 from regiment_redis.link import link_to
 from regiment_redis.shard import Shard
 from regiment_redis.spread import Spread
@@ -74,7 +74,8 @@ class RedisConnector:
 
     def warnings(self) -> list[str]:
         """What works and does not keep every promise: eviction, no persistence, a replica. For `check --connect`."""
-        return self._store.warnings()
+        found = [text for address in self._addresses for text in unguarded(address)]
+        return found + self._store.warnings()
 
     def push(
         self,
@@ -149,6 +150,9 @@ class RedisConnector:
 
     def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
         return self._store.dead(queue, limit, after)
+
+    def reasons(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        return self._store.reasons(queue, limit, after)
 
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
         return self._store.letters(queue, id)

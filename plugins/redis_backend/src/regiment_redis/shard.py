@@ -413,6 +413,9 @@ class Shard:
     def dead(self, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
         return _letters(self._run(_LETTERS, self._stem(queue), "list", limit, after or ""))
 
+    def reasons(self, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
+        return _letters(self._run(_LETTERS, self._stem(queue), "reasons", limit, after or ""))
+
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
         return _letters(self._run(_LETTERS, self._stem(queue), "find", id))
 

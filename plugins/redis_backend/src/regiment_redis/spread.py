@@ -361,6 +361,11 @@ class Spread:
         found = self._letters(lambda shard: shard.dead(queue, limit, behind))
         return found[:limit]
 
+    def reasons(self, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
+        behind = after.rpartition(".")[0] if after else None
+        found = self._letters(lambda shard: shard.reasons(queue, limit, behind))
+        return found[:limit]
+
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
         raw = id.rpartition(".")[0]
         found = self._letters(lambda shard: [*shard.letters(queue, id), *(shard.letters(queue, raw) if raw else ())])

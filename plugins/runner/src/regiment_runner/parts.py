@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from regiment import config as defaults
 from regiment.broker import Broker
-from regiment.build import also_accepted, connector_use, located, make_broker
-from regiment.config import Timeouts, Use, WorkerConfig, as_use
+from regiment.build import also_accepted, connector_choice, connector_use, located, make_broker, with_durability
+from regiment.config import CONNECTOR_VARIABLE, Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import MOST_SLOTS, Application, Connector, Terms
 from regiment.errors import ConfigError, PluginError
 from regiment.options import check_options
@@ -44,20 +44,26 @@ def check(app: Application, where: str = "") -> list[str]:
     config = app.config
     problems = [*config.check(), *_of_tasks(app)]
     reg = registry(config.plugins)
-    named = isinstance(config.connector, (str, Use, type(None)))
-    uses = [
-        ("connectors", connector_use(config)[0] if named else None),
+    uses: list[tuple[str, Any]] = [
         *(("serializers", one) for one in also_accepted(config)),
         ("serializers", config.serializer),
         ("compressors", config.compressor),
-        ("executors", config.executor_use() if isinstance(config.executor, (str, Use)) else None),
-        ("killers", config.killer),
     ]
+    if isinstance(config.connector, (str, Use, type(None))):
+        uses.insert(0, ("connectors", config.connector or _chosen(config, problems)))
+    if config.executor == defaults.DEFAULT_EXECUTOR:
+        uses.append(("executors", config.executor_use()))
+    else:
+        uses.append(("executors", config.executor))
+    uses.append(("killers", config.killer))
     classes: dict[str, Any] = {}
     for kind, choice in uses:
         if not isinstance(choice, (str, Use)):
             continue
-        use = as_use(choice)
+        try:
+            use = with_durability(config, as_use(choice)) if kind == "connectors" else as_use(choice)
+        except ConfigError:
+            continue  # a problem of the configuration itself, said already
         try:
             name, cls = reg.resolve(kind, use, f"{where}.config.{kind[:-1]}" if where else "")
         except (PluginError, ImportError, AttributeError) as error:
@@ -68,6 +74,15 @@ def check(app: Application, where: str = "") -> list[str]:
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
     return problems
+
+
+def _chosen(config: WorkerConfig, problems: list[str]) -> Use | None:
+    """The connector that the environment or the default chooses; None and a problem more if it names none."""
+    try:
+        return connector_choice(config)[0]
+    except ConfigError as error:
+        problems.append(f"{CONNECTOR_VARIABLE}: {error}")
+        return None
 
 
 def _of_tasks(app: Application) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import regiment
 from regiment import Pushed, Task
+from regiment.pushing import arguments
 
 __all__ = ["Worker"]
 
@@ -37,7 +38,7 @@ class Worker(regiment.Worker):
     ) -> Pushed:
         """Push one task, to this worker's queue or another of the same store."""
         options = {
-            "queue": queue or task_name,
+            "queue": queue if queue is not None else task_name,
             "name": name,
             "priority": priority,
             "delay": delay,
@@ -46,7 +47,7 @@ class Worker(regiment.Worker):
             "expires": expires,
             "id": id,
         }
-        return type(self).outlet.pushing(**options).send(kwargs)
+        return type(self).outlet.pushing(**options).send(arguments(kwargs))
 
     def push_tasks(
         self,
@@ -64,7 +65,7 @@ class Worker(regiment.Worker):
     ) -> int:
         """Push many tasks, 1,000 a round trip; returns how many were queued."""
         options = {
-            "queue": queue or task_name,
+            "queue": queue if queue is not None else task_name,
             "name": name,
             "priority": priority,
             "delay": delay,

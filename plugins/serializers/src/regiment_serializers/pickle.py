@@ -17,13 +17,15 @@ from regiment.errors import ConfigError, DecodeError, Forged
 
 _DIGEST = 32
 _SHORTEST = 16
+_FEWEST = 8
+"""Different characters of a key; one with fewer was typed and not made, and can be guessed."""
 
 
 class PickleSerializer:
-    """Anything that pickles. `key`: at least 16 characters, the same in producers and workers.
+    """Anything that pickles. `key`: at least 16 characters, 8 of them different, the same in producers and workers.
 
     To change the key without losing what waits: first workers with the new `key` and the old one in `old_keys`, then
-    producers.
+    producers. An old key is believed as long as it stands there: take it out when nothing that it signed waits any more.
     """
 
     executes: ClassVar[bool] = True
@@ -42,6 +44,11 @@ class PickleSerializer:
             problems.append(
                 f"pickle: key is {_seen(options.get('key'))}; expected a secret of at least {_SHORTEST} "
                 "characters, such as secrets.token_hex(32) makes"
+            )
+        elif _typed(options["key"]):
+            problems.append(
+                f"pickle: key has fewer than {_FEWEST} different characters; expected a secret that was made and not typed, "
+                "such as secrets.token_hex(32) makes"
             )
         old = options.get("old_keys", ())
         if not isinstance(old, (list, tuple)):
@@ -80,6 +87,10 @@ class PickleSerializer:
 
 def _good(key: object) -> bool:
     return isinstance(key, str) and len(key) >= _SHORTEST
+
+
+def _typed(key: str) -> bool:
+    return len(set(key)) < _FEWEST
 
 
 def _seen(key: object) -> str:

@@ -12,11 +12,12 @@ import click
 
 from regiment import exits
 from regiment.cli.options import json_option
-from regiment.cli.terminal import say, show_json
+from regiment.cli.terminal import show_json
 from regiment.config import Use
 from regiment.errors import ConfigError, PluginError, nearest
 from regiment.hooks import Offer
 from regiment.options import check_options, is_secret
+from regiment.printing import draw, put, say
 from regiment.registry import Plugin, Registry, registry
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _card(part: Part, *, every: bool, quiet: bool) -> dict[str, Any]:
 
     def told(done: int, total: int) -> None:
         if live:
-            click.echo(f"\r{what}: {done} of {total}", nl=done == total, err=True)
+            draw(f"{what}: {done} of {total}", "\r", "\n" * (done == total), stream=sys.stderr)
 
     results = examine(part.kind, part.cls, part.options, told)
     fails = [one for one in results if one.outcome == "fails"]
@@ -167,7 +168,7 @@ def _card(part: Part, *, every: bool, quiet: bool) -> dict[str, Any]:
         "promises": [one._asdict() for one in results],
     }
     if not quiet:
-        click.echo("\n".join([*_lines(card, results, every), *(f"  {one}" for one in measured)]) + "\n")
+        put("\n".join([*_lines(card, results, every), *(f"  {one}" for one in measured)]) + "\n")
     return card
 
 
@@ -235,7 +236,7 @@ def _command_card(reg: Registry, named: tuple[str, Offer], plugin: Plugin) -> di
     except PluginError as error:
         why = str(error)
     outcome = "fails" if why else "holds"
-    click.echo(f"command {name} ({plugin.name}, {plugin.source}): {why or 'loads, and is a click command'}", err=True)
+    say(f"command {name} ({plugin.name}, {plugin.source}): {why or 'loads, and is a click command'}")
     promise = {"check": "test_it_is_a_click_command", "theme": "command", "outcome": outcome, "why": why}
     return {
         "kind": "command",

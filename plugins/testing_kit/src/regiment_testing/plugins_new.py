@@ -15,11 +15,11 @@ from string import Template
 import click
 
 from regiment import __version__
-from regiment.cli.terminal import say
 from regiment.config import is_offer_name
 from regiment.contracts import CONTRACT_VERSION
 from regiment.hooks import OFFERS
 from regiment.known import DISTRIBUTIONS
+from regiment.printing import put, say
 from regiment.registry import registry
 
 KINDS = (*(kind[:-1] for kind in OFFERS), "observer")
@@ -64,7 +64,7 @@ def command(kind: str, name: str, into: str) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     for path in made:
-        click.echo(folder / path)
+        put(folder / path)
     say(f"next: cd {folder}, pip install -e '.[test]', pytest. README.md says what to fill in.")
 
 

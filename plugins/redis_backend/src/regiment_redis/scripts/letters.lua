@@ -1,11 +1,11 @@
 -- Dead letters, newest first. Reads only.
 -- KEYS[1]  stem of the queue
--- ARGV     1 "list", most, id to go on behind or empty | 2 "find", letter id or task id
+-- ARGV     1 "list", or "reasons" (without payloads), most, id to go on behind or empty | 2 "find", letter id or task id
 -- returns  a list of {id, task id, payload, reason, ms since the epoch, priority}
 --#include now.lua
 --#include letter.lua
 local ids = {}
-if ARGV[1] == 'list' then
+if ARGV[1] ~= 'find' then
   local behind = ARGV[3] == '' and '+' or '(' .. ARGV[3]
   ids = redis.call('ZREVRANGEBYLEX', stem .. ':deaths', behind, '-', 'LIMIT', 0, ARGV[2])
 else
@@ -24,7 +24,8 @@ for _, id in ipairs(ids) do
       found[#found + 1] = {id, '', packed, '{"kind": "unreadable", "error": "the record of this letter is damaged"}', 0, 0}
     -- Too old ones are deleted by the next death; until then they are not shown.
     elseif tonumber(letter[7]) > now then
-      found[#found + 1] = {id, letter[1], letter[2], letter[3], letter[4], letter[5]}
+      local payload = ARGV[1] == 'reasons' and '' or letter[2]
+      found[#found + 1] = {id, letter[1], payload, letter[3], letter[4], letter[5]}
     end
   end
 end

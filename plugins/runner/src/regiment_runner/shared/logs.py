@@ -10,6 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from regiment import log
+from regiment.printing import INDENT, fitting, printable, printable_lines
 
 
 class ContextFilter(logging.Filter):
@@ -72,9 +73,11 @@ class _Lazy(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if self._real is None:
             if record.name == log.logger.name and not record.exc_info and not record.args:
-                return _own(record, self._shape)
+                return fitting(_own(record, self._shape), sys.stderr)
             self._real = _formatter(self._shape)
-        return self._real.format(record)
+        # Lines after the first are indented: only what begins at the margin is an event.
+        text = self._real.format(record).rstrip("\n").replace("\n", f"\n{INDENT}")
+        return fitting(text, sys.stderr)
 
 
 def _own(record: logging.LogRecord, style: str) -> str:
@@ -89,13 +92,16 @@ def _own(record: logging.LogRecord, style: str) -> str:
         stamp = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = {"event": record.msg, "level": level, "timestamp": stamp, **fields}
         return json.dumps(line, default=repr)
-    texts = [f"{name}={fields[name]}" for name in sorted(fields) if name != "traceback"]
+    shown = sorted(name for name in fields if name != "traceback")
+    texts = [f"{printable(name)}={printable(fields[name])}" for name in shown]
+    event = f"{printable(record.msg):<18}"
     stamp = at.astimezone().strftime("%Y-%m-%dT%H:%M:%S.%f")
-    below = f"\n{fields['traceback'].rstrip()}" if fields.get("traceback") else ""
+    traceback = str(fields.get("traceback") or "").rstrip()
+    below = f"\n{INDENT}{printable_lines(traceback, INDENT)}" if traceback else ""
     if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
-        return f"{stamp} [{level:<9}] {record.msg:<18} {' '.join(texts)}{below}"
+        return f"{stamp} [{level:<9}] {event} {' '.join(texts)}{below}"
     color = 31 if record.levelno >= logging.ERROR else 33 if record.levelno >= logging.WARNING else 32
-    return f"\033[2m{stamp}\033[0m [\033[{color}m{level:<9}\033[0m] \033[1m{record.msg:<18}\033[0m {' '.join(texts)}{below}"
+    return f"\033[2m{stamp}\033[0m [\033[{color}m{level:<9}\033[0m] \033[1m{event}\033[0m {' '.join(texts)}{below}"
 
 
 def _formatter(style: str) -> logging.Formatter:
@@ -112,9 +118,13 @@ def _formatter(style: str) -> logging.Formatter:
         ]
     else:
         final += [
+            structlog.processors.format_exc_info,
+            _for_people,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"), pad_event_to=18
-            )
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+                pad_event_to=18,
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
         ]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
@@ -124,3 +134,11 @@ def _formatter(style: str) -> logging.Formatter:
         ],
         processors=final,
     )
+
+
+def _for_people(_: Any, __: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """The values of a line without anything that a terminal would obey; exceptions and events keep their line breaks."""
+    whole = ("event", "exception", "stack", "traceback")
+    return {
+        printable(name): printable_lines(value) if name in whole else printable(value) for name, value in line.items()
+    }

@@ -6,12 +6,12 @@ import logging
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regiment import exits, log
+from regiment.printing import say
 from regiment_runner.shared import page, process
 from regiment_runner.shared.descendants import end_group
 from regiment_runner.supervisor import ends, pages
@@ -171,7 +171,7 @@ class Deaths:
         """Say why the tree cannot go on: each reason once, however many children have it."""
         if text not in self._told:
             self._told.add(text)
-            print(f"error: {text}", file=sys.stderr, flush=True)  # noqa: T201
+            say(f"error: {text}")
 
     def forget(self, name: str) -> None:
         """The keeper has given back what it held: nothing is left to do for this child."""

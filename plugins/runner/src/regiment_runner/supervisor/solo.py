@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from regiment import __version__, exits, installed, log
 from regiment.errors import TargetError
+from regiment.printing import say
 from regiment.standard import open_standard
 from regiment_runner.keeper import keeper
 from regiment_runner.shared import crossing, page
@@ -122,7 +123,7 @@ class Solo:
                 plugins=message["plugins"],
             )
         elif "failed" in message:
-            print(f"error: {message['failed']['text']}", file=sys.stderr, flush=True)  # noqa: T201  the one message of a failed start
+            say(f"error: {message['failed']['text']}")  # the one message of a failed start
 
     def _mind_the_keeper(self) -> None:
         while not self._ended.wait(0.5):

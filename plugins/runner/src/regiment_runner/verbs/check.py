@@ -13,10 +13,12 @@ import click
 from regiment import exits, targets
 from regiment.build import make_connector
 from regiment.cli.options import json_option, settings
-from regiment.cli.terminal import say, show_json
+from regiment.cli.terminal import show_json
 from regiment.errors import ConfigError, RegimentError, StoreError
+from regiment.masking import masked
+from regiment.printing import put, say
 from regiment.queue import Queue
-from regiment.text import many, mask
+from regiment.text import many
 from regiment_runner import parts
 from regiment_runner.keeper.keeper import RENEWALS
 from regiment_runner.supervisor.keeping import SILENCE
@@ -70,7 +72,7 @@ def command(names: tuple[str, ...], connect: bool, as_json: bool) -> int:
         )
         return code
     for label in good:
-        click.echo(f"ok: {label}")
+        put(f"ok: {label}")
     for one in findings:
         text = one.text if one.target in one.text else f"{one.target}: {one.text}"
         say(f"{'error' if one.code else 'warning'}: {text}")
@@ -96,7 +98,7 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
         return
     problems = parts.check(app, label)
     code = _code_of(app, label) if problems else exits.OK
-    yield from (Finding(label, mask(problem), code) for problem in problems)
+    yield from (Finding(label, masked(problem), code) for problem in problems)
     yield from (Finding(label, warning, 0) for warning in retries_that_cannot_be(app, face))
     yield from lease_too_short(app, label)
     if connect and not problems:

@@ -19,6 +19,16 @@ PATIENCE = 5
 """Ticks without a heartbeat after which a supervisor is taken to be stuck."""
 
 
+def _tell(why: str) -> None:
+    """The line, on stdout; `regiment.printing` is loaded only for one that a terminal might obey."""
+    if why.isascii() and why.isprintable():
+        print(why)
+        return
+    from regiment.printing import put
+
+    put(why)
+
+
 def main(args: list[str]) -> int | None:
     """Answer on stdout in one line, 0 or 1; None if the arguments are not plain ones."""
     ready, path, rest = False, None, list(args)
@@ -33,7 +43,7 @@ def main(args: list[str]) -> int | None:
         else:
             return None
     good, why = answer(ready, path)
-    print(why)
+    _tell(why)
     return 0 if good else 1
 
 
@@ -145,7 +155,7 @@ def __getattr__(name: str) -> Any:
     def command(ready: bool, heartbeat: str | None) -> int:
         """For probes: exit 0 if the supervisor lives and is not stuck, else 1; one line says why."""
         good, why = answer(ready, heartbeat)
-        click.echo(why)
+        _tell(why)
         return 0 if good else 1
 
     globals()["command"] = command

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regiment import log
-from regiment.cli.terminal import Duration, say
+from regiment.cli.terminal import Duration
+from regiment.printing import say
 from regiment.text import many
 from regiment_runner.shared import logs
 from regiment_runner.supervisor.memory import parse_size

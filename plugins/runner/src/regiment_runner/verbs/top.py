@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from regiment.cli.terminal import Duration
+from regiment.printing import draw, put
 from regiment.text import many
 from regiment_runner.shared.polling import readable
 from regiment_runner.verbs import trees
@@ -100,10 +101,10 @@ def _frames(view: View, interval: float, once: bool) -> None:
     try:
         while True:
             view.look()
-            click.echo(view.text())
+            put(view.text())
             if once:
                 return
-            click.echo()
+            put()
             sys.stdout.flush()
             time.sleep(interval)
     except KeyboardInterrupt:
@@ -134,8 +135,7 @@ def _draw(view: View, below: str = "") -> None:
     """Draw a frame over the last one, cut to what the terminal has room for."""
     width, height = shutil.get_terminal_size()
     lines = [_cut(line, width) for line in view.text().splitlines()[: height - 2]]
-    sys.stdout.write(CLEAR + "\r\n".join([*lines, below or "q ends, s sorts, / filters"]))
-    sys.stdout.flush()
+    draw("\n".join([*lines, below or "q ends, s sorts, / filters"]), CLEAR)
 
 
 def _cut(line: str, width: int) -> str:

@@ -8,8 +8,9 @@ import click
 
 from regiment.cli.options import json_option
 from regiment.cli.store import open_store, store_options
-from regiment.cli.terminal import say, show_json
+from regiment.cli.terminal import show_json
 from regiment.errors import StoreError
+from regiment.printing import put, say
 from regiment.text import age, many, table
 from regiment_runner.verbs import trees
 from regiment_runner.verbs.trees import Row, Tree, Work
@@ -66,7 +67,7 @@ def _show(found: list[Tree], others: list[Row], as_json: bool, *, asked: bool) -
     if others:
         blocks.append(f"on other hosts: {many(len(others), 'worker')}\n{_elsewhere(others)}")
     if blocks:
-        click.echo("\n\n".join(blocks))
+        put("\n\n".join(blocks))
 
 
 def summary(tree: Tree) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from regiment import outcome as outcomes
+from regiment.bounds import seconds, timestamp
 from regiment.config import Backoff, WorkerConfig
 from regiment.errors import Control
 from regiment.outcome import Outcome
-from regiment.times import priority_number, seconds, timestamp
+from regiment.task import PRIORITIES
 
 LONGEST_DELAY = 100 * 366 * 86400.0
 """Seconds until the latest next run that may be asked for: 100 years."""
@@ -93,11 +95,14 @@ def _has_time(control: BaseException) -> bool:
 
 def backoff_delay(backoff: Backoff, retry: int, chance: Callable[[], float] = random.random) -> float:
     """Seconds before the `retry`-th retry (from 1); with jitter between half of it and all of it."""
-    exponent = min(retry - 1, 64)  # beyond it every factor above 1 has reached any sane limit
-    try:
-        delay = min(backoff.limit, backoff.first * backoff.factor**exponent)
-    except OverflowError:
-        delay = backoff.limit
+    delay, factor, steps = min(backoff.limit, backoff.first), float(backoff.factor), retry - 1
+    if delay > 0 and factor > 1:
+        # Capped before it is computed: a power may be larger than any number, also one whose product is small.
+        if steps >= (math.log(backoff.limit) - math.log(delay)) / math.log(factor):
+            delay = backoff.limit
+        else:
+            half = steps // 2
+            delay = min(backoff.limit, delay * factor**half * factor ** (steps - half))
     return delay * (0.5 + chance() / 2) if backoff.jitter else delay
 
 
@@ -125,3 +130,11 @@ def control_priority(control: BaseException | None) -> int | None:
     """The priority that a control asks for; None keeps the old one."""
     name = getattr(control, "priority", None)
     return None if name is None else priority_number(name)
+
+
+def priority_number(name: Any) -> int:
+    """The number of a priority's name; ValueError for a name that is none."""
+    try:
+        return PRIORITIES[name]
+    except (KeyError, TypeError):
+        raise ValueError(f"priority is {name!r}; expected {', '.join(PRIORITIES)}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from regiment.contracts import Connector, Dead, Terms
 from regiment_testing.contracts.bench import Bench, Consumer, Open, fresh, push
@@ -28,6 +29,17 @@ class LettersContract(Bench):
         second = connector.dead("q", 2, after=first[-1].id)
         assert [letter.task_id for letter in second] == ["2", "1"]
         assert [letter.task_id for letter in connector.dead("q", 2, after=second[-1].id)] == ["0"]
+
+    def test_reasons_are_letters_without_their_payloads(self, open: Open) -> None:
+        """Where the connector has that verb: the same letters in the same order."""
+        connector = open("lease")
+        bury(connector, *[str(n) for n in range(3)])
+        reasons: Any = getattr(connector, "reasons", None)
+        if reasons is None:
+            return
+        whole = connector.dead("q")
+        assert [x._replace(payload=b"") for x in whole] == list(reasons("q"))
+        assert list(reasons("q", 1, after=whole[0].id)) == [whole[1]._replace(payload=b"")]
 
     def test_a_queue_without_letters_has_none(self, open: Open) -> None:
         """Also one that never was."""
