@@ -7,7 +7,7 @@ MEMBERS = core plugins/local_backend plugins/serializers plugins/compressors plu
 LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
-.PHONY: help demo test lint faults soak bench bench-quick wheels clean
+.PHONY: help demo test lint models faults soak bench bench-quick wheels clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,12 +23,15 @@ demo: $(BIN)/.ready  ## real work, start to end, with no server installed
 	$(BIN)/regiment demo
 
 test: $(BIN)/.ready lint  ## everything, each fault row with 2 seeds and tenths of the periods
-	$(BIN)/python -m pytest -q -n 5 --dist loadscope -m "not long" tests/architecture tests/core tests/journeys tests/plugins
+	$(BIN)/python -m pytest -q -n 5 --dist loadscope -m "not long" tests/architecture tests/core tests/journeys tests/models tests/plugins
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/faults
 
 lint: $(BIN)/.ready  ## ruff and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages benchmark
+
+models: $(BIN)/.ready  ## the rules of the stores in small models, explored completely; seconds
+	$(BIN)/python -m pytest -q tests/models
 
 faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes; STORE=redis: of one store; LANES=2 at a time
 	REGIMENT_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -k "$(STORE)" -n $(LANES) --dist worksteal

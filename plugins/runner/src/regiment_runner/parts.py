@@ -41,6 +41,7 @@ def terms_of(config: WorkerConfig) -> Terms:
         config.dead_age,
         config.id_window,
         config.token_window,
+        config.delivery,
     )
 
 
