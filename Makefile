@@ -8,7 +8,7 @@ SOURCES = $(wildcard core/src/* plugins/*/src/* examples/plugins/*/src/*)
 LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
-.PHONY: help demo test fuzz lint faults soak bench bench-quick picture wheels clean
+.PHONY: help demo test fuzz lint models faults soak bench bench-quick picture wheels clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ fuzz: $(BIN)/.ready  ## chance against whatever reads what others wrote, FUZZ se
 lint: $(BIN)/.ready  ## ruff, static security checks included, and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy $(SOURCES)
 	MYPYPATH=tests:benchmark/apps $(BIN)/mypy --no-namespace-packages benchmark
+
+models: $(BIN)/.ready  ## the rules of the stores in small models, explored completely; seconds
+	$(BIN)/python -m pytest -q tests/models
 
 faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes minutes; STORE=redis: of one store; LANES=2 at a time
 	REGIMENT_FAULT_SCALE=full $(BIN)/python -m pytest -m "fault or long" -k "$(STORE)" -n $(LANES) --dist worksteal

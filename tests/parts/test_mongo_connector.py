@@ -18,6 +18,7 @@ from pymongo.errors import AutoReconnect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import mongod
+from regiment import Queue
 from regiment.contracts import Again, Back, Dead, Done, Park, Terms
 from regiment.errors import ConfigError, Fenced, PayloadTooLarge, StoreError, StoreUnavailable
 from regiment_mongo import Mongo, claiming
@@ -1002,3 +1003,15 @@ def test_processes_that_open_a_new_store_at_once_all_succeed(one: mongod.Cluster
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_bulk_push_larger_than_the_servers_cache_takes_is_sent_in_parts(one: mongod.Cluster, name: str) -> None:
+    """60 MB in one transaction are refused by a server with the least cache (256 MB)."""
+    queue = Queue("bulk", connector=one.at(name), push_timeout=20.0)
+    take, load = queue.options(name="take"), "x" * 1_000_000
+    assert take.push_many({"n": n, "load": load} for n in range(60)) == 60
+    connector = MongoConnector(one.at(name), timeout=10)
+    connector.open("look")
+    assert connector.counts("bulk").ready == 60
+    connector.close()
+    queue.broker.close()

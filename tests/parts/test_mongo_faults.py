@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from pymongo.errors import OperationFailure
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import mongod
@@ -23,6 +24,7 @@ from harness.proxy import Proxy
 from regiment.contracts import Back, Delivery, Done, Terms
 from regiment.errors import Fenced, StoreError, StoreUnavailable
 from regiment_mongo.connector import MongoConnector
+from regiment_mongo.errors import LayoutGone, OtherKind, judged
 from regiment_mongo.moving import LIVING
 
 MIB = 1 << 20
@@ -145,6 +147,7 @@ GIVES_BACK_AND_DIES = """
 import os, signal, sys
 from pymongo import monitoring
 from regiment_mongo.connector import MongoConnector
+from regiment_mongo.errors import LayoutGone, OtherKind, judged
 
 class Killer(monitoring.CommandListener):
     def started(self, event):
@@ -307,6 +310,91 @@ def test_a_wrong_password_ends_the_start_in_words_and_without_the_secret(tmp_pat
         opened(f"mongodb://ann:right@{where}").close()
     finally:
         server.kill()
+
+
+@pytest.mark.fault(45)
+@pytest.mark.parametrize("what", ["rights", "password"])
+def test_rights_and_a_password_that_are_changed_while_a_worker_runs_are_waited_for(tmp_path: Path, what: str) -> None:
+    server = mongod.Mongod(tmp_path, None, "--auth").start()
+    try:
+        with server.client() as client:
+            client.admin.command("createUser", "boss", pwd="boss", roles=["root"])
+        boss = f"mongodb://boss:boss@127.0.0.1:{server.port}/?directConnection=true"
+        with mongod.MongoClient(boss) as client:
+            users = client["q"]
+            users.command("createUser", "ann", pwd="right", roles=["readWrite"])
+            worker = opened(f"mongodb://ann:right@127.0.0.1:{server.port}/q")
+            worker.join("q", "me", Terms())
+            if what == "rights":
+                users.command("updateUser", "ann", roles=["read"])
+            else:
+                users.command("updateUser", "ann", pwd="another")
+                server.stop()  # a connection that has logged in stays so
+                server.start()
+            with pytest.raises(StoreUnavailable, match="refuses"):
+                for turn in range(1, 10):
+                    worker.exchange("q", "me", turn, turn, [], 1, MIB)
+        with mongod.MongoClient(boss) as client:
+            client["q"].command("updateUser", "ann", pwd="right", roles=["readWrite"])
+        time.sleep(1)
+        assert worker.counts("q").ready == 0
+        push(worker, b"one")
+        worker.close()
+    finally:
+        server.kill()
+
+
+def test_one_table_says_of_each_code_whether_it_passes_is_final_or_is_ours_to_mend() -> None:
+    def judge(code: int, text: str = "…", worked: bool = True) -> type[StoreError]:
+        return type(judged("mongodb://h", OperationFailure(text, code), worked=worked))
+
+    for code in (91, 112, 189, 215, 216, 246, 10107, 11600, 13435):
+        assert judge(code) is StoreUnavailable
+    for code in (13, 18):
+        assert judge(code, worked=False) is StoreError, "at the start it is final"
+        assert judge(code) is StoreUnavailable, "it has worked before"
+    assert judge(27) is judge(2, "hint provided does not correspond to an existing index") is LayoutGone
+    assert judge(20) is OtherKind
+    assert judge(2) is judge(9) is judge(72) is StoreError
+    assert "push fewer" in str(judged("mongodb://h", OperationFailure("…", 388)))
+
+
+def test_a_member_that_runs_outside_its_set_for_a_while_is_used_again_when_it_is_back() -> None:
+    """The driver takes it for none of the set's, and with the last one it looks for no server any more."""
+    with mongod.cluster(1, "away") as made:
+        url, member = made.at("faults"), made.members[0]
+        worker, producer = opened(url, timeout=1.0), opened(url, timeout=1.0)
+        worker.join("q", "me", Terms())
+        push(producer, b"before")
+        member.stop()
+        alone = mongod.Mongod(member._folder, None)
+        alone.port = member.port
+        alone.start()
+        for connector in (worker, producer):
+            gone = time.monotonic() + 20
+            while connector._nodes[0].is_open and time.monotonic() < gone:
+                with pytest.raises(StoreUnavailable):
+                    connector.counts("q")
+            assert not connector._nodes[0].is_open, "the driver has given up"
+        alone.stop()
+        member.start()
+        made.primary()
+        began = time.monotonic()
+        for connector in (worker, producer):
+            while True:
+                try:
+                    assert connector.counts("q").ready == 1
+                    break
+                except StoreUnavailable:
+                    assert time.monotonic() - began < 5
+        push(producer, b"after")
+        found = repeated(worker, 1, 1, [], 5, MIB).deliveries
+        assert [one.payload for one in found] == [b"before", b"after"]
+        worker.exchange("q", "me", 2, 3, [Done(1, 2)], 5, MIB)
+        push(producer, b"hint")
+        assert worker.wait([("q", "me")], 5.0) == ["q"]
+        worker.close()
+        producer.close()
 
 
 @pytest.mark.fault(50)

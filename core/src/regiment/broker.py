@@ -18,6 +18,9 @@ from regiment.errors import StoreUnavailable
 from regiment.lock import Lock
 from regiment.task import Task, new_id
 
+BULK_BYTES = 16 * 1024 * 1024
+"""So is a bulk push: a store keeps a whole one in its memory until it is complete."""
+
 
 class Pushed(NamedTuple):
     """What a push answers; `existed` if the id was known already and nothing was added."""
@@ -94,6 +97,12 @@ class Broker:
         """
         encode = self.codec.encode
         payloads = [encode(task) for task in tasks]
+        if len(tasks) > 1 and sum(map(len, payloads)) > BULK_BYTES:
+            known: list[int] = []
+            for a, b in _parts(payloads):
+                some = self.push(queue, tasks[a:b], priority=priority, delay=delay, at=at, ids=ids)
+                known += [a + index for index in some]
+            return known
         # Fresh for each call: an id of our making is, one of the user's is not.
         token, config = new_id() if ids else tasks[0].id, self.config
         deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
@@ -134,3 +143,14 @@ class Broker:
     def lock(self, name: str) -> Lock:
         """A lock of this store."""
         return Lock(name, self.open)
+
+
+def _parts(payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Where to cut, so that no part has more than `BULK_BYTES`, but for a payload that has more by itself."""
+    first = size = 0
+    for index, payload in enumerate(payloads):
+        if index > first and size + len(payload) > BULK_BYTES:
+            yield first, index
+            first, size = index, 0
+        size += len(payload)
+    yield first, len(payloads)

@@ -94,6 +94,8 @@ class Terms(NamedTuple):
     dead_age: float = 90 * 86_400.0
     id_window: float = 3600.0
     token_window: float = 60.0
+    delivery: str = "at_least_once"
+    """With "at_most_once" a claim and a settlement have to outlive what a push outlives."""
 
 
 class Counts(NamedTuple):

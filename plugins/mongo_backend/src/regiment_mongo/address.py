@@ -73,10 +73,19 @@ def _address(url: object, database: str | None) -> Address:
     hosts, _, path = before.rpartition("@")[2].partition("/")
     if not hosts:
         raise ConfigError("mongo: a node's URL names no host; expected mongodb://host:27017/database")
+    _check_options(rest.partition("?")[2])
     name = database or unquote(path) or DATABASE
     if any(c in name for c in '/\\. "$\0') or len(name.encode()) > 63:
         raise ConfigError(f'mongo: the database is {name!r}; expected at most 63 bytes without / \\ . " $ or space')
     return Address(url, name, f"{scheme}://{hosts}/{name}")
+
+
+def _check_options(options: str) -> None:
+    """`ConfigError` for what the driver takes and no worker can live with."""
+    if "maxpoolsize=1" in options.lower().split("&"):
+        raise ConfigError(
+            "mongo: maxPoolSize is 1; expected 2 or more, as a worker waits for hints on one connection and works on another"
+        )
 
 
 def _from_mapping(node: Mapping[str, Any]) -> str:

@@ -6,25 +6,30 @@ Times in documents are milliseconds of the server's clock as whole numbers; `ex`
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
 import pymongo
 from bson import ObjectId
-from pymongo import MongoClient, ReturnDocument, WriteConcern
+from pymongo import MongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.read_concern import ReadConcern
 
 from regiment.contracts import Role
 from regiment.errors import StoreError
 from regiment_mongo import layout
 from regiment_mongo.address import Address
+from regiment_mongo.client import make_client
 from regiment_mongo.clock import Clock
 from regiment_mongo.errors import translated
 from regiment_mongo.layout import Document, Store
+from regiment_mongo.pin import Pin, can_pin
 
 T = TypeVar("T")
 Session = ClientSession | None
@@ -40,6 +45,15 @@ MESSAGE = 16 * 1024 * 1024
 
 MOST_SENT = 10_000
 """Documents that are sent at once; a server takes 100,000."""
+
+LASTING = WriteConcern(w="majority", j=True)
+"""In the journals of most members: no crash and no election undoes it."""
+
+LOCAL = {"level": "local"}
+"""Each request names its own read concern, or the URL's, or the cluster's default, would do."""
+
+BUILD = 60.0
+"""Seconds that indexes may take to build."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 
@@ -104,57 +118,49 @@ class Base:
         self._pid = 0
         self._client: MongoClient[Document] | None = None
         self._transactions = self._is_set = False
-        self._made = False
+        self._made = self._lapsed = False
+        self._opening = threading.RLock()
+        self._pin, self._pins = Pin(), False
         self.clock = Clock()
 
     def open(self, role: Role) -> None:
+        with self._opening:
+            self._open(role)
+
+    def _open(self, role: Role) -> None:
         if self._client is not None and self._pid == os.getpid():
             return
         self._role = role
-        ms = int(self._timeout * 1000)
-        with translated(self.shown):
-            # What the URL says wins over these, except what the connector's correctness rests on.
-            self._client = MongoClient(
-                self.address.url,
-                appname="regiment",
-                tz_aware=True,
-                **_unless_said(
-                    self.address.url,
-                    serverSelectionTimeoutMS=ms,
-                    connectTimeoutMS=ms,
-                    maxPoolSize=8,
-                    compressors=None,
-                    # A stream of the server's state would take a thread more for each server. Whoever meets an error
-                    # asks for that state at once, as he would with a stream.
-                    serverMonitoringMode="poll",
-                ),
-            )
-            self._pid = os.getpid()
+        with translated(self.shown, worked=self._lapsed):
+            client = make_client(self.address.url, self._timeout)
             try:
-                self._bind()
+                self._bind(client)
             except BaseException:
-                self.close()
+                client.close()
                 raise
+            self._client, self._pid, self._lapsed = client, os.getpid(), False
 
-    def _bind(self) -> None:
-        assert self._client is not None
+    def _bind(self, client: MongoClient[Document]) -> None:
         with pymongo.timeout(max(self._timeout, 0.5)):
-            hello = self._client.admin.command("hello")
+            hello = client.admin.command("hello")
             self._is_set = "setName" in hello
-            self._transactions = self._is_set or hello.get("msg") == "isdbgrid"
-            database = self._client.get_database(
+            routed = hello.get("msg") == "isdbgrid"
+            self._transactions = self._is_set or routed
+            self._pins = not routed and can_pin(client)
+            database = client.get_database(
                 self.address.database,
-                read_preference=pymongo.ReadPreference.PRIMARY,
-                read_concern=pymongo.read_concern.ReadConcern("local"),
+                read_preference=ReadPreference.PRIMARY,
+                read_concern=ReadConcern("local"),
                 write_concern=WriteConcern(w=1),
             )
             self._database = database
             self._made = layout.check(database, self._prefix, self.shown)
-        if not self._made and self._role != "look":
-            # Building indexes may take longer than a request.
-            with pymongo.timeout(60):
-                layout.create(database, self._prefix)
-            self._made = True
+        if self._role != "look":
+            names = layout.FOR_PUSH if self._role == "push" else tuple(layout.INDEXES)
+            with pymongo.timeout(max(self._timeout, 0.5)):
+                whole = self._made and not layout.lacking(database, self._prefix, names)
+            if not whole:
+                self.lay_out()
 
         def store(name: str) -> Store:
             return database[f"{self._prefix}.{name}"]
@@ -172,10 +178,34 @@ class Base:
         )
         self._wakes = store("wakes")
 
+    def lay_out(self) -> None:
+        """Make what is missing of collections and indexes."""
+        # Building indexes may take longer than a request.
+        with pymongo.timeout(BUILD):
+            layout.create(self._database, self._prefix, self.shown)
+        self._made = True
+
     def close(self) -> None:
+        self._lapsed = False
+        self._drop()
+
+    def _drop(self) -> None:
         client, self._client = self._client, None
         if client is not None and self._pid == os.getpid():
             client.close()
+
+    def renew_client(self, changed: bool = False) -> None:
+        """Have the next request make another client where this one helps nobody: the driver forgets a member of a set that it
+        sees as a stand-alone server, and with the last one it looks for none again; or (`changed`) the server is of another
+        kind than it was.
+        """
+        with self._opening:
+            client = self._client
+            if client is None or self._pid != os.getpid():
+                return
+            if changed or not client.topology_description.server_descriptions():
+                self._lapsed = True
+                self._drop()
 
     @property
     def is_open(self) -> bool:
@@ -185,7 +215,10 @@ class Base:
     def client(self) -> MongoClient[Document]:
         """The open client; `StoreError` where there is none, or where it was opened on the other side of a fork."""
         if self._client is None:
-            raise StoreError(f"{self.shown} is not open; call open() first")
+            if not self._lapsed:
+                raise StoreError(f"{self.shown} is not open; call open() first")
+            self.open(self._role)
+            assert self._client is not None
         if self._pid != os.getpid():
             raise StoreError(
                 f"{self.shown} was opened by process {self._pid}; after a fork, make a connector of its own"
@@ -195,8 +228,19 @@ class Base:
     def durable(self) -> WriteConcern:
         """What a push waits for (`write_concern`)."""
         if self._concern == "majority":
-            return WriteConcern(w="majority", j=True)
+            return LASTING
         return WriteConcern(w=1, j=self._concern == "journal")
+
+    def together(self) -> AbstractContextManager[None]:
+        """Of what is asked inside, each stands on what was answered before it, or fails. (`pin.py` tells how; where it cannot be,
+        `firm` makes each stand by itself.)
+        """
+        return self._pin.hold(self.client) if self._pins else nullcontext()
+
+    @property
+    def firm(self) -> WriteConcern | None:
+        """What a write waits for on which another builds `together`: for nothing where one connection ties them."""
+        return None if self._pins else LASTING
 
     def atomically(
         self,
@@ -214,7 +258,9 @@ class Base:
             return work(None)
         with self.client.start_session() as session:
             before(session.session_id["id"])
-            return session.with_transaction(work, write_concern=concern or WriteConcern(w=1))
+            return session.with_transaction(
+                work, ReadConcern("local"), concern or WriteConcern(w=1), ReadPreference.PRIMARY
+            )
 
     def end(self, session: Any) -> None:
         """End a session with its transaction, which the server would keep open for a minute after its process was killed. Who
@@ -226,9 +272,17 @@ class Base:
         """One command as it stands: a fifth less work than the driver's methods (measured), which also repeat a write
         themselves and have the server note each for it. Neither is needed where a turn or a token answers a repeat.
         """
-        if session is None and "find" not in command:
-            command["writeConcern"] = concern.document if concern is not None else {"w": 1}
-        reply: Document = self._database.command(command, session=session)
+        if session is None:
+            if "find" in command or "count" in command:
+                command.setdefault("readConcern", LOCAL)
+            else:
+                command["writeConcern"] = concern.document if concern is not None else {"w": 1}
+        held = self._pin.connection
+        reply: Document = (
+            self._database.command(command, session=session)
+            if held is None or session is not None
+            else held.command(self._database.name, command, client=self._client)
+        )
         failed = [*reply.get("writeErrors", ()), *filter(None, [reply.get("writeConcernError")])]
         if failed:
             # Of several errors the worst: "is there already" is what a repeat expects.
@@ -361,9 +415,11 @@ class Base:
                 )
                 found.append(f"{self.shown}: pushes wait for write concern {self._concern!r} only; {promise}")
             if self._made:
-                absent = layout.missing(self._database, self._prefix)
+                absent = layout.lacking(self._database, self._prefix)
                 if absent:
-                    found.append(f"{self.shown} lacks the indexes {', '.join(absent)}; every exchange will be slow")
+                    found.append(
+                        f"{self.shown} lacks {', '.join(absent)}, or has them otherwise; what is missing is made when a worker starts"
+                    )
             try:
                 version = client.server_info()["versionArray"]
                 if version[0] < 6:
@@ -397,8 +453,3 @@ def _messages(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
         size += more
     if first < len(documents):
         yield documents[first:]
-
-
-def _unless_said(url: str, **defaults: Any) -> dict[str, Any]:
-    said = {pair.partition("=")[0].lower() for pair in url.partition("?")[2].split("&")}
-    return {name: value for name, value in defaults.items() if value is not None and name.lower() not in said}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pymongo
 from bson import ObjectId, Timestamp
+from pymongo import WriteConcern
 from pymongo.errors import OperationFailure
 
 from regiment_mongo.base import MAX_PAYLOAD, Stale
@@ -150,25 +151,34 @@ class Claims(Tends):
             update["$unset"] = {"pre": 1}
         facts = self._facts[row.queue]
         facts.unproven = Claim(row.id, turn, None)
-        reply = self._guarded(row, update)
+        # The removal that follows a claim waits for both.
+        reply = self._guarded(row, update, self.firm if claimed else self.lasting(row))
         if self._is_set and self._remembers:
-            facts.unproven = Claim(row.id, turn, reply["operationTime"])
+            facts.unproven = Claim(row.id, turn, reply.get("operationTime"))
         row.v += 1
         row.turn, row.base, row.lost, row.before = turn, base, plan.lost, None
         row.held = kept
         row.held.update((item["r"], item) for item in claimed)
 
-    def _guarded(self, row: Row, update: Document) -> Document:
+    def _guarded(self, row: Row, update: Document, concern: WriteConcern | None = None) -> Document:
         """Change a living consumer's document if nobody else has changed it since it was read; else `Stale`."""
         change = {"q": {"_id": row.id, "v": row.v, "st": LIVE}, "u": update}
-        reply = self.ask({"update": self._consumers.name, "updates": [change]})
+        reply = self.ask({"update": self._consumers.name, "updates": [change]}, concern)
         if reply["n"] != 1:
             raise Stale
         return reply
 
+    def _affirm(self, row: Row) -> None:
+        """Have the claim that this document shows stand on this connection, so that a removal may follow; `Stale` if it was
+        undone, or changed, since it was read.
+        """
+        self._guarded(row, {"$inc": {"v": 1}}, self.firm)
+        row.v += 1
+
     def _confirm(self, row: Row, claimed: list[Document]) -> list[Document]:
         """Take what was claimed out of the waiting tasks. What was not there any more had been claimed from an old reading,
-        after another consumer had claimed and finished it: it is struck from the document and not delivered.
+        after another consumer had claimed and finished it: it is struck from the document and not delivered. Called `together` with
+        what shows that the claim stands: its own answer, or `_affirm`.
 
         Until that is known, `Facts.unproven` has a repeat of the turn ask again.
         """
@@ -181,25 +191,32 @@ class Claims(Tends):
         if first:
             there = self._there(ids, any("te" in item for item in claimed))
         else:
-            there = self._taken_out(facts, claim, claimed, ids)
+            there = self._taken_out(facts, claim, claimed, ids, self.lasting(row))
         if len(there) < len(ids):
             facts.dispute(time.monotonic())
             claimed = self._strike_stale(row, claimed, there)
         facts.unproven = None
         if first:
-            self._forget(claimed)
+            self._forget(claimed, None, self.lasting(row))
         for item in claimed:
             facts.marks[item["p"]] = max(item["s"], facts.marks.get(item["p"], 0))
         return claimed
 
-    def _taken_out(self, facts: Facts, claim: Claim, claimed: list[Document], ids: list[ObjectId]) -> set[ObjectId]:
+    def _taken_out(
+        self,
+        facts: Facts,
+        claim: Claim,
+        claimed: list[Document],
+        ids: list[ObjectId],
+        concern: WriteConcern | None,
+    ) -> set[ObjectId]:
         """Remove them without having compared; those that were there. How many were removed says "all" or "none". Where it was
         some, or the answer to an earlier removal is lost, a set shows what was there at the time of the claim: its history
         goes back five minutes.
         """
         sent = None if claim.at is None else claim._replace(sent=True)
         facts.unproven = sent
-        removed = self._forget(claimed)
+        removed = self._forget(claimed, None, concern)
         facts.unproven = sent or claim
         if removed == len(ids):
             return set(ids)
@@ -238,7 +255,7 @@ class Claims(Tends):
             item["r"] = number
         held = [{"t": row.id}, *rest, *good]
         update = {"$set": {"held": held, "h": len(held) - 1}, "$inc": {"v": 1}}
-        self._guarded(row, update)
+        self._guarded(row, update, self.firm)
         row.v += 1
         row.held = {item["r"]: item for item in (*rest, *good)}
         return good

@@ -13,7 +13,7 @@ from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role
 from regiment.errors import ConfigError, StoreUnavailable
 from regiment_mongo.address import addresses
 from regiment_mongo.base import MAX_PAYLOAD
-from regiment_mongo.errors import translated
+from regiment_mongo.errors import LayoutGone, OtherKind, translated
 from regiment_mongo.node import Node
 from regiment_mongo.several import Together
 from regiment_mongo.wake import PATIENCE, sleep
@@ -100,12 +100,26 @@ class MongoConnector:
 
     def _ask(self, node: Node, verb: Callable[..., T], *args: Any, seconds: float = 0.0, **options: Any) -> T:
         """Call one verb of one node, within the timeout, with its errors in regiment's words."""
-        with (
-            translated(node.shown, maybe_pushed=bool(options.get("token"))),
-            pymongo.timeout(self._timeout + seconds),
-        ):
-            node.client  # noqa: B018  (refuses a closed or inherited one)
-            return verb(*args, **options)
+        try:
+            with (
+                translated(node.shown, maybe_pushed=bool(options.get("token")), worked=True),
+                pymongo.timeout(self._timeout + seconds),
+            ):
+                node.client  # noqa: B018  (refuses a closed or inherited one)
+                return verb(*args, **options)
+        except StoreUnavailable as error:
+            self._mend(node, error)
+            raise
+
+    def _mend(self, node: Node, error: StoreUnavailable) -> None:
+        """Do what a repeat needs, where waiting alone would not help."""
+        if isinstance(error, LayoutGone):
+            if self._role == "look":
+                return
+            with translated(node.shown, worked=True):
+                node.lay_out()
+        else:
+            node.renew_client(changed=isinstance(error, OtherKind))
 
     # Producers
 

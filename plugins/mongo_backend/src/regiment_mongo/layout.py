@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -14,6 +15,11 @@ from regiment.errors import StoreError
 LAYOUT = 2
 WAKES_BYTES = 256 * 1024
 EXISTS = 48
+CONFLICTS = {67, 85, 86, 11000}
+"""Codes of an index that cannot be made: another is there under its name, or documents are not unique."""
+
+FOR_PUSH = ("tasks", "tokens", "ids")
+"""What a producer looks at: it asks for less than a worker, for it may live for one push."""
 
 Document = dict[str, Any]
 Store = Collection[Document]
@@ -86,16 +92,40 @@ def check(database: Database[Document], prefix: str, shown: str) -> bool:
     return version == LAYOUT
 
 
-def create(database: Database[Document], prefix: str) -> None:
-    """Make collections and indexes; harmless when several processes do it at once. The version is written last."""
-    _make(database, f"{prefix}.wakes", capped=True, size=WAKES_BYTES)
+def create(database: Database[Document], prefix: str, shown: str) -> None:
+    """Make collections and indexes that are not there; harmless when several processes do it at once. The version is written
+    last. `StoreError` if something is there that cannot be made what it should be.
+    """
+    cap(database, prefix)
     for name, indexes in INDEXES.items():
-        if indexes:
-            database[f"{prefix}.{name}"].create_indexes(indexes)
-        else:
+        if not indexes:
             _make(database, f"{prefix}.{name}")
-    database[f"{prefix}.wakes"].insert_one({"k": "layout"})
+            continue
+        try:
+            database[f"{prefix}.{name}"].create_indexes(indexes)
+        except OperationFailure as error:
+            if error.code not in CONFLICTS:
+                raise
+            raise StoreError(
+                f"{shown}: the indexes of {prefix}.{name} cannot be made as they have to be ({error.details and error.details.get('errmsg')});"
+                " remove the index or the documents that are in the way, and start again"
+            ) from error
     database[f"{prefix}.meta"].update_one({"_id": "layout"}, {"$max": {"version": LAYOUT}}, upsert=True)
+
+
+def cap(database: Database[Document], prefix: str) -> None:
+    """Have the hints in a capped collection: a push makes another where it was dropped, on which nobody can wait."""
+    name = f"{prefix}.wakes"
+    if not _is_capped(database, name):
+        _make(database, name, capped=True, size=WAKES_BYTES)
+        if not _is_capped(database, name):
+            database.command({"convertToCapped": name, "size": WAKES_BYTES})
+        database[name].insert_one({"k": "layout"})
+
+
+def _is_capped(database: Database[Document], name: str) -> bool:
+    found = next(iter(database.list_collections(filter={"name": name})), None)
+    return found is not None and bool(found["options"].get("capped"))
 
 
 def _make(database: Database[Document], name: str, **options: Any) -> None:
@@ -109,10 +139,21 @@ def _make(database: Database[Document], name: str, **options: Any) -> None:
             raise
 
 
-def missing(database: Database[Document], prefix: str) -> list[str]:
-    """Names of indexes that should be there and are not."""
-    absent = []
-    for name, indexes in INDEXES.items():
-        there = set(database[f"{prefix}.{name}"].index_information())
-        absent += [f"{prefix}.{name}/{i.document['name']}" for i in indexes if i.document["name"] not in there]
-    return absent
+def lacking(database: Database[Document], prefix: str, names: Sequence[str] = tuple(INDEXES)) -> list[str]:
+    """What is not there, or not as it should be, of the collections with these names."""
+    found = [] if _is_capped(database, f"{prefix}.wakes") else [f"{prefix}.wakes (capped)"]
+    for name in names:
+        there = database[f"{prefix}.{name}"].index_information() if INDEXES[name] else {}
+        for index in INDEXES[name]:
+            wanted = index.document
+            if not _is_as(there.get(wanted["name"]), wanted):
+                kind = " (unique)" if wanted.get("unique") else ""
+                found.append(f"{prefix}.{name}/{wanted['name']}{kind}")
+    return found
+
+
+def _is_as(there: Any, wanted: Mapping[str, Any]) -> bool:
+    if there is None or list(there["key"]) != list(wanted["key"].items()):
+        return False
+    options = ("unique", "expireAfterSeconds", "partialFilterExpression")
+    return all((there.get(name) or None) == (wanted.get(name) or None) for name in options)

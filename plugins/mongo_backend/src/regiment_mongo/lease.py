@@ -49,6 +49,7 @@ class Leases(Claims):
             "poison": list(terms.poison_delays),
             "dl": terms.dead_limit,
             "da": terms.dead_age,
+            **({"once": True} if terms.delivery == "at_most_once" else {}),
         }
         try:
             self._consumers.insert_one(document)
@@ -182,10 +183,13 @@ class Leases(Claims):
     def _repeat(self, queue: str, row: Row, facts: Facts, limit: int) -> Taken:
         """R4: the answer of the last turn, which is what the consumer still holds of it. The claim is completed first."""
         batch = row.batch()
-        if facts.unproven is not None and facts.unproven[:2] == (row.id, row.turn):
-            batch = self._confirm(row, batch)
-        elif batch:
-            self._forget(batch)
+        if batch:
+            with self.together():
+                self._affirm(row)
+                if facts.unproven is not None and facts.unproven[:2] == (row.id, row.turn):
+                    batch = self._confirm(row, batch)
+                else:
+                    self._forget(batch, None, self.lasting(row))
         if not batch and limit > 0:
             self.watch(queue)
         self._tend(queue, row, facts)
@@ -232,12 +236,13 @@ class Leases(Claims):
                 tasks = self._ready(queue, facts, limit, start=True) if again else []
             claimed = self._fitting(row, plan, tasks, base, max_bytes)
             try:
-                self._write(row, turn, base, plan, claimed)
+                with self.together():
+                    self._write(row, turn, base, plan, claimed)
+                    plan = Plan(plan.lost, [], [])
+                    batch = self._confirm(row, claimed)
             except DuplicateKeyError:
                 self._collided(facts, [item["t"] for item in claimed], limit)
                 continue
-            plan = Plan(plan.lost, [], [])
-            batch = self._confirm(row, claimed)
             if batch or not claimed:
                 break
         else:

@@ -37,6 +37,8 @@ class Row:
         self.settled: list[list[int]] = [list(span) for span in document.get("kd", ())]
         self.lease: float = document.get("lease", 30.0)
         self.poison: list[float] = list(document.get("poison", (0.0,)))
+        self.once: bool = document.get("once", False)
+        """`delivery="at_most_once"`: what it claims and settles must not be undone."""
         self.dead_limit: int = document.get("dl", 100_000)
         self.dead_age: float = document.get("da", 90 * 86_400.0)
         self.held: dict[int, Document] = {item["r"]: item for item in document["held"][1:]}

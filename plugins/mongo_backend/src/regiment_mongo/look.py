@@ -11,7 +11,7 @@ from bson.errors import InvalidId
 from pymongo import ReturnDocument, UpdateOne
 
 from regiment.contracts import Board, Counts, Letter, Peeked
-from regiment_mongo.base import Moment, Session, date, successor
+from regiment_mongo.base import LASTING, Moment, Session, date, successor
 from regiment_mongo.layout import Document, Store
 from regiment_mongo.ledger import LIVE
 from regiment_mongo.tokens import Tokens
@@ -193,7 +193,9 @@ class Looks(Tokens):
             rows = [
                 UpdateOne({"_id": task.pop("_id")}, {"$setOnInsert": task}, upsert=True) for task in map(dict, tasks)
             ]
-            self._tasks.bulk_write(rows, ordered=False, session=session)
+            # Stand-alone, the letters go when the tasks are written down.
+            stored = self._tasks if session else self._tasks.with_options(write_concern=LASTING)
+            stored.bulk_write(rows, ordered=False, session=session)
             return self._dead.delete_many({"_id": {"$in": letters}}, session=session).deleted_count
 
         return self.atomically(work, self.durable())

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from bson import ObjectId
+from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from regiment.contracts import Back, Dead
-from regiment_mongo.base import Copied, Moment, Session, Stale, date
+from regiment_mongo.base import LASTING, Copied, Moment, Session, Stale, date
 from regiment_mongo.errors import INTERRUPTED
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import LIVE, Facts, Plan, Row, moved, waiting
@@ -51,6 +53,10 @@ class Moves(Tokens):
                 return
         self.end(mover["id"])
         self._unmark(id, mover)
+
+    def lasting(self, row: Row) -> WriteConcern | None:
+        """What the writes of this consumer wait for that nothing may undo."""
+        return LASTING if row.once else None
 
     def _unmark(self, id: str, mover: Document) -> None:
         self._consumers.update_one({"_id": id, "tx": mover}, {"$unset": {"tx": 1}})
@@ -94,8 +100,8 @@ class Moves(Tokens):
     ) -> None:
         """Atomically where the server can: store `tasks` and `letters`, forget `out`, take `gone` off the document.
 
-        On a stand-alone server in this order, so that a crash leaves a copy and never nothing; the repeat makes the
-        same copies under the same `_id`s. `Stale` if the consumer was changed by somebody else.
+        On a stand-alone server in this order and over one connection, so that a crash leaves a copy and never nothing; the repeat
+        makes the same copies under the same `_id`s. `Stale` if the consumer was changed by somebody else.
         """
         left = [item for r, item in row.held.items() if r not in set(gone)]
         update: Document = {
@@ -113,22 +119,28 @@ class Moves(Tokens):
             update["$unset"] = {"tx": 1}
 
         def work(session: Session) -> None:
-            if session is None and self._consumers.count_documents(guard) != 1:
+            if session is None and self._matches(guard) != 1:
                 raise Stale
             for store, documents in ((self._tasks, tasks), (self._dead, letters)):
                 try:
-                    self.store(store, documents, session)
+                    self.store(store, documents, session, self.firm)
                 except DuplicateKeyError:
                     if session is not None:
                         raise Copied from None
             if out:
-                self._forget(out, session)
-            if self._consumers.update_one(guard, update, session=session).matched_count != 1:
+                self._forget(out, session, self.firm)
+            change = {"q": guard, "u": update}
+            asked = {"update": self._consumers.name, "updates": [change]}
+            if self.ask(asked, self.lasting(row), session)["n"] != 1:
                 raise Stale
+
+        def transfer() -> None:
+            with nullcontext() if self._transactions else self.together():
+                self.atomically(work, self.lasting(row), announce)
 
         try:
             try:
-                self.atomically(work, before=announce)
+                transfer()
             except Copied:
                 # Made by a giving back that was cut off while this set was a stand-alone server.
                 there = self._there([task["_id"] for task in tasks])
@@ -136,7 +148,7 @@ class Moves(Tokens):
                 wanted = {"_id": {"$in": [letter["_id"] for letter in letters]}}
                 dead = {letter["_id"] for letter in self._dead.find(wanted, {"_id": 1})}
                 letters = [letter for letter in letters if letter["_id"] not in dead]
-                self.atomically(work, before=announce)
+                transfer()
         except (Stale, OperationFailure) as error:
             # Interrupted is who was taken for dead (`_unlock`).
             if isinstance(error, OperationFailure) and error.code != INTERRUPTED:
@@ -155,9 +167,25 @@ class Moves(Tokens):
         wanted: Document = {"_id": {"$in": ids}}
         if tokens:
             wanted["s"] = {"$gte": 0}
-        if self._database.command("count", self._tasks.name, query=wanted, hint="_id_")["n"] == len(ids):
+        count = {"count": self._tasks.name, "query": wanted, "hint": "_id_"}
+        if self.ask(count)["n"] == len(ids):
             return set(ids)
-        return {task["_id"] for task in self._tasks.find(wanted, {"_id": 1})}
+        found = self.ask(
+            {
+                "find": self._tasks.name,
+                "filter": wanted,
+                "projection": {"_id": 1},
+                "hint": "_id_",
+                "batchSize": len(ids) + 1,
+                "singleBatch": True,
+            }
+        )
+        return {task["_id"] for task in found["cursor"]["firstBatch"]}
+
+    def _matches(self, guard: Document) -> int:
+        """How many consumers, one or none, are as this says."""
+        count = {"count": self._consumers.name, "query": guard, "hint": "_id_"}
+        return int(self.ask(count)["n"])
 
     def _letter(self, queue: str, row: Row, item: Document, settlement: Dead, moment: Moment, number: int) -> Document:
         return {

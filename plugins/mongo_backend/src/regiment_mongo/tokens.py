@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError
 
 from regiment_mongo.base import NOW, PLACE, Base, Session, date
@@ -77,7 +78,7 @@ class Tokens(Base):
         while self._is_set:
             stored = self.ask(command)
             told = self.tell(queue, self.durable())
-            if stored["opTime"]["t"] == told["opTime"]["t"]:
+            if _term(stored) == _term(told):
                 return stored
         stored = self.ask(command, self.durable())
         self.poke(queue)
@@ -94,7 +95,12 @@ class Tokens(Base):
         self._tasks.update_one({"_id": found["_id"], "tk": name}, {"$unset": {"tk": 1, "te": 1}})
         return True
 
-    def _forget(self, items: Sequence[Document], session: Session = None) -> int:
+    def _forget(
+        self,
+        items: Sequence[Document],
+        session: Session = None,
+        concern: WriteConcern | None = None,
+    ) -> int:
         """Take these ready tasks (as they are held) from the waiting ones, down to their tokens; how many were there."""
         now = self.clock.now()
         tokens = [item for item in items if item.get("te", 0) > now]
@@ -102,12 +108,12 @@ class Tokens(Base):
         count = 0
         if others:
             gone = {"q": {"_id": _any(others)}, "limit": 0}
-            count += self.ask({"delete": self._tasks.name, "deletes": [gone]}, None, session)["n"]
+            count += self.ask({"delete": self._tasks.name, "deletes": [gone]}, concern, session)["n"]
         if tokens:
             there = {"_id": _any(item["t"] for item in tokens), "s": {"$gte": 0}}
             left = {"$set": {"ex": date(max(item["te"] for item in tokens))}, "$unset": LEFT}
             change = {"q": there, "u": left, "multi": True}
-            count += self.ask({"update": self._tasks.name, "updates": [change]}, None, session)["n"]
+            count += self.ask({"update": self._tasks.name, "updates": [change]}, concern, session)["n"]
         return count
 
     def _forget_where(self, query: Document, index: str) -> int:
@@ -117,6 +123,11 @@ class Tokens(Base):
             {"$unset": list(LEFT)},
         ]
         return self._tasks.update_many(query, left, hint=index).modified_count
+
+
+def _term(reply: Document) -> Any:
+    """In which term a set's primary has written this; None of a member that runs outside its set for a while."""
+    return reply.get("opTime", {}).get("t")
 
 
 def _any(ids: Iterable[Any]) -> Any:

@@ -16,6 +16,7 @@ import pymongo
 from pymongo import CursorType, WriteConcern
 from pymongo.errors import PyMongoError
 
+from regiment_mongo import layout
 from regiment_mongo.base import Base
 
 AWAIT_MS = 1_500
@@ -28,9 +29,9 @@ PATIENCE = 3.0
 class Listener(threading.Thread):
     """Counts the wake-ups of each topic, and pokes an event descriptor."""
 
-    def __init__(self, wakes: Any) -> None:
+    def __init__(self, wakes: Any, prefix: str) -> None:
         super().__init__(name="regiment-mongo-wake", daemon=True)
-        self._wakes = wakes
+        self._wakes, self._prefix = wakes, prefix
         self._cursor: Any = None
         self.ended = False
         self.ready = threading.Event()
@@ -70,6 +71,7 @@ class Listener(threading.Thread):
             self.event_fd = -1
 
     def _listen(self) -> None:
+        layout.cap(self._wakes.database, self._prefix)
         last = self._wakes.find_one({}, {"_id": 1}, sort=[("$natural", -1)])
         if last is None:
             # A tailable cursor on an empty collection is dead from the start.
@@ -131,7 +133,7 @@ class Waits(Base):
             found = None
         if found is None or not found.is_alive():
             self.client  # noqa: B018  (refuses a closed or inherited one)
-            found = self._listener = Listener(self._wakes)
+            found = self._listener = Listener(self._wakes, self._prefix)
             found.start()
             found.ready.wait(1.0)
         return found
@@ -144,6 +146,13 @@ class Waits(Base):
         """Whether something happened since `watch`."""
         seen = self._seen.get(queue)
         return seen is not None and self.listener().count(f"q:{queue}") != seen
+
+    def _drop(self) -> None:
+        if self._lapsed and self._listener is not None:
+            # Nobody answers it any more; its thread ends when it notices.
+            self._listener.ended, self._listener = True, None
+            self._seen = dict.fromkeys(self._seen, -1)
+        super()._drop()
 
     def close(self) -> None:
         listener, self._listener = self._listener, None

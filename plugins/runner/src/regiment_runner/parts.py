@@ -36,6 +36,7 @@ def terms_of(config: WorkerConfig) -> Terms:
         config.dead_age,
         config.id_window,
         config.token_window,
+        config.delivery,
     )
 
 
