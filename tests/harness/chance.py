@@ -15,12 +15,12 @@ LONGEST = 5.0
 """Seconds that one try may take on a busy machine; what never ends is found by it."""
 
 
-def tries(attempt: Callable[[random.Random], object]) -> int:
-    """Try until the time is over; how often that was."""
+def tries(attempt: Callable[[random.Random], object], least: int = 20) -> None:
+    """Try until the time is over, and at least so often."""
     given = os.environ.get("FUZZ_SEED")
     first, many = int(given) if given else random.SystemRandom().getrandbits(48), 0
     until = time.monotonic() + SECONDS
-    while not many or (given is None and time.monotonic() < until):
+    while not many or (given is None and (many < least or time.monotonic() < until)):
         seed, began = first + many, time.monotonic()
         try:
             attempt(random.Random(seed))
@@ -30,7 +30,6 @@ def tries(attempt: Callable[[random.Random], object]) -> int:
             error.add_note(f"try number {many + 1}; again with FUZZ_SEED={seed}")
             raise
         many += 1
-    return many
 
 
 def spoiled(chance: random.Random, data: bytes) -> bytes:

@@ -122,8 +122,8 @@ def test_what_cannot_be_examined_is_told_in_words(cli, args, code, words):
 
 
 def test_without_pytest_it_says_what_to_install(cli):
-    cli.write("pytest.py", "raise ImportError('not here')\n")
-    answer = cli("plugins", "check", "zlib")
+    cli.write("site/pytest.py", "raise ImportError('not here')\n")
+    answer = cli("plugins", "check", "zlib", PYTHONPATH=str(cli.folder / "site"))
     assert answer.code == 6
     assert "needs pytest: pip install 'regiment-testing[pytest]'" in answer.err
 

@@ -39,27 +39,34 @@ def hang():
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheels of the core, of the connector among the examples, and of three that `regiment plugins new` made."""
+    """The wheels of the core and of our programs, of the connector among the examples, and of three that `regiment plugins new` made."""
     folder = tmp_path_factory.mktemp("strangers")
     for kind, name in NEW.items():
         for path, text in make(kind, name).items():
             (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / name / path).write_text(text)
-    sources = [ROOT / "core", FILE, *(folder / name for name in NEW.values())]
+    programs = [ROOT / "plugins" / name for name in ("runner", "console", "testing_kit")]
+    sources = [ROOT / "core", *programs, FILE, *(folder / name for name in NEW.values())]
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     command = [sys.executable, "-m", "pip", "wheel", *options, "-w", folder, *sources]
     subprocess.run([*map(str, command)], check=True)
     return folder
 
 
+PROGRAMS = ("regiment-runner", "regiment-console", "regiment-testing")
+
+
 @pytest.fixture
 def place(wheels: Path, tmp_path: Path) -> Place:
-    return Place(tmp_path, wheels, "regiment-core", "regiment-file", *(f"regiment-{name}" for name in NEW.values()))
+    return Place(
+        tmp_path, wheels, "regiment-core", *PROGRAMS, "regiment-file", *(f"regiment-{name}" for name in NEW.values())
+    )
 
 
-def test_all_of_them_are_found_and_nothing_of_ours_is_there(place: Place) -> None:
+def test_all_of_them_are_found_and_no_part_of_ours_is_there(place: Place) -> None:
     listed = json.loads(place.regiment("plugins", "--json").stdout)["plugins"]
     assert {one["distribution"]: one["state"] for one in listed} == {
+        **dict.fromkeys(PROGRAMS, "ok"),
         "regiment-file": "ok",
         "regiment-plain": "ok",
         "regiment-pool": "ok",

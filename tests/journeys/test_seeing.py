@@ -371,6 +371,7 @@ def test_health_imports_the_standard_library_only_and_little_of_it(cli):
     assert {name for name in loaded if name.startswith("regiment.")} <= {
         "regiment.__main__",
         "regiment.installed",
+        "regiment.standard",
         "regiment_runner.verbs.health",
         "regiment_runner.shared.places",
         "regiment_runner.shared.procfs",

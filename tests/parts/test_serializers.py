@@ -70,7 +70,7 @@ scalars = st.one_of(
 )
 comparable = st.one_of(
     st.booleans(),
-    st.integers(),
+    st.integers(-(2**63), 2**64 - 1),  # larger ones are no keys: many of them hash alike
     st.text(st.characters(exclude_categories=["Cs"])),
     st.binary(),
     st.datetimes(timezones=zones),

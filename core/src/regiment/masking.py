@@ -7,6 +7,7 @@ import re
 _HOST = r"(?:\[[0-9a-fA-F:.%]+\]|[\w.\-]+)(?::\d{1,5})?"
 _HOSTS = re.compile(rf"(?:{_HOST}|:\d{{1,5}})(?:,{_HOST})*")
 _PATH = re.compile(r"[\w.\-/]{0,200}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]*")
 
 
@@ -22,7 +23,7 @@ class Url(str):
 def shown_url(url: str) -> str:
     """Scheme, hosts and database of a URL. What could be anything else is not shown: `redis://…`."""
     scheme, mark, rest = url.partition("://")
-    if not mark:
+    if not mark or not _SCHEME.fullmatch(scheme):
         scheme, colon, rest = url.partition(":")
         return url if not rest else f"{scheme[:20]}{colon}…"
     at = min((rest.index(c) for c in "/?#" if c in rest), default=len(rest))

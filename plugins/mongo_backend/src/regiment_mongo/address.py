@@ -75,7 +75,7 @@ def _address(url: object, database: str | None) -> Address:
         raise ConfigError("mongo: a node's URL names no host; expected mongodb://host:27017/database")
     _check_options(rest.partition("?")[2])
     name = database or unquote(path) or DATABASE
-    if any(c in name for c in '/\\. "$\0') or len(name.encode()) > 63:
+    if any(c in name for c in '/\\. "$\0') or not name.isprintable() or len(name.encode()) > 63:
         raise ConfigError(f'mongo: the database is {name!r}; expected at most 63 bytes without / \\ . " $ or space')
     return Address(url, name, f"{scheme}://{hosts}/{name}")
 

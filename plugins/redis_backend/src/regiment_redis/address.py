@@ -83,7 +83,8 @@ def parse(url: str) -> Address:
     scheme = url.partition("://")[0]
     if "://" not in url or scheme not in SCHEMES:
         # The rest of the URL may hold a password and is not repeated.
-        shown = scheme if "://" in url else "no scheme"
+        # What stands in front of :// may be anything where it is no scheme, a password too.
+        shown = scheme if "://" in url and scheme.isalpha() else "no scheme that it knows" if "://" in url else "no scheme"
         raise ConfigError(
             f"the URL of the redis connector has {shown!r}; expected one of "
             f"{', '.join(f'{known}://' for known in SCHEMES)}.{nearest(scheme, SCHEMES)}"
@@ -164,8 +165,11 @@ def _read_options(given: Mapping[str, object], also: Iterable[str] = ()) -> dict
         field = _OTHER_NAMES.get(name, name)
         if field not in _OPTIONS:
             known = [*also, *_OPTIONS]
+            hint = nearest(name, known)
+            # What resembles no option may be the end of a password with an & in it.
+            shown = name if hint else f"{name[:3]}…"
             raise ConfigError(
-                f'the redis connector knows no address option "{name}".{nearest(name, known)} It knows: {", ".join(known)}'
+                f'the redis connector knows no address option "{shown}".{hint} It knows: {", ".join(known)}'
             )
         kind = _OPTIONS[field]
         if kind is int:
@@ -173,7 +177,7 @@ def _read_options(given: Mapping[str, object], also: Iterable[str] = ()) -> dict
         elif kind is bool:
             word = value if isinstance(value, bool) else _WORDS.get(str(value).lower())
             if word is None:
-                raise ConfigError(f'the address option "{name}" is {value!r}; expected true or false')
+                raise ConfigError(f'the address option "{name}" is {_begun(value)}; expected true or false')
             found[field] = word
         else:
             found[field] = None if value is None else str(value)
@@ -187,13 +191,19 @@ def _host(text: str, port: int) -> tuple[str, int]:
     return host.strip("[]") or "localhost", _number(number, f"the port of {host!r}", 1, 65535)
 
 
+def _begun(value: object) -> str:
+    """The beginning of a value: where an & is missing, the rest may be the next option, a password too."""
+    shown = repr(value)
+    return shown if len(shown) <= 12 else f"{shown[:8]}…"
+
+
 def _number(value: object, what: str, low: int, high: int) -> int:
     try:
         number = int(value)  # type: ignore[call-overload]
     except (TypeError, ValueError, OverflowError):
         number = low - 1
     if isinstance(value, bool) or not low <= number <= high:
-        raise ConfigError(f"{what} is {value!r}; expected a number from {low} to {high}")
+        raise ConfigError(f"{what} is {_begun(value)}; expected a number from {low} to {high}")
     return int(number)
 
 

@@ -84,16 +84,18 @@ class CpuKiller:
     def watch(self, view: View, now: int) -> int | None:
         """Strike what is late by the clock: softly once, then for good; when to look again."""
         next_look: list[int] = []
+        late: list[tuple[int, int]] = []
         for reading in view.readings():
             struck = reading.struck == reading.number
             if reading.hard and now >= reading.hard:
-                if view.condemn(reading.slot, reading.number):
-                    view.kill(reading.slot, reading.number, "killed at its hard time limit")
-                    return None
+                late.append((reading.slot, reading.number))
                 continue
             if reading.soft and now >= reading.soft and not struck:
                 view.soft(reading.slot, reading.number)
                 struck = True
             limits = (reading.hard,) if struck else (reading.soft, reading.hard)
             next_look += [limit for limit in limits if limit]
-        return min(next_look, default=None)
+        still = view.condemn_all(late) if late else ()
+        for slot, number in still:
+            view.kill(slot, number, "killed at its hard time limit")
+        return None if still else min(next_look, default=None)
