@@ -84,7 +84,9 @@ def parse(url: str) -> Address:
     if "://" not in url or scheme not in SCHEMES:
         # The rest of the URL may hold a password and is not repeated.
         # What stands in front of :// may be anything where it is no scheme, a password too.
-        shown = scheme if "://" in url and scheme.isalpha() else "no scheme that it knows" if "://" in url else "no scheme"
+        shown = (
+            scheme if "://" in url and scheme.isalpha() else "no scheme that it knows" if "://" in url else "no scheme"
+        )
         raise ConfigError(
             f"the URL of the redis connector has {shown!r}; expected one of "
             f"{', '.join(f'{known}://' for known in SCHEMES)}.{nearest(scheme, SCHEMES)}"
