@@ -103,7 +103,7 @@ class Worker(metaclass=_Faces):
         return found
 
     @classmethod
-    def options(cls, **options: Any) -> Pushing:
+    def options(cls, **options: Any) -> Pushing[...]:
         """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`, `queue`, `name`."""
         return cls.outlet.pushing(**options)
 
@@ -115,7 +115,7 @@ class Worker(metaclass=_Faces):
     @classmethod
     def push_many(cls, many: Iterable[dict[str, Any]]) -> int:
         """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
-        return cls.outlet.pushing().send_many(many)
+        return cls.outlet.pushing().push_many(many)
 
     @classmethod
     async def apush(cls, /, **kwargs: Any) -> Pushed:

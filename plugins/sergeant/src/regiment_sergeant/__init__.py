@@ -73,7 +73,7 @@ class Worker(regiment.Worker):
             "trace_id": trace_id,
             "expires": expires,
         }
-        return type(self).outlet.pushing(**options).send_many(kwargs_list)
+        return type(self).outlet.pushing(**options).push_many(kwargs_list)
 
     async def apush_task(self, kwargs: dict[str, Any], **options: Any) -> Pushed:
         """`push_task` without blocking the event loop."""
