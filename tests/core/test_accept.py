@@ -192,7 +192,7 @@ def test_only_places_that_hold_no_data_resolve_what_may_import() -> None:
     "module",
     [
         "regiment.codec",
-        "regiment.cli.store",
+        "regiment_console.store",
         "regiment_console.letters",
         "regiment_console.dead",
         "regiment_runner.verbs.trees",

@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from regiment import pushing
+from regiment.build import connector_use
+from regiment.config import WorkerConfig
 from regiment.errors import RegimentError, TargetError, nearest
 from regiment.queue import Queue
 from regiment.worker import Running, Worker
@@ -93,6 +95,18 @@ def find(text: str) -> dict[str, Any]:
     if not faces:
         raise TargetError(f'module "{module_name}" has no worker: no subclass of regiment.Worker, no regiment.Queue')
     return {f"{module_name}:{name}": _usable(f"{module_name}:{name}", face) for name, face in faces.items()}
+
+
+def shared_config(text: str) -> WorkerConfig:
+    """The configuration of the worker that a target names; of a module, if all in it share one store."""
+    found: dict[str, WorkerConfig] = {label: face.outlet.config() for label, face in find(text).items()}
+    stores: list[tuple[str, dict[str, Any]]] = []
+    for use, _ in map(connector_use, found.values()):
+        if (use.name, use.options) not in stores:  # compared, as what they show hides what tells them apart
+            stores.append((use.name, use.options))
+    if len(stores) > 1:
+        raise TargetError(f'the workers of "{text}" use {len(stores)} stores; name one of them: {", ".join(found)}')
+    return next(iter(found.values()))
 
 
 def faces_of(module: ModuleType) -> dict[str, Any]:
