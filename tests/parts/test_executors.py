@@ -201,7 +201,9 @@ def test_number_of_threads_beside_another_executor_is_refused() -> None:
 
 
 def test_a_negative_limit_is_refused() -> None:
-    assert problems(timeouts=Timeouts(-3)) == ["timeouts.hard is -3; expected a positive number of seconds, at most 100 years, or None"]
+    assert problems(timeouts=Timeouts(-3)) == [
+        "timeouts.hard is -3; expected a positive number of seconds, at most 100 years, or None"
+    ]
 
 
 def test_a_killer_that_is_not_installed_is_refused_with_those_that_are() -> None:

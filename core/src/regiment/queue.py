@@ -50,10 +50,7 @@ class Parameters(Names):
         self.what = what
         self.positional: tuple[str, ...] = code.co_varnames[:count]
         self.names = frozenset(code.co_varnames[: count + code.co_kwonlyargcount])
-        optional = {
-            *self.positional[count - len(function.__defaults__ or ()) :],
-            *(function.__kwdefaults__ or {}),
-        }
+        optional = {*self.positional[count - len(function.__defaults__ or ()) :], *(function.__kwdefaults__ or {})}
         self.required = self.names - optional
         self.open = bool(code.co_flags & _VAR_KEYWORD)
 
@@ -130,22 +127,10 @@ class Queue:
     def task(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
     @overload
     def task(  # noqa: F811
-        self,
-        function: None = None,
-        /,
-        *,
-        name: str | None = None,
-        timeout: float | None = None,
-        **settings: Any,
+        self, function: None = None, /, *, name: str | None = None, timeout: float | None = None, **settings: Any
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
     def task(  # noqa: F811  the overloads above are for type checkers
-        self,
-        function: Any = None,
-        /,
-        *,
-        name: str | None = None,
-        timeout: float | None = None,
-        **settings: Any,
+        self, function: Any = None, /, *, name: str | None = None, timeout: float | None = None, **settings: Any
     ) -> Any:
         """Make a function a task of this queue; `timeouts`, `max_retries`, `retry_on`, `dead_on` and `backoff`
         override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`.

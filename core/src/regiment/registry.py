@@ -291,12 +291,4 @@ def registry(plugins: Iterable[Any] = ()) -> Registry:
         return shared
 
 
-__all__ = [
-    "GROUP",
-    "PROJECT",
-    "Plugin",
-    "Registry",
-    "made",
-    "registry",
-    "use_plugins",
-]
+__all__ = ["GROUP", "PROJECT", "Plugin", "Registry", "made", "registry", "use_plugins"]

@@ -9,7 +9,7 @@ import asyncio
 import warnings
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import regiment
 from regiment import Pushed, Task
@@ -20,6 +20,26 @@ __all__ = ["Worker"]
 
 class Worker(regiment.Worker):
     """A worker with the methods that Sergeant's workers call from their tasks."""
+
+    def retry(
+        self,
+        task: Task | None = None,
+        priority: str | None = None,
+        consumable_from: float | None = None,
+        **how: Any,
+    ) -> NoReturn:
+        """Run this task again as one of its retries; `how` as in `regiment.Worker`."""
+        super().retry(task, **{"priority": priority, "at": consumable_from, **how})
+
+    def requeue(
+        self,
+        task: Task | None = None,
+        priority: str | None = None,
+        consumable_from: float | None = None,
+        **how: Any,
+    ) -> NoReturn:
+        """Run this task again without counting a run; `how` as in `regiment.Worker`."""
+        super().requeue(task, **{"priority": priority, "at": consumable_from, **how})
 
     def push_task(
         self,
