@@ -253,9 +253,10 @@ def as_use(choice: str | Use) -> Use:
     if "://" in choice or (colon and not rest) or (colon and lower in SCHEMES):
         return Use(f"{lower}:", url=Url(f"{lower}:{rest}"))
     if not all(part.isidentifier() for part in rest.split(".")) if colon else not _is_name(choice):
+        seen = f'"{choice[:8]}…"' if len(choice) > 8 else repr(choice)
         raise ConfigError(
-            f"{masked_choice(choice)} is no name and no URL; expected a name, a URL (redis://host:6379/0, "
-            'sqlite:///queue.db) or "module:Class"'
+            f"{seen} is no name and no URL; expected a name, a URL (redis://host:6379/0, sqlite:///queue.db) or "
+            '"module:Class"'
         )
     return Use(choice)
 
@@ -264,11 +265,9 @@ def _accept_problems(accept: object, serializer: object) -> list[str]:
     """What is wrong with the list of serializers that a queue reads."""
     if accept is None:
         return []
-    expected = 'expected None or a tuple of serializers, each a name or Use("name", option=…)'
-    if not isinstance(accept, (tuple, list)) or not accept:
-        return [f"accept is {accept!r}; {expected}"]
-    if not all(isinstance(one, (str, Use)) for one in accept):
-        return [f"accept is {accept!r}; {expected}"]
+    if not isinstance(accept, (tuple, list)) or not accept or not all(isinstance(one, (str, Use)) for one in accept):
+        expected = 'None or a tuple of serializers, each a name or Use("name", option=…)'
+        return [f"accept is {accept!r}; expected {expected}"]
     if not isinstance(serializer, (str, Use)):
         return []
     own = as_use(serializer).name
@@ -293,8 +292,3 @@ _OFFER_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 def _is_name(choice: str) -> bool:
     return choice != "" and all(c.isalnum() or c in "_-.+" for c in choice)
-
-
-def masked_choice(choice: str) -> str:
-    """The beginning of what should have been a name or a URL."""
-    return f'"{choice[:8]}…"' if len(choice) > 8 else repr(choice)

@@ -110,13 +110,10 @@ def global_options(*, hidden: bool) -> list[click.Option]:
             help="A plugin or distribution to leave out; may be repeated.",
         ),
         option(
-            "--log-format",
-            "log_format",
-            type=click.Choice(STYLES),
-            help="auto: console on a terminal, else json.  [default: auto]",
+            "--log-format", type=click.Choice(STYLES), help="auto: console on a terminal, else json.  [default: auto]"
         ),
-        option("--log-level", "log_level", type=click.Choice(LEVELS, case_sensitive=False), help="[default: INFO]"),
-        option("--debug", "debug", is_flag=True, default=None, help="Show tracebacks."),
+        option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="[default: INFO]"),
+        option("--debug", is_flag=True, default=None, help="Show tracebacks."),
     ]
 
 
