@@ -7,7 +7,7 @@ from itertools import islice
 
 from regiment import bounds
 from regiment.context import attempt_now
-from regiment.errors import ArgumentsError, ConfigError, TargetError
+from regiment.errors import ArgumentsError, ConfigError, TargetError, nearest
 from regiment.task import PRIORITIES, Task, new_id, new_ids
 
 TYPE_CHECKING = False
@@ -167,8 +167,6 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """What the options say of the way, not of the task; `ArgumentsError` for one that no store could take."""
     for option, value in options.items():
         if option not in OPTIONS:
-            from regiment.errors import nearest
-
             raise ArgumentsError(
                 f'no push option "{option}".{nearest(option, OPTIONS)} There are: {", ".join(OPTIONS)}'
             )

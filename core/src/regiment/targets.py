@@ -13,7 +13,7 @@ from regiment import pushing
 from regiment.build import connector_use
 from regiment.config import WorkerConfig
 from regiment.errors import RegimentError, TargetError, nearest
-from regiment.queue import Queue
+from regiment.queue import Queue, TaskFunction
 from regiment.worker import Running, Worker
 
 
@@ -124,8 +124,6 @@ def _is_face(value: Any) -> bool:
 
 
 def _what(value: Any) -> str:
-    from regiment.queue import TaskFunction
-
     if isinstance(value, TaskFunction):
         return f"the task {value.name!r}; run its queue instead ({value.queue.name!r})"
     return f"a {type(value).__name__}"

@@ -13,11 +13,11 @@ from typing import NoReturn
 
 import click
 
-from regiment import exits
+from regiment import __version__, exits
 from regiment.cli import verbs
 from regiment.cli.options import global_options, settings
 from regiment.errors import RegimentError
-from regiment.printing import put, say
+from regiment.printing import say
 
 OWN = {"plugins": "What is installed, what it offers, and its state."}
 """The verbs that the core itself has -> their line in `--help`; each lives in `regiment.cli.<verb>` as `command`."""
@@ -35,31 +35,14 @@ class Cli(verbs.Verbs):
         return super().get_command(ctx, name)
 
 
-def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
-        from regiment import __version__
-
-        put(f"regiment {__version__} (Python {sys.version.split()[0]})")
-        ctx.exit()
-
-
 cli = Cli(
     "regiment",
     help="Distributed workers: tasks that are never lost, workers that never hang, every part a plugin.",
-    params=[
-        *global_options(hidden=False),
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            callback=_version,
-            expose_value=False,
-            is_eager=True,
-            help="Show the version and exit.",
-        ),
-    ],
+    params=[*global_options(hidden=False)],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     no_args_is_help=True,
 )
+click.version_option(__version__, message=f"regiment %(version)s (Python {sys.version.split()[0]})")(cli)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

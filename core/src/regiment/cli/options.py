@@ -22,14 +22,10 @@ class Globals:
         self.blocked: list[str] = []
         self.log_format, self.log_level = "auto", "INFO"
         self.debug = False
-        self._applied = False
         self._told: tuple[str, ...] | None = None
 
     def apply(self) -> None:
-        """Check the application's folder and tell the registry of plugins; once, before a verb runs."""
-        if self._applied:
-            return
-        self._applied = True
+        """Check the application's folder and tell the registry of plugins, before a verb runs."""
         if not os.path.isdir(self.app_dir):
             raise click.BadParameter(f"{self.app_dir!r} is no folder", param_hint="--app-dir")
         self.know_plugins()
