@@ -127,7 +127,7 @@ def test_accept_may_name_a_serializer_with_its_options_for_a_queue_that_changes_
 
 def test_what_accept_lists_wrongly_is_said_before_a_worker_starts() -> None:
     def problems(**settings: Any) -> list[str]:
-        return check(Queue("q", **settings))
+        return [problem.text for problem in check(Queue("q", **settings))]
 
     assert problems(accept=("msgpack", "json")) == []
     assert problems(accept=()) == [
@@ -192,7 +192,7 @@ def test_only_places_that_hold_no_data_resolve_what_may_import() -> None:
     "module",
     [
         "regiment.codec",
-        "regiment.cli.store",
+        "regiment_console.store",
         "regiment_console.letters",
         "regiment_console.dead",
         "regiment_runner.verbs.trees",

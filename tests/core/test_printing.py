@@ -16,6 +16,7 @@ from regiment.cli.terminal import show_json
 from regiment.contracts import Letter
 from regiment.printing import fitting, printable, printable_lines, put
 from regiment_console import letters
+from regiment_console.dead import clock
 from regiment_runner.shared import logs
 
 NASTY = "red \x1b[31m\x9b2J \u202egnp.exe \u2028 next\r\nerror: all is lost\x07"
@@ -76,7 +77,7 @@ def test_a_dead_letter_is_shown_without_obeying_it(monkeypatch: pytest.MonkeyPat
         "headers": {NASTY: NASTY},
         "trace_id": NASTY,
     }
-    shown = letters.page(full, words.clock)
+    shown = letters.page(full, clock)
     assert all(line.isprintable() for line in shown.split("\n"))
     assert [line for line in shown.split("\n") if not line.startswith("  ")] == shown.split("\n")[:1]
 

@@ -164,7 +164,7 @@ def problems(*functions: Any, **settings: Any) -> list[str]:
     queue = Queue("refusals", connector="memory:", **settings)
     for function in functions or (plain,):
         queue.task(function)
-    return check(queue)
+    return [problem.text for problem in check(queue)]
 
 
 def test_the_choices_name_the_offers() -> None:
@@ -236,7 +236,7 @@ def test_a_soft_limit_on_plain_functions_under_asyncio_is_refused() -> None:
 def test_the_limit_of_a_single_task_is_checked_too() -> None:
     queue = Queue("single", connector="memory:", executor="threaded", killer="thread")
     queue.task(timeout=5)(plain)
-    found = check(queue)
+    found = [problem.text for problem in check(queue)]
     assert len(found) == 1
     assert found[0].startswith("task 'plain': a hard limit")
 
@@ -249,7 +249,7 @@ def test_coroutine_functions_need_an_executor_that_awaits(executor: str) -> None
         async def initialize(self) -> None: ...
         async def work(self, task: Any) -> None: ...
 
-    assert check(application(Crawl)) == [
+    assert [problem.text for problem in check(application(Crawl))] == [
         f"initialize, work: async def needs an executor that awaits; '{executor}' does not, executor=\"asyncio\" does"
     ]
 

@@ -43,3 +43,19 @@ def test_a_queue_is_counted_and_purged_by_sergeants_names() -> None:
 def test_init_broker_says_that_it_is_not_needed() -> None:
     with pytest.warns(DeprecationWarning, match="not needed any more"):
         Crawl().init_broker()
+
+
+class Counted(Worker):
+    config = WorkerConfig("sergeant-counted", connector=NOWHERE, max_retries=3)
+
+    def work(self, task: Any) -> None:
+        task.kwargs["left"].pop()
+        if task.kwargs["left"]:
+            self.retry(task, "HIGH")
+
+
+def test_a_retry_carries_the_arguments_as_the_task_has_left_them() -> None:
+    with capture() as queue:
+        Counted.push(left=[1, 2, 3])
+        assert queue.drain() == 3
+        assert not queue.dead

@@ -7,44 +7,18 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Queue": "queue",
-    "Worker": "worker",
-    "WorkerConfig": "config",
-    "Use": "config",
-    "Timeouts": "config",
-    "Backoff": "config",
-    "Starvation": "config",
-    "Logging": "config",
-    "Task": "task",
-    "current": "context",
-    "Pushed": "broker",
-    "Lock": "lock",
-    **dict.fromkeys(
-        [
-            "RegimentError",
-            "ConfigError",
-            "TargetError",
-            "PluginError",
-            "StoreError",
-            "StoreUnavailable",
-            "QueueFull",
-            "PayloadTooLarge",
-            "EncodeError",
-            "DecodeError",
-            "ArgumentsError",
-            "LockLost",
-            "Fenced",
-            "Retry",
-            "Requeue",
-            "Fail",
-            "Stop",
-            "Respawn",
-            "TaskTimeout",
-        ],
-        "errors",
-    ),
+_NAMES = {
+    "queue": "Queue",
+    "worker": "Worker",
+    "config": "WorkerConfig Use Timeouts Backoff Starvation Logging",
+    "task": "Task",
+    "context": "current",
+    "broker": "Pushed",
+    "lock": "Lock",
+    "errors": "RegimentError ConfigError TargetError PluginError StoreError StoreUnavailable QueueFull PayloadTooLarge "
+    "EncodeError DecodeError Forged ArgumentsError LockLost Fenced Control Retry Requeue Fail Stop Respawn TaskTimeout",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = ["__version__", *sorted(_HOME)]
 
@@ -58,25 +32,7 @@ if TYPE_CHECKING:
     from regiment.config import Use as Use
     from regiment.config import WorkerConfig as WorkerConfig
     from regiment.context import current as current
-    from regiment.errors import ArgumentsError as ArgumentsError
-    from regiment.errors import ConfigError as ConfigError
-    from regiment.errors import DecodeError as DecodeError
-    from regiment.errors import EncodeError as EncodeError
-    from regiment.errors import Fail as Fail
-    from regiment.errors import Fenced as Fenced
-    from regiment.errors import LockLost as LockLost
-    from regiment.errors import PayloadTooLarge as PayloadTooLarge
-    from regiment.errors import PluginError as PluginError
-    from regiment.errors import QueueFull as QueueFull
-    from regiment.errors import RegimentError as RegimentError
-    from regiment.errors import Requeue as Requeue
-    from regiment.errors import Respawn as Respawn
-    from regiment.errors import Retry as Retry
-    from regiment.errors import Stop as Stop
-    from regiment.errors import StoreError as StoreError
-    from regiment.errors import StoreUnavailable as StoreUnavailable
-    from regiment.errors import TargetError as TargetError
-    from regiment.errors import TaskTimeout as TaskTimeout
+    from regiment.errors import *
     from regiment.lock import Lock as Lock
     from regiment.queue import Queue as Queue
     from regiment.task import Task as Task

@@ -85,11 +85,11 @@ def queue(value: object) -> bool:
     )
 
 
-def name_problem(name: object) -> str | None:
-    """What is wrong with a queue's name, or None."""
+def queue_expected(name: object) -> str | None:
+    """What was expected instead of this name of a queue, or None."""
     if not isinstance(name, str) or not name:
-        return f"name is {seen(name)}; expected the name of the queue, a string"
-    return None if queue(name) else f"name is {seen(name)}; expected {QUEUE}"
+        return "the name of the queue, a string"
+    return None if queue(name) else QUEUE
 
 
 def headers(value: object) -> bool:

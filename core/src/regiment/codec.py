@@ -39,10 +39,7 @@ _ORDINARY = 5
 """Attributes of a task that has only what `Task.__init__` gives it."""
 _SHAPES = 1024
 """Lengths of messages whose shape is remembered."""
-_NO_SHAPE: tuple[Callable[[bytes], tuple[bytes, ...]], bytes] = (
-    lambda payload: (b"", b"", b""),
-    b"-",
-)
+_NO_SHAPE: tuple[Callable[[bytes], tuple[bytes, ...]], bytes] = (lambda payload: (b"", b"", b""), b"-")
 _new = object.__new__
 _MAGIC = 0xA9
 _TRAILER = 4
@@ -281,12 +278,7 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
         or (expires is not None and not _is_number(expires))
     ):
         raise _misshapen(record)
-    task.run_count, task.trace_id, task.headers, task.expires = (
-        run_count,
-        trace_id,
-        headers,
-        expires,
-    )
+    task.run_count, task.trace_id, task.headers, task.expires = run_count, trace_id, headers, expires
     task.extra = tuple(more[4:])
 
 

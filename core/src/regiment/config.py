@@ -6,19 +6,18 @@ import os
 
 from regiment import bounds
 from regiment.errors import ConfigError
-from regiment.masking import Url, masked
-from regiment.settings import Settings
+from regiment.masking import Url
+from regiment.settings import Settings, field, rule, seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from regiment.settings import Rule
+
 MIB = 1024 * 1024
 DAY = 86_400.0
-
-POSITIVE = f"a positive number of seconds, at most {bounds.YEARS} years"
-FROM_ZERO = f"seconds from 0 to {bounds.YEARS} years"
 
 CONNECTOR_VARIABLE = "REGIMENT_CONNECTOR"
 DEFAULT_CONNECTOR = "local"
@@ -34,6 +33,11 @@ class Use:
 
     def __init__(self, name: str, /, **options: Any) -> None:
         self.name, self.options = name, options
+
+    @property
+    def scheme(self) -> str | None:
+        """The scheme, where it is the choice of a URL; the registry finds who has it."""
+        return self.name[:-1] if self.name.endswith(":") else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Use) and (self.name, self.options) == (other.name, other.options)
@@ -62,6 +66,52 @@ class Surroundings:
         """The store that the environment names."""
 
 
+# Rules: what a field may be, and that in words
+
+
+def whole(least: int, most: int = bounds.MOST) -> Rule:
+    """A whole number of that range."""
+    return rule(lambda value: bounds.whole(value, least, most), f"a whole number from {least:,} to {most:,}")
+
+
+def record(kind: type[Settings]) -> Rule:
+    """One of these records."""
+    return rule(lambda value: isinstance(value, kind), f"{kind.__name__}(…)")
+
+
+def or_none(inner: Rule, expected: str = "") -> Rule:
+    """The same, or None."""
+
+    def of(value: object) -> str | None:
+        said = None if value is None else inner(value)
+        return said and (expected or f"{said}, or None")
+
+    return of
+
+
+def _exceptions(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in value)
+
+
+def _delays(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and bool(value) and all(map(bounds.period, value))
+
+
+LIMIT = rule(bounds.limit, f"a positive number of seconds, at most {bounds.YEARS} years")
+PERIOD = rule(bounds.period, f"seconds from 0 to {bounds.YEARS} years")
+STEEPNESS = rule(lambda value: bounds.period(value, 1, bounds.STEEPEST), f"a number from 1 to {bounds.STEEPEST:,.0f}")
+CHOICE = rule(lambda value: isinstance(value, (str, Use)), 'a name or Use("name", option=…)')
+CHOICE_OR_NONE = or_none(CHOICE, 'a name, Use("name", …) or None')
+EXCEPTIONS = rule(_exceptions, "a tuple of exception types")
+DELIVERY = rule(lambda value: value in ("at_least_once", "at_most_once"), '"at_least_once" or "at_most_once"')
+DELAYS = rule(_delays, f"a tuple of seconds from 0 to {bounds.YEARS} years")
+EVENTS = rule(lambda value: hasattr(value, "values"), "a mapping of events to levels")
+RETRIES = or_none(whole(0), f"a whole number from 0 to {bounds.MOST:,}, or None for no end")
+
+
+# The records
+
+
 class Timeouts(Settings):
     """Time limits of one task, in seconds.
 
@@ -69,9 +119,9 @@ class Timeouts(Settings):
     at `soft`, SIGKILL at `hard`. Only `soft`: no SIGKILL.
     """
 
-    hard: float | None = None
-    soft: float | None = None
-    grace: float = 1.0
+    hard: float | None = field(or_none(LIMIT), default=None)
+    soft: float | None = field(or_none(LIMIT), default=None)
+    grace: float = field(PERIOD, default=1.0)
 
     def strikes(self) -> tuple[float | None, float | None]:
         """Seconds until the soft strike and until SIGKILL; None: never."""
@@ -80,13 +130,7 @@ class Timeouts(Settings):
         return self.hard, self.hard + self.grace
 
     def check(self) -> list[str]:
-        found = [
-            f"timeouts.{name} is {_seen(value)}; expected {POSITIVE}, or None"
-            for name, value in (("hard", self.hard), ("soft", self.soft))
-            if value is not None and not bounds.limit(value)
-        ]
-        if not bounds.period(self.grace):
-            found.append(f"timeouts.grace is {_seen(self.grace)}; expected {FROM_ZERO}")
+        found = super().check()
         if not found and self.hard is not None and self.soft is not None and self.soft >= self.hard:
             found.append(f"timeouts.soft is {self.soft!r} and hard is {self.hard!r}; soft must come first")
         return found
@@ -95,87 +139,68 @@ class Timeouts(Settings):
 class Backoff(Settings):
     """Delay before the n-th retry: `first * factor ** (n - 1)` seconds, at most `limit`; with jitter half to all of it."""
 
-    first: float = 1.0
-    factor: float = 2.0
-    limit: float = 600.0
+    first: float = field(PERIOD, default=1.0)
+    factor: float = field(STEEPNESS, default=2.0)
+    limit: float = field(PERIOD, default=600.0)
     jitter: bool = True
-
-    def check(self) -> list[str]:
-        found = [
-            f"backoff.{name} is {_seen(value)}; expected {FROM_ZERO}"
-            for name, value in (("first", self.first), ("limit", self.limit))
-            if not bounds.period(value)
-        ]
-        if not bounds.period(self.factor, 1, bounds.STEEPEST):
-            found.append(f"backoff.factor is {_seen(self.factor)}; expected a number from 1 to {bounds.STEEPEST:,.0f}")
-        return found
 
 
 class Starvation(Settings):
     """Call `on_starvation` after this many seconds without a task."""
 
-    time_with_no_tasks: float = ...  # type: ignore[assignment]
-
-    def check(self) -> list[str]:
-        if bounds.limit(self.time_with_no_tasks):
-            return []
-        return [f"starvation.time_with_no_tasks is {_seen(self.time_with_no_tasks)}; expected {POSITIVE}"]
+    time_with_no_tasks: float = field(LIMIT)
 
 
 class Logging(Settings):
     """What the worker logs: `level` of its logger, `events` by name -> level (None: silent), extra `handlers`."""
 
     level: str = "INFO"
-    events: Mapping[str, str | None] = {}
+    events: Mapping[str, str | None] = field(EVENTS, default={})
     handlers: Sequence[Any] = ()
 
     def check(self) -> list[str]:
         levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-        try:
-            named = [level for level in self.events.values() if level is not None]
-        except AttributeError:
-            return [f"logging.events is {_seen(self.events)}; expected a mapping of events to levels"]
-        wrong = [self.level, *named]
-        return [
-            f"logging: level {_seen(level)} is none of {', '.join(levels)}" for level in wrong if level not in levels
-        ]
+        found = super().check()
+        named = [] if found else [level for level in self.events.values() if level is not None]
+        wrong = [level for level in (self.level, *named) if level not in levels]
+        return found + [f"logging: level {seen(level)} is none of {', '.join(levels)}" for level in wrong]
 
 
 class WorkerConfig(Settings):
     """Everything that can be set of a worker. `docs/settings.md` tells the meaning of each field."""
 
-    name: str = ...  # type: ignore[assignment]
-    connector: str | Use | None = None
-    serializer: str | Use = "msgpack"
+    name: str = field(bounds.queue_expected)
+    connector: str | Use | None = field(CHOICE_OR_NONE, default=None)
+    serializer: str | Use = field(CHOICE, default="msgpack")
     accept: tuple[str | Use, ...] | None = None
-    compressor: str | Use | None = None
-    executor: str | Use = DEFAULT_EXECUTOR
-    killer: str | Use | None = None
-    number_of_threads: int | None = None
-    tasks_per_transaction: int = 1
-    timeouts: Timeouts = Timeouts()
-    max_retries: int | None = 0
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
-    dead_on: tuple[type[BaseException], ...] = ()
-    backoff: Backoff = Backoff()
-    delivery: str = "at_least_once"
-    lease: float = 30.0
-    max_deliveries: int = 5
-    poison_delays: tuple[float, ...] = (0, 1, 5, 25, 125)
-    recheck: float = 5.0
-    id_window: float = 3600.0
-    token_window: float = 60.0
-    give_back_after: float | None = 1.0
-    settle_within: float = 0.5
-    max_tasks_per_run: int = 0
-    payload_limit: int = 8 * MIB
-    dead_limit: int = 100_000
-    dead_age: float = 90 * DAY
-    unknown_for: float = 600.0
-    push_timeout: float = 2.0
+    compressor: str | Use | None = field(CHOICE_OR_NONE, default=None)
+    executor: str | Use = field(CHOICE, default=DEFAULT_EXECUTOR)
+    killer: str | Use | None = field(CHOICE_OR_NONE, default=None)
+    number_of_threads: int | None = field(or_none(whole(1), "a whole number, 1 or more"), default=None)
+    tasks_per_transaction: int = field(whole(1, 100_000), default=1)
+    timeouts: Timeouts = field(record(Timeouts), default=Timeouts())
+    max_retries: int | None = field(RETRIES, default=0)
+    retry_on: tuple[type[BaseException], ...] = field(EXCEPTIONS, default=(Exception,))
+    dead_on: tuple[type[BaseException], ...] = field(EXCEPTIONS, default=())
+    backoff: Backoff = field(record(Backoff), default=Backoff())
+    delivery: str = field(DELIVERY, default="at_least_once")
+    lease: float = field(LIMIT, default=30.0)
+    max_deliveries: int = field(whole(1), default=5)
+    poison_delays: tuple[float, ...] = field(DELAYS, default=(0, 1, 5, 25, 125))
+    recheck: float = field(LIMIT, default=5.0)
+    id_window: float = field(LIMIT, default=3600.0)
+    token_window: float = field(LIMIT, default=60.0)
+    give_back_after: float | None = field(or_none(LIMIT), default=1.0)
+    settle_within: float = field(LIMIT, default=0.5)
+    max_tasks_per_run: int = field(whole(0), default=0)
+    payload_limit: int = field(whole(1, bounds.LARGEST), default=8 * MIB)
+    dead_limit: int = field(whole(1), default=100_000)
+    dead_age: float = field(LIMIT, default=90 * DAY)
+    unknown_for: float = field(PERIOD, default=600.0)
+    push_timeout: float = field(LIMIT, default=2.0)
     push_durability: str | None = None
-    starvation: Starvation | None = None
-    logging: Logging = Logging()
+    starvation: Starvation | None = field(or_none(record(Starvation), "Starvation(seconds), or None"), default=None)
+    logging: Logging = field(record(Logging), default=Logging())
     plugins: Sequence[Any] = ()
 
     if TYPE_CHECKING:
@@ -183,6 +208,8 @@ class WorkerConfig(Settings):
         @property
         def surroundings(self) -> Surroundings:
             """Where and with which environment this configuration was made."""
+
+    _prefix = ""
 
     def _made(self) -> None:
         object.__setattr__(self, "surroundings", Surroundings())
@@ -203,111 +230,15 @@ class WorkerConfig(Settings):
 
     def check(self) -> list[str]:
         """All problems that these values have by themselves; whether the parts exist is the assembly's question."""
-        found: list[str] = []
-
-        def expect(field: str, good: bool, expected: str) -> None:
-            if not good:
-                found.append(f"{field} is {_seen(getattr(self, field))}; expected {expected}")
-
-        problem = bounds.name_problem(self.name)
-        if problem:
-            found.append(problem)
-        for field in ("serializer", "executor"):
-            expect(
-                field,
-                isinstance(getattr(self, field), (str, Use)),
-                'a name or Use("name", option=…)',
-            )
-        for field in ("connector", "compressor", "killer"):
-            expect(
-                field,
-                isinstance(getattr(self, field), (str, Use, type(None))),
-                'a name, Use("name", …) or None',
-            )
-        for field in ("connector", "serializer", "compressor", "executor", "killer"):
-            if isinstance(getattr(self, field), str):
+        found = super().check()
+        for part in ("connector", "serializer", "compressor", "executor", "killer"):
+            choice = getattr(self, part)
+            if isinstance(choice, str):
                 try:
-                    as_use(getattr(self, field))
+                    as_use(choice)
                 except ConfigError as error:
-                    found.append(f"{field}: {error}")
-        found += _accept_problems(self.accept, self.serializer)
-        threads = self.number_of_threads
-        expect(
-            "number_of_threads",
-            threads is None or bounds.whole(threads, 1),
-            "a whole number, 1 or more",
-        )
-        expect(
-            "tasks_per_transaction",
-            bounds.whole(self.tasks_per_transaction, 1, 100_000),
-            "a whole number from 1 to 100,000",
-        )
-        expect(
-            "max_retries",
-            self.max_retries is None or bounds.whole(self.max_retries, 0),
-            f"a whole number from 0 to {bounds.MOST:,}, or None for no end",
-        )
-        for field in ("retry_on", "dead_on"):
-            value = getattr(self, field)
-            types = isinstance(value, tuple) and all(
-                isinstance(t, type) and issubclass(t, BaseException) for t in value
-            )
-            expect(field, types, "a tuple of exception types")
-        expect(
-            "delivery",
-            self.delivery in ("at_least_once", "at_most_once"),
-            '"at_least_once" or "at_most_once"',
-        )
-        expect(
-            "max_deliveries",
-            bounds.whole(self.max_deliveries, 1),
-            f"a whole number from 1 to {bounds.MOST:,}",
-        )
-        expect(
-            "max_tasks_per_run",
-            bounds.whole(self.max_tasks_per_run, 0),
-            f"a whole number from 0 to {bounds.MOST:,}",
-        )
-        for field, most in (("payload_limit", bounds.LARGEST), ("dead_limit", bounds.MOST)):
-            expect(
-                field,
-                bounds.whole(getattr(self, field), 1, most),
-                f"a whole number from 1 to {most:,}",
-            )
-        for field in (
-            "lease",
-            "recheck",
-            "id_window",
-            "token_window",
-            "settle_within",
-            "dead_age",
-            "push_timeout",
-        ):
-            expect(field, bounds.limit(getattr(self, field)), POSITIVE)
-        expect("unknown_for", bounds.period(self.unknown_for), FROM_ZERO)
-        expect(
-            "give_back_after",
-            self.give_back_after is None or bounds.limit(self.give_back_after),
-            f"{POSITIVE}, or None",
-        )
-        expect(
-            "poison_delays",
-            isinstance(self.poison_delays, (tuple, list))
-            and bool(self.poison_delays)
-            and all(map(bounds.period, self.poison_delays)),
-            f"a tuple of {FROM_ZERO}",
-        )
-        for field, kind in (("timeouts", Timeouts), ("backoff", Backoff), ("logging", Logging)):
-            expect(field, isinstance(getattr(self, field), kind), f"{kind.__name__}(…)")
-        expect(
-            "starvation",
-            isinstance(self.starvation, (Starvation, type(None))),
-            "Starvation(seconds), or None",
-        )
-        for field in ("timeouts", "backoff", "logging", "starvation"):
-            if isinstance(getattr(self, field), Settings):
-                found += getattr(self, field).check()
-        return found
+                    found.append(f"{part}: {error}")
+        return found + _accept_problems(self.accept, self.serializer)
 
 
 def as_use(choice: str | Use) -> Use:
@@ -322,9 +253,10 @@ def as_use(choice: str | Use) -> Use:
     if "://" in choice or (colon and not rest) or (colon and lower in SCHEMES):
         return Use(f"{lower}:", url=Url(f"{lower}:{rest}"))
     if not all(part.isidentifier() for part in rest.split(".")) if colon else not _is_name(choice):
+        seen = f'"{choice[:8]}…"' if len(choice) > 8 else repr(choice)
         raise ConfigError(
-            f"{masked_choice(choice)} is no name and no URL; expected a name, a URL (redis://host:6379/0, "
-            'sqlite:///queue.db) or "module:Class"'
+            f"{seen} is no name and no URL; expected a name, a URL (redis://host:6379/0, sqlite:///queue.db) or "
+            '"module:Class"'
         )
     return Use(choice)
 
@@ -333,11 +265,9 @@ def _accept_problems(accept: object, serializer: object) -> list[str]:
     """What is wrong with the list of serializers that a queue reads."""
     if accept is None:
         return []
-    expected = 'expected None or a tuple of serializers, each a name or Use("name", option=…)'
-    if not isinstance(accept, (tuple, list)) or not accept:
-        return [f"accept is {accept!r}; {expected}"]
-    if not all(isinstance(one, (str, Use)) for one in accept):
-        return [f"accept is {accept!r}; {expected}"]
+    if not isinstance(accept, (tuple, list)) or not accept or not all(isinstance(one, (str, Use)) for one in accept):
+        expected = 'None or a tuple of serializers, each a name or Use("name", option=…)'
+        return [f"accept is {accept!r}; expected {expected}"]
     if not isinstance(serializer, (str, Use)):
         return []
     own = as_use(serializer).name
@@ -362,18 +292,3 @@ _OFFER_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 def _is_name(choice: str) -> bool:
     return choice != "" and all(c.isalnum() or c in "_-.+" for c in choice)
-
-
-def masked_choice(choice: str) -> str:
-    """The beginning of what should have been a name or a URL."""
-    return f'"{choice[:8]}…"' if len(choice) > 8 else repr(choice)
-
-
-def _seen(value: object) -> str:
-    """A setting's value as an error shows it: a URL without its secrets, what may hold one by its type alone."""
-    if isinstance(value, (dict, list, bytes)):
-        return f"a {type(value).__name__}"
-    shown = bounds.seen(value)
-    if "://" not in shown:
-        return shown
-    return masked(shown)

@@ -33,23 +33,23 @@ def find_culprit(
 
 def _failing_part(dumps: Callable[[Any], bytes], value: Any) -> tuple[str, Any, Exception] | None:
     """Step, value and error of the first direct part of `value` that fails by itself."""
+    keys: Sequence[Any]
     if isinstance(value, dict):
-        keys = list(value)
+        keys, parts = list(value), list(value.values())
         found = _first_failing(dumps, keys)
         if found is not None:
             return f" (the key {_shown(keys[found[0]])})", keys[found[0]], found[1]
-        parts = list(value.values())
     elif isinstance(value, (list, tuple, set, frozenset)):
-        keys, parts = [], list(value)
+        keys, parts = range(len(value)), list(value)
     else:
         return None
     found = _first_failing(dumps, parts)
     if found is None:
         return None
     at, error = found
-    if isinstance(value, (set, frozenset)):
-        return " (an element)", parts[at], error  # its value may be secret, and has no place
-    return f"[{_shown(keys[at]) if keys else at}]", parts[at], error
+    # The value of an element of a set may be secret, and it has no place.
+    step = " (an element)" if isinstance(value, (set, frozenset)) else f"[{_shown(keys[at])}]"
+    return step, parts[at], error
 
 
 def _first_failing(dumps: Callable[[Any], bytes], parts: list[Any]) -> tuple[int, Exception] | None:

@@ -10,13 +10,16 @@ there is somebody's file, and a plugin runs in every command.
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Iterator
+from collections import namedtuple
 from functools import lru_cache
 from importlib import import_module
 from importlib.machinery import PathFinder
-from typing import Any, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 _applications: set[str] = set()
 
@@ -45,22 +48,16 @@ def _certain() -> frozenset[str]:
     """Folders that are an installation even where somebody stands in them: Python's own, and where regiment lies."""
     import site
 
-    folders = [*site.getsitepackages(), site.getusersitepackages()]
-    return frozenset(
-        map(
-            os.path.realpath,
-            [*folders, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))],
-        )
-    )
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return frozenset(map(os.path.realpath, [*site.getsitepackages(), site.getusersitepackages(), ours]))
 
 
-class Point(NamedTuple):
-    """One entry point: its name, where it points to, and which distribution has it."""
+class Point(namedtuple("Point", "name value distribution version")):
+    """One entry point: its name, where it points to, and which distribution has it. (`typing` would cost a probe more
+    than all the rest.)
+    """
 
-    name: str
-    value: str
-    distribution: str
-    version: str
+    __slots__ = ()
 
     def load(self) -> Any:
         """Import what it points to."""
@@ -73,12 +70,8 @@ class Point(NamedTuple):
 
 def points(group: str) -> list[Point]:
     """All entry points of a group in the installation, of each distribution the one that comes first on `sys.path`."""
-    others = [finder for finder in sys.meta_path if finder is not PathFinder]
-    if any(hasattr(finder, "find_distributions") for finder in others):
-        return list(_asked(group))
-    if any(os.path.isfile(folder) for folder in sys.path):
-        return list(_asked(group))
-    return list(_read(group))
+    others = any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder)
+    return list(_asked(group) if others or any(map(os.path.isfile, sys.path)) else _read(group))
 
 
 def _asked(group: str) -> Iterator[Point]:
@@ -94,7 +87,7 @@ def _asked(group: str) -> Iterator[Point]:
 
 
 def _key(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return "-".join(filter(None, name.replace("_", "-").replace(".", "-").split("-"))).lower()
 
 
 def _read(group: str) -> Iterator[Point]:
@@ -106,13 +99,10 @@ def _read(group: str) -> Iterator[Point]:
             continue
         for name in names:
             base, _, kind = name.rpartition(".")
-            if kind not in ("dist-info", "egg-info"):
-                continue
             key = _key(base.partition("-")[0])
-            if key in seen:
-                continue
-            seen.add(key)
-            yield from _points_of(os.path.join(folder, name), group)
+            if kind in ("dist-info", "egg-info") and key not in seen:
+                seen.add(key)
+                yield from _points_of(os.path.join(folder, name), group)
 
 
 def _points_of(place: str, group: str) -> Iterator[Point]:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-DISTRIBUTIONS = {
-    "local": "regiment-local",
-    "memory": "regiment-local",
-    "redis": "regiment-redis",
-    "mongo": "regiment-mongo",
-    "msgpack": "regiment-serializers",
-    "json": "regiment-serializers",
-    "pickle": "regiment-serializers",
-    "zlib": "regiment-compressors",
-    "gzip": "regiment-compressors",
-    "bzip2": "regiment-compressors",
-    "lzma": "regiment-compressors",
-    "zstd": "regiment-compressors",
-    "serial": "regiment-executors",
-    "threaded": "regiment-executors",
-    "asyncio": "regiment-executors",
-    "process": "regiment-killers",
-    "thread": "regiment-killers",
-    "coroutine": "regiment-killers",
-    "sqlite": "regiment-local",
-    "rediss": "regiment-redis",
-    "unix": "regiment-redis",
-    "redis+sentinel": "regiment-redis",
-    "redis+cluster": "regiment-redis",
-    "mongodb": "regiment-mongo",
-    "mongodb+srv": "regiment-mongo",
+_OFFERED = {
+    "regiment-local": "local memory sqlite",
+    "regiment-redis": "redis rediss unix redis+sentinel redis+cluster",
+    "regiment-mongo": "mongo mongodb mongodb+srv",
+    "regiment-serializers": "msgpack json pickle",
+    "regiment-compressors": "zlib gzip bzip2 lzma zstd",
+    "regiment-executors": "serial threaded asyncio",
+    "regiment-killers": "process thread coroutine",
 }
+DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
 
 COMMANDS = {

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from regiment.context import attempt_now
@@ -110,39 +110,13 @@ def attempt_fields() -> dict[str, Any]:
     }
 
 
-class FieldLogger:
-    """A thin logger whose methods take fields as keywords: `logger.info("fetched", url=…)`."""
+class FieldLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose methods take fields as keywords, and add those of the running task: `logger.info("fetched", url=…)`."""
 
     def __init__(self, name: str) -> None:
-        self._logger = logging.getLogger(name)
+        super().__init__(logging.getLogger(name), {})
 
-    def log(self, level: int, message: str, *args: Any, exc_info: Any = None, **fields: Any) -> None:
-        """Log `message` with fields and those of the running task."""
-        if self._logger.isEnabledFor(level):
-            self._logger.log(
-                level,
-                message,
-                *args,
-                exc_info=exc_info,
-                extra={"regiment": {**attempt_fields(), **fields}},
-            )
-
-    def debug(self, message: str, *args: Any, **fields: Any) -> None:
-        """Log at DEBUG."""
-        self.log(logging.DEBUG, message, *args, **fields)
-
-    def info(self, message: str, *args: Any, **fields: Any) -> None:
-        """Log at INFO."""
-        self.log(logging.INFO, message, *args, **fields)
-
-    def warning(self, message: str, *args: Any, **fields: Any) -> None:
-        """Log at WARNING."""
-        self.log(logging.WARNING, message, *args, **fields)
-
-    def error(self, message: str, *args: Any, **fields: Any) -> None:
-        """Log at ERROR."""
-        self.log(logging.ERROR, message, *args, **fields)
-
-    def exception(self, message: str, *args: Any, **fields: Any) -> None:
-        """Log at ERROR with the traceback of what is being handled."""
-        self.log(logging.ERROR, message, *args, exc_info=True, **fields)
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Put the keywords that logging does not know among the fields."""
+        known = {name: kwargs.pop(name) for name in ("exc_info", "stack_info", "stacklevel") if name in kwargs}
+        return msg, {**known, "extra": {"regiment": {**attempt_fields(), **kwargs}}}

@@ -15,21 +15,15 @@ from regiment.errors import nearest
 def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:
     """Problems of a part's options, held against the signature of its `__init__` and its own `check`."""
     parameters = inspect.signature(cls).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        known = dict.fromkeys(options)
-    else:
-        known = dict.fromkeys(parameters)
+    known: Mapping[str, Any] = options if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else parameters
     problems = [
         f'{what} has no option "{option}".{nearest(option, known)} It has: {", ".join(known) or "none"}'
         for option in options
         if option not in known
     ]
     for name, parameter in parameters.items():
-        required = parameter.default is parameter.empty and parameter.kind not in (
-            parameter.VAR_KEYWORD,
-            parameter.VAR_POSITIONAL,
-        )
-        if required and name not in options:
+        several = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if parameter.default is parameter.empty and not several and name not in options:
             problems.append(f'{what} needs the option "{name}"')
     hints = _hints(cls)
     for option, value in options.items():

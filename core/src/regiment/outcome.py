@@ -21,7 +21,6 @@ INTERRUPTED = "interrupted"
 UNREADABLE = "unreadable"
 UNKNOWN = "unknown"
 POISON = "poison"
-LEASE_LOST = "lease_lost"
 
 HANDLERS = {
     SUCCESS: "on_success",
@@ -56,11 +55,8 @@ class Outcome:
         text: str = "",
         evidence: dict[str, Any] | None = None,
     ) -> None:
-        self.kind = kind
-        self.value = value
-        self.error = error
-        self.text = text
-        self.evidence = evidence
+        self.kind, self.value, self.error = kind, value, error
+        self.text, self.evidence = text, evidence
 
     def __repr__(self) -> str:
         return f"<Outcome {self.kind}>"

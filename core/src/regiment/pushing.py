@@ -7,20 +7,31 @@ from itertools import islice
 
 from regiment import bounds
 from regiment.context import attempt_now
-from regiment.errors import ArgumentsError, ConfigError, TargetError
+from regiment.errors import ArgumentsError, ConfigError, TargetError, nearest
 from regiment.task import PRIORITIES, Task, new_id, new_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime, timedelta
-    from typing import Any
+    from typing import Any, ParamSpec
+    from typing import Generic as Generic
 
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
 
+    P = ParamSpec("P")
+
     Inherited = tuple[str | None, dict[str, str] | None, float | None]
     """Trace id, headers, expiry."""
+else:
+    # `typing` costs more to import than a push; at run time these need only exist.
+    P = None
+
+    class Generic:
+        def __class_getitem__(cls, _: Any) -> type:
+            return cls
+
 
 importing: str | None = None
 """The module that `regiment run` is importing now: a push from within it is a mistake, and raises."""
@@ -51,39 +62,51 @@ class Outlet:
             self._broker = make_broker(self.config(), self.where)
         return self._broker
 
-    def pushing(self, **options: Any) -> Pushing:
+    def pushing(self, **options: Any) -> Pushing[...]:
         """A push with these options, yet to be given its arguments."""
-        return Pushing(self, options)
+        return Pushing(self, options, Names())
 
 
-class Pushing:
+class Names:
+    """The arguments of a push by name: whatever has a name."""
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of one task."""
+        if args:
+            raise ArgumentsError(f"a push by name got {len(args)} arguments without a name; expected name=value")
+        return kwargs
+
+    def bind_each(self, many: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The arguments of a bulk push, each mapping by itself."""
+        return map(arguments, each(many))
+
+
+class Pushing(Generic[P]):
     """Options of a push; `push`, `push_many` and their async twins send with them."""
 
-    __slots__ = ("_how", "_options", "_outlet")
-
-    def __init__(self, outlet: Outlet, options: dict[str, Any]) -> None:
-        self._outlet, self._options = outlet, options
+    def __init__(self, outlet: Outlet, options: dict[str, Any], parameters: Names) -> None:
+        self._outlet, self._options, self.parameters = outlet, options, parameters
         self._how = _checked(options) if options else _PLAIN
 
-    def push(self, /, **kwargs: Any) -> Pushed:
-        """Push one task with these arguments."""
-        return self.send(kwargs)
+    def push(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
+        """Push one task; wrong arguments fail here, with `ArgumentsError`."""
+        return self.send(self.parameters.bind(args, kwargs))
 
     def push_many(self, many: Iterable[dict[str, Any]]) -> int:
         """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
-        return self.send_many(many)
+        return self.send_each(self.parameters.bind_each(many))
 
-    async def apush(self, /, **kwargs: Any) -> Pushed:
+    async def apush(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
         """`push` without blocking the event loop."""
         import asyncio
 
-        return await asyncio.to_thread(self.send, kwargs)
+        return await asyncio.to_thread(self.send, self.parameters.bind(args, kwargs))
 
     async def apush_many(self, many: Iterable[dict[str, Any]]) -> int:
         """`push_many` without blocking the event loop."""
         import asyncio
 
-        return await asyncio.to_thread(self.send_many, many)
+        return await asyncio.to_thread(self.push_many, many)
 
     def send(self, kwargs: dict[str, Any]) -> Pushed:
         """Push one task; the arguments as one mapping, whose keys are strings (`arguments`)."""
@@ -93,12 +116,8 @@ class Pushing:
             task.trace_id, task.headers, task.expires = inherited
         return broker.push_one(queue, task, **self._how)
 
-    def send_many(self, many: Iterable[dict[str, Any]]) -> int:
-        """Push many, as they come."""
-        return self.send_each(map(arguments, each(many)))
-
     def send_each(self, stream: Iterator[dict[str, Any]]) -> int:
-        """The same with arguments that were looked at."""
+        """Push many, as they come; their arguments were looked at."""
         if self._options.get("id") is not None:
             raise ArgumentsError("id names one task; push_many makes many")
         broker, queue, name, now, inherited = self._prepare()
@@ -148,8 +167,6 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """What the options say of the way, not of the task; `ArgumentsError` for one that no store could take."""
     for option, value in options.items():
         if option not in OPTIONS:
-            from regiment.errors import nearest
-
             raise ArgumentsError(
                 f'no push option "{option}".{nearest(option, OPTIONS)} There are: {", ".join(OPTIONS)}'
             )

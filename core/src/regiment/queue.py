@@ -5,28 +5,22 @@ from __future__ import annotations
 from regiment.bounds import TEXT, seen, text
 from regiment.config import Timeouts, WorkerConfig
 from regiment.errors import ArgumentsError, ConfigError, nearest
-from regiment.pushing import Outlet, Pushing, arguments, each
+from regiment.pushing import Generic, Names, Outlet, P, Pushing, arguments, each
 from regiment.worker import HOOKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Any, Generic, ParamSpec, TypeVar, overload
+    from typing import Any, TypeVar, overload
 
-    from regiment.broker import Broker, Pushed
+    from regiment.broker import Broker
     from regiment.lock import Lock
     from regiment.task import Task
 
-    P = ParamSpec("P")
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., Any])
 else:
-    # `typing` costs more to import than a push; at run time these need only exist.
-    class Generic:
-        def __class_getitem__(cls, _: Any) -> type:
-            return Generic
-
-    P = R = None
+    R = None
 
     def overload(function: Any) -> Any:
         return function
@@ -45,7 +39,7 @@ def _must_return(function: Any, what: str) -> None:
         )
 
 
-class Parameters:
+class Parameters(Names):
     """The parameters of a task function, read from its code object (`inspect` costs more than a push)."""
 
     def __init__(self, function: Any, what: str) -> None:
@@ -56,10 +50,7 @@ class Parameters:
         self.what = what
         self.positional: tuple[str, ...] = code.co_varnames[:count]
         self.names = frozenset(code.co_varnames[: count + code.co_kwonlyargcount])
-        optional = {
-            *self.positional[count - len(function.__defaults__ or ()) :],
-            *(function.__kwdefaults__ or {}),
-        }
+        optional = {*self.positional[count - len(function.__defaults__ or ()) :], *(function.__kwdefaults__ or {})}
         self.required = self.names - optional
         self.open = bool(code.co_flags & _VAR_KEYWORD)
 
@@ -90,14 +81,13 @@ class Parameters:
         return (bind((), kwargs if known and type(kwargs) is dict else arguments(kwargs)) for kwargs in each(many))
 
 
-class TaskFunction(Generic[P, R]):
+class TaskFunction(Pushing[P], Generic[P, R]):
     """A function that is a task of a queue: call it to run it here, `push` it to run it in a worker."""
 
     def __init__(self, queue: Queue, function: Callable[P, R], name: str, settings: dict[str, Any]) -> None:
+        super().__init__(queue.outlet, {"name": name}, Parameters(function, f"task {name!r} of queue {queue.name!r}"))
         self.queue, self.function, self.name, self.settings = queue, function, name, settings
-        self.parameters = Parameters(function, f"task {name!r} of queue {queue.name!r}")
         self.__name__, self.__doc__, self.__wrapped__ = name, function.__doc__, function
-        self._pushing = queue.outlet.pushing(name=name)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
@@ -106,65 +96,18 @@ class TaskFunction(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<task {self.name} of queue {self.queue.name}>"
 
-    def push(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
-        """Push one task; wrong arguments fail here, with `ArgumentsError`."""
-        return self._pushing.send(self.parameters.bind(args, kwargs))
-
-    def push_many(self, many: Iterable[dict[str, Any]]) -> int:
-        """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
-        return self._pushing.send_each(self.parameters.bind_each(many))
-
-    async def apush(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
-        """`push` without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self._pushing.send, self.parameters.bind(args, kwargs))
-
-    async def apush_many(self, many: Iterable[dict[str, Any]]) -> int:
-        """`push_many` without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.push_many, many)
-
-    def options(self, **options: Any) -> TaskOptions[P, R]:
+    def options(self, **options: Any) -> Pushing[P]:
         """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`."""
         if "name" in options:
             raise ArgumentsError(
                 f"name is {seen(options['name'])}, of the task {self.name!r}, which has its own; "
                 "queue.options(name=…) pushes by name"
             )
-        return TaskOptions(self, self.queue.outlet.pushing(name=self.name, **options))
+        return Pushing(self.queue.outlet, {"name": self.name, **options}, self.parameters)
 
     def run(self, task: Task) -> R:
         """Run a delivered task."""
         return self.function(**task.kwargs)  # type: ignore[call-arg]
-
-
-class TaskOptions(Generic[P, R]):
-    """A task function with options for its next pushes."""
-
-    def __init__(self, task: TaskFunction[P, R], pushing: Pushing) -> None:
-        self._task, self._pushing = task, pushing
-
-    def push(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
-        """Push one task."""
-        return self._pushing.send(self._task.parameters.bind(args, kwargs))
-
-    def push_many(self, many: Iterable[dict[str, Any]]) -> int:
-        """Push one task for each mapping of arguments."""
-        return self._pushing.send_each(self._task.parameters.bind_each(many))
-
-    async def apush(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
-        """`push` without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self._pushing.send, self._task.parameters.bind(args, kwargs))
-
-    async def apush_many(self, many: Iterable[dict[str, Any]]) -> int:
-        """`push_many` without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.push_many, many)
 
 
 class Queue:
@@ -184,22 +127,10 @@ class Queue:
     def task(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
     @overload
     def task(  # noqa: F811
-        self,
-        function: None = None,
-        /,
-        *,
-        name: str | None = None,
-        timeout: float | None = None,
-        **settings: Any,
+        self, function: None = None, /, *, name: str | None = None, timeout: float | None = None, **settings: Any
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
     def task(  # noqa: F811  the overloads above are for type checkers
-        self,
-        function: Any = None,
-        /,
-        *,
-        name: str | None = None,
-        timeout: float | None = None,
-        **settings: Any,
+        self, function: Any = None, /, *, name: str | None = None, timeout: float | None = None, **settings: Any
     ) -> Any:
         """Make a function a task of this queue; `timeouts`, `max_retries`, `retry_on`, `dead_on` and `backoff`
         override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`.
@@ -252,7 +183,7 @@ class Queue:
 
         return decorate
 
-    def options(self, **options: Any) -> Pushing:
+    def options(self, **options: Any) -> Pushing[...]:
         """Push by name, without the function: `queue.options(name="send").push(to=…)`."""
         return self.outlet.pushing(**options)
 

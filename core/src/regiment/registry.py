@@ -139,15 +139,13 @@ class Registry:
         Only for what a configuration or an option says; it imports what it is told to. What data name goes through
         `offered`. Raises `PluginError` for what is not here, saying what is and what would help.
         """
-        name = use.name
-        if name.endswith(":"):
-            name = self._of_scheme(name[:-1]) or name
+        name = use.name if use.scheme is None else self._of_scheme(use.scheme) or use.name
         found = self._known[kind].get(name)
         if found is not None:
             return name, self._load(kind, name, *found)
-        if ":" in name and not name.endswith(":"):
+        if ":" in name and use.scheme is None:
             return name, _named(kind, name)
-        raise PluginError(self._missing(kind, name, where))
+        raise PluginError(self._missing(kind, use, where))
 
     def offered(self, kind: str, name: str) -> Any:
         """The class that a name out of data (a message, a record) means.
@@ -174,44 +172,45 @@ class Registry:
                 return name
         return None
 
-    def _missing(self, kind: str, name: str, where: str) -> str:
-        one, shown = kind[:-1], name.rstrip(":")
-        what = f'no {one} for "{shown}://"' if name.endswith(":") else f'no {one} named "{shown}"'
-        text = what + (f" ({where})" if where else "")
-        for plugin in self.plugins:
-            offered = plugin.offers.get(kind, {})
-            schemes = {scheme for offer in offered.values() for scheme in offer.schemes}
-            if plugin.state != "ok" and (shown in offered or shown in schemes):
-                return (
-                    f"{text}: the plugin {plugin.name} of {plugin.source} has it and is {plugin.state}: {plugin.reason}"
-                )
-        distribution = DISTRIBUTIONS.get(shown)
-        for plugin in self.plugins:
-            if plugin.state != "ok" and distribution and plugin.distribution == distribution:
-                return f"{text}: the plugin {plugin.name} of {plugin.source} is {plugin.state}: {plugin.reason}"
-        if not self.plugins:
-            return f"{text}: {NONE_INSTALLED}"
-        have, mark = self.names(kind), ""
-        if name.endswith(":"):
-            known, mark = self._known[kind].get(shown), "://"
+    def _missing(self, kind: str, use: Use, where: str) -> str:
+        """Why a part is not here, what is, and what would help."""
+        shown, mark = (use.name, "") if use.scheme is None else (use.scheme, "://")
+        named = f'for "{shown}://"' if mark else f'named "{shown}"'
+        text = f"no {kind[:-1]} {named}{f' ({where})' if where else ''}"
+        why = self._unusable(kind, shown)
+        if why or not self.plugins:
+            return f"{text}: {why or NONE_INSTALLED}"
+        have = self.names(kind)
+        if mark:
+            known = self._known[kind].get(shown)
             have = sorted(one for offer, _ in self._known[kind].values() for one in offer.schemes)
             shown = known[0].schemes[0] if known and known[0].schemes else shown
-        listed = ", ".join(one + mark for one in have)
-        text += f"; installed: {listed}." if have else "; none is installed."
-        hint = nearest(shown, have).replace('"?', f'{mark}"?')
-        if hint:
-            return text + hint
-        owner = self._of_scheme(shown) if kind == "connectors" else None
+        text += f"; installed: {', '.join(one + mark for one in have)}." if have else "; none is installed."
+        return text + (nearest(shown, have).replace('"?', f'{mark}"?') or self._help(kind, shown))
+
+    def _unusable(self, kind: str, name: str) -> str:
+        """Which plugin has it, or should have, and cannot be used."""
+        home = DISTRIBUTIONS.get(name)
+        unusable = [plugin for plugin in self.plugins if plugin.state != "ok"]
+        for plugin in unusable:
+            if any(name in (offered, *offer.schemes) for offered, offer in plugin.offers.get(kind, {}).items()):
+                return f"the plugin {plugin.name} of {plugin.source} has it and is {plugin.state}: {plugin.reason}"
+        for plugin in unusable:
+            if home and plugin.distribution == home:
+                return f"the plugin {plugin.name} of {plugin.source} is {plugin.state}: {plugin.reason}"
+        return ""
+
+    def _help(self, kind: str, name: str) -> str:
+        """What would help where no name is like it."""
+        owner, home = self._of_scheme(name) if kind == "connectors" else None, DISTRIBUTIONS.get(name)
         if owner:
-            return f'{text} Addresses that begin with "{shown}://" are {owner}\'s.'
-        if distribution:
-            return f"{text} It is in {distribution}: pip install {distribution}"
+            return f' Addresses that begin with "{name}://" are {owner}\'s.'
+        if home:
+            return f" It is in {home}: pip install {home}"
         unread = [f"{one.name} ({one.state})" for one in self.plugins if one.state != "ok" and not one.offers]
         if unread:
-            return f"{text} What these offer is not known: {', '.join(unread)}; see regiment plugins"
-        if not have:
-            return f"{text} The everyday plugins come with: pip install regiment"
-        return text
+            return f" What these offer is not known: {', '.join(unread)}; see regiment plugins"
+        return "" if self._known[kind] else " The everyday plugins come with: pip install regiment"
 
     def build(self, kind: str, use: Use, where: str = "") -> Any:
         """The part that `use` chooses, constructed; `ConfigError` with all problems of its options."""
@@ -292,12 +291,4 @@ def registry(plugins: Iterable[Any] = ()) -> Registry:
         return shared
 
 
-__all__ = [
-    "GROUP",
-    "PROJECT",
-    "Plugin",
-    "Registry",
-    "made",
-    "registry",
-    "use_plugins",
-]
+__all__ = ["GROUP", "PROJECT", "Plugin", "Registry", "made", "registry", "use_plugins"]

@@ -6,26 +6,59 @@ of regiment.
 
 from __future__ import annotations
 
+from regiment import bounds
 from regiment.errors import ConfigError, nearest
+from regiment.masking import masked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, dataclass_transform
+
+    Rule = Callable[[Any], str | None]
+    """Answers in words what was expected of a value, or None for a good one."""
 else:
 
     def dataclass_transform(**_):
         return lambda cls: cls
 
 
-@dataclass_transform(frozen_default=True)
+def rule(good: Callable[[Any], bool], expected: str) -> Rule:
+    """A rule whose values are `good`, or else not what was `expected`."""
+    return lambda value: None if good(value) else expected
+
+
+class _Ruled:
+    def __init__(self, rule: Rule, default: Any) -> None:
+        self.rule, self.default = rule, default
+
+
+def field(rule: Rule, *, default: Any = ...) -> Any:
+    """A field, the rule that its values keep, and its default; without one it must be given."""
+    return _Ruled(rule, default)
+
+
+def seen(value: object) -> str:
+    """A setting's value as an error shows it: a URL without its secrets, what may hold one by its type alone."""
+    return f"a {type(value).__name__}" if isinstance(value, (dict, list, bytes)) else masked(bounds.seen(value))
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Settings:
-    """Base of the frozen records: keyword (or positional) fields with defaults, equality, `replace`."""
+    """Base of the frozen records: keyword (or positional) fields with defaults and rules, equality, `replace`."""
 
     __slots__ = ()
     _defaults: dict[str, Any] = {}
+    _rules: dict[str, Rule] = {}
+    _prefix = "Settings."
+    """What stands before the name of a field in a problem."""
 
     def __init_subclass__(cls) -> None:
-        cls._defaults = {name: getattr(cls, name, ...) for name in cls.__dict__.get("__annotations__", {})}
+        fields = {name: getattr(cls, name, ...) for name in cls.__dict__.get("__annotations__", {})}
+        ruled = {name: found for name, found in fields.items() if isinstance(found, _Ruled)}
+        cls._defaults = fields | {name: found.default for name, found in ruled.items()}
+        cls._rules = {name: found.rule for name, found in ruled.items()}
+        cls._prefix = cls.__dict__.get("_prefix", f"{cls.__name__.lower()}.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         fields, name = self._defaults, type(self).__name__
@@ -68,5 +101,13 @@ class Settings:
         return type(self)(**{**self.values(), **changes})
 
     def check(self) -> list[str]:
-        """All problems of these values, one sentence each."""
-        return []
+        """All problems of these values, one sentence each: of the fields by their rules, and of the records in them."""
+        found = []
+        for name, rule in self._rules.items():
+            value = getattr(self, name)
+            expected = rule(value)
+            if expected is not None:
+                found.append(f"{self._prefix}{name} is {seen(value)}; expected {expected}")
+            elif isinstance(value, Settings):
+                found += value.check()
+        return found

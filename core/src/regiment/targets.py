@@ -10,8 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from regiment import pushing
+from regiment.build import connector_use
+from regiment.config import WorkerConfig
 from regiment.errors import RegimentError, TargetError, nearest
-from regiment.queue import Queue
+from regiment.queue import Queue, TaskFunction
 from regiment.worker import Running, Worker
 
 
@@ -95,6 +97,18 @@ def find(text: str) -> dict[str, Any]:
     return {f"{module_name}:{name}": _usable(f"{module_name}:{name}", face) for name, face in faces.items()}
 
 
+def shared_config(text: str) -> WorkerConfig:
+    """The configuration of the worker that a target names; of a module, if all in it share one store."""
+    found: dict[str, WorkerConfig] = {label: face.outlet.config() for label, face in find(text).items()}
+    stores: list[tuple[str, dict[str, Any]]] = []
+    for use, _ in map(connector_use, found.values()):
+        if (use.name, use.options) not in stores:  # compared, as what they show hides what tells them apart
+            stores.append((use.name, use.options))
+    if len(stores) > 1:
+        raise TargetError(f'the workers of "{text}" use {len(stores)} stores; name one of them: {", ".join(found)}')
+    return next(iter(found.values()))
+
+
 def faces_of(module: ModuleType) -> dict[str, Any]:
     """Name -> face of the workers and queues that a module holds, in order of definition."""
     found: dict[str, Any] = {}
@@ -110,8 +124,6 @@ def _is_face(value: Any) -> bool:
 
 
 def _what(value: Any) -> str:
-    from regiment.queue import TaskFunction
-
     if isinstance(value, TaskFunction):
         return f"the task {value.name!r}; run its queue instead ({value.queue.name!r})"
     return f"a {type(value).__name__}"

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from regiment.printing import printable
+from regiment.printing import BOLD, PLAIN, printable
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[str] = ()) -> str:
-    """A plain table: columns two blanks apart, those named in `right` to the right, no lines."""
+    """A plain table: columns two blanks apart, those named in `right` to the right, no lines. The head is bold on a terminal
+    that takes it; NO_COLOR turns that off.
+    """
     cells = [[name.upper() for name in head], *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
     numbers = {at for at, name in enumerate(head) if name in set(right)}
@@ -21,7 +23,8 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[st
         ).rstrip()
         for row in cells
     ]
-    lines[0] = bold(lines[0])
+    if not os.environ.get("NO_COLOR") and sys.stdout.isatty():
+        lines[0] = f"{BOLD}{lines[0]}{PLAIN}"
     return "\n".join(lines)
 
 
@@ -31,13 +34,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return printable(" ".join(str(value).split()))
-
-
-def bold(text: str) -> str:
-    """Bold on a terminal that takes it; NO_COLOR turns it off."""
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
-        return text
-    return f"\033[1m{text}\033[0m"
 
 
 def age(seconds: float | None) -> str:
@@ -53,16 +49,3 @@ def age(seconds: float | None) -> str:
 def many(number: int, noun: str) -> str:
     """`1 task`, `2,000 tasks`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def clock(at: float) -> str:
-    """A time of the wall clock, local, to the second."""
-    from datetime import datetime
-
-    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
-
-
-def short(text: str, width: int = 60) -> str:
-    """The first line, cut."""
-    line = printable(text.strip().splitlines()[0]) if text.strip() else ""
-    return line if len(line) <= width else line[: width - 1] + "…"

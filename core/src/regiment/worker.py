@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TypedDict, Unpack
 
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
@@ -19,21 +19,20 @@ if TYPE_CHECKING:
     from regiment.log import FieldLogger
     from regiment.task import Task
 
-HOOKS = (
-    "initialize",
-    "finalize",
-    "pre_work",
-    "post_work",
-    "on_success",
-    "on_failure",
-    "on_timeout",
-    "on_retry",
-    "on_requeue",
-    "on_max_retries",
-    "on_starvation",
-    "on_stop",
-    "on_dead",
+    class How(TypedDict, total=False):
+        """When and how a task runs again."""
+
+        delay: float | timedelta | None
+        at: datetime | float | None
+        priority: str | None
+        kwargs: dict[str, Any] | None
+
+
+_NAMES = (
+    "initialize finalize pre_work post_work on_success on_failure on_timeout on_retry on_requeue on_max_retries "
+    "on_starvation on_stop on_dead"
 )
+HOOKS = tuple(_NAMES.split())
 """Every method that regiment calls, if a worker defines it."""
 
 
@@ -103,7 +102,7 @@ class Worker(metaclass=_Faces):
         return found
 
     @classmethod
-    def options(cls, **options: Any) -> Pushing:
+    def options(cls, **options: Any) -> Pushing[...]:
         """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`, `queue`, `name`."""
         return cls.outlet.pushing(**options)
 
@@ -115,7 +114,7 @@ class Worker(metaclass=_Faces):
     @classmethod
     def push_many(cls, many: Iterable[dict[str, Any]]) -> int:
         """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
-        return cls.outlet.pushing().send_many(many)
+        return cls.outlet.pushing().push_many(many)
 
     @classmethod
     async def apush(cls, /, **kwargs: Any) -> Pushed:
@@ -129,35 +128,15 @@ class Worker(metaclass=_Faces):
 
     # From a task
 
-    def retry(
-        self,
-        task: Task | None = None,
-        priority: str | None = None,
-        consumable_from: float | None = None,
-        *,
-        delay: float | timedelta | None = None,
-        at: datetime | float | None = None,
-        kwargs: dict[str, Any] | None = None,
-    ) -> NoReturn:
+    def retry(self, task: Task | None = None, **how: Unpack[How]) -> NoReturn:
         """Run this task again as one of its retries, with the arguments that were pushed or else `kwargs`; raises `Retry`."""
-        at = at if at is not None else consumable_from
-        raise Retry(priority=priority, delay=delay, at=at, kwargs=kwargs)
+        raise Retry(**how)
 
-    def requeue(
-        self,
-        task: Task | None = None,
-        priority: str | None = None,
-        consumable_from: float | None = None,
-        *,
-        delay: float | timedelta | None = None,
-        at: datetime | float | None = None,
-        kwargs: dict[str, Any] | None = None,
-    ) -> NoReturn:
+    def requeue(self, task: Task | None = None, **how: Unpack[How]) -> NoReturn:
         """Run this task again without counting a run, with the arguments that were pushed or else `kwargs`; raises
         `Requeue`.
         """
-        at = at if at is not None else consumable_from
-        raise Requeue(priority=priority, delay=delay, at=at, kwargs=kwargs)
+        raise Requeue(**how)
 
     def fail(self, task: Task | None = None, reason: object = None) -> NoReturn:
         """Make this task a dead letter at once; raises `Fail`."""

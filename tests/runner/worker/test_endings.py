@@ -420,7 +420,7 @@ def test_check_names_generator_functions_of_a_worker_class() -> None:
         def on_success(self, task: Any, returned_value: Any) -> Any:
             yield 2
 
-    (problem,) = check(application(Lazy), "app:Lazy")
+    ((problem, _),) = check(application(Lazy), "app:Lazy")
     assert problem.startswith("on_success, work: a generator (it has a yield)")
 
 

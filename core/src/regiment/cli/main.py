@@ -13,91 +13,36 @@ from typing import NoReturn
 
 import click
 
-from regiment import exits
+from regiment import __version__, exits
 from regiment.cli import verbs
 from regiment.cli.options import global_options, settings
-from regiment.errors import PluginError, RegimentError
-from regiment.known import COMMANDS
-from regiment.printing import put, say
+from regiment.errors import RegimentError
+from regiment.printing import say
 
 OWN = {"plugins": "What is installed, what it offers, and its state."}
 """The verbs that the core itself has -> their line in `--help`; each lives in `regiment.cli.<verb>` as `command`."""
 
 
-class Verbs(click.Group):
-    """The verbs of plugins and the core's own, each loaded when it is used."""
+class Cli(verbs.Verbs):
+    """`regiment` itself."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        settings().know_plugins()
-        return [*verbs.offers(), *OWN]
+    def own(self) -> dict[str, str]:
+        return OWN
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in OWN:
             return verbs.adopt(import_module(f"regiment.cli.{name}").command)
-        settings().know_plugins()
-        return verbs.load(name) if name in verbs.offers() else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        found = self.get_command(ctx, name)
-        if found is None and name in COMMANDS:
-            raise PluginError(_why_not(name))
-        if found is None and not name.startswith("-"):
-            raise click.UsageError(verbs.missing(name, self.list_commands(ctx)), ctx)
-        return (name, found, args[1:]) if found else super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The lines of verbs stand in their offers: `--help` loads none of them."""
-        settings().know_plugins()
-        offers = verbs.offers()
-        with formatter.section("Commands"):
-            ours = [(name, offer.summary) for name, offer in offers.items() if name in COMMANDS]
-            formatter.write_dl([*ours, *OWN.items()])
-        theirs = [(name, offer.summary or "") for name, offer in offers.items() if name not in COMMANDS]
-        if theirs:
-            with formatter.section("Commands of plugins"):
-                formatter.write_dl(theirs)
+        return super().get_command(ctx, name)
 
 
-def _why_not(name: str) -> str:
-    """Why one of our verbs is not here: its distribution is missing, or its plugin cannot be used."""
-    from regiment.registry import registry
-
-    for plugin in registry().plugins:
-        if plugin.distribution == COMMANDS[name] and plugin.state != "ok":
-            return (
-                f'no command "{name}": the plugin {plugin.name} of {plugin.source} is {plugin.state}: {plugin.reason}'
-            )
-    return verbs.missing(name, [])
-
-
-def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
-        from regiment import __version__
-
-        put(f"regiment {__version__} (Python {sys.version.split()[0]})")
-        ctx.exit()
-
-
-cli = Verbs(
+cli = Cli(
     "regiment",
     help="Distributed workers: tasks that are never lost, workers that never hang, every part a plugin.",
-    params=[
-        *global_options(hidden=False),
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            callback=_version,
-            expose_value=False,
-            is_eager=True,
-            help="Show the version and exit.",
-        ),
-    ],
+    params=[*global_options(hidden=False)],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     no_args_is_help=True,
 )
+click.version_option(__version__, message=f"regiment %(version)s (Python {sys.version.split()[0]})")(cli)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -22,14 +22,10 @@ class Globals:
         self.blocked: list[str] = []
         self.log_format, self.log_level = "auto", "INFO"
         self.debug = False
-        self._applied = False
         self._told: tuple[str, ...] | None = None
 
     def apply(self) -> None:
-        """Check the application's folder and tell the registry of plugins; once, before a verb runs."""
-        if self._applied:
-            return
-        self._applied = True
+        """Check the application's folder and tell the registry of plugins, before a verb runs."""
         if not os.path.isdir(self.app_dir):
             raise click.BadParameter(f"{self.app_dir!r} is no folder", param_hint="--app-dir")
         self.know_plugins()
@@ -110,13 +106,10 @@ def global_options(*, hidden: bool) -> list[click.Option]:
             help="A plugin or distribution to leave out; may be repeated.",
         ),
         option(
-            "--log-format",
-            "log_format",
-            type=click.Choice(STYLES),
-            help="auto: console on a terminal, else json.  [default: auto]",
+            "--log-format", type=click.Choice(STYLES), help="auto: console on a terminal, else json.  [default: auto]"
         ),
-        option("--log-level", "log_level", type=click.Choice(LEVELS, case_sensitive=False), help="[default: INFO]"),
-        option("--debug", "debug", is_flag=True, default=None, help="Show tracebacks."),
+        option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="[default: INFO]"),
+        option("--debug", is_flag=True, default=None, help="Show tracebacks."),
     ]
 
 

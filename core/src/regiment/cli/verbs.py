@@ -42,14 +42,6 @@ def load(name: str) -> click.Command:
     return adopt(made)
 
 
-def missing(name: str, known: list[str]) -> str:
-    """What to say of a verb that is not here: where it is, or which one was meant."""
-    home = COMMANDS.get(name)
-    if home is not None:
-        return f'no command "{name}". It is in {home}: pip install {home}'
-    return f'no command "{name}".{nearest(name, known)} There are: {", ".join(known)}'
-
-
 def adopt(command: click.Command) -> click.Command:
     """Let a command take the global options after its own name, and obey them before it runs."""
     if getattr(command, "_regiment", False):
@@ -75,47 +67,75 @@ def _obeying(callback: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-class Group(click.Group):
-    """A verb with verbs of its own, its own and those of plugins; without one it does its `default`."""
+class Verbs(click.Group):
+    """Verbs of its own and those of plugins, each of these loaded when it is used."""
+
+    first = ""
+    """The first word of the verbs of plugins that join, if they have two."""
+
+    def own(self) -> dict[str, str]:
+        """Its own verbs -> their line in `--help`."""
+        return {name: command.get_short_help_str(90) for name, command in self.commands.items()}
+
+    def joined(self) -> dict[str, Offer]:
+        """The verbs of plugins, by their last word."""
+        settings().know_plugins()
+        return {name: offer for name, offer in offers(self.first).items() if name not in self.own()}
+
+    def whole(self, name: str) -> str:
+        """A verb's name as its offer has it."""
+        return f"{self.first} {name}".strip()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.joined(), *self.own()]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return load(self.whole(name)) if name in self.joined() else super().get_command(ctx, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The lines of verbs stand in their offers: `--help` loads none of them."""
+        lines = {name: offer.summary for name, offer in self.joined().items()}
+        ours = {name: line for name, line in lines.items() if self.whole(name) in COMMANDS}
+        with formatter.section("Commands"):
+            formatter.write_dl([*ours.items(), *self.own().items()])
+        theirs = [item for item in lines.items() if item[0] not in ours]
+        if theirs:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(theirs)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        found = self.get_command(ctx, name)
+        if found is None and self.whole(name) in COMMANDS:
+            raise PluginError(_why_not(self.whole(name)))
+        if found is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            seen = f'regiment {ctx.info_name} has no "{name}"' if self.first else f'no command "{name}"'
+            raise click.UsageError(f"{seen}.{nearest(name, known)} There are: {', '.join(known)}", ctx)
+        return (name, found, args[1:]) if found else super().resolve_command(ctx, args)
+
+
+class Group(Verbs):
+    """A verb with verbs of its own; without one it does its `default`."""
 
     def __init__(self, *args: Any, default: str = "list", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.default = default
+        self.default, self.first = default, self.name or ""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        settings().know_plugins()
-        return [*self.commands, *(name for name in offers(self.name or "") if name not in self.commands)]
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in self.commands:
-            return self.commands[name]
-        settings().know_plugins()
-        return load(f"{self.name} {name}") if name in offers(self.name or "") else None
+def _why_not(name: str) -> str:
+    """Why one of our verbs is not here: its distribution is missing, or its plugin cannot be used."""
+    from regiment.registry import registry
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The lines of the verbs that join stand in their offers: `--help` loads none of them."""
-        lines = [(name, own.get_short_help_str(90)) for name, own in self.commands.items()]
-        settings().know_plugins()
-        lines += [(name, offer.summary) for name, offer in offers(self.name or "").items() if name not in self.commands]
-        with formatter.section("Commands"):
-            formatter.write_dl(lines)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        found = self.get_command(ctx, args[0])
-        if found is None:
-            known, whole = self.list_commands(ctx), f"{self.name} {args[0]}"
-            home = COMMANDS.get(whole)
-            if home is not None:
-                raise PluginError(missing(whole, known))
-            raise click.UsageError(
-                f'regiment {ctx.info_name} has no "{args[0]}".{nearest(args[0], known)} There are: {", ".join(known)}',
-                ctx,
-            )
-        return args[0], found, args[1:]
+    home, what = COMMANDS[name], f'no command "{name}"'
+    for plugin in registry().plugins:
+        if plugin.distribution == home and plugin.state != "ok":
+            return f"{what}: the plugin {plugin.name} of {plugin.source} is {plugin.state}: {plugin.reason}"
+    return f"{what}. It is in {home}: pip install {home}"

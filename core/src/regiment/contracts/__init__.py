@@ -7,82 +7,10 @@ own clock, unless a name says otherwise; so a worker's wrong clock moves nobody'
 
 from __future__ import annotations
 
-from regiment.contracts.data import Compressor, Secret, Serializer
-from regiment.contracts.running import (
-    MOST_SLOTS,
-    Application,
-    Attempt,
-    AttemptLike,
-    Executor,
-    Killer,
-    KillerPage,
-    Place,
-    Reading,
-    Source,
-    View,
-)
-from regiment.contracts.store import (
-    Again,
-    Back,
-    Board,
-    Capabilities,
-    Connector,
-    Counts,
-    Dead,
-    Delivery,
-    Done,
-    Letter,
-    Park,
-    Peeked,
-    Role,
-    Settlement,
-    Span,
-    Taken,
-    Terms,
-)
-from regiment.errors import ConfigError, DecodeError, Fenced, Forged, QueueFull, StoreError, StoreUnavailable
-
-__all__ = [
-    "CONTRACT_VERSION",
-    "MOST_SLOTS",
-    "Again",
-    "Application",
-    "Attempt",
-    "AttemptLike",
-    "Back",
-    "Board",
-    "Capabilities",
-    "Compressor",
-    "ConfigError",
-    "Connector",
-    "Counts",
-    "Dead",
-    "DecodeError",
-    "Delivery",
-    "Done",
-    "Executor",
-    "Fenced",
-    "Forged",
-    "Killer",
-    "KillerPage",
-    "Letter",
-    "Park",
-    "Peeked",
-    "Place",
-    "QueueFull",
-    "Reading",
-    "Role",
-    "Secret",
-    "Serializer",
-    "Settlement",
-    "Source",
-    "Span",
-    "StoreError",
-    "StoreUnavailable",
-    "Taken",
-    "Terms",
-    "View",
-]
+from regiment.contracts.data import *
+from regiment.contracts.running import *
+from regiment.contracts.store import *
+from regiment.errors import *
 
 CONTRACT_VERSION = 1
 """Plugins name the version they were built for (`Offer(contract=…)`); another one is refused, with the reason."""

@@ -290,12 +290,7 @@ class Connector(Protocol):
         """The notices of a queue."""
 
     def post(
-        self,
-        queue: str,
-        *,
-        paused: bool | None = None,
-        cancel: Iterable[str] = (),
-        clear: Iterable[str] = (),
+        self, queue: str, *, paused: bool | None = None, cancel: Iterable[str] = (), clear: Iterable[str] = ()
     ) -> int:
         """Change notices (`clear` takes ids off the cancelled list); wakes waiting consumers. Returns the new version."""
 

@@ -110,7 +110,7 @@ def _use_shown(use: Use, kind: str, config: WorkerConfig) -> str:
     try:
         name, cls = registry(config.plugins).resolve(kind, use)
     except Exception:  # not installed, or broken: its options cannot be asked, so their names must tell
-        name, cls = use.name.rstrip(":"), None
+        name, cls = use.scheme or use.name, None
     options = {option: _option_shown(cls, option, value) for option, value in use.options.items()}
     listed = ", ".join(f"{option}={value}" for option, value in options.items())
     missing = "" if cls else " (cannot be loaded: regiment check says why)"

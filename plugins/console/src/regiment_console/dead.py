@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from regiment.cli.options import json_option
-from regiment.cli.store import open_store, store_options
 from regiment.cli.terminal import show_json
 from regiment.cli.verbs import Group
 from regiment.errors import RegimentError
-from regiment.printing import put, say
-from regiment.text import age, clock, many, short, table
+from regiment.printing import printable, put, say
+from regiment.text import age, many, table
 from regiment_console import letters
 from regiment_console.asking import Rate, sure
+from regiment_console.store import open_store, store_options
 
 
 @click.group("dead", cls=Group)
@@ -157,3 +157,16 @@ def purge(queue: str, ids: tuple[str, ...], yes: bool, app: str | None, connecto
         with store.open("push") as writing:
             gone = writing.drop(queue, wanted)
     say(f'deleted {many(gone, "dead letter")} of "{queue}"')
+
+
+def clock(at: float) -> str:
+    """A time of the wall clock, local, to the second."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
+
+
+def short(text: str, width: int = 60) -> str:
+    """The first line, cut."""
+    line = printable(text.strip().splitlines()[0]) if text.strip() else ""
+    return line if len(line) <= width else line[: width - 1] + "…"

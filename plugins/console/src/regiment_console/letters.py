@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from regiment.cli.store import shown_name
 from regiment.codec import Codec, Head, read_head
 from regiment.contracts import Connector, Letter
 from regiment.errors import (
@@ -20,6 +19,7 @@ from regiment.errors import (
     StoreUnavailable,
 )
 from regiment.printing import printable, printable_lines
+from regiment_console.store import shown_name
 
 PAGE = 200
 """Letters of one round trip, without their payloads."""

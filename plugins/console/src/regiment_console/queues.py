@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from regiment.cli.options import json_option
-from regiment.cli.store import open_store, shown_name, store_options
 from regiment.cli.terminal import show_json
 from regiment.cli.verbs import Group
 from regiment.contracts import Connector, Counts
@@ -14,6 +13,7 @@ from regiment.printing import put, say
 from regiment.text import age, many, table
 from regiment_console.asking import sure
 from regiment_console.serving import serving
+from regiment_console.store import open_store, shown_name, store_options
 
 NOBODY = (0, 0.0)
 """No workers, and what they do in a second."""

@@ -7,6 +7,7 @@ import json
 from typing import Any, NamedTuple
 
 from regiment import config as defaults
+from regiment import exits
 from regiment.broker import Broker
 from regiment.build import also_accepted, connector_choice, connector_use, located, make_broker, with_durability
 from regiment.config import CONNECTOR_VARIABLE, Timeouts, Use, WorkerConfig, as_use
@@ -27,6 +28,13 @@ class Parts(NamedTuple):
     registry: Registry
 
 
+class Problem(NamedTuple):
+    """What is wrong with a worker's configuration, in words, and the exit code that it asks for."""
+
+    text: str
+    code: int = exits.CONFIG
+
+
 def terms_of(config: WorkerConfig) -> Terms:
     """What the worker's consumer asks of its queue."""
     return Terms(
@@ -40,10 +48,10 @@ def terms_of(config: WorkerConfig) -> Terms:
     )
 
 
-def check(app: Application, where: str = "") -> list[str]:
+def check(app: Application, where: str = "") -> list[Problem]:
     """All problems of a worker's configuration, whatever their kind; nothing is connected."""
     config = app.config
-    problems = [*config.check(), *_of_tasks(app)]
+    problems = [Problem(text) for text in (*config.check(), *_of_tasks(app))]
     reg = registry(config.plugins)
     uses: list[tuple[str, Any]] = [
         *(("serializers", one) for one in also_accepted(config)),
@@ -68,21 +76,21 @@ def check(app: Application, where: str = "") -> list[str]:
         try:
             name, cls = reg.resolve(kind, use, f"{where}.config.{kind[:-1]}" if where else "")
         except (PluginError, ImportError, AttributeError) as error:
-            problems.append(str(error))
+            problems.append(Problem(str(error), exits.PLUGIN if isinstance(error, PluginError) else exits.CONFIG))
             continue
         classes[kind] = cls
-        problems += check_options(f"{kind[:-1]} {name!r}", cls, use.options)
+        problems += map(Problem, check_options(f"{kind[:-1]} {name!r}", cls, use.options))
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
     return problems
 
 
-def _chosen(config: WorkerConfig, problems: list[str]) -> Use | None:
+def _chosen(config: WorkerConfig, problems: list[Problem]) -> Use | None:
     """The connector that the environment or the default chooses; None and a problem more if it names none."""
     try:
         return connector_choice(config)[0]
     except ConfigError as error:
-        problems.append(f"{CONNECTOR_VARIABLE}: {error}")
+        problems.append(Problem(f"{CONNECTOR_VARIABLE}: {error}"))
         return None
 
 
@@ -104,14 +112,14 @@ def _limits(app: Application) -> list[tuple[str, Timeouts]]:
     return [("", app.config.timeouts), *((name, limit) for name, limit in own if limit is not None)]
 
 
-def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
+def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[Problem]:
     """Whether executor, killer, connector and the user's code can do together what is asked of them."""
     config, executor = app.config, classes["executors"]
     killer_use = as_use(config.killer or executor.default_killer)
     try:
         killer_name, killer = reg.resolve("killers", killer_use)
     except PluginError as error:
-        return [str(error)]
+        return [Problem(str(error), exits.PLUGIN)]
     executor_name = config.executor_use().name
     problems = _unplaced(executor, executor_name, config) + _never_run(app)
     for whose, timeouts in _limits(app):
@@ -140,7 +148,7 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[str]:
                 f"{', '.join(sorted(names))}: async def needs an executor that awaits; "
                 f'{executor_name!r} does not, executor="asyncio" does'
             )
-    return problems
+    return [Problem(text) for text in problems]
 
 
 def _never_run(app: Application) -> list[str]:
@@ -193,22 +201,16 @@ def _able(reg: Registry, verb: str, place: str) -> str:
 
 
 def assemble(app: Application, where: str = "") -> Parts:
-    """Check everything and build the parts; all problems are raised as one `ConfigError`."""
-    config = app.config
-    reg = registry(config.plugins)
+    """Check everything and build the parts; all problems are raised as one `ConfigError`, but for a part that is not
+    here: that is a `PluginError` of its own, and comes first.
+    """
     problems = check(app, where)
+    for problem in problems:
+        if problem.code == exits.PLUGIN:
+            raise PluginError(problem.text)
     if problems:
-        use, _ = connector_use(config)
-        reg.resolve("connectors", use, where)  # a missing plugin is a PluginError of its own: exit 6, not 5
-        for kind, choice in (
-            ("serializers", config.serializer),
-            ("executors", config.executor_use()),
-        ):
-            reg.resolve(kind, as_use(choice), where)
-        for kind, extra in (("compressors", config.compressor), ("killers", config.killer)):
-            if extra is not None:
-                reg.resolve(kind, as_use(extra), where)
-        raise ConfigError(problems)
+        raise ConfigError([problem.text for problem in problems])
+    config, reg = app.config, registry(app.config.plugins)
     broker = make_broker(config, where)
     executor = reg.build("executors", config.executor_use())
     killer = reg.build("killers", as_use(config.killer or executor.default_killer))

@@ -9,7 +9,7 @@ import asyncio
 import warnings
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import regiment
 from regiment import Pushed, Task
@@ -20,6 +20,26 @@ __all__ = ["Worker"]
 
 class Worker(regiment.Worker):
     """A worker with the methods that Sergeant's workers call from their tasks."""
+
+    def retry(
+        self,
+        task: Task | None = None,
+        priority: str | None = None,
+        consumable_from: float | None = None,
+        **how: Any,
+    ) -> NoReturn:
+        """Run this task again as one of its retries, with its arguments as they are now; `how` as in `regiment.Worker`."""
+        super().retry(task, **_as_it_is(task, priority, consumable_from, how))
+
+    def requeue(
+        self,
+        task: Task | None = None,
+        priority: str | None = None,
+        consumable_from: float | None = None,
+        **how: Any,
+    ) -> NoReturn:
+        """Run this task again without counting a run, with its arguments as they are now; `how` as in `regiment.Worker`."""
+        super().requeue(task, **_as_it_is(task, priority, consumable_from, how))
 
     def push_task(
         self,
@@ -73,7 +93,7 @@ class Worker(regiment.Worker):
             "trace_id": trace_id,
             "expires": expires,
         }
-        return type(self).outlet.pushing(**options).send_many(kwargs_list)
+        return type(self).outlet.pushing(**options).push_many(kwargs_list)
 
     async def apush_task(self, kwargs: dict[str, Any], **options: Any) -> Pushed:
         """`push_task` without blocking the event loop."""
@@ -103,3 +123,9 @@ class Worker(regiment.Worker):
         """Delete what is ready or delayed in a queue; returns how many."""
         with self.broker.connector() as connector:
             return connector.purge(task_name or type(self).configuration().name)
+
+
+def _as_it_is(task: Task | None, priority: str | None, at: float | None, how: dict[str, Any]) -> dict[str, Any]:
+    """The options of a retry: Sergeant pushed the task object again, with whatever `work` had made of its arguments."""
+    kwargs = {} if task is None else {"kwargs": task.kwargs}
+    return {"priority": priority, "at": at, **kwargs, **how}

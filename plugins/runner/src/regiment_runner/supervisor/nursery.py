@@ -224,10 +224,11 @@ class Nursery:
 
         What an application names by "module:Class" is its own affair, and stays out of this process.
         """
-        if (kind, name) not in self._shared and (":" not in name or name.endswith(":")):
+        use = Use(name)
+        if (kind, name) not in self._shared and (":" not in name or use.scheme):
             self._shared.add((kind, name))
             with contextlib.suppress(PluginError, OSError, MemoryError):  # whoever uses it says what is wrong with it
-                registry().resolve(kind, Use(name))
+                registry().resolve(kind, use)
 
 
 def _worker(setup: child.Setup, mark: Callable[[], None]) -> int:

@@ -90,27 +90,18 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
     try:
         app = targets.application(face)
     except RegimentError as error:
-        problems = error.problems if isinstance(error, ConfigError) else [str(error)]
-        yield from (Finding(label, problem, error.exit_code) for problem in problems)
+        texts = error.problems if isinstance(error, ConfigError) else [str(error)]
+        yield from (Finding(label, text, error.exit_code) for text in texts)
         return
     except Exception as error:
         yield Finding(label, f"{type(error).__name__} in its configuration: {error}", exits.CONFIG)
         return
     problems = parts.check(app, label)
-    code = _code_of(app, label) if problems else exits.OK
-    yield from (Finding(label, masked(problem), code) for problem in problems)
+    yield from (Finding(label, masked(problem.text), problem.code) for problem in problems)
     yield from (Finding(label, warning, 0) for warning in retries_that_cannot_be(app, face))
     yield from lease_too_short(app, label)
     if connect and not problems:
         yield from _connected(app, label)
-
-
-def _code_of(app: Any, label: str) -> int:
-    try:
-        parts.assemble(app, label)
-    except RegimentError as error:
-        return error.exit_code
-    return exits.CONFIG
 
 
 def _connected(app: Any, label: str) -> Iterator[Finding]:

@@ -6,33 +6,24 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from regiment.cli.options import json_option
-from regiment.cli.store import open_store, store_options
+from regiment import targets
+from regiment.build import connector_use, make_connector
+from regiment.cli.options import json_option, settings
 from regiment.cli.terminal import show_json
+from regiment.config import WorkerConfig
 from regiment.errors import StoreError
 from regiment.printing import put, say
 from regiment.text import age, many, table
 from regiment_runner.verbs import trees
 from regiment_runner.verbs.trees import Row, Tree, Work
 
-HEAD = (
-    "pid",
-    "target",
-    "queue",
-    "state",
-    "task",
-    "for",
-    "progress",
-    "memory",
-    "cpu",
-    "tasks",
-    "up",
-)
+HEAD = ("pid", "target", "queue", "state", "task", "for", "progress", "memory", "cpu", "tasks", "up")
 RIGHT = ("pid", "for", "memory", "cpu", "tasks", "up")
 
 
 @click.command("workers")
-@store_options
+@click.option("-A", "--app", metavar="MODULE[:NAME]", help="Look also at the store that this worker uses.")
+@click.option("--connector", metavar="URL", help="Look also at this store.")
 @json_option
 def command(app: str | None, connector: str | None, as_json: bool) -> None:
     """What every worker of this user does now, read from shared memory: no store is asked.
@@ -43,13 +34,31 @@ def command(app: str | None, connector: str | None, as_json: bool) -> None:
     unreachable: StoreError | None = None
     if app or connector:
         try:
-            with open_store(app, connector) as store:
-                others = trees.elsewhere(store.looking.presence().values())
+            others = elsewhere(app, connector)
         except StoreError as error:
             unreachable = error  # what is here can be seen without it
     _show(found, others, as_json, asked=bool(app or connector))
     if unreachable is not None:
         raise unreachable
+
+
+def elsewhere(app: str | None, connector: str | None) -> list[Row]:
+    """The workers of other hosts, as far as a store knows them; says which store, and who chose it."""
+    config = WorkerConfig(name="cli")
+    if app:
+        settings().reach_application()
+        config = targets.shared_config(app)
+    if connector is not None:
+        config, why = config.replace(connector=connector), "from --connector"
+    else:
+        why = f"from -A {app}: {connector_use(config)[1]}"
+    store = make_connector(config, why)()
+    say(f"store: {store.describe()}, {why}")
+    try:
+        store.open("look")
+        return trees.elsewhere(store.presence().values())
+    finally:
+        store.close()
 
 
 def _show(found: list[Tree], others: list[Row], as_json: bool, *, asked: bool) -> None:

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
+from regiment import targets
 from regiment.build import connector_use, make_codec, make_connector
 from regiment.cli.options import settings
 from regiment.codec import Codec, Head
 from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.contracts import Connector, Role
-from regiment.errors import RegimentError, TargetError, nearest
+from regiment.errors import RegimentError, nearest
 from regiment.printing import say
 from regiment.registry import registry
 
@@ -112,22 +113,5 @@ def choose(app: str | None, connector: str | None) -> tuple[WorkerConfig, str]:
 
 
 def _config_of(app: str) -> WorkerConfig:
-    """The configuration of the worker or queue that `app` names; of a module, if all in it share one store."""
-    from regiment import targets
-
     settings().reach_application()
-    faces = targets.find(app)
-    found: dict[str, WorkerConfig] = {label: face.outlet.config() for label, face in faces.items()}
-    stores: list[tuple[str, dict[str, Any]]] = []
-    for config in found.values():
-        if vars_of(config) not in stores:  # compared, as what they show hides what tells them apart
-            stores.append(vars_of(config))
-    if len(stores) > 1:
-        raise TargetError(f'the workers of "{app}" use {len(stores)} stores; name one of them: {", ".join(found)}')
-    return next(iter(found.values()))
-
-
-def vars_of(config: WorkerConfig) -> tuple[str, dict[str, Any]]:
-    """Name and options of a configuration's connector."""
-    use, _ = connector_use(config)
-    return use.name, use.options
+    return targets.shared_config(app)
