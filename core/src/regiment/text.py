@@ -1,4 +1,4 @@
-"""How data are shown to people: tables, ages, numbers, times."""
+"""Shows data to people: tables, ages, numbers, times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from regiment.printing import printable
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[str] = ()) -> str:
-    """A plain table: columns two blanks apart, those named in `right` to the right, no lines."""
+    """A plain table: columns two blanks apart, those named in `right` aligned to the right, without rules."""
     cells = [[name.upper() for name in head], *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
     numbers = {at for at, name in enumerate(head) if name in set(right)}
@@ -34,7 +34,7 @@ def _cell(value: Any) -> str:
 
 
 def bold(text: str) -> str:
-    """Bold on a terminal that takes it; NO_COLOR turns it off."""
+    """The text in bold on a terminal; NO_COLOR turns that off."""
     if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
         return text
     return f"\033[1m{text}\033[0m"
