@@ -47,8 +47,8 @@ def make_connector(config: WorkerConfig, where: str = "") -> Callable[[], Connec
 
 def located(config: WorkerConfig, reg: Registry, where: str) -> tuple[str, Any, dict[str, Any]]:
     """Name, class and options of the configured connector. Paths in them are relative to the folder where the
-    configuration was made: a connector with such options has a class method `located(options, folder)`, which returns them
-    absolute.
+    configuration was made: a connector with such options has a class method `located(options, folder)`, which
+    returns them absolute.
     """
     use, _ = connector_use(config)
     name, cls = reg.resolve("connectors", use, where)

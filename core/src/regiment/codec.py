@@ -69,7 +69,7 @@ else:
 def read_head(payload: bytes) -> Head:
     """The head of a message, without its serializer.
 
-    `DecodeError` if this is not a message of regiment, or is damaged; `parkable` if it is whole and has a newer version.
+    `DecodeError` if the bytes are damaged or not regiment's; `parkable` if they are whole and of a newer version.
     """
     if len(payload) < 5 + _TRAILER or payload[0] != _MAGIC:
         raise DecodeError(
@@ -102,8 +102,8 @@ class Codec:
     """Encodes with one serializer and compressor; decodes with those that a message names, if they may be used here.
 
     `find_serializer` and `find_compressor` make the others. They raise `LookupError` for an unknown name, and are never
-    called with a name that no offer can have. `accept` lists the serializers that are read here; None: every installed one
-    that cannot execute code. Safe in any thread.
+    called with a name that no offer can have. `accept` lists the serializers that are read here; None: every installed
+    one that cannot execute code. Safe in any thread.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Codec:
         self._packed_heads = _heads(_start(self._name, compressor[0])) if compressor else {}
 
     def encode(self, task: Task) -> bytes:
-        """The message of a task. `EncodeError` names the value that cannot be serialized; `PayloadTooLarge` if it is too large."""
+        """The message of a task. `EncodeError` names the value that cannot be serialized; else `PayloadTooLarge`."""
         record = [task.name, task.kwargs, task.date]
         if len(task.__dict__) > _ORDINARY:
             more = (task.run_count, task.trace_id, task.headers, task.expires, *task.extra)
@@ -155,7 +155,7 @@ class Codec:
         return data + crc32(data).to_bytes(_TRAILER, "little")
 
     def decode(self, payload: bytes, queue: str, delivery_count: int = 0) -> Task:
-        """The task of a message. Raises `DecodeError`, `parkable` if another release or installation might read it, or `Forged`."""
+        """The task of a message; `Forged`, or `DecodeError`, `parkable` if another installation might read it."""
         try:
             cut, start = self._shapes.get(len(payload), _NO_SHAPE)
             head, id, body = cut(payload)
@@ -201,7 +201,7 @@ class Codec:
         )
 
     def _open(self, payload: bytes) -> tuple[str, Any]:
-        """Id and record of a message with another shape than the last one of its length; the bytes may be no message at all."""
+        """Id and record of a message whose shape differs from the last one of its length, or of foreign bytes."""
         if len(payload) > self._limit:
             raise DecodeError(
                 f"the message has {len(payload):,} bytes, more than the {self._limit:,} that payload_limit allows; "
@@ -220,7 +220,7 @@ class Codec:
         return head.task_id, serializer.loads(body)
 
     def _learn_shape(self, payload: bytes, head: Head) -> None:
-        """Remember how to cut messages of this length: messages of one queue are alike, so one call cuts the next one."""
+        """Remember how to cut messages of this length: those of one queue are alike, so one call cuts the next."""
         if head.serializer == self._name and head.compressor is None:
             if len(self._shapes) >= _SHAPES:
                 self._shapes.clear()

@@ -27,10 +27,10 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 class Offer(NamedTuple):
     """One replaceable part: the place of its class, without importing it.
 
-    `target` is "module:attribute"; `schemes` are the URL schemes that a connector answers to, without "://";
-    `contract` is the version of `regiment.contracts` that the part was written for. `regiment plugins check` examines the part with
-    the options in `trial`, if it needs any; in their texts {fresh} stands for a word that no other check has, and {folder}
-    for an empty folder.
+    `target` is "module:attribute"; `schemes` are the URL schemes that a connector answers to, without "://"; `contract`
+    is the version of `regiment.contracts` that the part was written for. `regiment plugins check` examines the part
+    with the options in `trial`, if it needs any; in their texts {fresh} stands for a word that no other check has, and
+    {folder} for an empty folder.
     """
 
     target: str

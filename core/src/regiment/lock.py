@@ -29,7 +29,8 @@ class Lock:
         return self._connector
 
     def acquire(self, timeout: float | None = None, check_interval: float = 1.0, ttl: float = 60.0) -> bool:
-        """Wait up to `timeout` seconds (None: without end) for the lock; True if it was taken. It is free again after `ttl` seconds.
+        """Wait up to `timeout` seconds (None: without end) for the lock; True if it was taken. It is free again after
+        `ttl` seconds.
 
         `check_interval` bounds a single wait in stores that cannot wake a waiting process.
         """

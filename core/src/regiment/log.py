@@ -17,14 +17,14 @@ logger.addHandler(logging.NullHandler())
 
 PASSING: tuple[type[BaseException], ...] = (TaskTimeout, KeyboardInterrupt, SystemExit)
 passing = PASSING
-"""What a signal handler may raise in the middle of any code; it is not an error of that code. In a worker, all signals are
-regiment's; there `SystemExit` and `KeyboardInterrupt` come from the code that raises them.
+"""What a signal handler may raise in the middle of any code; it is not an error of that code. In a worker, all signals
+are regiment's; there `SystemExit` and `KeyboardInterrupt` come from the code that raises them.
 """
 
 
 def event(level: int, name: str, exc_info: BaseException | None = None, **fields: Any) -> None:
-    """Log the event `name` with its fields, if a handler listens at `level`. No handler and no filter can make it raise:
-    an exception in one is written to stderr, and the others get the event all the same.
+    """Log the event `name` with its fields, if a handler listens at `level`. No handler and no filter can make it
+    raise: an exception in one is written to stderr, and the others get the event all the same.
     """
     if not logger.isEnabledFor(level):
         return

@@ -85,4 +85,4 @@ __all__ = [
 ]
 
 CONTRACT_VERSION = 1
-"""Plugins name the version they were built for (`Offer(contract=…)`); regiment refuses any other version, with the reason."""
+"""Plugins name the version that they were built for (`Offer(contract=…)`); regiment refuses any other version."""

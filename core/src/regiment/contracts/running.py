@@ -56,7 +56,7 @@ class Attempt(Protocol):
         """Tell `regiment workers` how far this task is; costs no system call."""
 
     def take(self, number: int, queue: str | None = None) -> AbstractContextManager[list[Task]]:
-        """Take up to `number` tasks of a queue to do at once; they are done at the end of the block, and go back if it raises."""
+        """Take up to `number` tasks of a queue; they are done at the end of the block, and go back if it raises."""
 
     def retry(self, **options: Any) -> NoReturn:
         """Run this task again as one of its retries."""
@@ -83,8 +83,8 @@ class AttemptLike(Protocol):
         """Run the whole attempt here, to its settlement. Never raises what the task raised."""
 
     def run_on(self) -> None:
-        """`run`, and then the next deliveries of this slot while no other work is due, which saves some calls for each task.
-        For an executor with one slot, in the thread that takes.
+        """`run`, and then the next deliveries of this slot while no other work is due, which saves some calls for each
+        task. For an executor with one slot, in the thread that takes.
         """
 
     async def arun(self) -> None:
@@ -97,8 +97,8 @@ class Source(Protocol):
     wake_fd: int
 
     def take(self, block: bool = True) -> AttemptLike | None:
-        """The next attempt, for a free slot; blocks until there is one. None if the worker has to end (after the attempts
-        that still run), or, without `block`, if there is none now.
+        """The next attempt, for a free slot; blocks until there is one. None if the worker has to end (after the
+        attempts that still run), or, without `block`, if there is none now.
         """
 
     @property
@@ -116,9 +116,10 @@ class Executor(Protocol):
 
     Two verbs are optional:
 
-    - `call(hook, *args)`: runs a hook of the application (`initialize`, `finalize`, `on_starvation`) where its tasks run,
-      from any thread, and returns its answer. Without it the hook runs in the main thread. For executors with a loop.
-    - `close()` gives up threads, loops and everything else that is left, after `run` has returned and `finalize` was called.
+    - `call(hook, *args)`: runs a hook of the application (`initialize`, `finalize`, `on_starvation`) where its tasks
+      run, from any thread, and returns its answer. Without it the hook runs in the main thread. For executors with a
+      loop.
+    - `close()` gives up threads, loops and everything else, after `run` has returned and `finalize` was called.
     """
 
     place: ClassVar[Place]
@@ -161,8 +162,8 @@ class View(Protocol):
         """`condemn` for several (slot, number) at the price of one; returns those for which it is True."""
 
     def kill(self, slot: int, number: int, reason: str) -> None:
-        """After `condemn`: write the stacks to the black box, then SIGKILL. Call it for each late task: one kill follows. If
-        several tasks are late, or others ran beside one, the supervisor finds the guilty task.
+        """After `condemn`: write the stacks to the black box, then SIGKILL. Call it for each late task: one kill
+        follows. If several tasks are late, or others ran beside one, the supervisor finds the guilty task.
         """
 
 
@@ -181,7 +182,7 @@ class KillerPage(Protocol):
         """Set deadlines (nanoseconds from now, 0 for none), and wake the supervisor if they come before all others."""
 
     def limits(self, slot: int) -> tuple[int, int, int]:
-        """The places in `words` of the slot's soft deadline, its hard deadline, and the end of the supervisor's sleep."""
+        """The places in `words` of the soft deadline, the hard deadline, and the end of the supervisor's sleep."""
 
     def softly_struck(self) -> int | None:
         """The number of the task that the soft strike is for, given once; None if the task has ended meanwhile."""
@@ -203,7 +204,8 @@ class KillerPage(Protocol):
 
 @runtime_checkable
 class Killer(Protocol):
-    """Stops a task that hangs. One half works in the worker (`install`, `guard`), the other in the supervisor (`watch`).
+    """Stops a task that hangs. One half works in the worker (`install`, `guard`), the other in the supervisor
+    (`watch`).
 
     With `reusable = True` a class promises that one guard may be entered for task after task of its slot while the
     limits stay the same; without it, `guard` is called for every task.
@@ -221,4 +223,4 @@ class Killer(Protocol):
         """Arm the limits (seconds from now) for the task noted in `slot`; disarm at exit."""
 
     def watch(self, view: View, now: int) -> int | None:
-        """In the supervisor: strike the tasks that are late at `now` (nanoseconds, boot clock); returns when to look again."""
+        """In the supervisor: strike tasks that are late at `now` (nanoseconds, boot clock); returns the next look."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 Role = Literal["push", "lease", "keep", "look"]
-"""Why a connector is opened: to push (fully durable), to lease and settle, to renew for other processes, only to look."""
+"""Why a connector is opened: to push (fully durable), to lease and settle, to renew for other processes, only to look.
+"""
 
 Span = tuple[int, int]
 """First and last receipt of a closed range."""
@@ -78,8 +79,9 @@ class Taken(NamedTuple):
     A receipt that `release` settled for the same consumer is not lost when it is settled again."""
     deliveries: Sequence[Delivery] = ()
     next_due: float | None = None
-    """Seconds until a delayed task is due or another consumer is overdue, whichever comes first; None if neither is known.
-    Required only if nothing was leased, because only then the worker waits for it."""
+    """Seconds until a delayed task is due or another consumer is overdue, whichever comes first; None if neither is
+    known. Required only if nothing was leased, because only then the worker waits for it.
+    """
     board: int = 0
     """Version of the queue's notice board."""
 
@@ -161,8 +163,8 @@ class Connector(Protocol):
     harmless. `StoreError` means that the store refuses for good. A queue exists as soon as a verb names it.
 
     Two verbs are optional. `warnings() -> list[str]` returns sentences about a store that works but does not keep every
-    promise, such as a server that writes nothing to disk; `regiment check --connect` shows them. `reasons` is `dead` with
-    empty payloads, so that a list of letters need not transfer every payload.
+    promise, such as a server that writes nothing to disk; `regiment check --connect` shows them. `reasons` is `dead`
+    with empty payloads, so that a list of letters need not transfer every payload.
     """
 
     capabilities: ClassVar[Capabilities]
@@ -195,8 +197,9 @@ class Connector(Protocol):
         """Store all payloads or none, in order, at the tail of `priority`; due in `delay` seconds or at time `at`.
 
         A call with a `token` that was seen within `token_window` changes nothing and returns what the first returned.
-        `ids` (one for each payload) deduplicate: the store leaves out a payload whose id was pushed to this queue within
-        `id_window`, or waits or runs there now. Returns the indexes of the payloads left out. `QueueFull` if there is no room.
+        `ids` (one for each payload) deduplicate: the store leaves out a payload whose id was pushed to this queue
+        within `id_window`, or waits or runs there now. Returns the indexes of the payloads left out. `QueueFull` if
+        there is no room.
         """
 
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
@@ -225,13 +228,13 @@ class Connector(Protocol):
         deliveries (bounded per call), promote due tasks, and lease up to `limit` ready ones (highest priority first,
         then oldest) under the receipts `base`, `base + 1`, …
 
-        If `turn` equals the last one, the store does nothing and returns the same answer again. Last + 1 is executed. Anything
-        else, and a consumer that is unknown, closed or fenced, gets `Fenced`, without effect. `holds_nothing` is True if the
-        worker holds no receipt except those it settles here: then deliveries that the store still lists for it first go back
-        in front. The batch ends before `max_bytes` of payload, but has at least one delivery. Taking back the first delivery
-        of an overdue consumer fences that consumer for good (also one that holds nothing); its deliveries return in front
-        with count + 1. A paused queue leases nothing. If nothing was leased and `limit` > 0, the same step registers the
-        consumer for a wake-up. Never blocks.
+        If `turn` equals the last one, the store does nothing and returns the same answer again. Last + 1 is executed.
+        Anything else, and a consumer that is unknown, closed or fenced, gets `Fenced`, without effect. `holds_nothing`
+        is True if the worker holds no receipt except those it settles here: then deliveries that the store still lists
+        for it first go back in front. The batch ends before `max_bytes` of payload, but has at least one delivery.
+        Taking back the first delivery of an overdue consumer fences that consumer for good (also one that holds
+        nothing); its deliveries return in front with count + 1. A paused queue leases nothing. If nothing was leased
+        and `limit` > 0, the same step registers the consumer for a wake-up. Never blocks.
         """
 
     def release(
@@ -244,14 +247,14 @@ class Connector(Protocol):
         only: Span | None = None,
         close: bool = False,
     ) -> None:
-        """Settle and give back on behalf of a consumer that no longer can: settle `done`, then give back everything else it
-        holds, or only those receipts that lie in `only` (none if it never held them). A suspect goes back with count + 1, due
-        after the poison delay of that count (delay 0: in front), with its bytes as note (empty bytes keep the old note); all
-        others go back as with `Back`.
+        """Settle and give back on behalf of a consumer that no longer can: settle `done`, then give back everything
+        else it holds, or only those receipts that lie in `only` (none if it never held them). A suspect goes back
+        with count + 1, due after the poison delay of that count (delay 0: in front), with its bytes as note (empty
+        bytes keep the old note); all others go back as with `Back`.
 
         `close` ends the consumer and leaves a tombstone that outlives any late request (also for a consumer that was
-        never known). A repeat, or an unknown or closed consumer, changes nothing except the tombstone. Fenced consumers are
-        released like others.
+        never known). A repeat, or an unknown or closed consumer, changes nothing except the tombstone. Fenced consumers
+        are released like others.
         """
 
     def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None = None) -> Sequence[str]:
@@ -282,8 +285,8 @@ class Connector(Protocol):
         """The letters whose id or task id is `id`, newest first."""
 
     def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
-        """Make the letters with these ids ready again, at the tail of their priority, with the given payload (None: the old
-        one) and count 0. Ignores absent letters. Returns how many it revived. A repeat makes no duplicate.
+        """Make the letters with these ids ready again, at the tail of their priority, with the given payload (None: the
+        old one) and count 0. Ignores absent letters. Returns how many it revived. A repeat makes no duplicate.
         """
 
     def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
@@ -300,7 +303,7 @@ class Connector(Protocol):
         cancel: Iterable[str] = (),
         clear: Iterable[str] = (),
     ) -> int:
-        """Change notices (`clear` removes ids from the cancelled list) and wake waiting consumers. Returns the new version."""
+        """Change notices (`clear` takes ids off the cancelled list), wake waiting consumers, return the new version."""
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Keep `value` for `ttl` seconds; None: until it is deleted."""
@@ -312,7 +315,7 @@ class Connector(Protocol):
         """Delete the value; True if it existed."""
 
     def lock_take(self, name: str, owner: str, ttl: float) -> bool:
-        """Take the lock if it is free, or extend it if `owner` has it, to `ttl` seconds from now; True if `owner` has it then."""
+        """Take a free lock, or extend it if `owner` has it, to `ttl` seconds from now; True if `owner` has it then."""
 
     def lock_free(self, name: str, owner: str) -> bool:
         """Free the lock if `owner` has it, and wake the waiting ones; True if it did. Else nothing changes."""

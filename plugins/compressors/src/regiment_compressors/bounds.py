@@ -1,7 +1,7 @@
 """Shared by every compressor here: a checked level, and decompression that stops at a limit.
 
-A message of 10 MB can unpack to 10 GB. So a compressor asks for its output in pieces and counts them. It accepts exactly
-one complete stream: bytes after it are corruption or an attempt to hide something.
+A message of 10 MB can unpack to 10 GB. So a compressor asks for its output in pieces and counts them. It accepts
+exactly one complete stream: bytes after it are corruption or an attempt to hide something.
 """
 
 from __future__ import annotations

@@ -88,8 +88,8 @@ class Asyncio:
 
 
 class _Running(asyncio.Task[None]):
-    """The coroutine of one attempt. `interrupted` is True if a cancellation came from outside: from the end of the loop,
-    or from the coroutine of another attempt. A task that cancels itself fails.
+    """The coroutine of one attempt. `interrupted` is True if a cancellation came from outside: from the end of the
+    loop, or from the coroutine of another attempt. A task that cancels itself fails.
     """
 
     interrupted = False

@@ -6,10 +6,11 @@ from regiment.contracts import View
 
 
 def climb(view: View, now: int) -> int | None:
-    """Strike the tasks that are late at `now` (boot clock, nanoseconds); returns when to look again, None for no deadline.
+    """Strike the tasks that are late at `now` (boot clock, nanoseconds); returns when to look again, None for no
+    deadline.
 
-    A hard strike follows R16: it names the slots and reads them again, and kills only a worker that is still in one of these
-    tasks. It names all late slots in one look, because it does not know which task is guilty.
+    A hard strike follows R16: it names the slots and reads them again, and kills only a worker that is still in one of
+    these tasks. It names all late slots in one look, because it does not know which task is guilty.
     """
     wake: int | None = None
     late: list[tuple[int, int]] = []

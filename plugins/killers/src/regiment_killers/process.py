@@ -1,7 +1,7 @@
 """The killer that ends anything: a soft strike by signal in the main thread, then SIGKILL from outside.
 
-The worker's half writes deadlines to the page; that costs a system call only if the new deadline is earlier than the one
-for which the supervisor sleeps. The supervisor's half strikes by the protocol of R12 and R16.
+The worker's half writes deadlines to the page; that costs a system call only if the new deadline is earlier than the
+one for which the supervisor sleeps. The supervisor's half strikes by the protocol of R12 and R16.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class _Region:
 class _Guard:
     """Arms a slot's limits on the page; the end that the attempt notes there disarms them.
 
-    A strike that lands in `__enter__` or `__exit__` passes through the attempt's own handler, like one that lands in the
-    task. A second strike never comes.
+    A strike that lands in `__enter__` or `__exit__` passes through the attempt's own handler, like one that lands in
+    the task. A second strike never comes.
     """
 
     __slots__ = ("_at", "_hard", "_page", "_region", "_soft", "_words")

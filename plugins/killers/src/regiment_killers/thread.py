@@ -1,10 +1,10 @@
 """The killer for threads: it raises an exception in the late thread. Soft limits only.
 
-It stops a thread that runs Python, or returns from C soon. It does not stop a thread that stays in C (a blocked `recv`, a
-`sleep`, a regular expression that never ends), nor one that catches `BaseException` and goes on. Such a thread is written
-off `grace` seconds after its strike: its task ends as a timeout, the worker takes nothing more and is replaced when its
-other threads have ended. A thread that also holds the interpreter's lock in C cannot even be written off: only the
-killer `process` can end it.
+It stops a thread that runs Python, or returns from C soon. It does not stop a thread that stays in C (a blocked `recv`,
+a `sleep`, a regular expression that never ends), nor one that catches `BaseException` and goes on. Such a thread is
+written off `grace` seconds after its strike: its task ends as a timeout, the worker takes nothing more and is replaced
+when its other threads have ended. A thread that also holds the interpreter's lock in C cannot even be written off: only
+the killer `process` can end it.
 """
 
 from __future__ import annotations

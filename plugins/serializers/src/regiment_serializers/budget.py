@@ -14,7 +14,7 @@ from typing import Any
 from regiment.errors import DecodeError
 
 ELEMENTS = 1 << 20
-"""Elements of a message of up to 8 MiB: items of lists, tuples and sets, entries of dicts, and those collections themselves."""
+"""Elements of a message of up to 8 MiB: items of lists, tuples, sets, entries of dicts, and the collections."""
 BYTES_EACH = 8
 """A larger message (`payload_limit` was raised) may have one element for this many bytes."""
 ALIKE = 64

@@ -38,7 +38,7 @@ _CARELESS = 4096
 _INNER = 1024
 """In a larger body, a tuple or set of more bytes is checked closely."""
 _RESTORED = 400
-"""Extension types of a larger body that are read before it is looked at more closely; only they can be made to hash alike."""
+"""Extension types that are read before a larger body is checked closely; only they can be made to hash alike."""
 _FEW = ELEMENTS // 2
 """A body of so few bytes cannot have too many elements (an empty list in a list is one byte and counts twice). Nor is a
 Packer used again that has packed more: it never gives back its buffer."""
@@ -221,8 +221,8 @@ def _extend(level: int, large: list[bool]) -> Callable[[Any], msgpack.ExtType]:
 
 
 def _look_through(value: Any, large: bool) -> None:
-    """Refuse values that msgpack took without asking: bytearray, memoryview, its own ExtType and Timestamp; and, if there
-    are `large` integers, those that are keys.
+    """Refuse values that msgpack took without asking: bytearray, memoryview, its own ExtType and Timestamp; and, if
+    there are `large` integers, those that are keys.
     """
     kind = type(value)
     if kind in _SCALARS:

@@ -24,8 +24,9 @@ _FEWEST = 8
 class PickleSerializer:
     """Anything that pickles. `key`: at least 16 characters, 8 of them different, the same in producers and workers.
 
-    To change the key without losing waiting tasks, first give workers the new `key` and put the old one into `old_keys`;
-    then change the producers. Messages of an old key are read as long as it is listed: remove it when no such message waits.
+    To change the key without losing waiting tasks, first give workers the new `key` and put the old one into
+    `old_keys`; then change the producers. Messages of an old key are read as long as it is listed: remove it when no
+    such message waits.
     """
 
     executes: ClassVar[bool] = True
