@@ -57,7 +57,7 @@ picture: $(BIN)/.ready  ## draw who imports whom into docs/architecture.md
 	$(BIN)/python tests/architecture/house.py
 
 wheels: $(BIN)/.ready  ## one wheel for each distribution, in dist/
-	for member in $(MEMBERS) .; do $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist $$member || exit 1; done
+	for member in $(MEMBERS) .; do $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist ./$$member || exit 1; done
 
 clean:  ## the environment and everything built
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache

@@ -15,6 +15,12 @@ ROOT = Path(__file__).parents[2]
 MEMBERS = ["./core", *sorted(f"./{path.relative_to(ROOT)}" for path in ROOT.glob("plugins/*"))]
 
 
+def test_wheels_are_built_from_folders_and_never_from_a_name_on_an_index() -> None:
+    """`pip wheel core` asks the index for a stranger's `core`; `pip wheel ./core` cannot."""
+    lines = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pip wheel" in line]
+    assert lines and all("./$$member" in line for line in lines)
+
+
 def closure(*names: str) -> set[str]:
     """Distributions that these need, themselves included; regiment's own left out."""
     found: set[str] = set()

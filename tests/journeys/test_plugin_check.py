@@ -70,13 +70,15 @@ def test_a_fault_is_named_with_its_promise_and_why_and_exits_1(cli):
     greedy, lazy = answer.document["parts"]
     failed = {one["check"]: one for one in greedy["promises"] if one["outcome"] == "fails"}
     bomb = failed["test_one_byte_more_than_the_limit_is_refused"]
-    assert bomb["promise"] == "And as many bytes as the limit are not."
+    assert (
+        bomb["promise"] == "A limit of one byte less than the data is refused, a limit of exactly their length is not."
+    )
     assert "DID NOT RAISE" in bomb["why"]
     assert greedy["holds"] >= 3 and greedy["fails"] == len(failed)
     assert lazy["options"] == {"level": 1}
     assert lazy["fails"], "it has no decompress"
     text = cli("--plugin", "greedy", "plugins", "check", "greedy").out
-    assert "fails: one byte more than the limit is refused. And as many bytes" in text
+    assert "fails: one byte more than the limit is refused. A limit of one byte less" in text
 
 
 def test_a_connector_is_examined_on_a_store_of_its_own_only(cli):

@@ -5,7 +5,7 @@ The names below load when they are first used, so that `import regiment` costs n
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _NAMES = {
     "queue": "Queue",

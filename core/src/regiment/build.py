@@ -1,4 +1,4 @@
-"""From a configuration to what pushes: connector, codec, broker."""
+"""From a configuration to the parts that push: connector, codec, broker."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from regiment.registry import Registry, made, registry
 
 
 def connector_use(config: WorkerConfig) -> tuple[Use, str]:
-    """What a configuration's connector is, and where that was said."""
+    """The connector of a configuration, and where it was set."""
     use, where = connector_choice(config)
     return with_durability(config, use), where
 
 
 def with_durability(config: WorkerConfig, use: Use) -> Use:
-    """A connector's use, with the durability that the configuration asks of pushes."""
+    """The use of a connector, with the configured durability of pushes."""
     if config.push_durability is None:
         return use
     return Use(use.name, **{**use.options, "push_durability": config.push_durability})
 
 
 def connector_choice(config: WorkerConfig) -> tuple[Use, str]:
-    """The connector that a configuration, the environment or the default names, and where that was said."""
+    """The connector that the configuration, the environment or the default names, and where it was set."""
     if config.connector is not None:
         return as_use(config.connector), "WorkerConfig(connector=…)"
     url = config.surroundings.connector
@@ -40,14 +40,15 @@ def connector_choice(config: WorkerConfig) -> tuple[Use, str]:
 
 
 def make_connector(config: WorkerConfig, where: str = "") -> Callable[[], Connector]:
-    """A function that builds the configured connector, unopened. Problems are raised here, not later."""
+    """A function that builds the configured connector, unopened. Problems raise here, not later."""
     _, cls, options = located(config, registry(config.plugins), where)
     return partial(cls, **options)
 
 
 def located(config: WorkerConfig, reg: Registry, where: str) -> tuple[str, Any, dict[str, Any]]:
-    """Name, class and options of the configured connector. Paths in them are meant from where the configuration was made:
-    a connector with such options says so by a class method `located(options, folder)`, which returns them in full.
+    """Name, class and options of the configured connector. Paths in them are relative to the folder where the
+    configuration was made: a connector with such options has a class method `located(options, folder)`, which
+    returns them absolute.
     """
     use, _ = connector_use(config)
     name, cls = reg.resolve("connectors", use, where)
@@ -69,8 +70,8 @@ def also_accepted(config: WorkerConfig) -> list[str | Use]:
 
 
 def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
-    """The configured serializer and compressor; others, for reading, are found when a message names them: what `accept`
-    lists as the configuration says it, everything else among the offers.
+    """The configured serializer and compressor. Others, for reading, are found when a message names them: those that
+    `accept` lists with their configured options, all others among the offers.
     """
     named = {use.name: use for use in map(as_use, also_accepted(config))}
 
@@ -80,7 +81,7 @@ def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
                 return reg.build(kind, listed[name])
             cls = reg.offered(kind, name)
             if getattr(cls, "executes", False):
-                return cls  # not even made: the codec refuses it by this mark
+                return cls  # not built: the codec refuses it because of this mark
             return made(kind, name, cls, {})
 
         return find
@@ -98,7 +99,7 @@ def make_codec(config: WorkerConfig, reg: Registry) -> Codec:
 
 
 def make_broker(config: WorkerConfig, where: str = "") -> Broker:
-    """What a program needs to push: connector, codec, and the plugins that want to know of pushes."""
+    """Everything that a program needs to push: connector, codec, and the plugins that observe pushes."""
     problems = config.check()
     if problems:
         raise ConfigError([f"{where}: {problem}" if where else problem for problem in problems])

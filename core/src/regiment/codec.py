@@ -2,8 +2,8 @@
 
     magic 0xA9 · version · length, serializer · length, compressor · length, task id · body · CRC-32
 
-The head can be read without any serializer. The checksum covers everything, so that what was damaged on its way is a
-dead letter and is never run with other arguments than were pushed. It is no signature: `pickle` brings its own.
+The head can be read without any serializer. The checksum covers everything: a damaged message becomes a dead letter and
+never runs with arguments that were not pushed. It is not a signature; `pickle` has its own.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LONGEST_ID = 200
 SMALL = 256
 """Bodies of fewer bytes are not compressed: it would cost more than it saves."""
 FIELDS = ("name", "kwargs", "date", "run_count", "trace_id", "headers", "expires")
-"""The record, a list in this order; of a task that has not failed, inherits nothing and does not expire only the first
+"""The record, a list in this order. A task that has not failed, inherits nothing and does not expire has only the first
 three. A later release may append fields; an older one keeps them in `Task.extra`.
 """
 
 _DEFAULTS = (0, None, None, None)
-"""What a record has in place of the fields after the third, if it ends there."""
+"""The values of the fields after the third, if a record ends there."""
 _ORDINARY = 5
-"""Attributes of a task that has only what `Task.__init__` gives it."""
+"""How many attributes `Task.__init__` sets."""
 _SHAPES = 1024
 """Lengths of messages whose shape is remembered."""
 _NO_SHAPE: tuple[Callable[[bytes], tuple[bytes, ...]], bytes] = (lambda payload: (b"", b"", b""), b"-")
@@ -44,7 +44,7 @@ _new = object.__new__
 _MAGIC = 0xA9
 _TRAILER = 4
 _RESIDUE = 0x2144DF1C
-"""CRC-32 of any bytes that are followed by their own CRC-32 (little-endian): checks a message without slicing it."""
+"""CRC-32 of any bytes followed by their own CRC-32 (little-endian): checks a message without slicing it."""
 
 if TYPE_CHECKING:
     from typing import NamedTuple
@@ -66,7 +66,7 @@ else:
 def read_head(payload: bytes) -> Head:
     """The head of a message, without its serializer.
 
-    `DecodeError` if this is no message of regiment or is damaged; `parkable` if it is whole and of a newer version.
+    `DecodeError` if the bytes are damaged or not regiment's; `parkable` if they are whole and of a newer version.
     """
     if len(payload) < 5 + _TRAILER or payload[0] != _MAGIC:
         raise DecodeError(
@@ -96,11 +96,11 @@ def read_head(payload: bytes) -> Head:
 
 
 class Codec:
-    """Encodes with one serializer and compressor; decodes with whichever a message names, if it may be used here.
+    """Encodes with one serializer and compressor; decodes with those that a message names, if they may be used here.
 
-    `find_serializer` and `find_compressor` make the others; they raise `LookupError` for an unknown name, and are never
-    asked for one that is no name of an offer. `accept` are the serializers that are read here, None: every one that is
-    installed and cannot execute code. Safe in any thread.
+    `find_serializer` and `find_compressor` make the others. They raise `LookupError` for an unknown name, and are never
+    called with a name that no offer can have. `accept` lists the serializers that are read here; None: every installed
+    one that cannot execute code. Safe in any thread.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Codec:
         self._packed_heads = _heads(_start(self._name, compressor[0])) if compressor else {}
 
     def encode(self, task: Task) -> bytes:
-        """The message. `EncodeError` names the value that cannot be serialized; `PayloadTooLarge`."""
+        """The message of a task. `EncodeError` names the value that cannot be serialized; else `PayloadTooLarge`."""
         record = [task.name, task.kwargs, task.date]
         if len(task.__dict__) > _ORDINARY:
             more = (task.run_count, task.trace_id, task.headers, task.expires, *task.extra)
@@ -152,7 +152,7 @@ class Codec:
         return data + crc32(data).to_bytes(_TRAILER, "little")
 
     def decode(self, payload: bytes, queue: str, delivery_count: int = 0) -> Task:
-        """The task. `DecodeError`, `parkable` if another release or installation might read it; `Forged`."""
+        """The task of a message; `Forged`, or `DecodeError`, `parkable` if another installation might read it."""
         try:
             cut, start = self._shapes.get(len(payload), _NO_SHAPE)
             head, id, body = cut(payload)
@@ -169,7 +169,7 @@ class Codec:
         except DecodeError:
             raise
         except Exception as error:
-            # A part of a stranger may raise what it likes; no message may end a worker.
+            # A foreign part may raise any exception; no message may end a worker.
             raise DecodeError(f"the message cannot be read: {type(error).__name__}: {error}"[:300]) from error
         if type(kwargs) is not dict or type(name) is not str or (type(date) is not float and not _is_number(date)):
             raise _misshapen(record)
@@ -186,7 +186,7 @@ class Codec:
         return task
 
     def like(self, head: Head) -> Codec:
-        """A codec that writes with the parts that a message names; `DecodeError` if they may not be used here."""
+        """A codec that writes with the parts of a message; `DecodeError` if they may not be used here."""
         compressor = head.compressor
         return Codec(
             (head.serializer, self._serializer(head.serializer)),
@@ -198,7 +198,7 @@ class Codec:
         )
 
     def _open(self, payload: bytes) -> tuple[str, Any]:
-        """Id and record of a message of another shape than the last of its length, or no message at all."""
+        """Id and record of a message whose shape differs from the last one of its length, or of foreign bytes."""
         if len(payload) > self._limit:
             raise DecodeError(
                 f"the message has {len(payload):,} bytes, more than the {self._limit:,} that payload_limit allows; "
@@ -217,7 +217,7 @@ class Codec:
         return head.task_id, serializer.loads(body)
 
     def _learn_shape(self, payload: bytes, head: Head) -> None:
-        """Messages of one queue are much alike: the next of this length is cut with one call, and its head compared."""
+        """Remember how to cut messages of this length: those of one queue are alike, so one call cuts the next."""
         if head.serializer == self._name and head.compressor is None:
             if len(self._shapes) >= _SHAPES:
                 self._shapes.clear()
@@ -266,7 +266,7 @@ class Codec:
 
 
 def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
-    """What only some tasks have: `DecodeError` if a field has another type than this release writes."""
+    """Set the fields that only some tasks have; `DecodeError` if one has another type than this release writes."""
     if len(more) < 4:
         raise _misshapen(record)
     run_count, trace_id, headers, expires = more[:4]
@@ -283,7 +283,7 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
 
 
 def _is_number(value: object) -> bool:
-    """A number that can be reckoned with and written again: an integer beyond 64 bits is none."""
+    """True for a number that can be written again: a float, or an integer of at most 64 bits."""
     return type(value) is float or (type(value) is int and -(2**63) <= value < 2**63)
 
 
@@ -301,7 +301,7 @@ def _heads(start: bytes) -> dict[int, bytes]:
 
 
 def _insist_on_a_name(kind: str, name: str) -> None:
-    """A name out of data is looked up only if it can be an offer's: it never reaches an import."""
+    """Raise `DecodeError` unless the name could be an offer's: a name from a message never reaches an import."""
     if not is_offer_name(name):
         raise DecodeError(
             f"the message names the {kind} {_seen(name)}, which is no name of an offer; it was refused unread. "
@@ -321,7 +321,7 @@ def _find(find: Callable[[str], Any], kind: str, name: str) -> Any:
             f'the message needs the {kind} "{name}", which is not installed here', parkable=True
         ) from None
     except Exception as error:
-        # A plugin that is broken here may be mended; options (a key) that only another queue configures will not come.
+        # A broken plugin may be repaired later; options (a key) that only another queue configures will never come.
         raise DecodeError(
             f'the message needs the {kind} "{name}", which cannot be used here: {error}',
             parkable=isinstance(error, PluginError),

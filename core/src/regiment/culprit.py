@@ -1,4 +1,4 @@
-"""Which value it was that a serializer has refused: its path, for the error."""
+"""Finds the value that a serializer refused, and its path, for the error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 _DEEPEST = 30
-"""Steps of a path that an error shows; who nests deeper finds the rest."""
+"""The most steps of a path that an error shows."""
 
 
 def find_culprit(
@@ -14,7 +14,7 @@ def find_culprit(
 ) -> tuple[str, Any, Exception]:
     """Path, value and error of the innermost thing in `record` that `dumps` refuses, found by trying its parts.
 
-    Slow and only for the error: some times the cost of one `dumps` for each step of the path.
+    Slow, and only for errors: each step of the path costs several times one `dumps`.
     """
     path, value, above = "", record, [record]
     for _ in range(_DEEPEST):
@@ -53,7 +53,7 @@ def _failing_part(dumps: Callable[[Any], bytes], value: Any) -> tuple[str, Any, 
 
 
 def _first_failing(dumps: Callable[[Any], bytes], parts: list[Any]) -> tuple[int, Exception] | None:
-    """Index and error of the first part that fails by itself, by halving: a million parts take twenty steps."""
+    """Index and error of the first part that fails by itself, found by halving: a million parts take twenty steps."""
     if not parts or _attempt(dumps, parts) is None:
         return None
     first, last = 0, len(parts)

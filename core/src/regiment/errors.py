@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RegimentError(Exception):
-    """Base of every error that regiment raises; `exit_code` is what the command line ends with."""
+    """Base of every error that regiment raises; the command line ends with `exit_code`."""
 
     exit_code = exits.BAD
 
@@ -44,7 +44,7 @@ class PluginError(RegimentError):
 
 
 class StoreError(RegimentError):
-    """The store answered, and the answer is no: wrong password, newer layout, not writable."""
+    """The store refuses: wrong password, newer layout, not writable."""
 
     exit_code = exits.STORE
 
@@ -52,7 +52,7 @@ class StoreError(RegimentError):
 class StoreUnavailable(StoreError):
     """The store did not answer in time.
 
-    `id` is the task's id where the call was a push; `maybe_pushed` says whether it may have arrived all the same.
+    `id` is the task's id if the call was a push; `maybe_pushed` is True if the push may have arrived all the same.
     """
 
     def __init__(self, message: str, *, id: str | None = None, maybe_pushed: bool = False) -> None:
@@ -62,7 +62,7 @@ class StoreUnavailable(StoreError):
 
 
 class QueueFull(StoreError):
-    """The store has no room for the push (memory, disk); what it holds can still be worked off."""
+    """The store has no room for the push (memory, disk); workers can still work off what it holds."""
 
 
 class PayloadTooLarge(RegimentError):
@@ -74,7 +74,7 @@ class EncodeError(RegimentError):
 
 
 class DecodeError(RegimentError):
-    """Bytes from a store cannot be turned back into a task; `parkable` if another release might."""
+    """Bytes from a store cannot be turned back into a task; `parkable` is True if another release might do it."""
 
     def __init__(self, message: str, *, parkable: bool = False) -> None:
         super().__init__(message)
@@ -90,17 +90,17 @@ class ArgumentsError(RegimentError, TypeError):
 
 
 class LockLost(RegimentError):
-    """The lock is not held by this owner any more: its time ran out, or another owner has it."""
+    """This owner no longer holds the lock: its time ran out, or another owner has it."""
 
 
 class Fenced(RegimentError):
-    """The store does not know this consumer (any more): it was taken for dead, or closed."""
+    """The store does not know this consumer, or no longer: it was taken for dead, or closed."""
 
 
 class Control(BaseException):
-    """Base of what a task raises to end itself in a way of its choice.
+    """Base of the exceptions by which a task chooses how it ends.
 
-    `kwargs` are the arguments of the next run (`Retry`, `Requeue`); without them it gets those that were delivered.
+    `kwargs` are the arguments of the next run (`Retry`, `Requeue`); without them it gets the delivered ones.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Retry(Control):
 
 
 class Requeue(Control):
-    """Run this task again; it does not count as a run."""
+    """Run this task again, without counting this run."""
 
 
 class Fail(Control):

@@ -1,4 +1,4 @@
-"""The hook specs: what a plugin may offer, and what it is told. The only module that imports pluggy.
+"""The hook specs: what a plugin may offer, and what regiment tells it. Only this module imports pluggy.
 
 A plugin is a module (or object) with functions marked `@hookimpl`, named by an entry point of the group `regiment`.
 """
@@ -25,12 +25,12 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Offer(NamedTuple):
-    """One replaceable part: where its class is, without importing it.
+    """One replaceable part: the place of its class, without importing it.
 
-    `target` is "module:attribute"; `schemes` are the URL schemes that a connector answers to, without "://";
-    `contract` is the version of `regiment.contracts` that the part was written for. `trial` are the options with which
-    `regiment plugins check` examines the part, where it needs any; in their texts {fresh} stands for a word that no other
-    check has, and {folder} for an empty folder.
+    `target` is "module:attribute"; `schemes` are the URL schemes that a connector answers to, without "://"; `contract`
+    is the version of `regiment.contracts` that the part was written for. `regiment plugins check` examines the part
+    with the options in `trial`, if it needs any; in their texts {fresh} stands for a word that no other check has, and
+    {folder} for an empty folder.
     """
 
     target: str
@@ -41,7 +41,7 @@ class Offer(NamedTuple):
 
 
 class Specs:
-    """Every hook of regiment. Offers are asked once, at first use, in whichever process needs one."""
+    """Every hook of regiment. Offers are collected once, at first use, in each process that needs one."""
 
     # Offers: name -> Offer. The same name from two plugins is an error that names both.
 
@@ -67,16 +67,16 @@ class Specs:
 
     @hookspec
     def regiment_killers(self) -> Mapping[str, Offer]:
-        """Ways to stop what hangs."""
+        """Ways to stop a task that hangs."""
         raise NotImplementedError
 
     @hookspec
     def regiment_commands(self) -> Mapping[str, Offer]:
-        """click commands that join the command line; asked only by `regiment` itself."""
+        """click commands that join the command line; only `regiment` itself uses them."""
         raise NotImplementedError
 
-    # Observers: told, never asked. Each call is guarded on its own: an exception is a log line (`plugin.error`) and
-    # changes nothing. In the worker, in the thread of the attempt where there is one.
+    # Observers are told what happens and change nothing. Each call is guarded on its own: an exception is a log line
+    # (`plugin.error`). In the worker they run in the thread of the attempt, if there is one.
 
     @hookspec
     def regiment_worker_started(self, worker: Any) -> None:
@@ -100,13 +100,13 @@ class Specs:
 
     @hookspec
     def regiment_task_dead(self, letter: Any) -> None:
-        """In the worker, when a dead letter was made; `letter` is a mapping with task_id, queue, name and reason."""
+        """In the worker, when a dead letter is made; `letter` is a mapping with task_id, queue, name and reason."""
 
     @hookspec
     def regiment_supervisor_event(self, event: Mapping[str, Any]) -> None:
-        """In the keeper: what the supervisor logs, as a mapping with "event" and its fields."""
+        """In the keeper: an event that the supervisor logs, as a mapping with "event" and its fields."""
 
-    # Around: asked, and part of the path.
+    # Around: these are part of a task's path, and their answers count.
 
     @hookspec
     def regiment_push_headers(self, queue: str, name: str) -> dict[str, str]:

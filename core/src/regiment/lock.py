@@ -14,7 +14,7 @@ from regiment.errors import LockLost
 class Lock:
     """A lock that all users of one store share. It has an owner (this object) and a time to live.
 
-    `with broker.lock("name"):` holds it; `LockLost` at the end of the block if it was lost meanwhile.
+    `with broker.lock("name"):` holds it. The end of the block raises `LockLost` if the lock was lost meanwhile.
     """
 
     def __init__(self, name: str, open: Callable[[Role], Connector]) -> None:
@@ -29,9 +29,10 @@ class Lock:
         return self._connector
 
     def acquire(self, timeout: float | None = None, check_interval: float = 1.0, ttl: float = 60.0) -> bool:
-        """Wait up to `timeout` seconds (None: for ever) for the lock; it is free again after `ttl` seconds.
+        """Wait up to `timeout` seconds (None: without end) for the lock; True if it was taken. It is free again after
+        `ttl` seconds.
 
-        `check_interval` bounds a single wait in stores that cannot wake.
+        `check_interval` bounds a single wait in stores that cannot wake a waiting process.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self.ttl = ttl
@@ -45,16 +46,16 @@ class Lock:
         return True
 
     def release(self) -> bool:
-        """Free the lock; False if this owner does not have it (any more): then nothing was changed."""
+        """Free the lock; False if this owner does not have it, and then nothing changes."""
         return self._store().lock_free(self.name, self._owner)
 
     def is_locked(self) -> bool:
-        """Whether anyone has it."""
+        """True if any owner has it."""
         return self._store().lock_look(self.name) is not None
 
     @property
     def held(self) -> bool:
-        """Whether this owner has it now."""
+        """True if this owner has it now."""
         seen = self._store().lock_look(self.name)
         return seen is not None and seen[0] == self._owner
 
@@ -63,12 +64,12 @@ class Lock:
         return self.held and self._store().lock_take(self.name, self._owner, ttl)
 
     def get_ttl(self) -> float | None:
-        """Seconds until it is free by itself; None if nobody has it."""
+        """Seconds until it becomes free by itself; None if it is free."""
         seen = self._store().lock_look(self.name)
         return None if seen is None else seen[1]
 
     def close(self) -> None:
-        """Close the connection of this lock; the lock itself stays as it is."""
+        """Close the connection of this object; the lock in the store stays as it is."""
         if self._connector is not None and self._pid == os.getpid():
             self._connector.close()
         self._connector = None

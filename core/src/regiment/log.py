@@ -17,14 +17,14 @@ logger.addHandler(logging.NullHandler())
 
 PASSING: tuple[type[BaseException], ...] = (TaskTimeout, KeyboardInterrupt, SystemExit)
 passing = PASSING
-"""What a signal's handler may raise in the middle of anything; it is no error of the code that it lands in. In a worker,
-where all signals are regiment's, `SystemExit` and `KeyboardInterrupt` are of the code that raises them.
+"""What a signal handler may raise in the middle of any code; it is not an error of that code. In a worker, all signals
+are regiment's; there `SystemExit` and `KeyboardInterrupt` come from the code that raises them.
 """
 
 
 def event(level: int, name: str, exc_info: BaseException | None = None, **fields: Any) -> None:
-    """Log the event `name` with its fields, if anyone listens at `level`. No handler and no filter can make it raise:
-    one that does is said on stderr, and the others get the event all the same.
+    """Log the event `name` with its fields, if a handler listens at `level`. No handler and no filter can make it
+    raise: an exception in one is written to stderr, and the others get the event all the same.
     """
     if not logger.isEnabledFor(level):
         return
@@ -43,7 +43,7 @@ def event(level: int, name: str, exc_info: BaseException | None = None, **fields
 
 
 def _guarded(told: Callable[[logging.LogRecord], Any], record: logging.LogRecord) -> Any:
-    """Give a record to code of the application's; True where that raises, so that the others get it."""
+    """Give a record to a handler or filter; True if that raises, so that the others get the record."""
     try:
         return told(record)
     except passing:
@@ -54,7 +54,7 @@ def _guarded(told: Callable[[logging.LogRecord], Any], record: logging.LogRecord
 
 
 def _say_broken(error: BaseException) -> None:
-    """Say on stderr that logging itself has failed: the one place that is left for it."""
+    """Write to stderr that logging itself has failed; no other place is left."""
     held = _broken()
     if held is not None:
         with contextlib.suppress(Exception):
@@ -66,7 +66,7 @@ def _say_broken(error: BaseException) -> None:
 
 
 def tell(told: Callable[..., Any], *args: Any) -> None:
-    """Call an observer of a plugin: what it raises is an event `plugin.error`, and changes nothing."""
+    """Call an observer of a plugin; its exception is an event `plugin.error` and changes nothing."""
     try:
         told(*args)
     except passing:
@@ -77,13 +77,13 @@ def tell(told: Callable[..., Any], *args: Any) -> None:
 
 
 class Throttle:
-    """Lets the first of a kind of event through, then one every `seconds`, and counts what it held back."""
+    """Lets the first event through, then one every `seconds`, and counts those that it holds back."""
 
     def __init__(self, seconds: float = 30.0) -> None:
         self._seconds, self._last, self._held = seconds, -1e9, 0
 
     def __call__(self) -> int | None:
-        """None: stay silent. A number: log, and say how many were held back since."""
+        """None: stay silent. A number: log; so many events were held back since the last one."""
         now = time.monotonic()
         if now - self._last < self._seconds:
             self._held += 1

@@ -32,7 +32,7 @@ HANDLERS = {
     REQUEUE: "on_requeue",
     STOP: "on_stop",
 }
-"""Outcome -> the method of the worker that is told of it; the others have none."""
+"""Outcome -> the handler of the worker that is called for it; other outcomes have none."""
 
 COUNTED = frozenset({FAILURE, TIMEOUT, RETRY, FAIL})
 """Outcomes that count as a run of the task."""
@@ -41,7 +41,7 @@ COUNTED = frozenset({FAILURE, TIMEOUT, RETRY, FAIL})
 class Outcome:
     """How one attempt ended.
 
-    `kind` is one of the names of this module, `value` what `work` returned, `error` what it raised, `text` the
+    `kind` is one of the names of this module, `value` the result of `work`, `error` its exception, `text` the
     traceback or evidence to keep, `evidence` the post-mortem of a worker that died with the task.
     """
 

@@ -18,7 +18,7 @@ from regiment.worker import Running, Worker
 
 
 def load(module: str) -> ModuleType:
-    """Import a target's module; a push from within it, or any error, is a `TargetError` that names the line."""
+    """Import a target's module; an error in it, or a push during the import, is a `TargetError` that names the line."""
     if not all(part.isidentifier() for part in module.split(".")):
         raise TargetError(_no_module(module))
     pushing.importing = module
@@ -46,7 +46,7 @@ def _no_module(module: str) -> str:
 
 
 def _meant(path: str) -> str:
-    """What to write instead of the path of a file."""
+    """A hint for a user who wrote the path of a file: the target to write instead."""
     path = os.path.normpath(path).removesuffix(".py")
     folder, name = os.path.split(path)
     if not os.path.isabs(path) and not path.startswith(os.pardir):
@@ -76,7 +76,7 @@ def short_path(path: str) -> str:
 
 
 def find(text: str) -> dict[str, Any]:
-    """Label -> face (a Worker class or a Queue), for all workers that a target names, in order of definition."""
+    """Label -> face (a Worker class or a Queue) of all workers of a target, in order of definition."""
     module_name, colon, name = text.partition(":")
     if not module_name:
         raise TargetError(f'"{text}" is no target; expected module or module:Name')
@@ -147,5 +147,5 @@ def _usable(text: str, face: Any) -> Any:
 
 
 def application(face: Any) -> Any:
-    """A face as what attempts run: a `Queue` itself, or an instance of a `Worker` class."""
+    """The application of a face: a `Queue` itself, or an instance of a `Worker` class."""
     return face if isinstance(face, Queue) else Running(face())

@@ -30,11 +30,11 @@ def new_id() -> str:
 
 
 def new_ids(number: int) -> Iterator[str]:
-    """New task ids, such as `01jd3k7q9zx4w8yc2m-1f`; to be taken in the process that asked.
+    """New task ids, such as `01jd3k7q9zx4w8yc2m-1f`; take them in the process that asked for them.
 
-    The start of this process in seconds and 55 random bits, in base 32, then a counter: two processes collide with
-    a chance of 2**-55 if they start in the same second, and a uuid4 would cost twenty times as much. A fork, also
-    one that Python did not see, starts a prefix of its own.
+    The start of this process in seconds and 55 random bits, in base 32, then a counter: two processes that
+    start in the same second collide with a chance of 2**-55; a uuid4 would cost twenty times as much. A fork starts a
+    prefix of its own, also one that Python did not notice.
     """
     global _ids
     pid, prefix, counter = _ids
@@ -46,15 +46,15 @@ def new_ids(number: int) -> Iterator[str]:
 
 
 class Task:
-    """One task. `kwargs` are its arguments; the rest is regiment's record of it.
+    """One task. `kwargs` are its arguments; the other fields are regiment's record of it.
 
     `date` is the time of the push (seconds since the epoch), `run_count` the number of runs that failed before this
     one, `delivery_count` how often a run of this delivery ended its worker, `expires` the time (seconds since the
-    epoch) after which it is not run any more, `headers` are strings that tasks pushed from this one inherit, like
-    `trace_id`. `extra` holds fields that a newer release wrote, kept when the task is written again.
+    epoch) after which it no longer runs. A task that is pushed from this one inherits `headers` (strings) and
+    `trace_id`. `extra` holds fields that a newer release wrote; they are kept when the task is written again.
     """
 
-    # Class attributes for what most tasks do not have: they cost nothing to make and nothing to read.
+    # Class attributes for fields that most tasks do not set: they cost nothing to make and nothing to read.
     run_count: int = 0
     trace_id: str | None = None
     headers: dict[str, str] | None = None

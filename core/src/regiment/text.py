@@ -1,4 +1,4 @@
-"""How data are shown to people: tables, ages, numbers, times."""
+"""Shows data to people: tables, ages, numbers, times."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Batch-first, no singular twins; bytes in, bytes out. Each verb says what happens on repeat, on absence and in a race;
 `regiment_testing.contracts` examines every promise made here. Seconds are floats and relative to now, by the store's
-own clock, unless a name says otherwise; so a worker's wrong clock moves nobody's lease.
+own clock, unless a name says otherwise; so a worker's wrong clock moves no lease.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ from regiment.contracts.store import *
 from regiment.errors import *
 
 CONTRACT_VERSION = 1
-"""Plugins name the version they were built for (`Offer(contract=…)`); another one is refused, with the reason."""
+"""Plugins name the version that they were built for (`Offer(contract=…)`); regiment refuses any other version."""

@@ -1,4 +1,4 @@
-"""The contracts of what turns arguments into bytes: serializers and compressors."""
+"""The contracts of the parts that turn arguments into bytes: serializers and compressors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Serializer(Protocol):
     """Plain data to bytes and back. Never sees a Task.
 
     None, bool, int of any size, float, str, bytes, list, tuple, dict, set, frozenset, aware datetime, date, UUID and
-    Decimal come back equal and of the same type; what cannot is refused by `dumps`, never changed in silence.
+    Decimal come back equal and of the same type. `dumps` refuses a value that cannot; it never changes one in silence.
     """
 
     executes: ClassVar[bool]
-    """Whether `loads` can run code; such a serializer is used only where it is configured by name."""
+    """True if `loads` can run code; such a serializer is used only if a configuration names it."""
 
     def dumps(self, value: Any) -> bytes:
-        """Raises TypeError, ValueError or OverflowError for what it cannot take."""
+        """Raises TypeError, ValueError or OverflowError for a value that it cannot take."""
 
     def loads(self, data: bytes) -> Any:
         """Raises `DecodeError`; `Forged` if a signature does not match, before anything is deserialized."""
@@ -35,5 +35,5 @@ class Compressor(Protocol):
 
     def decompress(self, data: bytes, limit: int) -> bytes:
         """Raises `DecodeError` as soon as the result would exceed `limit` bytes, or if the data are corrupt; never
-        holds more than `limit` and a buffer.
+        holds more than `limit` bytes and a buffer.
         """

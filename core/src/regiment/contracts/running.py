@@ -1,4 +1,4 @@
-"""The contracts of what runs: executors, killers, and what each sees of an application, an attempt and a worker's page."""
+"""The contracts of the parts that run tasks: executors, killers, and their views of application, attempt and page."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Application(Protocol):
 
     @property
     def handlers(self) -> Mapping[str, Callable[..., Any]]:
-        """The hooks that the user defined, by name (pre_work, post_work, on_success, …); absent ones are not called."""
+        """The hooks that the user defined, by name (pre_work, post_work, on_success, …)."""
 
     @property
     def works(self) -> Mapping[str, Callable[..., Any]]:
-        """What runs tasks, by name, for checks."""
+        """The functions that run tasks, by name of the task, for checks."""
 
     def work_of(self, name: str) -> Callable[[Task], Any] | None:
-        """What runs tasks of this name; None for a name that is not known here."""
+        """The function that runs tasks of this name; None for an unknown name."""
 
     def config_of(self, name: str) -> WorkerConfig:
-        """The configuration for tasks of this name: the worker's, with the task's own settings."""
+        """The configuration for tasks of this name: that of the worker, with the task's own settings."""
 
 
 class Attempt(Protocol):
-    """One try at one delivery, as the task sees it: what `current()` gives."""
+    """One try at one delivery, as the task sees it: `current()` returns this."""
 
     @property
     def task(self) -> Task | None:
@@ -47,16 +47,16 @@ class Attempt(Protocol):
 
     @property
     def evidence(self) -> dict[str, Any]:
-        """What was kept when this task was struck, or ended a worker before; empty for an ordinary task."""
+        """What was kept when this task was struck, or ended a worker; empty for any other task."""
 
     def remaining(self) -> float | None:
-        """Seconds until this task's limit; None without one. Negative if it has passed."""
+        """Seconds until this task's limit, negative if it has passed; None if there is no limit."""
 
     def progress(self, done: int, total: int = 0, note: str = "") -> None:
         """Tell `regiment workers` how far this task is; costs no system call."""
 
     def take(self, number: int, queue: str | None = None) -> AbstractContextManager[list[Task]]:
-        """Up to `number` tasks of a queue to do in one go; they are done at the end of the block, and go back if it raises."""
+        """Take up to `number` tasks of a queue; they are done at the end of the block, and go back if it raises."""
 
     def retry(self, **options: Any) -> NoReturn:
         """Run this task again as one of its retries."""
@@ -75,7 +75,7 @@ class Attempt(Protocol):
 
 
 class AttemptLike(Protocol):
-    """One try at one delivery, as an executor sees it: where and when to run it is all an executor decides."""
+    """One try at one delivery, as an executor sees it: the executor decides only where and when to run it."""
 
     slot: int
 
@@ -83,12 +83,12 @@ class AttemptLike(Protocol):
         """Run the whole attempt here, to its settlement. Never raises what the task raised."""
 
     def run_on(self) -> None:
-        """`run`, and then what is next in this slot while nothing else is due: some calls less for each task. For an
-        executor with one slot, in the thread that takes.
+        """`run`, and then the next deliveries of this slot while no other work is due, which saves some calls for each
+        task. For an executor with one slot, in the thread that takes.
         """
 
     async def arun(self) -> None:
-        """The same on an event loop; hooks and `work` may be coroutine functions."""
+        """`run` on an event loop; hooks and `work` may be coroutine functions."""
 
 
 class Source(Protocol):
@@ -97,28 +97,29 @@ class Source(Protocol):
     wake_fd: int
 
     def take(self, block: bool = True) -> AttemptLike | None:
-        """The next attempt, for a slot that is free; blocks until there is one. None: the worker is to end (after
-        the attempts that still run), or, without `block`, there is none now.
+        """The next attempt, for a free slot; blocks until there is one. None if the worker has to end (after the
+        attempts that still run), or, without `block`, if there is none now.
         """
 
     @property
     def ended(self) -> bool:
-        """Whether None meant the end."""
+        """True if None meant the end."""
 
     @property
     def written_off(self) -> int:
-        """How many attempts were given up because their threads do not end; an executor does not wait for these."""
+        """How many attempts were written off because their threads do not end; an executor does not wait for them."""
 
 
 @runtime_checkable
 class Executor(Protocol):
     """Where attempts run and how many at once; it judges no outcome.
 
-    Two verbs are not asked of every executor, and used where it has them:
+    Two verbs are optional:
 
-    - `call(hook, *args)`: run a hook of the application (`initialize`, `finalize`, `on_starvation`) where its tasks run,
-      from any thread, and return its answer. Without it the hook is called in the main thread. For executors with a loop.
-    - `close()`: after `run` has returned and `finalize` was called: give up threads, loops and what else is left.
+    - `call(hook, *args)`: runs a hook of the application (`initialize`, `finalize`, `on_starvation`) where its tasks
+      run, from any thread, and returns its answer. Without it the hook runs in the main thread. For executors with a
+      loop.
+    - `close()` gives up threads, loops and everything else, after `run` has returned and `finalize` was called.
     """
 
     place: ClassVar[Place]
@@ -131,7 +132,7 @@ class Executor(Protocol):
 
 
 class Reading(NamedTuple):
-    """One consistent look at a slot of a page. Times are nanoseconds of the boot clock; 0: none."""
+    """One consistent look at a slot of a page. Times are nanoseconds of the boot clock; 0 means none."""
 
     slot: int
     number: int
@@ -140,38 +141,38 @@ class Reading(NamedTuple):
     soft: int
     hard: int
     struck: int
-    """The number that was struck softly in this slot last."""
+    """The number that last received a soft strike in this slot."""
 
 
 class View(Protocol):
-    """What a killer sees and may do to one worker, from its supervisor."""
+    """What a killer can see of one worker and do to it, from the supervisor."""
 
     def readings(self) -> Iterable[Reading]:
-        """The slots that have a task started and armed."""
+        """The slots whose task is started and armed."""
 
     def soft(self, slot: int, number: int) -> None:
         """Strike softly: the worker's own handler raises `TaskTimeout` in the task, if it still runs `number`."""
 
     def condemn(self, slot: int, number: int) -> bool:
-        """Name the slot as condemned, wait, read again: True if the worker now stands still or is still in `number`.
-        False: it went on, nothing is condemned any more.
+        """Name the slot as condemned, wait, read again. True if the worker now stands still or is still in `number`;
+        False if it went on, and then nothing is condemned any more.
         """
 
     def condemn_all(self, late: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-        """`condemn` for several (slot, number) at the price of one; those for which it is true."""
+        """`condemn` for several (slot, number) at the price of one; returns those for which it is True."""
 
     def kill(self, slot: int, number: int, reason: str) -> None:
-        """After `condemn`: stacks to the black box, then SIGKILL. Call it for each that is late: one kill follows, and
-        where there are several, or others ran beside one, the supervisor finds out who is guilty.
+        """After `condemn`: write the stacks to the black box, then SIGKILL. Call it for each late task: one kill
+        follows. If several tasks are late, or others ran beside one, the supervisor finds the guilty task.
         """
 
 
 class KillerPage(Protocol):
-    """What of a worker's page is open to the worker's half of a killer. Slots count from 0."""
+    """The part of a worker's page that the worker's half of a killer may use. Slots count from 0."""
 
     @property
     def SOFT_SIGNAL(self) -> int:  # noqa: N802  a constant of the page
-        """The signal that is sent for a soft strike."""
+        """The signal of a soft strike."""
 
     @property
     def words(self) -> Any:
@@ -181,13 +182,13 @@ class KillerPage(Protocol):
         """Set deadlines (nanoseconds from now, 0 for none), and wake the supervisor if they come before all others."""
 
     def limits(self, slot: int) -> tuple[int, int, int]:
-        """Where in `words` stand the slot's soft and hard deadline, and the time the supervisor sleeps until."""
+        """The places in `words` of the soft deadline, the hard deadline, and the end of the supervisor's sleep."""
 
     def softly_struck(self) -> int | None:
-        """The number of the task that the soft strike is for, once; None if it has ended meanwhile."""
+        """The number of the task that the soft strike is for, given once; None if the task has ended meanwhile."""
 
     def struck(self) -> Iterable[tuple[int, int]]:
-        """All (slot, number) that were struck softly and still run."""
+        """All (slot, number) that received a soft strike and still run."""
 
     def slot_word(self, slot: int) -> tuple[int, int]:
         """Number and phase of a slot."""
@@ -198,27 +199,28 @@ class KillerPage(Protocol):
 
     @property
     def write_off(self) -> Callable[[int, int, str], object]:
-        """Gives up the thread that runs a number in a slot and stands at a stack; its task ends as a timeout."""
+        """Writes off the thread that runs a number in a slot, with its stack; its task ends as a timeout."""
 
 
 @runtime_checkable
 class Killer(Protocol):
-    """What stops a task that hangs. One half works in the worker (`install`, `guard`), one in the supervisor (`watch`).
+    """Stops a task that hangs. One half works in the worker (`install`, `guard`), the other in the supervisor
+    (`watch`).
 
-    A class with `reusable = True` promises that one guard may be entered for task after task of its slot as long as the
-    limits stay the same; without it `guard` is called for every task.
+    With `reusable = True` a class promises that one guard may be entered for task after task of its slot while the
+    limits stay the same; without it, `guard` is called for every task.
     """
 
     softens: ClassVar[frozenset[Place]]
     """Places where it can end a task and keep the worker (soft limits)."""
     ends: ClassVar[frozenset[Place]]
-    """Places where it ends a task whatever that does (hard limits)."""
+    """Places where it ends a task, whatever the task does (hard limits)."""
 
     def install(self, page: KillerPage, place: Place) -> None:
-        """In the worker's main thread, once, before any task: signal handlers and the like."""
+        """Prepare the worker, in its main thread, once, before any task: signal handlers and the like."""
 
     def guard(self, slot: int, soft: float | None, hard: float | None) -> AbstractContextManager[None]:
         """Arm the limits (seconds from now) for the task noted in `slot`; disarm at exit."""
 
     def watch(self, view: View, now: int) -> int | None:
-        """In the supervisor: strike what is late at `now` (nanoseconds, boot clock); returns when to look again."""
+        """In the supervisor: strike tasks that are late at `now` (nanoseconds, boot clock); returns the next look."""

@@ -1,4 +1,4 @@
-"""The contract of a store: what a connector must do, and what goes to it and comes back."""
+"""The contract of a store: what a connector must do, what it receives and what it returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 Role = Literal["push", "lease", "keep", "look"]
-"""Why a connector is opened: to push (durable to the last), to lease and settle, to renew for others, to look only."""
+"""Why a connector is opened: to push (fully durable), to lease and settle, to renew for other processes, only to look.
+"""
 
 Span = tuple[int, int]
 """First and last receipt of a closed range."""
@@ -20,7 +21,7 @@ class Delivery(NamedTuple):
     count: int = 0  # type: ignore[assignment]  # tuple.count is of no use here
     """How often a run of this delivery ended its worker."""
     note: bytes | None = None
-    """What `release` left about the last such end; opaque to the store."""
+    """What `release` noted about the last such end; opaque to the store."""
     parked: float = 0.0
     """Seconds since the delivery was first parked; 0 if it never was."""
 
@@ -50,14 +51,14 @@ class Again(NamedTuple):
 
 
 class Park(NamedTuple):
-    """Untouched, due again in `delay` seconds; the time of the first parking is kept."""
+    """Put aside unchanged, due again in `delay` seconds; the time of the first parking is kept."""
 
     receipt: int
     delay: float
 
 
 class Dead(NamedTuple):
-    """A dead letter from now on."""
+    """Failed for good: becomes a dead letter."""
 
     receipt: int
     task_id: str
@@ -74,12 +75,13 @@ class Taken(NamedTuple):
     """The answer of an exchange."""
 
     lost: Sequence[int] = ()
-    """Receipts that the settlements named and this consumer does not hold (any more); nothing was done for them.
-    One that `release` settled for this same consumer is not lost when it is settled again."""
+    """Receipts in the settlements that this consumer does not hold, or no longer holds; the store did nothing for them.
+    A receipt that `release` settled for the same consumer is not lost when it is settled again."""
     deliveries: Sequence[Delivery] = ()
     next_due: float | None = None
-    """Seconds until a delayed task is due or another consumer overdue, whichever is first; None: nothing is known.
-    Promised where nothing was leased: only then does anyone wait for it."""
+    """Seconds until a delayed task is due or another consumer is overdue, whichever comes first; None if neither is
+    known. Required only if nothing was leased, because only then the worker waits for it.
+    """
     board: int = 0
     """Version of the queue's notice board."""
 
@@ -95,11 +97,11 @@ class Terms(NamedTuple):
     id_window: float = 3600.0
     token_window: float = 60.0
     delivery: str = "at_least_once"
-    """With "at_most_once" a claim and a settlement have to outlive what a push outlives."""
+    """With "at_most_once", claims and settlements must be as durable as a push."""
 
 
 class Counts(NamedTuple):
-    """How many tasks of a queue are where; `oldest` is the age in seconds of the oldest ready one."""
+    """How many tasks of a queue are in each state; `oldest` is the age in seconds of the oldest ready task."""
 
     ready: int = 0
     delayed: int = 0
@@ -117,7 +119,7 @@ class Peeked(NamedTuple):
     state: Literal["ready", "delayed", "leased"]
     priority: int
     due: float = 0.0
-    """Seconds until it is due; 0 for what is not delayed."""
+    """Seconds until it is due; 0 if it is not delayed."""
     count: int = 0  # type: ignore[assignment]  # tuple.count is of no use here
     consumer: str | None = None
 
@@ -142,42 +144,42 @@ class Board(NamedTuple):
 
 
 class Capabilities(NamedTuple):
-    """What a connector can do; a configuration that needs more is refused at start."""
+    """What a connector can do; the start refuses a configuration that needs more."""
 
     shared: bool = True
-    """Several processes may use one store."""
+    """True if several processes may use one store."""
     durable: bool = True
-    """What was pushed survives the end of every process here."""
+    """True if pushed tasks survive the end of every process here."""
     max_payload: int | None = None
-    """Bytes of the largest payload it takes."""
+    """Bytes of the largest payload it takes; None: no limit."""
 
 
 @runtime_checkable
 class Connector(Protocol):
-    """A store of tasks. Constructed with its options only; nothing is touched before `open`.
+    """A store of tasks. Its constructor takes options and touches nothing before `open`.
 
     One object serves one thread at a time and never crosses a fork. Every verb may raise `StoreUnavailable`
-    (`maybe_pushed` says whether it may have taken effect); the caller then repeats it unchanged, and a repeat must be
-    harmless. `StoreError` says that the store refuses for good. A queue exists as soon as it is named.
+    (`maybe_pushed` is True if it may have taken effect); the caller then repeats it unchanged, and a repeat must be
+    harmless. `StoreError` means that the store refuses for good. A queue exists as soon as a verb names it.
 
-    Two verbs are not asked of every connector: `warnings() -> list[str]`, sentences about what works and does not keep every
-    promise, such as a server that writes nothing to disk; `regiment check --connect` shows them. And `reasons`, which is
-    `dead` with empty payloads, so that a list of letters need not bring every payload along.
+    Two verbs are optional. `warnings() -> list[str]` returns sentences about a store that works but does not keep every
+    promise, such as a server that writes nothing to disk; `regiment check --connect` shows them. `reasons` is `dead`
+    with empty payloads, so that a list of letters need not transfer every payload.
     """
 
     capabilities: ClassVar[Capabilities]
 
     def open(self, role: Role) -> None:
-        """Connect. A store of a newer layout, a wrong password, a missing right: `StoreError`, in words.
+        """Connect. Raises `StoreError`, with a clear message, for a newer layout, a wrong password, a missing right.
 
         "look" creates and changes nothing: an absent store then simply has no queues.
         """
 
     def close(self) -> None:
-        """Give up connections and descriptors; on repeat nothing happens."""
+        """Close connections and descriptors; a repeat does nothing."""
 
     def describe(self) -> str:
-        """Where the tasks live, for people, without secrets: `redis://db1:6379/0`, `.regiment/queue.db`."""
+        """Where the tasks live, in words for people, without secrets: `redis://db1:6379/0`, `.regiment/queue.db`."""
 
     def push(
         self,
@@ -195,18 +197,19 @@ class Connector(Protocol):
         """Store all payloads or none, in order, at the tail of `priority`; due in `delay` seconds or at time `at`.
 
         A call with a `token` that was seen within `token_window` changes nothing and returns what the first returned.
-        `ids` (one for each payload) deduplicate: a payload whose id was pushed to this queue within `id_window`, or
-        waits or runs there now, is left out. Returns the indexes of what was left out. `QueueFull` if there is no room.
+        `ids` (one for each payload) deduplicate: the store leaves out a payload whose id was pushed to this queue
+        within `id_window`, or waits or runs there now. Returns the indexes of the payloads left out. `QueueFull` if
+        there is no room.
         """
 
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
-        """Make `consumer` known, with a lease from now. On a living consumer nothing changes; on one that was closed
-        or fenced: `Fenced`. Applies the gap rule first, so that a newcomer is not given the gap.
+        """Register `consumer`, with a lease from now. A living consumer stays unchanged; a closed or fenced one gets
+        `Fenced`. Applies the gap rule first, so that the gap is not added to a newcomer's lease.
         """
 
     def renew(self, consumers: Sequence[tuple[str, str]], seconds: float) -> Sequence[tuple[str, str]]:
-        """Extend each (queue, consumer) to `seconds` from now; never shortens. Returns those that are not known or
-        are fenced. Applies the gap rule first (`docs/guarantees.md`): if no renewal or exchange touched a queue for
+        """Extend each (queue, consumer) to `seconds` from now; never shortens. Returns those that are unknown or
+        fenced. Applies the gap rule first (`docs/guarantees.md`): if no renewal or exchange touched a queue for
         more than a third of the lease, all its deadlines move by the gap. Sets the queue's stamp.
         """
 
@@ -225,12 +228,13 @@ class Connector(Protocol):
         deliveries (bounded per call), promote due tasks, and lease up to `limit` ready ones (highest priority first,
         then oldest) under the receipts `base`, `base + 1`, …
 
-        `turn` equal to the last one: nothing is done, the same answer again. Last + 1: executed. Anything else, or a
-        consumer that is unknown, closed or fenced: `Fenced`, no effect. `holds_nothing` says that the worker holds no
-        receipt beyond those it settles here: what the store still lists for it goes back in front first. The batch ends
-        before `max_bytes` of payload, but has at least one. The first delivery taken back from an overdue consumer
-        fences it for good (also one that holds nothing); its deliveries return in front with count + 1. A paused queue leases nothing. If nothing
-        was leased and `limit` > 0, the consumer is registered for a wake-up in the same step. Never blocks.
+        If `turn` equals the last one, the store does nothing and returns the same answer again. Last + 1 is executed.
+        Anything else, and a consumer that is unknown, closed or fenced, gets `Fenced`, without effect. `holds_nothing`
+        is True if the worker holds no receipt except those it settles here: then deliveries that the store still lists
+        for it first go back in front. The batch ends before `max_bytes` of payload, but has at least one delivery.
+        Taking back the first delivery of an overdue consumer fences that consumer for good (also one that holds
+        nothing); its deliveries return in front with count + 1. A paused queue leases nothing. If nothing was leased
+        and `limit` > 0, the same step registers the consumer for a wake-up. Never blocks.
         """
 
     def release(
@@ -243,25 +247,27 @@ class Connector(Protocol):
         only: Span | None = None,
         close: bool = False,
     ) -> None:
-        """For a consumer that cannot speak for itself: settle `done`, then give back everything else it holds, or of
-        that only what lies in `only` (a span of receipts that never were: nothing). A suspect goes back with count + 1, due after the poison delay of that count
-        (delay 0: in front), with its bytes as note (empty bytes: the old note stays); all others as `Back`.
+        """Settle and give back on behalf of a consumer that no longer can: settle `done`, then give back everything
+        else it holds, or only those receipts that lie in `only` (none if it never held them). A suspect goes back
+        with count + 1, due after the poison delay of that count (delay 0: in front), with its bytes as note (empty
+        bytes keep the old note); all others go back as with `Back`.
 
-        `close` ends the consumer and leaves a tombstone that outlives any late request (also for one that was
-        never known). On repeat, on an unknown or closed consumer: nothing (but the tombstone). Applies to fenced ones.
+        `close` ends the consumer and leaves a tombstone that outlives any late request (also for a consumer that was
+        never known). A repeat, or an unknown or closed consumer, changes nothing except the tombstone. Fenced consumers
+        are released like others.
         """
 
     def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None = None) -> Sequence[str]:
         """Sleep until one of the queues has something to lease, `wake_fd` is readable, or `seconds` have passed.
 
         Holds no lease. Each consumer's last exchange came back empty; a push, a return or a promotion since then ends
-        the wait at once. A task pushed meanwhile with a due time earlier than any known ends it too (the exchange
-        that follows learns the new `next_due`). Returns the queues it believes to be ready; may return too early with
-        none. `wake_fd` is not read.
+        the wait at once. So does a task that is pushed meanwhile with a due time earlier than any known one (the next
+        exchange learns the new `next_due`). Returns the queues that it believes to be ready; may return too early, with
+        none. Does not read `wake_fd`.
         """
 
     def counts(self, queue: str) -> Counts:
-        """How many tasks are where; zeros for a queue that never was."""
+        """How many tasks are in each state; zeros for an unknown queue."""
 
     def queues(self) -> Sequence[str]:
         """Names of all queues that hold a task, a dead letter, a consumer or a notice, sorted."""
@@ -270,17 +276,17 @@ class Connector(Protocol):
         """The first tasks of a state in the order in which they would run; changes nothing."""
 
     def purge(self, queue: str) -> int:
-        """Delete what is ready or delayed; returns how many. What is leased, and dead letters, stay."""
+        """Delete ready and delayed tasks; returns how many. Leased tasks and dead letters stay."""
 
     def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
-        """Dead letters, newest first; `after` (a letter's id) goes on behind it."""
+        """Dead letters, newest first; `after` (a letter's id) continues behind that letter."""
 
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
         """The letters whose id or task id is `id`, newest first."""
 
     def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
-        """Make ready again the letters with these ids, at the tail of their priority, with the payload given (None: as
-        it was), count 0. Absent ones are passed over. Returns how many. On repeat nothing is doubled.
+        """Make the letters with these ids ready again, at the tail of their priority, with the given payload (None: the
+        old one) and count 0. Ignores absent letters. Returns how many it revived. A repeat makes no duplicate.
         """
 
     def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
@@ -292,22 +298,22 @@ class Connector(Protocol):
     def post(
         self, queue: str, *, paused: bool | None = None, cancel: Iterable[str] = (), clear: Iterable[str] = ()
     ) -> int:
-        """Change notices (`clear` takes ids off the cancelled list); wakes waiting consumers. Returns the new version."""
+        """Change notices (`clear` takes ids off the cancelled list), wake waiting consumers, return the new version."""
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Keep `value` for `ttl` seconds, or until deleted."""
+        """Keep `value` for `ttl` seconds; None: until it is deleted."""
 
     def get(self, key: str) -> bytes | None:
-        """The value, or None if there is none or its time has passed."""
+        """The value; None if it does not exist or has expired."""
 
     def delete(self, key: str) -> bool:
-        """Whether there was one."""
+        """Delete the value; True if it existed."""
 
     def lock_take(self, name: str, owner: str, ttl: float) -> bool:
-        """Take the lock if it is free, or extend it if `owner` has it; it is free again `ttl` seconds from now."""
+        """Take a free lock, or extend it if `owner` has it, to `ttl` seconds from now; True if `owner` has it then."""
 
     def lock_free(self, name: str, owner: str) -> bool:
-        """Free the lock if `owner` has it; else nothing changes. Wakes who waits for it."""
+        """Free the lock if `owner` has it, and wake the waiting ones; True if it did. Else nothing changes."""
 
     def lock_look(self, name: str) -> tuple[str, float] | None:
         """Owner and seconds left, or None if the lock is free."""
@@ -316,7 +322,7 @@ class Connector(Protocol):
         """Sleep until the lock may be free, at most `seconds`; may return early."""
 
     def announce(self, key: str, value: bytes, ttl: float) -> None:
-        """Publish a presence record for `ttl` seconds; a second one under the same key replaces it."""
+        """Publish a presence record for `ttl` seconds, in place of one with the same key."""
 
     def presence(self) -> Mapping[str, bytes]:
-        """All presence records whose time has not passed."""
+        """All presence records that have not expired."""

@@ -1,7 +1,7 @@
-"""What every compressor here shares: a checked level, and unpacking that stops at a limit.
+"""Shared by every compressor here: a checked level, and decompression that stops at a limit.
 
-A message of 10 MB can unpack to 10 GB. So output is asked for a piece at a time and counted, and exactly one complete
-stream is accepted: what follows it is corruption or an attempt to hide something.
+A message of 10 MB can unpack to 10 GB. So a compressor asks for its output in pieces and counts them. It accepts
+exactly one complete stream: bytes after it are corruption or an attempt to hide something.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from regiment.errors import ConfigError, DecodeError
 
 PIECE = 1 << 20
-"""Bytes of output asked for at a time: the buffer that is held beside the result."""
+"""Bytes of output asked for at a time: the size of the buffer beside the result."""
 
 
 class Unpacker(Protocol):
-    """One stream of the standard library, being unpacked."""
+    """One stream of the standard library that is being unpacked."""
 
     @property
     def eof(self) -> bool: ...
@@ -27,7 +27,7 @@ class Unpacker(Protocol):
 
 
 class Leveled:
-    """A compressor with a `level`; `check` lists what is wrong with its options."""
+    """A compressor with a `level`; `check` lists the problems of its options."""
 
     name = ""
     levels = (1, 9)

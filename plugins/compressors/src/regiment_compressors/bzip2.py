@@ -8,7 +8,7 @@ from regiment_compressors.bounds import Leveled, corrupt
 
 
 class Bzip2Compressor(Leveled):
-    """`level`: 1 to 9, in blocks of so many times 100 kB."""
+    """`level`: 1 to 9, the size of a block in units of 100 kB."""
 
     name = "bzip2"
     levels = (1, 9)

@@ -7,11 +7,11 @@ import lzma
 from regiment_compressors.bounds import Leveled, corrupt
 
 _MEMORY = 12 << 20
-"""Bytes that unpacking may take for itself. A header can ask for gigabytes; level 6 needs 9 MiB."""
+"""Bytes of memory that unpacking may use. A header can ask for gigabytes; level 6 needs 9 MiB."""
 
 
 class LzmaCompressor(Leveled):
-    """`level`: 0 to 6. Higher ones only widen the window, which whoever unpacks must hold in memory."""
+    """`level`: 0 to 6. Higher levels only widen the window, which a reader must hold in memory."""
 
     name = "lzma"
     levels = (0, 6)

@@ -28,7 +28,7 @@ class ZlibCompressor(Leveled):
         at, rest = 0, b""
 
         def pull(most: int) -> bytes:
-            # Fed by and by, for the stream copies what it was given and has not used yet each time it is asked.
+            # Feed it in small pieces, because each call copies the input that the stream has not used yet.
             nonlocal at, rest
             piece = b""
             while not piece and not stream.eof and (rest or at < len(data)):

@@ -10,14 +10,14 @@ from regiment.errors import DecodeError
 from regiment_compressors.bounds import Leveled, corrupt, too_large
 
 _WINDOW = 8 << 20
-"""Bytes of history that unpacking may hold; level 19 needs so much, a hostile header can ask for 128 MiB."""
+"""Bytes of history that unpacking may hold; level 19 needs this much, a hostile header can ask for 128 MiB."""
 
 _EMPTY = 25
 """Bytes of the longest frame around nothing: magic 4, header 14, block 3, checksum 4."""
 
 
 class ZstdCompressor(Leveled):
-    """`level`: 1 to 19. Safe in any thread: contexts are taken from a pool, one that was interrupted is left."""
+    """`level`: 1 to 19. Safe in any thread: each call takes a context from a pool; an interrupted call drops it."""
 
     name = "zstd"
     levels = (1, 19)
@@ -43,8 +43,8 @@ class ZstdCompressor(Leveled):
         except IndexError:
             unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
         try:
-            # The header's size is needed, not trusted: the result gets so much room, at most `limit`, and zstd
-            # refuses a frame that turns out to hold more or less.
+            # The size in the header is needed but not trusted: the result gets that much room, at most `limit`, and
+            # zstd refuses a frame that holds more or less.
             size = zstandard.frame_content_size(data)
             if size < 0:
                 raise DecodeError("zstd: the frame does not say its size; write it with the size known")
@@ -62,7 +62,7 @@ class ZstdCompressor(Leveled):
 
 
 def _expect_empty(unpacker: Any, data: bytes) -> None:
-    """Check a frame that says it is empty; zstandard itself would believe it unseen."""
+    """Check a frame that claims to be empty; zstandard itself would believe it without a look."""
     stream = unpacker.decompressobj()
     if len(data) > _EMPTY or stream.decompress(data) or not stream.eof or stream.unused_data:
         raise DecodeError("zstd: the frame says that it is empty, and is not, or is not complete")

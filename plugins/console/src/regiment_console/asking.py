@@ -1,4 +1,4 @@
-"""What the console's verbs read from their options, and the question before something is destroyed."""
+"""Types of options of the console's verbs, and the question before something is destroyed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Moment(ParamType):
 
 
 def sure(question: str, yes: bool) -> None:
-    """Ask before something is destroyed; where nobody can answer, `--yes` is needed."""
+    """Ask before something is destroyed; without a terminal `--yes` is needed."""
     if yes:
         return
     if not sys.stdin.isatty():

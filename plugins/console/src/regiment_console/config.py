@@ -1,4 +1,4 @@
-"""`regiment config`: every setting of a worker, its value and where it came from; secrets are masked."""
+"""`regiment config`: every setting of a worker, its value and where it comes from; secrets are masked."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def command(target: str, as_json: bool) -> None:
 
 
 def origins(face: Any) -> list[tuple[str, str, str]]:
-    """(setting, value as shown, where it came from) of a face."""
+    """(setting, value as shown, where it comes from) of a face."""
     config: WorkerConfig = face.outlet.config()
     said, rows = _said(face), []
     defaults = WorkerConfig(name=config.name).values()
@@ -71,7 +71,7 @@ def origins(face: Any) -> list[tuple[str, str, str]]:
 
 
 def _said(face: Any) -> str:
-    """Where a face's settings are written."""
+    """The place where a face's settings are written."""
     if isinstance(face, Queue):
         return "keyword of Queue(…)"
     if face.generate_config is not Worker.generate_config:
@@ -80,7 +80,7 @@ def _said(face: Any) -> str:
 
 
 def _part(config: WorkerConfig, name: str, value: Any, origin: str) -> tuple[Any, str]:
-    """What is used where a setting leaves the choice to others."""
+    """The value in use for a setting that leaves the choice to another one."""
     if name == "connector" and value is None:
         use, where = connector_use(config)
         return use, where
@@ -121,7 +121,7 @@ def _option_shown(cls: Any, option: str, value: Any) -> str:
     if isinstance(value, Url) or (isinstance(value, str) and "://" in value):
         return repr(shown_url(value))  # a URL helps; its password does not
     secret = cls is None or is_secret(cls, option) or _sounds_secret(option)
-    plain = isinstance(value, (str, int, float, type(None)))  # what is in a mapping has names of its own
+    plain = isinstance(value, (str, int, float, type(None)))  # a mapping has names of its own
     return masking.shown(value) if plain and not secret else "***"
 
 

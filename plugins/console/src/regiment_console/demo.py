@@ -29,7 +29,7 @@ LOOKS = 0.2
 """Seconds between two looks at the queue."""
 AS_DATA = ("--burst", "--log-format", "json", "--log-level", "INFO")
 LINES = 2.0
-"""Seconds between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress without a terminal."""
 PLANTED = {"no_colon.py": "def greet(name)\n    print(name)\n", "half.py": "greeting = 'hello\n"}
 
 
@@ -54,22 +54,22 @@ def demo(ctx: click.Context, workers: int, keep: Path | None, connector: str | N
         ctx.exit(Demo(folder, connector, workers).run())
     finally:
         with suppress(OSError):
-            folder.rmdir()  # only where it was refused before anything was written
+            folder.rmdir()  # only if it was refused before anything was written
 
 
 command = demo
 
 
 class Told(NamedTuple):
-    """What is known at the end."""
+    """The results at the end of the demo."""
 
     rows: list[list[str]]
     letters: list[tuple[str | None, str, dict[str, Any]]]
-    """Of each dead letter the file (None: the endless task), the task's id and the reason."""
+    """For each dead letter: the file (None: the endless task), the task's id and the reason."""
     missing: int
-    """Tasks that are neither a result nor a dead letter."""
+    """Tasks without a result and without a dead letter."""
     again: int
-    """Files whose result stands there more than once."""
+    """Files with more than one result."""
 
 
 class Demo:
@@ -89,13 +89,13 @@ class Demo:
         self._interrupts: list[bool] = []
 
     def run(self) -> int:
-        """Queue, supervise, tell; the exit code."""
+        """Queue the files, supervise the workers, print the summary; returns the exit code."""
         self._refuse_what_is_not_ours()
         files, planted = self._files()
         total = len(files) + 1
         self._begin(files, planted)
         began = time.monotonic()
-        # Ctrl-C is noted, not raised: raised inside `Popen.poll` it can leave a lock behind for which `wait` waits for ever.
+        # Ctrl-C is noted, not raised: inside `Popen.poll` it could leave a lock for which `wait` waits without end.
         before = signal.signal(signal.SIGINT, lambda *_: self._interrupts.append(True))
         try:
             process = self._supervise()
@@ -171,7 +171,7 @@ class Demo:
             file.write(",".join(app.COLUMNS) + "\n")
         env = {**os.environ, "REGIMENT_CONNECTOR": self.url, app.RESULTS: str(self.results)}
         with open(self.log, "wb") as log:
-            # -P: no module of the folder that we were called in may stand in for one of the library.
+            # -P: no module of the current folder may replace one of the library.
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "regiment", "run", f"{app.TARGET}={self.workers}", *AS_DATA],
                 cwd=self.folder,
@@ -209,7 +209,7 @@ class Demo:
             self._draw("")
 
     def _tell(self, event: dict[str, Any], ready: list[int]) -> None:
-        """What a person should know of the workers, as it happens."""
+        """Print the events of workers that a person should know, as they happen."""
         name, pid = event.get("event"), event.get("worker")
         if name == "worker.ready":
             ready.append(int(str(pid)))
@@ -234,7 +234,7 @@ class Demo:
         self._draw(bar)
 
     def _draw(self, bar: str) -> None:
-        """Put this bar in the place of the last one."""
+        """Draw this bar in place of the last one."""
         if bar != self._bar:
             draw(bar, "\r\033[K")
             self._bar = bar
@@ -271,7 +271,7 @@ class Demo:
         return exits.OK
 
     def _told(self, files: list[str]) -> Told:
-        """Compare what was queued with what came of it, file by file."""
+        """Compare the queued files with their results, file by file."""
         with open(self.results, encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))[1:]
         letters: list[tuple[str | None, str, dict[str, Any]]] = []
@@ -304,7 +304,7 @@ class Events:
         self._path, self._at = path, 0
 
     def new(self) -> Iterator[dict[str, Any]]:
-        """Those since the last call; a line that is not whole yet waits, one that is no event is passed over."""
+        """The events since the last call; an incomplete line waits, a line that is no event is ignored."""
         with open(self._path, "rb") as file:
             file.seek(self._at)
             lines = file.readlines()
@@ -358,7 +358,7 @@ def _by_reason(reasons: list[dict[str, Any]]) -> list[tuple[tuple[str, str], int
 
 
 def _program() -> str:
-    """How `regiment` is called here."""
+    """The command that runs `regiment` here."""
     called = Path(sys.argv[0])
     if called.name != "regiment" or not called.is_file():
         return "regiment" if shutil.which("regiment") else f"{shlex.quote(sys.executable)} -m regiment"

@@ -1,6 +1,6 @@
 """The application of `regiment demo`: a queue whose tasks count what Python source files define.
 
-Run as a module it supervises the workers of the demo, as `regiment run --burst` would.
+Run as a module, it supervises the workers of the demo, as `regiment run --burst` would.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _results = -1
 def open_results() -> None:
     """Once in each worker: the file of results, to which every write appends."""
     global _results
-    warnings.simplefilter("ignore")  # the standard library's tests are full of what compilers frown on
+    warnings.simplefilter("ignore")  # the standard library's tests are full of code that compilers warn about
     _results = os.open(os.environ[RESULTS], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
@@ -47,18 +47,18 @@ def count(path: str) -> None:
         kinds[ast.Import] + kinds[ast.ImportFrom],
     )
     name = path.replace('"', '""')
-    # One write is one line, whoever else writes and whenever this process dies.
+    # One write is one line, whatever other processes write and whenever this process dies.
     os.write(_results, f'"{name}",{",".join(map(str, found))}\n'.encode(errors="replace"))
 
 
 @demo.task(timeout=LIMIT)
 def match_forever() -> None:
-    """A regular expression that would need longer than the universe has been there."""
+    """A regular expression that would take longer than the age of the universe."""
     re.match(r"(a+)+$", "a" * 60 + "b")
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every statement of a module, however deep; expressions hold none and are not entered."""
+    """Every statement of a module, at any depth; expressions contain none and are skipped."""
     stack = [tree]
     while stack:
         node = stack.pop()

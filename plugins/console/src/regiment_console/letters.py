@@ -1,4 +1,4 @@
-"""Dead letters for people: what one says, groups of them, and sending them round again."""
+"""Dead letters for people: their contents, groups of them, and replays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from regiment_console.store import shown_name
 PAGE = 200
 """Letters of one round trip, without their payloads."""
 BYTES = 16 * 1024 * 1024
-"""Bytes of payload from which on a part of a replay is revived, however few letters it has."""
+"""Bytes of payload at which a part of a replay is revived, however few letters it has."""
 
 Chosen = list[tuple[str | None, list[str]]]
 """Pages of letters, newest first: the id behind which a page begins (None: the first page), and its letters' ids."""
@@ -35,10 +35,10 @@ _NUMBERS = ("runs", "deliveries")
 
 
 def reason_of(letter: Letter) -> dict[str, Any]:
-    """The reason as a mapping, whatever was stored: its texts are text, its numbers are numbers that can be shown."""
+    """The reason as a mapping, whatever the store holds: its texts are text, its numbers can be shown."""
     try:
         found = json.loads(letter.reason)
-    except Exception as error:  # no JSON, nested too deeply, a number of 4,300 digits: one bad record hides no other
+    except Exception as error:  # no JSON, nested too deeply, a number of 4,300 digits: it must not hide other records
         return _unreadable(letter, error)
     if not isinstance(found, dict):
         return _unreadable(letter, TypeError(f"a reason is a {type(found).__name__}"))
@@ -66,7 +66,7 @@ def _is_count(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value for people, also one that has no repr: an integer of more than 4,300 digits."""
+    """A value as text, also one without a repr: an integer of more than 4,300 digits."""
     try:
         return repr(value)
     except Exception as error:
@@ -89,7 +89,7 @@ def in_words(queue: str, letter: Letter) -> dict[str, Any]:
 
 
 def find(connector: Connector, queues: Sequence[str], id: str) -> list[tuple[str, Letter]]:
-    """(queue, letter) of all whose id or task id this is; a queue that cannot be read hides no other."""
+    """(queue, letter) of all letters with this id or task id; an unreadable queue does not hide others."""
     found: list[tuple[str, Letter]] = []
     for queue in queues:
         try:
@@ -103,7 +103,7 @@ def find(connector: Connector, queues: Sequence[str], id: str) -> list[tuple[str
 
 
 def listed(connector: Connector, queues: Sequence[str], limit: int) -> tuple[list[dict[str, Any]], int]:
-    """The letters of these queues in words, and how many there are; a queue that cannot be read is one line that says so."""
+    """The letters of these queues in words, and their number; an unreadable queue is one line that says so."""
     found: list[dict[str, Any]] = []
     total = 0
     for queue in queues:
@@ -119,7 +119,7 @@ def listed(connector: Connector, queues: Sequence[str], limit: int) -> tuple[lis
 
 
 def _blind(queue: str, error: Exception) -> dict[str, Any]:
-    """What stands for the letters of a queue that cannot be read."""
+    """The line in place of the letters of an unreadable queue."""
     return {
         "letter": "?",
         "id": "?",
@@ -136,7 +136,7 @@ def _blind(queue: str, error: Exception) -> dict[str, Any]:
 
 
 def in_full(queue: str, letter: Letter, codec: Codec) -> dict[str, Any]:
-    """Everything kept of a letter, with the task decoded if it can be."""
+    """Everything in a letter, with the task decoded if possible."""
     reason = reason_of(letter)
     found = in_words(queue, letter)
     found["traceback"], found["evidence"] = reason.get("traceback"), reason.get("evidence")
@@ -160,8 +160,8 @@ def in_full(queue: str, letter: Letter, codec: Codec) -> dict[str, Any]:
 
 
 def as_json(one: dict[str, Any]) -> dict[str, Any]:
-    """A letter in full as JSON can hold it; an argument that it cannot (an integer of 4,300 digits, a key that is a tuple) as
-    text.
+    """A letter in full as JSON can hold it; an argument that it cannot (an integer of 4,300 digits, a key that is a
+    tuple) as text.
     """
     return {
         key: {name: _writable(item) for name, item in value.items()} if key == "kwargs" else _writable(value)
@@ -178,7 +178,7 @@ def _writable(value: Any) -> Any:
 
 
 def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
-    """One letter for the eye."""
+    """One letter as a page of text."""
     lines = [f"dead letter {printable(one['letter'])}: {printable(one['name'])} {printable(one['id'])}"]
 
     def add(name: str, value: Any) -> None:
@@ -214,7 +214,7 @@ def _moment(at: float, clock: Callable[[float], str]) -> str:
 
 
 def _post_mortem(evidence: dict[str, Any]) -> list[str]:
-    """How the worker ended, in words: signal, memory, seconds, stacks."""
+    """The end of the worker in words: signal, memory, seconds, stacks."""
     if not evidence:
         return []
     lines = ["  post-mortem"]
@@ -256,7 +256,7 @@ def pages(connector: Connector, queue: str) -> Iterator[tuple[str | None, Sequen
 
 
 def reasons(connector: Connector, queue: str, limit: int, after: str | None = None) -> Sequence[Letter]:
-    """Letters as `Connector.dead` gives them, but with empty payloads where the connector can leave them out."""
+    """Letters as from `Connector.dead`, but with empty payloads if the connector can leave them out."""
     ask: Callable[..., Sequence[Letter]] = getattr(connector, "reasons", connector.dead)
     return ask(queue, limit, after=after)
 
@@ -297,7 +297,7 @@ def _add(groups: dict[tuple[Any, ...], dict[str, Any]], queue: str, one: dict[st
 
 
 def choose(connector: Connector, queue: str, ids: Sequence[str]) -> Chosen:
-    """The letters that exist now: what dies while we work is not among them. With `ids` (of letters or tasks), those."""
+    """The letters that exist now, without those that are made meanwhile. With `ids` (of letters or tasks), only those."""
     if not ids:
         return [(after, [letter.id for letter in found]) for after, found in pages(connector, queue)]
     wanted: dict[str, None] = {}
@@ -314,13 +314,13 @@ def choose(connector: Connector, queue: str, ids: Sequence[str]) -> Chosen:
 
 
 class Replayed(NamedTuple):
-    """What a replay did."""
+    """The result of a replay."""
 
     revived: int
     as_they_were: int
-    """Letters that could not be read here: revived with the payload they had."""
+    """Letters that could not be read here; they are revived with their old payload."""
     unexpired: int
-    """Tasks whose expiry had passed: without it they run; with it they would be gone unseen."""
+    """Tasks whose expiry had passed; they run without it, because with it they would vanish unseen."""
 
 
 def replay(
@@ -330,7 +330,7 @@ def replay(
     codec_like: Callable[[Head], Codec],
     rate: float | None,
 ) -> Replayed:
-    """Revive what was chosen, oldest first, with no run counted; at most `rate` a second."""
+    """Revive the chosen letters, oldest first, with no run counted; at most `rate` a second."""
     revived = as_they_were = unexpired = 0
     size = PAGE if rate is None else max(1, min(PAGE, int(rate / 5)))
     for after, ids in reversed(chosen):
@@ -373,7 +373,7 @@ def _whole(connector: Connector, queue: str, ids: Sequence[str], most: int) -> I
 
 
 def _fresh(letter: Letter, queue: str, codec_like: Callable[[Head], Codec]) -> tuple[bytes | None, bool, bool]:
-    """The payload as if newly pushed (None: as it is), whether it could be read, whether an expiry was taken off."""
+    """The payload as if newly pushed (None: unchanged); True if it could be read; True if an expiry was removed."""
     try:
         codec = codec_like(read_head(letter.payload))
         task = codec.decode(letter.payload, queue)
@@ -387,5 +387,5 @@ def _fresh(letter: Letter, queue: str, codec_like: Callable[[Head], Codec]) -> t
         task.expires = None
     try:
         return codec.encode(task), True, expired
-    except (EncodeError, PayloadTooLarge):  # another release, or a stranger, wrote what we cannot
+    except (EncodeError, PayloadTooLarge):  # another release, or a stranger, wrote something that we cannot write
         return None, False, False

@@ -1,4 +1,4 @@
-"""`regiment plugins show`: one plugin, or one thing that a plugin offers, with its options."""
+"""`regiment plugins show`: one plugin, or one offer of a plugin, with its options."""
 
 from __future__ import annotations
 

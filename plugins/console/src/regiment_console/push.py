@@ -45,7 +45,7 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
         raise click.UsageError("arguments were given twice: as --kwargs and as key=value")
     if kwargs == "-" and "id" in given:
         raise click.UsageError("--id names one task; --kwargs - makes many")
-    # Checked before the application is imported: a slip of the finger is answered at once.
+    # Checked before the application is imported: a typing error is answered at once.
     values = None if kwargs == "-" else parse_object(kwargs) if kwargs is not None else parse(arguments)
     from regiment_console.tasks import find_task
 
@@ -125,7 +125,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 def _surroundings(found: Any, queue: str) -> tuple[str, int | None]:
-    """Where the task lies now, and how many workers serve its queue (None: it cannot be told)."""
+    """Where the task waits, and how many workers serve its queue (None: unknown)."""
     from regiment_console.serving import serving
 
     outlet = found.queue.outlet if hasattr(found, "queue") else found.outlet

@@ -16,7 +16,7 @@ from regiment_console.serving import serving
 from regiment_console.store import open_store, shown_name, store_options
 
 NOBODY = (0, 0.0)
-"""No workers, and what they do in a second."""
+"""Zero workers and their rate."""
 
 
 @click.group("queues", cls=Group)
@@ -70,7 +70,7 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
 
 
 def _counted(connector: Connector) -> tuple[dict[str, Counts], dict[str, str]]:
-    """What is where in each queue, and why that cannot be said of some."""
+    """The counts of each queue, and why some queues have none."""
     found: dict[str, Counts] = {}
     unreadable: dict[str, str] = {}
     for name in connector.queues():
@@ -84,7 +84,7 @@ def _counted(connector: Connector) -> tuple[dict[str, Counts], dict[str, str]]:
 
 
 def _served(found: tuple[int, float] | None) -> tuple[int, str]:
-    """Workers and rate, as they are shown."""
+    """Workers and rate, as shown."""
     return (0, "-") if found is None else (found[0], f"{found[1]:,.1f}/s")
 
 

@@ -1,4 +1,4 @@
-"""How many workers serve a queue, as their keepers tell it in the store."""
+"""How many workers serve a queue, according to their keepers' records in the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from regiment.contracts import Connector
 
 
 def serving(connector: Connector) -> dict[str, tuple[int, float]]:
-    """Queue -> how many workers serve it now, and how many tasks a second they end, by their keepers' presence records."""
+    """Queue -> how many workers serve it now and how many tasks a second they end, from their keepers' records."""
     found: dict[str, tuple[int, float]] = {}
     here = os.uname().nodename
     for data in connector.presence().values():
@@ -21,5 +21,5 @@ def serving(connector: Connector) -> dict[str, tuple[int, float]]:
                 workers, rate = found.get(worker["queue"], (0, 0.0))
                 found[worker["queue"]] = workers + 1, rate + float(worker.get("rate", 0.0))
         except Exception:
-            continue  # a record of another release, or none of ours: no such record hides the others
+            continue  # a record of another release, or a foreign one: it must not hide the others
     return found

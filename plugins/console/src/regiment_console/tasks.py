@@ -10,7 +10,7 @@ from regiment.queue import Queue
 
 
 def find_task(text: str) -> Any:
-    """What `regiment push MODULE:NAME` pushes to: a Worker class, a task function, or a task of the module's queues."""
+    """The target of `regiment push MODULE:NAME`: a Worker class, a task function, or a task of the module's queues."""
     module_name, _, name = text.partition(":")
     if not name:
         raise TargetError(f'"{text}" names no task; expected module:Name')

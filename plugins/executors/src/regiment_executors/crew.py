@@ -1,4 +1,4 @@
-"""Threads that run what they are given. They are daemons and never joined: one that hangs keeps no process from ending."""
+"""Threads that run jobs. They are daemons and never joined, so a thread that hangs does not keep the process alive."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from queue import SimpleQueue
 from typing import Any
 
 MOST = 1024
-"""The most slots that an executor may have: a worker's page has room for no more."""
+"""The most slots that an executor may have; a worker's page has room for no more."""
 
 
 def count_problem(option: str, value: object) -> list[str]:
-    """What is wrong with a number of slots."""
+    """The problem of a number of slots, if it has one."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST:
         return []
     return [f"{option} is {value!r}; expected a whole number from 1 to {MOST:,}"]
 
 
 class Crew:
-    """At most `most` threads, each started when there is a job and nobody is idle. One thread hands out the jobs."""
+    """At most `most` threads; a new one starts if there is a job and no idle thread. One thread hands out the jobs."""
 
     def __init__(self, most: int, name: str) -> None:
         self._most, self._name = most, name
@@ -33,7 +33,7 @@ class Crew:
         self._given = 0
 
     def run(self, job: Callable[[], object]) -> None:
-        """Have `job` run in a thread of the crew; it must not raise."""
+        """Run `job` in a thread of the crew; it must not raise."""
         self._given += 1
         self._jobs.put(job)
         try:
@@ -57,7 +57,7 @@ class Crew:
             try:
                 job()
             except BaseException:
-                # What the job left undone nobody knows; a worker that goes on would keep its slot for ever.
+                # Nobody knows what the job left undone; a worker that went on would keep the slot busy without end.
                 traceback.print_exc()
                 sys.stderr.flush()
                 os._exit(1)
@@ -67,7 +67,7 @@ class Crew:
 
 
 class CrewExecutor(ThreadPoolExecutor):
-    """A crew as an event loop's default executor: asyncio takes nothing but this class, whose threads would be joined."""
+    """A crew as an event loop's default executor: asyncio accepts only this class, and would join its threads."""
 
     def __init__(self, crew: Crew) -> None:
         super().__init__(max_workers=1)

@@ -1,4 +1,4 @@
-"""Many tasks at once, on an event loop in the main thread; a thread beside it waits for the store."""
+"""Many tasks at once, on an event loop in the main thread; a second thread waits for the store."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Asyncio:
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
-        """What is wrong with these options."""
+        """The problems of these options."""
         return count_problem("concurrency", options.get("concurrency", 1))
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, made when it is first asked for."""
+        """The loop, made at first use."""
         if self._made is None:
             self._made = asyncio.new_event_loop()
             self._made.set_default_executor(CrewExecutor(Crew(self.slots, "regiment-task")))
@@ -60,7 +60,7 @@ class Asyncio:
             try:
                 self.loop.run_until_complete(driver.over)
             except (SystemExit, KeyboardInterrupt):
-                # asyncio lets these two of any coroutine end the loop; here only the source may end the worker.
+                # asyncio lets a coroutine end the loop with these two; here only the source may end the worker.
                 _log.exception("a coroutine that no task waits for tried to end the process")
             except RuntimeError:
                 if driver.over.done() or self.loop.is_closed():
@@ -70,7 +70,7 @@ class Asyncio:
             raise driver.error
 
     def close(self) -> None:
-        """Cancel what is still on the loop, and close it."""
+        """Cancel everything that is left on the loop, and close it."""
         loop, self._made = self._made, None
         if loop is None or loop.is_closed():
             return
@@ -88,14 +88,14 @@ class Asyncio:
 
 
 class _Running(asyncio.Task[None]):
-    """The coroutine of one attempt. `interrupted` tells the attempt that a cancellation has come from outside of it: from
-    the end of the loop, or from the coroutine of another attempt. What a task does to itself is its own failure.
+    """The coroutine of one attempt. `interrupted` is True if a cancellation came from outside: from the end of the
+    loop, or from the coroutine of another attempt. A task that cancels itself fails.
     """
 
     interrupted = False
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Cancel it; see who does."""
+        """Cancel it, and note whether another attempt does."""
         by = asyncio.current_task(self.get_loop()) if self.get_loop().is_running() else None
         if isinstance(by, _Running) and by is not self:
             self.interrupted = True
@@ -125,11 +125,11 @@ class _Driver:
                     self._loop.call_soon_threadsafe(self._start)
         except BaseException as error:
             self.error = error
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nothing waits any more
             self._loop.call_soon_threadsafe(self._no_more)
 
     def _start(self) -> None:
-        self._called = False  # before the look: what is appended after it calls again
+        self._called = False  # before the look: an attempt that is appended after it calls again
         while self._taken:
             task = _Running(self._taken.popleft().arun(), loop=self._loop)
             self._tasks.add(task)
@@ -148,5 +148,5 @@ class _Driver:
 
     def _look(self) -> None:
         if self._last and not self.over.done() and (self.error or not self._tasks):
-            # Never as the future's exception: a loop that waits for a SystemExit waits for ever.
+            # Never as the future's exception: a loop that waits for a SystemExit waits without end.
             self.over.set_result(None)

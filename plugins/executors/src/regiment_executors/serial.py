@@ -1,4 +1,4 @@
-"""One task at a time, in the main thread: the only place where a soft strike interrupts anything."""
+"""One task at a time, in the main thread: only there can a soft strike interrupt any code."""
 
 from __future__ import annotations
 

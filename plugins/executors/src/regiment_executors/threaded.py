@@ -1,4 +1,4 @@
-"""Several tasks at once, in threads; the main thread takes them from the source and sees the signals."""
+"""Several tasks at once, in threads; the main thread takes them from the source and receives the signals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from regiment_executors.crew import Crew, count_problem
 
 
 class Threaded:
-    """Runs up to `threads` attempts at once. A slot is refilled as soon as its attempt has ended."""
+    """Runs up to `threads` attempts at once. A slot takes the next attempt as soon as its attempt has ended."""
 
     place: ClassVar[Place] = "threads"
     default_killer: ClassVar[str] = "process"
@@ -22,11 +22,11 @@ class Threaded:
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
-        """What is wrong with these options."""
+        """The problems of these options."""
         return count_problem("threads", options.get("threads", 1))
 
     def run(self, source: Source) -> None:
-        """Run attempts until there are no more and all have ended, but those that the source has written off."""
+        """Run attempts until there are no more and all have ended, except those that the source has written off."""
         take, crew = source.take, Crew(self.slots, "regiment-task")
         while (attempt := take()) is not None:
             crew.run(attempt.run)

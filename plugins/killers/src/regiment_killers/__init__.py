@@ -1,7 +1,7 @@
-"""process, thread and coroutine: what stops a task that hangs.
+"""process, thread and coroutine: they stop a task that hangs.
 
 The names here are the typed way to choose one: `WorkerConfig(killer=Thread(grace=5))`. `docs/killers.md` says what each
-of them ends.
+of them can end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["Coroutine", "Process", "Thread"]
 
 
 class Process(Use):
-    """Ends anything: a soft strike in the main thread, then SIGKILL. Any executor."""
+    """Ends anything: a soft strike in the main thread, then SIGKILL. For any executor."""
 
     __slots__ = ()
 
@@ -21,7 +21,7 @@ class Process(Use):
 
 
 class Thread(Use):
-    """Soft limits for the threaded executor; `grace` seconds after a strike a thread that goes on is written off."""
+    """Soft limits for the threaded executor; a thread that still runs `grace` seconds after a strike is written off."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class Thread(Use):
 
 
 class Coroutine(Use):
-    """Cancels the coroutine at the soft limit; at the hard limit SIGKILL. The asyncio executor."""
+    """Cancels the coroutine at the soft limit; SIGKILL at the hard limit. For the asyncio executor."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""The killer for an event loop: cancels the one coroutine that is late; what that cannot stop ends with the process.
+"""The killer for an event loop: cancels the late coroutine; if that does not stop it, the process ends.
 
-Everything in the worker happens on the loop's own thread: the signal's handler only asks the loop to cancel when it
-comes round. A loop that never comes round, and a coroutine that swallows its cancellation, meet the hard limit.
+In the worker everything happens on the loop's own thread: the signal handler only asks the loop to cancel at its next
+round. The hard limit ends a loop that never comes to a next round, and a coroutine that swallows its cancellation.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Coroutine:
         return guard
 
     def watch(self, view: View, now: int) -> int | None:
-        """Strike what is late: softly once, then for good."""
+        """Strike late tasks: softly once, then by the hard limit."""
         return climb(view, now)
 
 
 class _Guard:
-    """One slot's guard. A cancellation is delivered where the coroutine waits, which is inside, or not at all."""
+    """The guard of one slot. A cancellation arrives where the coroutine waits, inside the guard, or not at all."""
 
     __slots__ = ("_page", "_slot", "_struck", "_task", "hard", "loop", "number", "soft")
 
@@ -70,7 +70,7 @@ class _Guard:
         self._page.arm(self._slot, self.soft, self.hard)
 
     def strike(self, number: int) -> None:
-        """On the loop: cancel the coroutine, if it still runs `number`; once."""
+        """On the loop: cancel the coroutine once, if it still runs `number`."""
         if number == self.number and self._task is not None and not self._struck:
             self._struck = True
             self._task.cancel("the task's time limit has passed")

@@ -1,4 +1,4 @@
-"""The supervisor's part of a killer that may end the process: a soft strike when it is time, then the last rung."""
+"""The supervisor's half of a killer that may end the process: a soft strike first, then the hard one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from regiment.contracts import View
 
 
 def climb(view: View, now: int) -> int | None:
-    """Strike what is late at `now` (boot clock, nanoseconds); returns when to look again, None for no deadline.
+    """Strike the tasks that are late at `now` (boot clock, nanoseconds); returns when to look again, None for no
+    deadline.
 
-    A hard strike follows R16: the slots are named and read again, and only a worker that is still in one of these tasks is
-    killed. All that are late are named in one look: which of them is guilty is not known here.
+    A hard strike follows R16: it names the slots and reads them again, and kills only a worker that is still in one of
+    these tasks. It names all late slots in one look, because it does not know which task is guilty.
     """
     wake: int | None = None
     late: list[tuple[int, int]] = []

@@ -1,7 +1,7 @@
 """The killer that ends anything: a soft strike by signal in the main thread, then SIGKILL from outside.
 
-The worker's part writes deadlines to the page, which costs no system call unless the new deadline is earlier than
-the one that the supervisor sleeps for. The supervisor's part strikes by the protocol of R12 and R16.
+The worker's half writes deadlines to the page; that costs a system call only if the new deadline is earlier than the
+one for which the supervisor sleeps. The supervisor's half strikes by the protocol of R12 and R16.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EVERYWHERE: frozenset[Place] = frozenset({"main", "threads", "loop"})
 
 
 class Process:
-    """Strikes the whole process; between soft and hard strike, the task in the main thread may clean up."""
+    """Strikes the whole process; between the soft and the hard strike, the task in the main thread may clean up."""
 
     softens: ClassVar[frozenset[Place]] = frozenset({"main"})
     ends: ClassVar[frozenset[Place]] = EVERYWHERE
@@ -34,13 +34,13 @@ class Process:
         self._region = _Region()
 
     def install(self, page: Any, place: Place) -> None:
-        """Install the handler of the soft strike, which has an effect in the main thread only."""
+        """Install the handler of the soft strike, which works in the main thread only."""
         self._page, self._softens = page, place in self.softens
         signal.signal(page.SOFT_SIGNAL, self._struck)
 
     def _struck(self, number: int, frame: FrameType | None) -> None:
-        # Runs in the main thread between two bytecodes, so nothing of the task runs between these looks and the raise.
-        # The page alone is not enough: work that raised is out of its guard before its end is noted.
+        # Runs in the main thread between two bytecodes, so no code of the task runs between these looks and the raise.
+        # The page alone is not enough: work that raised has left its guard before the page notes its end.
         if self._region.inside and self._page.softly_struck() is not None:
             self._region.inside = False
             raise TaskTimeout("the task's time limit has passed")
@@ -52,12 +52,12 @@ class Process:
         return _Guard(self._page, slot, soft_ns, hard_ns, self._region)
 
     def watch(self, view: View, now: int) -> int | None:
-        """Strike what is late: softly once, then for good."""
+        """Strike late tasks: softly once, then by the hard limit."""
         return climb(view, now)
 
 
 class _Region:
-    """Whether the main thread is inside a guard. Other threads write it too, but what runs there is never struck softly."""
+    """True if the main thread is inside a guard. Other threads write it too, but tasks there get no soft strike."""
 
     __slots__ = ("inside",)
 
@@ -68,8 +68,8 @@ class _Region:
 class _Guard:
     """Arms a slot's limits on the page; the end that the attempt notes there disarms them.
 
-    A strike that lands in `__enter__` or `__exit__` passes through the attempt's own handler like one that lands in the
-    task, and there is never a second one.
+    A strike that lands in `__enter__` or `__exit__` passes through the attempt's own handler, like one that lands in
+    the task. A second strike never comes.
     """
 
     __slots__ = ("_at", "_hard", "_page", "_region", "_soft", "_words")
@@ -79,7 +79,7 @@ class _Guard:
         self._soft, self._hard, self._region = soft, hard, region
 
     def __enter__(self) -> None:
-        # What `page.arm` does, without the call: this is on the path of every task that has a limit.
+        # The same as `page.arm`, without the call: every task that has a limit comes through here.
         self._region.inside = True
         words, (soft, hard, watching) = self._words, self._at
         now, first = _clock(_BOOT), 0

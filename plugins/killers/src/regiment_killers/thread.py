@@ -1,10 +1,10 @@
-"""The killer for threads: an exception raised in the one thread that is late. Soft limits only.
+"""The killer for threads: it raises an exception in the late thread. Soft limits only.
 
-It stops what runs Python, and what lets go of C soon. It does not stop a thread that stays in C (a blocked `recv`, a
-`sleep`, a regular expression that never ends) nor one that catches `BaseException` and goes on. Such a thread is written
-off `grace` seconds after its strike: its task ends as a timeout, the worker takes nothing more and is replaced when its
-other threads have ended. One that also holds the interpreter's lock in C cannot even be written off: only the killer
-`process` ends that.
+It stops a thread that runs Python, or returns from C soon. It does not stop a thread that stays in C (a blocked `recv`,
+a `sleep`, a regular expression that never ends), nor one that catches `BaseException` and goes on. Such a thread is
+written off `grace` seconds after its strike: its task ends as a timeout, the worker takes nothing more and is replaced
+when its other threads have ended. A thread that also holds the interpreter's lock in C cannot even be written off: only
+the killer `process` can end it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 _AGAIN = 100_000_000
-"""Nanoseconds between two reminders to a worker that has not written its thread off yet."""
+"""Nanoseconds between two reminders to a worker that has not yet written its thread off."""
 
 
 class _Struck(TaskTimeout):
-    """The interpreter makes the exception in the thread, without arguments: so the text is the class's own."""
+    """The interpreter makes the exception in the thread, without arguments; so the class itself has the text."""
 
     def __init__(self) -> None:
         super().__init__("the task's time limit has passed")
@@ -41,7 +41,7 @@ _Struck.__module__ = TaskTimeout.__module__
 
 
 class Thread:
-    """Raises `TaskTimeout` in a thread; `grace` is how many seconds the thread has to obey."""
+    """Raises `TaskTimeout` in a thread; `grace` is the number of seconds in which the thread has to end."""
 
     softens: ClassVar[frozenset[Place]] = frozenset({"threads"})
     ends: ClassVar[frozenset[Place]] = frozenset()
@@ -53,7 +53,7 @@ class Thread:
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
-        """What is wrong with these options."""
+        """The problems of these options."""
         grace = options.get("grace", 1.0)
         if 0 < grace < 1e6:
             return []
@@ -77,8 +77,8 @@ class Thread:
             try:
                 entry.inside.pop()
             except IndexError:
-                continue  # it has just left
-            # It is inside and stays there until the exception has arrived, so the thread is the right one.
+                continue  # the thread has just left
+            # The thread stays inside until the exception has arrived, so it is the right one.
             _raise_in(entry.thread, _Struck)
             entry.thrown_at = time.monotonic()
 
@@ -91,7 +91,7 @@ class Thread:
         return guard
 
     def watch(self, view: View, now: int) -> int | None:
-        """Strike what is late once; remind the worker of what has not obeyed within `grace`."""
+        """Strike late tasks once; remind the worker of tasks that still run after `grace`."""
         wake: int | None = None
         grace = int(self._grace * 1e9)
         for reading in view.readings():
@@ -108,7 +108,7 @@ class Thread:
 
 
 class _Entry:
-    """One passage through a guard. Whoever pops `inside` decides: the thread leaves, or it is struck."""
+    """One passage through a guard. The side that pops `inside` decides: the thread leaves, or it is struck."""
 
     __slots__ = ("inside", "number", "thread", "thrown_at")
 
@@ -118,7 +118,7 @@ class _Entry:
 
 
 class _Guard:
-    """One slot's guard: an exception lands between entering and leaving, at most one, or not at all."""
+    """The guard of one slot: at most one exception arrives, and only between entering and leaving."""
 
     __slots__ = ("_page", "_slot", "entry", "soft")
 
@@ -148,6 +148,6 @@ class _Guard:
 
 
 def _stack_of(thread: int) -> str:
-    """Where a thread is."""
+    """The place in the code where a thread is."""
     frame = sys._current_frames().get(thread)
     return "" if frame is None else "".join(traceback.format_stack(frame))

@@ -25,7 +25,7 @@ class Msgpack(Use):
 
 
 class Json(Use):
-    """Readable by people and by every other language; several times slower than msgpack."""
+    """People and every other language can read it; several times slower than msgpack."""
 
     __slots__ = ()
 
@@ -34,7 +34,7 @@ class Json(Use):
 
 
 class Pickle(Use):
-    """Any Python object, signed with `key` (at least 16 characters); `old_keys` are accepted when reading."""
+    """Any Python object, signed with `key` (at least 16 characters); messages signed with `old_keys` are read too."""
 
     __slots__ = ()
 

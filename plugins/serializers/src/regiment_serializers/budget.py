@@ -1,8 +1,8 @@
-"""What a stranger's bytes may cost: how many elements they may become, and which keys they may choose.
+"""Bounds for foreign bytes: how many elements they may become, and which keys they may choose.
 
-A byte of msgpack can become an empty list of 64 bytes, so that the bytes of a message do not bound its memory; and whoever
-chooses keys that hash alike makes one mapping of 60,000 entries take half a minute. Both ends count alike, so that whatever
-was accepted by a push can be read.
+One byte of msgpack can become an empty list of 64 bytes, so a limit of bytes does not limit memory. An attacker who
+chooses keys that hash alike can make one mapping of 60,000 entries take half a minute. Both ends count alike, so every
+message that a push accepted can be read.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from regiment.errors import DecodeError
 
 ELEMENTS = 1 << 20
-"""Elements of a message of up to 8 MiB: items of lists, tuples and sets, entries of dicts, and those collections themselves."""
+"""Elements of a message of up to 8 MiB: items of lists, tuples, sets, entries of dicts, and the collections."""
 BYTES_EACH = 8
-"""A larger message (`payload_limit` was raised) may have one for so many bytes."""
+"""A larger message (`payload_limit` was raised) may have one element for this many bytes."""
 ALIKE = 64
-"""Keys of one mapping, or elements of one set, that may have the same hash. Floats that are powers of two have 34."""
+"""The most keys of one mapping, or elements of one set, with the same hash. Floats that are powers of two have 34."""
 COLLECTIONS = frozenset([dict, list, tuple, set, frozenset])
 _FIRST, _LAST = -(2**63), 2**64 - 1
 
@@ -33,7 +33,7 @@ def too_many(most: int) -> str:
 
 
 class Budget:
-    """The elements that one message may still become."""
+    """The number of elements that one message may still become."""
 
     __slots__ = ("_left", "_most")
 
@@ -41,14 +41,14 @@ class Budget:
         self._left = self._most = most_elements(size)
 
     def spend(self, number: int) -> None:
-        """One collection of so many elements; `DecodeError` if they are too many."""
+        """Count one collection of `number` elements; `DecodeError` if that is too many."""
         self._left -= number + 1
         if self._left < 0:
             raise DecodeError(f"the message {too_many(self._most)}; it was not read to its end")
 
 
 def insist_on_budget(value: Any, size: int) -> None:
-    """`ValueError` for what `Budget` would not let in again, whose body has `size` bytes."""
+    """Raise `ValueError` for a value of `size` bytes that `Budget` would refuse when it is read."""
     most = left = most_elements(size)
     level = [value]
     while level:
@@ -63,7 +63,7 @@ def insist_on_budget(value: Any, size: int) -> None:
 
 
 def key_problem(keys: Iterable[Any]) -> str | None:
-    """What is wrong with the keys of a dict, or None."""
+    """The problem of the keys of a dict, or None."""
     for key in keys:
         if type(key) is int and not _FIRST <= key <= _LAST:
             return "an integer of more than 64 bits is a key of a dict; use its text, or a tuple"
@@ -71,7 +71,7 @@ def key_problem(keys: Iterable[Any]) -> str | None:
 
 
 def insist_on_keys(keys: Sequence[Any]) -> None:
-    """`DecodeError` for keys that were made to hash alike, before anything is built of them."""
+    """Raise `DecodeError` for keys that were made to hash alike, before anything is built from them."""
     if len(keys) <= ALIKE:
         return
     hashes = [hash(key) for key in keys]

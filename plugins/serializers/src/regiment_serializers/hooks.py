@@ -1,4 +1,4 @@
-"""What this distribution offers; nothing is imported until it is chosen."""
+"""The offers of this distribution; a target is imported only when it is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON, readable anywhere: what it lacks travels as an object with one key that starts with "!".
+"""JSON, readable anywhere: a type that JSON lacks travels as an object with one key that starts with "!".
 
 A user's own dict that looks like such a tag, or has keys other than strings, travels as `{"!dict": [[key, value], …]}`.
 """
@@ -29,11 +29,11 @@ _NESTED = 100
 _PARTS = (b",", b"[", b"{")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _SAFE = 2**53
-"""Integers beyond this lose digits in readers that know only floats, so they travel in hexadecimal."""
+"""Readers that know only floats lose digits of integers beyond this, so these travel in hexadecimal."""
 
 
 class JsonSerializer:
-    """Plain data as UTF-8 JSON. No NaN literals: every JSON parser reads what it writes."""
+    """Plain data as UTF-8 JSON. It writes no NaN literals, so every JSON parser can read it."""
 
     executes: ClassVar[bool] = False
 
@@ -56,7 +56,7 @@ class JsonSerializer:
 
 
 def _tagged(value: Any, level: int) -> Any:
-    """`value` in what JSON has, everything else under a tag."""
+    """`value` in the types of JSON, with a tag on every other type."""
     kind = type(value)
     if value is None or kind is str or kind is bool:
         return value
@@ -107,11 +107,11 @@ def _untagged(value: dict[str, Any]) -> Any:
 
 
 def _size_problem(data: bytes) -> str | None:
-    """Whether a message becomes more elements than it may, by the marks that open and part them."""
+    """True if a message has more elements than it may, counted by the marks that open and separate them."""
     most = most_elements(len(data))
     if sum(map(data.count, _PARTS)) <= most:
         return None
-    bare = _STRING.sub(b"", data)  # text may hold what looks like them
+    bare = _STRING.sub(b"", data)  # text may contain such marks
     return too_many(most) if sum(map(bare.count, _PARTS)) > most else None
 
 

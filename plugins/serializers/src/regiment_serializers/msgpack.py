@@ -1,4 +1,4 @@
-"""msgpack, strict: what it lacks travels as extension types, and what would change in silence is refused."""
+"""msgpack, strict: a type that msgpack lacks travels as an extension type; a value that would change is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from regiment_serializers.budget import (
 )
 from regiment_serializers.plain import aware, datetime_text, int_bytes, refuse
 
-# Codes of the extension types. They are on the wire: a code never gets another meaning.
+# Codes of the extension types. They are on the wire: a code never changes its meaning.
 TUPLE, SET, FROZENSET, DATETIME, DATE, UUID_, DECIMAL, INT = range(1, 9)
 
 # msgpack packs a bytearray like bytes and lets a user's ExtType pass for one of ours, and asks nobody. Both start
@@ -34,20 +34,20 @@ _NESTED = 32
 """Levels of extension types inside each other. Reading one takes some 40 kB of the thread's stack, so that a few
 hundred, in a hostile message, would end the process; the limit holds for both directions."""
 _CARELESS = 4096
-"""A body of so few bytes is read without counting: it becomes 300 KiB at most, and has not 400 keys that hash alike."""
+"""A body of at most this size is not counted: it becomes at most 300 KiB and has no 400 keys that hash alike."""
 _INNER = 1024
-"""A tuple or set of more bytes is looked at closely in a body that is larger than that."""
+"""In a larger body, a tuple or set of more bytes is checked closely."""
 _RESTORED = 400
-"""Extension types of a larger body that are read before it is looked at more closely; only they can be made to hash alike."""
+"""Extension types that are read before a larger body is checked closely; only they can be made to hash alike."""
 _FEW = ELEMENTS // 2
 """A body of so few bytes cannot have too many elements (an empty list in a list is one byte and counts twice). Nor is a
 Packer used again that has packed more: it never gives back its buffer."""
 _OPENING = bytes([*range(0x80, 0xA0), *range(0xC7, 0xCA), *range(0xD4, 0xD9), *range(0xDC, 0xE0)])
-"""What a collection begins with."""
+"""The bytes with which a collection begins."""
 
 
 class _Packer(msgpack.Packer):  # type: ignore[misc]
-    """With the list in which its `default` notes that it met an integer beyond 64 bits."""
+    """A `default` with the list in which it notes an integer beyond 64 bits."""
 
     large: list[bool]
 
@@ -112,11 +112,11 @@ class MsgpackSerializer:
 
 
 class _LookCloser(Exception):
-    """Something was met that may not be everywhere: the message is read once more, with care."""
+    """The message needs a second, careful reading."""
 
 
 class _Patient:
-    """A hook for extension types until there are many."""
+    """A hook for extension types that stops when there are many."""
 
     __slots__ = ("_left",)
 
@@ -138,9 +138,9 @@ def _with_care(data: bytes) -> Any:
 
 
 class _Careful:
-    """Reads one message and counts what it becomes; looks at keys before a dict or a set is built of them.
+    """Reads one message and counts its elements; checks keys before it builds a dict or a set from them.
 
-    If `strict`, only text and bytes are keys of dicts, whose hashes nobody can choose: then dicts need no look.
+    With `strict`, dicts have only text and bytes as keys. Nobody can choose their hashes, so dicts need no check.
     """
 
     def __init__(self, size: int, *, strict: bool) -> None:
@@ -188,7 +188,7 @@ class _Careful:
 
 
 def _extend(level: int, large: list[bool]) -> Callable[[Any], msgpack.ExtType]:
-    """A `default` for Packers of this level; it gets what msgpack has no exact type for."""
+    """A `default` for Packers of this level; it receives values for which msgpack has no exact type."""
 
     def pack(code: int, items: list[Any]) -> msgpack.ExtType:
         if level > _NESTED:
@@ -221,8 +221,8 @@ def _extend(level: int, large: list[bool]) -> Callable[[Any], msgpack.ExtType]:
 
 
 def _look_through(value: Any, large: bool) -> None:
-    """Refuse what msgpack took without asking: bytearray, memoryview and its own ExtType and Timestamp; and, where there are
-    `large` integers, those that are keys.
+    """Refuse values that msgpack took without asking: bytearray, memoryview, its own ExtType and Timestamp; and, if
+    there are `large` integers, those that are keys.
     """
     kind = type(value)
     if kind in _SCALARS:
@@ -268,7 +268,7 @@ def _of_text(code: int, data: bytes) -> Any:
 
 
 def _a_list(level: int, unpack: Callable[[], Any]) -> list[Any]:
-    """What is inside a tuple or set of this level."""
+    """The value inside a tuple or set of this level."""
     if level > _NESTED:
         raise DecodeError(f"tuples and sets are nested more than {_NESTED} deep")
     items = unpack()

@@ -1,7 +1,7 @@
-"""Pickle, signed: any Python object, for those who ask for it by name and share a key.
+"""Pickle, signed: any Python object, for queues that name it and share a key.
 
-Whoever can write a pickle that is read here runs code here. So every message carries an HMAC of its pickled bytes,
-and no byte is unpickled before that matches. The signature covers the arguments and regiment's record of the task,
+A pickle can run any code when it is read. So every message has an HMAC of its pickled bytes, and no byte is unpickled
+before the HMAC matches. The signature covers the arguments and regiment's record of the task,
 not the head of the envelope: someone who can write to the store can repeat a signed message, not make one.
 """
 
@@ -18,14 +18,15 @@ from regiment.errors import ConfigError, DecodeError, Forged
 _DIGEST = 32
 _SHORTEST = 16
 _FEWEST = 8
-"""Different characters of a key; one with fewer was typed and not made, and can be guessed."""
+"""The least number of different characters in a key; a key with fewer was typed, not generated, and can be guessed."""
 
 
 class PickleSerializer:
     """Anything that pickles. `key`: at least 16 characters, 8 of them different, the same in producers and workers.
 
-    To change the key without losing what waits: first workers with the new `key` and the old one in `old_keys`, then
-    producers. An old key is believed as long as it stands there: take it out when nothing that it signed waits any more.
+    To change the key without losing waiting tasks, first give workers the new `key` and put the old one into
+    `old_keys`; then change the producers. Messages of an old key are read as long as it is listed: remove it when no
+    such message waits.
     """
 
     executes: ClassVar[bool] = True
@@ -66,7 +67,7 @@ class PickleSerializer:
             data = pickle.dumps(value, protocol=5)
         except RecursionError:
             raise ValueError("nested too deeply to be pickled") from None
-        except Exception as error:  # a __reduce__ may raise whatever it likes
+        except Exception as error:  # a __reduce__ may raise any exception
             raise TypeError(f"{type(error).__name__}: {error}"[:300]) from error
         return hmac.digest(self._keys[0], data, "sha256") + data
 
@@ -81,7 +82,7 @@ class PickleSerializer:
             )
         try:
             return pickle.loads(pickled)
-        except Exception as error:  # a class that is not here, or an __init__ that raises
+        except Exception as error:  # a class that is missing here, or an __init__ that raises
             raise DecodeError(f"not readable as pickle: {type(error).__name__}: {error}"[:300]) from error
 
 

@@ -1,7 +1,7 @@
-"""The type table: how the plain types that msgpack and JSON lack become text or bytes, and what is refused.
+"""The type table: how the plain types that msgpack and JSON lack become text or bytes, and which types are refused.
 
-Types are compared exactly. A subclass (an IntEnum, an OrderedDict, a named tuple) would come back as its base, which
-is a change in silence; so it is refused, and the error says what to write instead.
+Types are compared exactly. A subclass (an IntEnum, an OrderedDict, a named tuple) would silently come back as its base;
+so it is refused, and the error says what to write instead.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def datetime_text(value: datetime) -> str:
 
 
 def int_bytes(value: int) -> bytes:
-    """Big-endian two's complement, as short as it goes."""
+    """Big-endian two's complement, as short as possible."""
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
 def refuse(value: Any) -> TypeError:
-    """The error for a value outside the table, with a way out where there is one."""
+    """The error for a value outside the table, with a remedy if there is one."""
     kind = type(value)
     if isinstance(value, Enum):
         hint = "pass its .value"

@@ -1,4 +1,4 @@
-"""For tests: `capture` for applications, `contracts` for the authors of plugins."""
+"""For tests: `capture` for applications, `contracts` for authors of plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where captured tasks run: attempts as in a worker, with a page and hooks, without a lease and a supervisor."""
+"""Runs captured tasks: attempts as in a worker, with a page and hooks, without a lease and a supervisor."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Bench:
         self._begin()
 
     def run(self, entry: Entry, parked: float) -> tuple[Outcome, Settlement]:
-        """One attempt; `parked` are the seconds since the task was first parked."""
+        """Run one attempt; `parked` are the seconds since the task was first parked."""
         if self._respawn:
             self._finalize()
             self._begin()
@@ -57,7 +57,7 @@ class Bench:
         attempt.number, attempt.started, attempt.identity = number, now, "capture"
         self._page.start(0, number, entry.payload, now)
         self._ended, self._settlement = None, None
-        # In a context of its own: a task is over when it is over, also for `current()`.
+        # In a context of its own: the task is over when it is over, also for `current()`.
         context = contextvars.copy_context()
         if self._awaits:
             context.run(_finish, attempt.arun)
@@ -66,7 +66,7 @@ class Bench:
         settlement: Settlement = self._settlement or Done(number, number)
         outcome = self._ended or _untold(settlement)
         if isinstance(outcome.error, KeyboardInterrupt):
-            raise outcome.error  # a worker makes it a failure; here somebody wants to end the tests
+            raise outcome.error  # a worker makes it a failure; here a person wants to end the tests
         return outcome, settlement
 
     def close(self) -> None:
@@ -74,13 +74,13 @@ class Bench:
         self._finalize()
         self._page.close()
 
-    # What an attempt calls, as its source
+    # Called by an attempt, as its source
 
     def done(self, attempt: Controls) -> None:
         """A plain success."""
 
     def follow(self, attempt: Controls) -> bool:
-        """Nothing follows: each attempt is asked for."""
+        """Nothing follows: the caller asks for each attempt."""
         return False
 
     def finish(self, attempt: Controls, settlement: Settlement) -> None:
@@ -88,14 +88,14 @@ class Bench:
         self._settlement = settlement
 
     def end(self, respawn: bool) -> None:
-        """The task asked for the end of its process, or of all workers of its target."""
+        """The task asks for the end of its process, or of all workers of its target."""
         if respawn:
             self._respawn = True
         else:
             self.stopped = True
 
     def came_back(self, attempt: Controls) -> bool:
-        """Here a task may ask for another process as often as it likes; `drain` has a limit."""
+        """Here a task may ask for another process without limit; `drain` has one."""
         return False
 
     # The life of the worker
@@ -150,7 +150,7 @@ class Bench:
 
 
 class _Clocked:
-    """In the place of a killer: limits are noted, so that `remaining()` answers, and never enforced."""
+    """Stands in for a killer: notes limits, so that `remaining()` answers, and never enforces them."""
 
     def __init__(self, sheet: page.Page) -> None:
         self._page = sheet
@@ -167,7 +167,7 @@ def _page() -> page.Page:
 
 
 def _untold(settlement: Settlement) -> Outcome:
-    """The outcome of an attempt that ended before anything of the user's was called."""
+    """The outcome of an attempt that ended before any user code was called."""
     if isinstance(settlement, Park):
         return Outcome(outcomes.UNKNOWN)
     if isinstance(settlement, Dead):
@@ -176,7 +176,7 @@ def _untold(settlement: Settlement) -> Outcome:
 
 
 def _finish(make: Callable[[], Any]) -> None:
-    """Run a coroutine to its end, also where the test itself runs on an event loop."""
+    """Run a coroutine to its end, also if the test itself runs on an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -198,9 +198,9 @@ def _finish(make: Callable[[], Any]) -> None:
 
 
 def find_face(queue: str, given: Sequence[Face], pushed_with: WorkerConfig | None) -> Face | None:
-    """Who works off a queue: a face that was given, that which pushed, or the only one of that name that is imported.
+    """The face that serves a queue: a given one, the one that pushed, or the only imported one with that queue.
 
-    None if nobody here does. ValueError if several might.
+    None if no face here does. ValueError if several might.
     """
     for face in given:
         if _config(face).name == queue:
@@ -226,7 +226,7 @@ def _workers(above: type[Worker]) -> Iterator[type[Worker]]:
 
 
 def _queues() -> list[Queue]:
-    """Every queue that a module holds; type() and not isinstance(), which proxies of strangers answer in strange ways."""
+    """Every queue that a module holds; uses type(), because foreign proxies answer isinstance() in strange ways."""
     return list(
         dict.fromkeys(
             value
@@ -238,7 +238,7 @@ def _queues() -> list[Queue]:
 
 
 def _made(face: Face) -> WorkerConfig | None:
-    """Its configuration, if it was asked for before."""
+    """The configuration of a face, if it was made before."""
     return face.config if isinstance(face, Queue) else face.__dict__.get("_config")
 
 

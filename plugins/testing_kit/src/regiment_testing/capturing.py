@@ -1,4 +1,4 @@
-"""`capture`: what an application pushes, held and run inside its own tests, with no store and no worker."""
+"""`capture`: holds what an application pushes and runs it inside its tests, without a store and without a worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ What = TaskFunction[..., Any] | Queue | type[Worker] | str
 
 
 class DeadTask:
-    """A captured task that ended as a dead letter. `reason` is what `regiment dead show` would tell."""
+    """A captured task that ended as a dead letter. `reason` is what `regiment dead show` would print."""
 
     def __init__(self, captured: Captured, reason: dict[str, Any]) -> None:
         self.task, self.reason = captured, reason
@@ -41,13 +41,13 @@ class DeadTask:
 
 @contextmanager
 def capture(*workers: Face) -> Iterator[Capture]:
-    """Hold every push of this process until the end of the block, whatever connector its worker is configured for.
+    """Hold every push of this process until the end of the block, whatever connector its worker has.
 
-    Arguments are encoded and decoded as for a store, so what cannot be serialized fails at its push. Nothing runs by
-    itself: `drain()`, `advance(seconds)` and `run(task)` run what was pushed in this thread, with the handlers and
-    retries of a worker and a clock that only they move. Time limits are not enforced, locks and keys live in the
-    block, and nothing tests how workers die. `workers` (Worker classes, Queues) are needed only where several have the
-    same queue.
+    Arguments are encoded and decoded as for a store, so a value that cannot be serialized fails at its push. Nothing
+    runs by itself: `drain()`, `advance(seconds)` and `run(task)` run the pushed tasks in this thread, with the handlers
+    and retries of a worker and a clock that only they move. Time limits are not enforced, locks and keys live in the
+    block, and nothing tests how workers die. Give `workers` (Worker classes, Queues) only if several have the same
+    queue.
     """
     before, made = pushing.override, Capture(workers)
     pushing.override = made._broker
@@ -59,7 +59,7 @@ def capture(*workers: Face) -> Iterator[Capture]:
 
 
 class Capture:
-    """What was pushed, and the means to run it. Times are seconds of a clock that starts at 0."""
+    """The pushed tasks, and the means to run them. Times are seconds of a clock that starts at 0."""
 
     def __init__(self, workers: tuple[Face, ...] = ()) -> None:
         self.dead: list[DeadTask] = []
@@ -71,17 +71,19 @@ class Capture:
 
     @property
     def pushed(self) -> list[Captured]:
-        """Everything that was pushed, by tasks too, in order; retries of a task are no pushes."""
+        """All pushes in order, also those of tasks; retries of a task are not pushes."""
         return list(self._heap.pushed)
 
     @property
     def waiting(self) -> list[Captured]:
-        """What has not ended, in the order in which it is due; tasks for workers that are not imported here stay."""
+        """Tasks that have not ended, in the order of their due times; tasks for workers that are not imported here
+        stay.
+        """
         return [entry.captured for entry in self._heap.waiting()]
 
     @property
     def now(self) -> float:
-        """The time: seconds that `advance` and `drain` have let pass."""
+        """The time: the seconds that `advance` and `drain` let pass."""
         return self._heap.now
 
     # Asserting
@@ -120,23 +122,23 @@ class Capture:
     # Running
 
     def drain(self, limit: int = 10_000) -> int:
-        """Run everything, also what is pushed meanwhile, and jump over delays; returns the number of attempts.
+        """Run all tasks, also those pushed meanwhile, and jump over delays; returns the number of attempts.
 
-        RuntimeError after `limit` attempts: a task that retries or pushes itself without end.
+        RuntimeError after `limit` attempts: some task retries or pushes itself without end.
         """
         return self._run_until(float("inf"), limit)
 
     def advance(self, seconds: float, limit: int = 10_000) -> int:
-        """Let `seconds` pass and run what is due until then; returns the number of attempts."""
+        """Let `seconds` pass and run the tasks that are due until then; returns the number of attempts."""
         until = self._heap.now + seconds
         attempts = self._run_until(until, limit)
         self._heap.now = until
         return attempts
 
     def run(self, task: Captured | Pushed) -> Outcome:
-        """Run one task that waits, now, due or not, and return how it ended (`.kind`, `.value`, `.error`).
+        """Run one waiting task now, due or not, and return how it ended (`.kind`, `.value`, `.error`).
 
-        LookupError if it does not wait, or if nobody here works off its queue.
+        LookupError if it does not wait, or if no worker here serves its queue.
         """
         entry = self._heap.entries.get((task.queue, task.id))
         if entry is None:
@@ -215,7 +217,7 @@ class Capture:
                 raise ConfigError(problems)
             reg = registry(config.plugins)
             codec = make_codec(config, reg)
-            # A port answers what pushers ask; the rest of the contract is for workers, which are not here.
+            # A port has the verbs that pushers call; the others are for workers, and there are none here.
             port: Any = Port(self._heap, codec)
 
             def make() -> Connector:

@@ -1,4 +1,4 @@
-"""The examination of a part that is installed: what `regiment plugins check` runs, with pytest in this process."""
+"""The examination of an installed part: `regiment plugins check` runs it, with pytest in this process."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Outcome = Literal["holds", "fails", "not asked"]
 FILE = "from regiment_testing import examining\n\nTestPart = examining.current\n"
 
 current: type[Any] = object
-"""The class that pytest is to collect; set for the time of one examination."""
+"""The class that pytest collects; set during one examination."""
 
 _numbers = count()
 
 
 class Result(NamedTuple):
-    """What became of one promise. `theme` is the part of the contract, `why` the failure or the reason not to ask."""
+    """The result of one promise. `theme` is the part of the contract, `why` the failure or the reason to skip it."""
 
     check: str
     theme: str
@@ -56,13 +56,13 @@ def placed(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def examine(kind: str, cls: type[Any], options: Mapping[str, Any], told: Callable[[int, int], None]) -> list[Result]:
-    """Every promise of a kind, held against a class. `told` hears how many checks of how many are done."""
+    """Every promise of a kind, checked on a class. `told` is called with how many checks of how many are done."""
     global current
     current = _subject(kind, cls, options)
     listener = _Listener(told)
     try:
         with tempfile.TemporaryDirectory(prefix="regiment-check-") as folder:
-            # A name of its own each time: pytest finds a module that it has imported before.
+            # A new name each time: pytest finds a module that it has imported before.
             (Path(folder) / f"test_examination{next(_numbers)}.py").write_text(FILE)
             (Path(folder) / "pytest.ini").write_text("[pytest]\n")
             args = [
@@ -115,7 +115,7 @@ def _subject(kind: str, cls: type[Any], options: Mapping[str, Any]) -> type[Any]
 
 
 def _alone(run: Callable[[], int | pytest.ExitCode]) -> int | pytest.ExitCode:
-    """Run pytest without the plugins of whoever installed some."""
+    """Run pytest without the plugins that happen to be installed."""
     before = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:
@@ -128,7 +128,7 @@ def _alone(run: Callable[[], int | pytest.ExitCode]) -> int | pytest.ExitCode:
 
 
 class _Listener:
-    """A plugin of pytest that keeps what happened to each check."""
+    """A plugin of pytest that keeps the result of each check."""
 
     def __init__(self, told: Callable[[int, int], None]) -> None:
         self._told, self._total, self._done = told, 0, 0
@@ -164,7 +164,7 @@ class _Listener:
             self._told(self._done, self._total)
 
     def results(self) -> list[Result]:
-        """One for each check: it holds if it does for every value that it was asked with."""
+        """One result for each check: it holds if it holds for every value that it was run with."""
         merged: dict[str, Result] = {}
         order: list[Outcome] = ["not asked", "holds", "fails"]
         for one in self._found.values():
@@ -177,7 +177,7 @@ class _Listener:
 
 
 def _why(report: pytest.TestReport) -> str:
-    """The line that says what was wrong."""
+    """The line that says what is wrong."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(crash.message) if crash is not None else report.longreprtext
     values = report.nodeid.partition("[")[2].rstrip("]")

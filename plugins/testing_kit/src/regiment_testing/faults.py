@@ -1,14 +1,14 @@
-"""`Faulty`: any connector, with the faults that a test orders: a lost reply, a duplicate, a delay, a death between two steps.
+"""`Faulty`: any connector with the faults that a test orders: a lost reply, a duplicate, a delay, a death in between.
 
-In one process, around a connector that is there:
+In one process, around an existing connector:
 
     connector = Faulty(MyConnector(path=…))
     connector.order("push", "lost")          # the next push arrives, its answer does not
 
-In the processes of a tree, as the connector of a configuration; the orders are files, so that every process sees them:
+In the processes of a tree, as the connector of a configuration; orders are files, so every process sees them:
 
     Use("regiment_testing.faults:Faulty", wrapped="redis://localhost/0", orders="/tmp/orders")
-    order("/tmp/orders", "exchange+", "killed")   # the worker that leases next is gone before it knows what
+    order("/tmp/orders", "exchange+", "killed")   # the worker that leases next dies before it knows its tasks
 
 | how | what happens |
 |---|---|
@@ -17,7 +17,7 @@ In the processes of a tree, as the connector of a configuration; the orders are 
 | `twice` | the request arrives twice; the answer is that of the second |
 | `slow` | the verb is executed after a delay (`slow:0.5`, seconds; 1 if none is named) |
 | `unsent` | the process dies (SIGKILL) before the request is sent |
-| `killed` | the process dies after the verb was executed and before the answer is known |
+| `killed` | the process dies after the verb was executed and before it knows the answer |
 
 `exchange+` is an exchange that leased something, `exchange-` one that settled something; they can be lost or killed.
 """
@@ -42,7 +42,7 @@ _ALIASES = ("exchange+", "exchange-")
 
 
 class Faulty:
-    """See the module. What no order is for goes straight to the wrapped connector."""
+    """See the module. A call without an order goes straight to the wrapped connector."""
 
     capabilities: ClassVar[Capabilities] = Capabilities()
 
@@ -54,11 +54,11 @@ class Faulty:
         self._folder = orders
         self._orders: list[tuple[str, str]] = []
         self.obeyed: list[tuple[str, str]] = []
-        """(verb, how) of every order that this object has obeyed."""
+        """(verb, how) of every order that this object has carried out."""
         vars(self)["capabilities"] = inner.capabilities
 
     def order(self, verb: str, how: str, times: int = 1) -> None:
-        """What is to happen to the next calls of a verb in this process; orders for one verb are obeyed in turn."""
+        """Order what happens to the next calls of a verb in this process; orders for one verb are carried out in turn."""
         _check(verb, how)
         self._orders += [(verb, how)] * times
 
@@ -91,7 +91,7 @@ class Faulty:
         return answer
 
     def _next(self, verb: str) -> str | None:
-        """The first order for a verb, which is used up."""
+        """Take the first order for a verb."""
         how = next((how for wanted, how in self._orders if wanted == verb), None)
         if how is not None:
             self._orders.remove((verb, how))
@@ -103,7 +103,7 @@ class Faulty:
 
 
 def order(folder: str | Path, verb: str, how: str) -> Path:
-    """Leave an order for whichever process calls `verb` next; the file is gone as soon as it is obeyed."""
+    """Leave an order for the process that calls `verb` next; that process removes the file."""
     _check(verb, how)
     os.makedirs(folder, exist_ok=True)
     path = Path(folder) / f"{time.monotonic_ns():020d},{verb},{how}"
@@ -133,7 +133,7 @@ def _from_folder(folder: str, verb: str) -> str | None:
             try:
                 os.unlink(os.path.join(folder, name))
             except FileNotFoundError:
-                continue  # another process was quicker
+                continue  # another process was faster
             return how
     return None
 

@@ -1,6 +1,7 @@
-"""What a part costs here and now: a few figures for the card of `regiment plugins check`.
+"""The costs of a part on this machine: a few figures for the card of `regiment plugins check`.
 
-Measured once, in one process, beside whatever else the machine does: to see an order of magnitude, not to compare releases.
+Measured once, in one process, while the machine does other work: they show an order of magnitude and do not compare
+releases.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ ARGUMENTS: Mapping[str, Any] = {
 
 
 class Figure(NamedTuple):
-    """`value` in `unit`; `cpu` are microseconds of this process for one, where time is what was measured."""
+    """`value` in `unit`; `cpu` are the microseconds of this process for one, if time was measured."""
 
     what: str
     value: float

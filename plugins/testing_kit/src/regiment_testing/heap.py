@@ -17,10 +17,10 @@ _NAMES = {number: name for name, number in PRIORITIES.items()}
 
 
 class Captured:
-    """One task that was pushed, as its worker will see it.
+    """One pushed task, as its worker will see it.
 
-    `delay` is the time in seconds from the push until it was due, `priority` the name of its priority, `by` the captured
-    task that pushed it (None: the test did).
+    `delay` is the time in seconds from the push until it was due, `priority` the name of its priority, `by` the
+    captured task that pushed it (None: the test did).
     """
 
     def __init__(self, task: Task, priority: int, delay: float) -> None:
@@ -45,7 +45,7 @@ class Entry:
         self.expires: float | None = None
         self.parked: float | None = None
         self.ticket = 0
-        """Number of the place where it waits; 0 while it waits nowhere."""
+        """Number of the place where it waits; 0 if it does not wait."""
 
 
 class Heap:
@@ -56,7 +56,7 @@ class Heap:
         self.lock = threading.RLock()
         self.pushed: list[Captured] = []
         self.entries: dict[tuple[str, str], Entry] = {}
-        """(queue, task id) -> what waits there."""
+        """(queue, task id) -> the waiting entry."""
         self.keys: dict[str, tuple[bytes, float]] = {}
         self.locks: dict[str, tuple[str, float]] = {}
         self.ids: dict[tuple[str, str], float] = {}
@@ -66,7 +66,7 @@ class Heap:
         self._fronts = count(-1, -1)
 
     def place(self, entry: Entry, delay: float = 0.0, *, front: bool = False) -> None:
-        """Let an entry wait: at the tail of its priority once it is due, or in front."""
+        """Let an entry wait: in front, or at the tail of its priority once it is due."""
         with self.lock:
             queue, ticket = entry.captured.queue, next(self._tickets)
             entry.due, entry.ticket = self.now + max(0.0, delay), ticket
@@ -79,13 +79,13 @@ class Heap:
                 heapq.heappush(heap, (entry.priority, order, ticket, entry))
 
     def remove(self, entry: Entry) -> None:
-        """Let it wait no more."""
+        """Let an entry wait no longer."""
         with self.lock:
             entry.ticket = 0
             self.entries.pop((entry.captured.queue, entry.captured.id), None)
 
     def take(self, runs: Callable[[str], bool]) -> Entry | None:
-        """The next task that is due, of those queues that `runs` is true for; it waits no more."""
+        """Take the next due task of the queues for which `runs` is True."""
         with self.lock:
             self._promote()
             heads = []
@@ -125,12 +125,12 @@ class Heap:
             entry.due = at
 
     def waiting(self) -> Iterator[Entry]:
-        """All that wait, those that are due first in front."""
+        """All waiting entries, the first due ones in front."""
         return iter(sorted(self.entries.values(), key=lambda entry: (entry.due, entry.ticket)))
 
 
 class Port:
-    """The connector of one captured broker: what a pusher may ask of a store, answered by the heap."""
+    """The connector of one captured broker: the verbs of a store that a pusher calls, answered by the heap."""
 
     capabilities = Capabilities(shared=False, durable=False)
 
@@ -222,7 +222,7 @@ class Port:
         return (owner, until - self._heap.now) if until > self._heap.now else None
 
     def lock_wait(self, name: str, seconds: float) -> None:
-        """Another thread of the test may free it: the one thing here that waits in real time."""
+        """Another thread of the test may free it: only this verb waits in real time."""
         time.sleep(min(seconds, 0.02))
 
     def __getattr__(self, verb: str) -> Any:

@@ -1,4 +1,4 @@
-"""`regiment plugins check`: the examination of what a distribution offers, as a card."""
+"""`regiment plugins check`: examines the offers of a distribution and prints a card."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Part(NamedTuple):
 def command(name: str, address: str | None, pairs: tuple[str, ...], every: bool, as_json: bool) -> int:
     """Examine what an installed plugin offers, and print which promises hold.
 
-    NAME is a distribution, a plugin, or one name that it offers. A connector is examined on a real store, empty for each
-    check: write {fresh} where the store's own name stands (a database, a prefix), or {folder} for a file.
+    NAME is a distribution, a plugin, or one name that it offers. A connector is examined on a real store, empty for
+    each check: write {fresh} where the store's own name stands (a database, a prefix), or {folder} for a file.
     """
     try:
         import pytest  # noqa: F401
@@ -151,7 +151,7 @@ def _card(part: Part, *, every: bool, quiet: bool) -> dict[str, Any]:
 
     results = examine(part.kind, part.cls, part.options, told)
     fails = [one for one in results if one.outcome == "fails"]
-    # A part that breaks promises may raise or hang here, and its figures would say nothing.
+    # A part that breaks promises may raise or hang here, and its figures would mean nothing.
     measured = [] if fails else figures(part.kind, part.cls, part.options)
     card: dict[str, Any] = {
         "kind": part.kind,
@@ -173,7 +173,7 @@ def _card(part: Part, *, every: bool, quiet: bool) -> dict[str, Any]:
 
 
 def _capabilities(part: Part, results: list[Result]) -> dict[str, Any]:
-    """What it declares of itself, and whether the checks that ask for it hold."""
+    """What it declares, and whether the checks for that hold."""
     from regiment_testing.examining import CONTRACTS
 
     if part.kind != "connector":

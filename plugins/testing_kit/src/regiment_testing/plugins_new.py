@@ -1,7 +1,7 @@
-"""`regiment plugins new`: a folder that installs, passes its examination, and says what is to be filled in.
+"""`regiment plugins new`: a folder that installs, passes its examination, and says what to fill in.
 
-The parts of a template are complete and small instead of empty: with a check that turns red an author sees what a change
-broke, and with a whole contract of `NotImplementedError` nothing could be seen before everything was written.
+The parts of a template are complete and small, not empty. A failing check then shows the author which change broke it;
+a whole contract of `NotImplementedError` would show nothing before everything is written.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from regiment_testing.contracts.killer import KillerContract as KillerContract
     from regiment_testing.contracts.serializer import SerializerContract as SerializerContract
 
-# A failed check is to show the values it compared, also in modules that pytest did not collect.
+# A failed check shows the values that it compared, also in modules that pytest did not collect.
 for _name in (
     "bench",
     "capable",

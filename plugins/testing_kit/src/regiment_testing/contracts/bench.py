@@ -1,4 +1,4 @@
-"""What the checks of a connector stand on: connectors that are closed afterwards, a consumer that counts its turns as a
+"""The ground of a connector's checks: connectors that are closed afterwards, a consumer that counts its turns as a
 worker does, and children that answer.
 """
 
@@ -27,7 +27,7 @@ LEASE = 0.6
 """Seconds of a lease that a check lets lapse."""
 
 PATIENCE = 30.0
-"""Seconds after which a check no longer believes that something will happen."""
+"""Seconds after which a check gives up."""
 
 _numbers = count()
 
@@ -38,7 +38,7 @@ def fresh(prefix: str = "c") -> str:
 
 
 def push(connector: Connector, queue: str, *payloads: bytes, priority: int = 1, **more: Any) -> Sequence[int]:
-    """Push under a token of its own."""
+    """Push with a token of its own."""
     return connector.push(queue, payloads, priority=priority, **{"token": fresh("token"), **more})
 
 
@@ -76,7 +76,7 @@ class Consumer:
         return (connector or self.connector).exchange(self.queue, self.name, *self._last)
 
     def take(self, limit: int = 1, *settlements: Settlement) -> list[Delivery]:
-        """What an exchange leases."""
+        """The deliveries that an exchange leases."""
         return list(self.exchange(*settlements, limit=limit).deliveries)
 
     def payloads(self, limit: int = 100) -> list[bytes]:
@@ -84,7 +84,7 @@ class Consumer:
         return [delivery.payload for delivery in self.take(limit)]
 
     def release(self, *args: Any, **more: Any) -> None:
-        """What a keeper sends for this consumer."""
+        """Send what a keeper sends for this consumer."""
         self.connector.release(self.queue, self.name, *args, **more)
 
     def wait(self, seconds: float = PATIENCE, wake_fd: int | None = None) -> tuple[list[str], float]:
@@ -106,7 +106,9 @@ def until(look: Callable[[], T], pause: float = 0.02) -> T:
 
 
 def take_over(watcher: Consumer, limit: int = 100) -> list[Delivery]:
-    """Exchange again and again, far more often than a third of LEASE, until there is something: what was overdue."""
+    """Exchange again and again, much more often than a third of LEASE, until there is something: the overdue
+    deliveries.
+    """
     return until(lambda: watcher.take(limit))
 
 
@@ -132,13 +134,13 @@ class Child:
         os.close(end)
 
     def kill(self) -> None:
-        """End it as a crash would, and wait for that."""
+        """End it as a crash would, and wait for its end."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self._answers)
 
     def answer(self) -> Any:
-        """What `work` returned; fails if it raised or did not end."""
+        """The result of `work`; fails if it raised or did not end."""
         data, end = b"", time.monotonic() + 2 * PATIENCE
         while True:
             if not readable(self._answers, end - time.monotonic()):
@@ -156,25 +158,25 @@ class Child:
 
 
 def together(works: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Run each in a child of its own, all at the same time; their answers in order."""
+    """Run each in a child of its own, all at the same time; returns their answers in order."""
     children = [Child(work) for work in works]
     return [child.answer() for child in children]
 
 
 def shared(check: T) -> T:
-    """Marks a check that is asked only of a connector whose `capabilities.shared` is true."""
+    """Marks a check that runs only for a connector whose `capabilities.shared` is True."""
     check.__dict__["_asks_for"] = "shared"
     return check
 
 
 def durable(check: T) -> T:
-    """Marks a check that is asked only of a connector whose `capabilities.durable` is true."""
+    """Marks a check that runs only for a connector whose `capabilities.durable` is True."""
     check.__dict__["_asks_for"] = "durable"
     return check
 
 
 def bounded(check: T) -> T:
-    """Marks a check that is asked only of a connector that names a `capabilities.max_payload`."""
+    """Marks a check that runs only for a connector that names a `capabilities.max_payload`."""
     check.__dict__["_asks_for"] = "max_payload"
     return check
 
@@ -198,7 +200,7 @@ class Bench(Examination):
 
     @pytest.fixture
     def open(self, connect: Open) -> Iterator[Open]:
-        """`connect`, and what it opened is closed after the check."""
+        """`connect`, which closes after the check every connector that it opened."""
         opened: list[Connector] = []
 
         def opener(role: Role) -> Connector:

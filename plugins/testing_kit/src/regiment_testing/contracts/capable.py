@@ -10,15 +10,15 @@ from regiment.contracts import Dead
 from regiment_testing.contracts.bench import MIB, Bench, Consumer, Open, bounded, durable, push, together
 
 MOST = 32 * MIB
-"""A larger `max_payload` is believed: to try it would take longer than all other checks."""
+"""The largest `max_payload` that is tried; trying a larger one would take longer than all other checks."""
 
 
 class CapableContract(Bench):
-    """durable, max_payload. What `shared` promises is asked where processes meet."""
+    """durable, max_payload. The checks between processes examine `shared`."""
 
     @durable
     def test_what_was_pushed_outlives_the_process_that_pushed(self, open: Open) -> None:
-        """Ready, delayed and dead: all is there for a process that is started later."""
+        """Ready, delayed and dead tasks are all there for a process that starts later."""
 
         def work() -> None:
             connector = open("lease")
@@ -36,7 +36,7 @@ class CapableContract(Bench):
 
     @bounded
     def test_a_payload_may_be_as_large_as_it_says(self, open: Open) -> None:
-        """To the byte."""
+        """It takes a payload of exactly `max_payload` bytes."""
         size = self.capabilities.max_payload or 0
         if size > MOST:
             pytest.skip(f"{size:,} bytes are believed")

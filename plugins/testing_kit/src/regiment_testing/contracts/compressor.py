@@ -1,4 +1,4 @@
-"""The examination of a compressor: bytes come back, a limit is a limit, and what is damaged is refused.
+"""The examination of a compressor: bytes come back, a limit is a limit, and damaged data are refused.
 
 class TestMine(CompressorContract):
     @pytest.fixture
@@ -34,7 +34,7 @@ class CompressorContract(Examination):
 
     @pytest.mark.parametrize("size", [0, 1, 255, 65_536, MIB - 1, MIB, MIB + 1, 3 * MIB])
     def test_bytes_come_back(self, compressor: Compressor, size: int) -> None:
-        """Noise and repetition of any length, also none, with a limit of exactly that length."""
+        """Noise and repetition of any length come back, also no bytes, with a limit of exactly that length."""
         for data in (os.urandom(size), b"a task, and again " * (size // 18) + b"x" * (size % 18)):
             packed = compressor.compress(data)
             assert type(packed) is bytes
@@ -42,12 +42,12 @@ class CompressorContract(Examination):
             assert type(back) is bytes and back == data
 
     def test_repetition_becomes_fewer_bytes(self, compressor: Compressor) -> None:
-        """To a tenth at most; else the work is for nothing."""
+        """To a tenth at most; else compressing is useless."""
         data = b'{"url": "https://example.org/", "depth": 3}' * 1000
         assert len(compressor.compress(data)) < len(data) / 10
 
     def test_one_byte_more_than_the_limit_is_refused(self, compressor: Compressor) -> None:
-        """And as many bytes as the limit are not."""
+        """A limit of one byte less than the data is refused, a limit of exactly their length is not."""
         for size in (1, 1000, MIB, MIB + 1):
             packed = compressor.compress(b"x" * size)
             assert len(compressor.decompress(packed, size)) == size
@@ -55,7 +55,7 @@ class CompressorContract(Examination):
                 compressor.decompress(packed, size - 1)
 
     def test_a_bomb_is_refused_without_holding_it(self, compressor: Compressor) -> None:
-        """64 MiB of zeros at a limit of 1 MiB cost no more memory than the limit and a buffer."""
+        """64 MiB of zeros with a limit of 1 MiB cost no more memory than the limit and a buffer."""
         packed = compressor.compress(bytes(64 * MIB))
         tracemalloc.start()
         try:
@@ -66,7 +66,7 @@ class CompressorContract(Examination):
             tracemalloc.stop()
 
     def test_what_is_cut_is_a_decode_error(self, compressor: Compressor) -> None:
-        """At every length; half a task is none."""
+        """Data cut at any length are refused; half a message is no message."""
         for data in (b"", b"x" * 1000, random.Random(1).randbytes(1000)):
             packed = compressor.compress(data)
             for length in range(len(packed)):
@@ -74,7 +74,7 @@ class CompressorContract(Examination):
                     compressor.decompress(packed[:length], 10_000)
 
     def test_bytes_after_the_end_are_a_decode_error(self, compressor: Compressor) -> None:
-        """What follows the end was not written by this compressor."""
+        """This compressor did not write bytes after the end."""
         for data in (b"", b"x" * 1000, random.Random(1).randbytes(1000)):
             packed = compressor.compress(data)
             for more in (b"\x00", b"\x00" * 4, b"garbage", packed):
@@ -82,7 +82,7 @@ class CompressorContract(Examination):
                     compressor.decompress(packed + more, 10_000)
 
     def test_a_flipped_bit_never_raises_anything_but_a_decode_error(self, compressor: Compressor) -> None:
-        """Every single bit; the limit holds for damaged data too."""
+        """Every single bit is tried; the limit also holds for damaged data."""
         packed = compressor.compress(b"a task, and again " * 20)
         for at in range(len(packed)):
             for bit in range(8):
@@ -93,13 +93,13 @@ class CompressorContract(Examination):
                     assert str(error)
 
     def test_noise_is_a_decode_error(self, compressor: Compressor) -> None:
-        """What was never packed is refused in words."""
+        """Bytes that were never compressed are refused with a clear error."""
         for data in (b"not packed at all", bytes(1000), b"\xff" * 1000):
             with pytest.raises(DecodeError):
                 compressor.decompress(data, 10_000)
 
     def test_after_a_refusal_it_goes_on_as_before(self, compressor: Compressor) -> None:
-        """No state of a failure is left in it."""
+        """A failure leaves no state behind."""
         packed = compressor.compress(b"x" * 1000)
         for _ in range(3):
             with pytest.raises(DecodeError):

@@ -28,6 +28,7 @@ class ConnectorContract(
 ):
     """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.
 
-    The checks are sentences, their docstrings say the promise. What `capabilities` do not claim is not asked; a check
-    cannot be replaced or dropped; `excused` names those that are known to fail, with the reason. Periods are tenths of seconds; nothing is judged by less than seconds of slack.
+    The name of a check is a sentence, its docstring the promise. Checks of capabilities that `capabilities` does not
+    claim are skipped. A check cannot be replaced or dropped; `excused` names checks that are known to fail, with the
+    reason. Periods are tenths of seconds; every judgement allows seconds of slack.
     """

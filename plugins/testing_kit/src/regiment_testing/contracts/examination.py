@@ -1,4 +1,4 @@
-"""What all examinations share: a check is asked, or not promised, or excused aloud; never dropped in silence."""
+"""Shared by all examinations: a check runs, or is not claimed, or is excused; none is dropped in silence."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any, ClassVar
 import pytest
 
 HOME = __name__.rpartition(".")[0]
-"""The package of the checks: a `test_…` that is defined in one of its modules is a promise of a contract."""
+"""The package of the checks: a `test_…` defined in one of its modules is a promise of a contract."""
 
 
 class Excused(UserWarning):
-    """A promise that a plugin is known not to keep; pytest prints it in the summary of every run."""
+    """A promise that a plugin is known to break; pytest prints it in the summary of every run."""
 
 
 class Examination:
     """Base of all contracts.
 
     `excused` maps the name of a check to the reason why this part does not keep that promise: the check still runs, its
-    failure is expected, the reason stands in the summary of every run, and a promise that holds after all is a failure.
+    failure is expected, every run prints the reason in its summary, and an excused promise that holds is a failure.
     """
 
     excused: ClassVar[Mapping[str, str]] = {}
     _agreed: ClassVar[Mapping[str, Any]] = {}
-    """Check -> what the attribute of that name has to be: the check itself, its excused twin, or None if it is not asked."""
+    """Check -> what the attribute of that name must be: the check, its excused copy, or None if the check is skipped.
+    """
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Refuse a subclass that drops or replaces a check, or excuses one without a reason."""
         super().__init_subclass__(**more)
         if cls.__module__.startswith(HOME):
-            return  # a part of a contract, which claims nothing yet
+            return  # a part of a contract, which does not claim anything yet
         checks = {name: check for base in reversed(cls.__mro__) for name, check in _checks_of(base)}
         for name in cls.excused:
             if name not in checks:
@@ -59,12 +60,12 @@ class Examination:
 
     @classmethod
     def _asks(cls, check: Callable[..., Any]) -> bool:
-        """Whether what this part claims includes the promise of a check."""
+        """True if the claims of this part include the promise of a check."""
         return True
 
     @pytest.fixture(autouse=True)
     def _say_what_is_excused(self, request: pytest.FixtureRequest) -> None:
-        """An excuse is told in each run, in the summary of the warnings."""
+        """Tell an excuse in each run, in the summary of the warnings."""
         name = getattr(request.node, "originalname", None) or request.node.name
         reason = self.excused.get(name)
         if reason is not None:
@@ -83,11 +84,11 @@ def _checks_of(base: type) -> list[tuple[str, Any]]:
 
 
 def _expected_to_fail(check: Any, reason: str) -> Any:
-    """A copy of the check with the mark; the original stays as it is for others."""
+    """A copy of the check with the mark; the original stays unchanged for other parts."""
     copy: Any = FunctionType(check.__code__, check.__globals__, check.__name__, check.__defaults__, check.__closure__)
     copy.__dict__.update(check.__dict__)
     copy.__doc__, copy.__annotations__ = check.__doc__, check.__annotations__
     marks = list(getattr(check, "pytestmark", ()))
     copy.pytestmark = list(marks)
-    several = any(mark.name == "parametrize" for mark in marks)  # some values may well pass
+    several = any(mark.name == "parametrize" for mark in marks)  # some values may pass
     return pytest.mark.xfail(reason=reason, strict=not several)(copy)

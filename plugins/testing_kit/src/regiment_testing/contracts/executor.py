@@ -1,4 +1,5 @@
-"""The examination of an executor: everything that is taken runs once, as many at once as it says, and it ends cleanly.
+"""The examination of an executor: every attempt that it takes runs once, as many at once as it declares, and it ends
+cleanly.
 
 class TestMine(ExecutorContract):
     @pytest.fixture
@@ -21,11 +22,11 @@ from regiment.contracts import AttemptLike, Executor, Place
 from regiment_testing.contracts.examination import Examination
 
 PATIENCE = 30.0
-"""Seconds without any change after which a check no longer believes that something will happen."""
+"""Seconds without a change after which a check gives up."""
 
 
 class Trial:
-    """An attempt whose work is a function; it notes where it ran."""
+    """An attempt whose work is a function; it notes where the work ran."""
 
     def __init__(self, source: Trials, slot: int, number: int) -> None:
         self.source, self.slot, self.number = source, slot, number
@@ -54,7 +55,7 @@ class Trial:
 
 
 class Trials:
-    """A source of `count` attempts for so many slots. It checks what an executor does with it."""
+    """A source of `count` attempts for some number of slots. It checks how an executor uses it."""
 
     def __init__(
         self, slots: int, count: int, work: Callable[[int], Any], awork: Callable[[int], Any] | None = None
@@ -64,7 +65,7 @@ class Trials:
         self.ended = False
         self.written_off = 0
         self.early_end = False
-        """Whether to say None while attempts still run."""
+        """True if it returns None while attempts still run."""
         self.drivers: set[int] = set()
         self.runs: Counter[int] = Counter()
         self.threads: set[int] = set()
@@ -114,7 +115,7 @@ class ExecutorContract(Examination):
         raise NotImplementedError("give the fixture `executor`: the one to examine, with few slots")
 
     def trials(self, executor: Executor, count: int, seconds: float = 0.0) -> Trials:
-        """Attempts that sleep, as the executor's place does it."""
+        """Attempts that sleep in the way of the executor's place."""
 
         async def asleep(number: int) -> None:
             await asyncio.sleep(seconds)
@@ -122,7 +123,7 @@ class ExecutorContract(Examination):
         return Trials(executor.slots, count, lambda number: time.sleep(seconds), asleep)
 
     def test_it_has_the_verbs_of_the_contract(self, executor: Executor) -> None:
-        """run, and what it says of itself: place, default_killer, is_async, slots."""
+        """It has `run`, and it declares place, default_killer, is_async, slots."""
         assert isinstance(executor, Executor)
         assert executor.place in get_args(Place)
         assert isinstance(executor.default_killer, str)
@@ -130,31 +131,31 @@ class ExecutorContract(Examination):
         assert 1 <= executor.slots <= 1024
 
     def test_it_returns_when_there_is_nothing(self, executor: Executor) -> None:
-        """A source that has ended at once."""
+        """The source ends at once."""
         trials = self.trials(executor, 0)
         executor.run(trials)
         assert trials.ended
 
     def test_each_attempt_runs_once(self, executor: Executor) -> None:
-        """Of 500 taken ones none is left out and none runs twice."""
+        """500 attempts are taken; each of them runs, and none runs twice."""
         trials = self.trials(executor, 500)
         executor.run(trials)
         assert trials.runs == Counter(range(1, 501))
 
     def test_one_thread_takes(self, executor: Executor) -> None:
-        """`take` is called by the driver alone."""
+        """Only the driver calls `take`."""
         trials = self.trials(executor, 50)
         executor.run(trials)
         assert len(trials.drivers) == 1
 
     def test_as_many_run_at_once_as_it_has_slots(self, executor: Executor) -> None:
-        """No more, and no fewer while there is work."""
+        """Never more, and never fewer while there is work."""
         trials = self.trials(executor, executor.slots * 3, seconds=0.05)
         executor.run(trials)
         assert trials.most == executor.slots
 
     def test_a_slot_is_filled_again_while_another_is_busy(self, executor: Executor) -> None:
-        """No batch waits for its slowest."""
+        """No attempt waits for the slowest one of a batch."""
         if executor.slots < 2:
             pytest.skip("one slot")
         over, done = threading.Event(), []
@@ -185,7 +186,7 @@ class ExecutorContract(Examination):
         assert (main in trials.threads) == (executor.place in ("main", "loop"))
 
     def test_it_waits_for_what_still_runs_when_the_source_has_ended(self, executor: Executor) -> None:
-        """None means the end of taking and not of what was taken."""
+        """None ends the taking, not the attempts that were taken."""
         trials = self.trials(executor, executor.slots, seconds=0.1)
         trials.early_end = True
         executor.run(trials)
@@ -193,7 +194,7 @@ class ExecutorContract(Examination):
         assert sum(trials.runs.values()) == executor.slots
 
     def test_what_take_raises_comes_out_of_run(self, executor: Executor) -> None:
-        """It ends the worker; swallowed, the worker would spin or hang."""
+        """The exception has to end the worker; if the executor swallows it, the worker spins or hangs."""
         trials = self.trials(executor, 3)
 
         def broken(block: bool = True) -> AttemptLike | None:
@@ -204,7 +205,7 @@ class ExecutorContract(Examination):
             executor.run(trials)
 
     def test_it_runs_again_after_it_has_ended(self, executor: Executor) -> None:
-        """Nothing of one run is left for the next."""
+        """One run leaves nothing behind for the next."""
         for _ in range(3):
             trials = self.trials(executor, 20)
             executor.run(trials)

@@ -1,4 +1,4 @@
-"""The promises of keys, locks and presence: what has a time ends with it, and only an owner frees a lock."""
+"""The promises of keys, locks and presence: they end with their time to live, and only an owner frees a lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class KeysContract(Bench):
     """set, get, delete, lock_*, announce, presence."""
 
     def test_a_value_stays_until_it_is_deleted(self, open: Open) -> None:
-        """For every connection; the last one set counts."""
+        """Every connection reads it; the last `set` counts."""
         connector, other = open("push"), open("lease")
         assert other.get("k") is None
         connector.set("k", b"one")
@@ -26,7 +26,7 @@ class KeysContract(Bench):
         assert connector.get("k") is None
 
     def test_a_value_with_a_time_ends_with_it(self, open: Open) -> None:
-        """And a later set without one keeps it."""
+        """A later `set` without a time to live keeps the value."""
         connector = open("push")
         connector.set("short", b"x", ttl=0.2)
         connector.set("kept", b"x", ttl=0.2)
@@ -39,13 +39,13 @@ class KeysContract(Bench):
         assert connector.get("kept") == b"y"
 
     def test_an_empty_value_is_a_value(self, open: Open) -> None:
-        """Not the same as none."""
+        """An empty value is not the same as no value."""
         connector = open("push")
         connector.set("k", b"")
         assert connector.get("k") == b""
 
     def test_a_lock_has_one_owner(self, open: Open) -> None:
-        """Another owner is refused; the same may take it again, which extends it."""
+        """Another owner is refused; the same owner may take the lock again, which extends it."""
         connector, other = open("push"), open("lease")
         assert connector.lock_take("l", "ada", 10)
         assert not other.lock_take("l", "bob", 10)
@@ -55,7 +55,7 @@ class KeysContract(Bench):
         assert other.lock_take("another", "bob", 10)
 
     def test_only_its_owner_frees_a_lock(self, open: Open) -> None:
-        """Anybody else changes nothing; on repeat nothing happens."""
+        """Another owner changes nothing, and a repeat does nothing."""
         connector = open("push")
         connector.lock_take("l", "ada", 60)
         assert not connector.lock_free("l", "bob")
@@ -66,7 +66,7 @@ class KeysContract(Bench):
         assert connector.lock_take("l", "bob", 60)
 
     def test_a_lock_is_free_after_its_time(self, open: Open) -> None:
-        """A dead holder keeps it no longer; and cannot free the next one's."""
+        """A dead owner does not keep the lock longer, and cannot free it for the next owner."""
         connector = open("push")
         connector.lock_take("l", "dead", 0.2)
         time.sleep(0.4)
@@ -77,7 +77,7 @@ class KeysContract(Bench):
         assert look is not None and look[0] == "next"
 
     def test_freeing_a_lock_wakes_who_waits_for_it(self, open: Open) -> None:
-        """Long before its time would end."""
+        """The waiting process wakes long before its time is over."""
         holder, waiter = open("push"), open("lease")
         holder.lock_take("l", "ada", 60)
         timer = threading.Timer(0.3, lambda: holder.lock_free("l", "ada"))
@@ -90,7 +90,7 @@ class KeysContract(Bench):
         assert seconds < SOON
 
     def test_waiting_for_a_lock_ends_with_its_time(self, open: Open) -> None:
-        """Of the lock, of the wait, or at once if it is free."""
+        """It ends with the time of the lock, with the time of the wait, or at once if the lock is free."""
         connector, start = open("push"), time.monotonic()
         connector.lock_wait("free", FAR)
         connector.lock_take("short", "ada", 0.3)
@@ -102,7 +102,7 @@ class KeysContract(Bench):
 
     @shared
     def test_a_lock_in_a_race_goes_to_one(self, open: Open) -> None:
-        """Four processes."""
+        """Four processes race; one gets the lock."""
         assert sorted(together([lambda: open("push").lock_take("l", fresh("owner"), 60)] * 4)) == [
             False,
             False,
@@ -112,7 +112,7 @@ class KeysContract(Bench):
 
     @shared
     def test_under_a_lock_nothing_is_lost(self, open: Open) -> None:
-        """Four processes add to a value, ten times each, by reading and writing it."""
+        """Four processes each add ten times to a value, by reading and writing it."""
         open("push").set("sum", b"0")
 
         def work() -> None:

@@ -1,4 +1,4 @@
-"""The examination of a killer: it strikes what is late and nothing else, once, and never after the end.
+"""The examination of a killer: it strikes late tasks and no others, once, and never after the end.
 
 class TestMine(KillerContract):
     @pytest.fixture
@@ -27,11 +27,11 @@ from regiment_testing.contracts.examination import Examination
 LATE = 1_000_000_000
 
 HANDLERS = 0.00015
-"""Seconds after the end of a task in which its handlers would run: longer than the latest strike is late."""
+"""Seconds after the end of a task in which its handlers would run; longer than the latest possible strike."""
 
 
 class Watched:
-    """A worker as its supervisor sees it, where nothing happens but that strikes are noted."""
+    """A worker as its supervisor sees it; it does nothing but note strikes."""
 
     def __init__(self, *readings: Reading) -> None:
         self.now, self.obeys = list(readings), True
@@ -40,7 +40,7 @@ class Watched:
         self.killed: list[tuple[int, int, str]] = []
 
     def readings(self) -> Iterable[Reading]:
-        """What was given."""
+        """The readings that it was given."""
         return list(self.now)
 
     def soft(self, slot: int, number: int) -> None:
@@ -63,12 +63,12 @@ class Watched:
 
 
 def reading(slot: int = 0, number: int = 7, soft: int = 0, hard: int = 0, struck: int = 0) -> Reading:
-    """A slot with a task that was started a second before the limits are counted."""
+    """A slot with a task that started one second before the limits begin to count."""
     return Reading(slot, number, page.STARTED, 1, soft, hard, struck)
 
 
 class Bed:
-    """A page and a loop of short guarded tasks, which a second thread strikes as a supervisor would."""
+    """A page and a loop of short guarded tasks; a second thread strikes them as a supervisor would."""
 
     def __init__(self, path: Path, killer: Killer, place: Place) -> None:
         self.page, self.killer, self.place = page.Page(path, create=True), killer, place
@@ -82,7 +82,7 @@ class Bed:
         os.kill(os.getpid(), page.SOFT_SIGNAL)
 
     def struck_tasks(self, count: int, seconds: float) -> tuple[int, int, list[str]]:
-        """Run `count` tasks as long as their limit, each struck as it ends: successes, timeouts, and what was wrong."""
+        """Run `count` tasks as long as their limit, each struck as it ends: successes, timeouts, problems."""
         tally, wrong = [0, 0], []
         going = threading.Event()
         orders: list[tuple[int, float]] = []
@@ -104,7 +104,7 @@ class Bed:
 
         def order(number: int) -> None:
             with ready:
-                # Within a tenth of a millisecond of the end, before and after it in turn.
+                # Within a tenth of a millisecond before or after the end, by turns.
                 orders.append((number, time.perf_counter() + seconds + (number % 21 - 10) * 1e-5))
                 ready.notify()
 
@@ -128,7 +128,7 @@ class Bed:
                     outcomes += 1
                 end = time.perf_counter() + HANDLERS
                 while time.perf_counter() < end:
-                    pass  # the handlers: nothing may land here
+                    pass  # the handlers: no strike may land here
             except BaseException as error:
                 wrong.append(f"{number}: {type(error).__name__} outside the guarded region")
             if outcomes != 1:
@@ -146,7 +146,7 @@ class Bed:
             worker = threading.Thread(target=all_of_them)
             worker.start()
             while not going.wait(0.001):
-                pass  # the main thread sees the signals
+                pass  # the main thread receives the signals
             worker.join()
 
         def end() -> None:
@@ -165,7 +165,7 @@ class Bed:
         return tally[0], tally[1], wrong
 
     def struck_too_late(self, number: int) -> None:
-        """A task that is struck when its end is noted, and once more when its guard is left."""
+        """A task that is struck when its end is noted, and again when its guard is left."""
         self.page.start(0, number, b"", page.now())
         with self.killer.guard(0, 30.0, None):
             self.page.words[self.at] = number << 3 | page.ENDED
@@ -175,7 +175,7 @@ class Bed:
         time.sleep(0.01)
 
     async def astruck_too_late(self, number: int) -> None:
-        """The same on a loop."""
+        """The same on an event loop."""
         self.page.start(0, number, b"", page.now())
         with self.killer.guard(0, 30.0, None):
             self.page.words[self.at] = number << 3 | page.ENDED
@@ -185,7 +185,7 @@ class Bed:
         await asyncio.sleep(0.01)
 
     async def astruck_tasks(self, count: int, seconds: float) -> tuple[int, int, list[str]]:
-        """The same on a loop, where a task waits as long as its limit."""
+        """The same on an event loop, with a task that waits as long as its limit."""
         tally, wrong = [0, 0], []
         loop = asyncio.get_running_loop()
 
@@ -219,7 +219,7 @@ class Bed:
 class KillerContract(Examination):
     """Subclass it, give the fixture `killer`, and every promise of `regiment.contracts.Killer` is examined.
 
-    `strikes` is how many times a strike is sent as a task ends (row 11 of the fault matrix).
+    `strikes` is the number of strikes that are sent as tasks end (row 11 of the fault matrix).
     """
 
     strikes = 200
@@ -230,7 +230,7 @@ class KillerContract(Examination):
 
     @pytest.fixture
     def bed(self, killer: Killer, tmp_path: Path) -> Iterator[Callable[[Place], Bed]]:
-        """Makes a bed for a place; puts the signal's handler back."""
+        """Makes a test bed for a place; restores the signal handler."""
         before = signal.getsignal(page.SOFT_SIGNAL)
         made: list[Bed] = []
 
@@ -242,7 +242,7 @@ class KillerContract(Examination):
         signal.signal(page.SOFT_SIGNAL, before)
 
     def test_it_has_the_verbs_of_the_contract(self, killer: Killer) -> None:
-        """And it can do something somewhere."""
+        """It declares at least one place where it can soften or end a task."""
         assert isinstance(killer, Killer)
         assert killer.softens | killer.ends, "it can do nothing"
         assert killer.softens | killer.ends <= set(get_args(Place))
@@ -250,7 +250,7 @@ class KillerContract(Examination):
     # In the supervisor
 
     def test_what_is_not_late_is_left_alone(self, killer: Killer) -> None:
-        """It looks again no later than when the first deadline passes that it minds."""
+        """Its next look is no later than the first deadline that it watches."""
         for one in (reading(soft=LATE), reading(hard=LATE), reading(soft=LATE, hard=LATE + 1)):
             view = Watched(one)
             wake = killer.watch(view, LATE - 1)
@@ -260,11 +260,11 @@ class KillerContract(Examination):
             assert due is None or (wake is not None and LATE - 1 < wake <= due)
 
     def test_without_a_deadline_it_names_no_time(self, killer: Killer) -> None:
-        """The supervisor then sleeps."""
+        """Then the supervisor sleeps."""
         assert killer.watch(Watched(), LATE) is None
 
     def test_a_soft_limit_strikes_softly(self, killer: Killer) -> None:
-        """And kills nobody for it."""
+        """A soft limit kills nothing."""
         if not killer.softens:
             pytest.skip("it has no soft strike")
         view = Watched(reading(soft=LATE))
@@ -273,14 +273,14 @@ class KillerContract(Examination):
         assert not view.killed
 
     def test_the_earliest_deadline_of_all_slots_is_when_it_looks_again(self, killer: Killer) -> None:
-        """One late slot must not wait for another."""
+        """One late slot must not wait for another one."""
         if not killer.softens:
             pytest.skip("it has no soft strike")
         view = Watched(reading(0, 7, soft=LATE + 50), reading(1, 8, soft=LATE + 20))
         assert killer.watch(view, LATE) == LATE + 20
 
     def test_the_hard_limit_condemns_and_then_kills_once(self, killer: Killer) -> None:
-        """R16: named first, then killed, with a reason in words."""
+        """R16: it names the slot first, then kills, with a reason in words."""
         if not killer.ends:
             pytest.skip("it ends nothing")
         view = Watched(reading(soft=LATE - 5, hard=LATE, struck=7))
@@ -290,7 +290,7 @@ class KillerContract(Examination):
         assert view.killed[0][2], "the reason, in words"
 
     def test_all_that_are_late_in_one_look_are_named_for_the_one_kill(self, killer: Killer) -> None:
-        """Who is guilty the killer cannot know: the first by number is as likely an innocent."""
+        """The killer cannot know which task is guilty: the first by number is as likely an innocent one."""
         if not killer.ends:
             pytest.skip("it ends nothing")
         view = Watched(*(reading(slot, 7 + slot, hard=LATE) for slot in range(3)))
@@ -298,7 +298,7 @@ class KillerContract(Examination):
         assert [kill[:2] for kill in view.killed] == [(0, 7), (1, 8), (2, 9)]
 
     def test_a_worker_that_went_on_while_it_was_condemned_is_not_killed(self, killer: Killer) -> None:
-        """R16: the strike that was meant for one task does not hit the next."""
+        """R16: a strike for one task does not hit the next one."""
         if not killer.ends:
             pytest.skip("it ends nothing")
         view = Watched(reading(hard=LATE))
@@ -307,7 +307,7 @@ class KillerContract(Examination):
         assert view.condemned and not view.killed
 
     def test_a_killer_that_ends_nothing_kills_nothing(self, killer: Killer) -> None:
-        """However late it is."""
+        """However late the task is."""
         if killer.ends:
             pytest.skip("it ends tasks")
         view = Watched(reading(soft=LATE, hard=LATE))
@@ -320,7 +320,7 @@ class KillerContract(Examination):
     def test_a_guard_writes_the_limits_and_lets_through_what_the_task_raises(
         self, killer: Killer, bed: Callable[[Place], Bed]
     ) -> None:
-        """The supervisor sees the deadline, and the attempt sees the exception."""
+        """The supervisor sees the deadline, and the attempt receives the exception."""
         for place in killer.softens - {"loop"}:
             one = bed(place)
             one.page.start(0, 3, b"", page.now())
@@ -341,7 +341,7 @@ class KillerContract(Examination):
     def test_a_strike_after_the_end_of_a_task_hits_no_handler(
         self, killer: Killer, bed: Callable[[Place], Bed]
     ) -> None:
-        """R12: neither between the end and the leaving of the guard nor behind it."""
+        """R12: neither between the end of the task and the leaving of the guard, nor after it."""
         for place in killer.softens:
             one = bed(place)
             if place == "loop":
@@ -360,13 +360,13 @@ class KillerContract(Examination):
                 thread = threading.Thread(target=work)
                 thread.start()
                 while thread.is_alive():
-                    time.sleep(0.001)  # the main thread sees the signals
+                    time.sleep(0.001)  # the main thread receives the signals
                 assert not wrong
 
     def test_a_strike_as_the_task_ends_has_one_outcome_and_lands_inside_or_not_at_all(
         self, killer: Killer, bed: Callable[[Place], Bed]
     ) -> None:
-        """R12: success or timeout, one of both, and never an exception in a handler."""
+        """R12: exactly one of success and timeout, and never an exception in a handler."""
         if not killer.softens:
             pytest.skip("it has no soft strike")
         interval = sys.getswitchinterval()

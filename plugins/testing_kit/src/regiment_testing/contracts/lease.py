@@ -1,4 +1,4 @@
-"""The promises of what an exchange leases: how much, to whom, and in a race."""
+"""The promises about what an exchange leases: how many tasks, to which consumer, and in a race."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regiment_testing.contracts.bench import Bench, Child, Consumer, Open, push,
 
 
 class LeaseContract(Bench):
-    """Tasks move to one consumer each."""
+    """Each task moves to one consumer."""
 
     def test_receipts_go_up_from_the_base(self, open: Open) -> None:
         """base, base + 1, …, also over several batches."""
@@ -21,7 +21,7 @@ class LeaseContract(Bench):
         assert [d.receipt for d in worker.take(3)] == [1003, 1004]
 
     def test_receipts_may_be_of_64_bits(self, open: Open) -> None:
-        """They are numbers of the worker's choice."""
+        """The worker chooses these numbers."""
         push(open("push"), "q", b"1", b"2")
         worker = Consumer(open("lease"))
         worker.next = 2**62
@@ -30,13 +30,13 @@ class LeaseContract(Bench):
         assert open("look").counts("q").leased == 0
 
     def test_a_fresh_delivery_has_no_history(self, open: Open) -> None:
-        """Count 0, no note, never parked."""
+        """Its count is 0, it has no note, it was never parked."""
         push(open("push"), "q", b"1")
         [delivery] = Consumer(open("lease")).take()
         assert (delivery.count, delivery.note, delivery.parked) == (0, None, 0)
 
     def test_no_more_than_the_limit(self, open: Open) -> None:
-        """And with limit 0 nothing."""
+        """With limit 0 it leases nothing."""
         push(open("push"), "q", *[b"x"] * 5)
         worker = Consumer(open("lease"))
         assert worker.take(0) == []
@@ -51,7 +51,7 @@ class LeaseContract(Bench):
         assert sizes == [[400, 400], [400], [5000], [1]]
 
     def test_a_batch_is_cut_in_the_same_way_for_what_came_back(self, open: Open) -> None:
-        """What was given back counts its bytes too."""
+        """The bytes of returned tasks count too."""
         push(open("push"), "q", *[b"x" * 400] * 4, b"y")
         worker = Consumer(open("lease"))
         worker.take(4)
@@ -59,14 +59,14 @@ class LeaseContract(Bench):
         assert [len(p) for p in worker.payloads()] == [400, 1]
 
     def test_two_consumers_never_hold_the_same_task(self, open: Open) -> None:
-        """By turns, through two connections."""
+        """They lease by turns, through two connections."""
         push(open("push"), "q", *[b"%d" % n for n in range(20)])
         one, two = Consumer(open("lease")), Consumer(open("lease"))
         seen = [payload for _ in range(10) for worker in (one, two) for payload in worker.payloads(1)]
         assert seen == [b"%d" % n for n in range(20)]
 
     def test_what_is_leased_is_counted(self, open: Open) -> None:
-        """ready and leased move together."""
+        """The counts of ready and leased change together."""
         connector = open("lease")
         push(connector, "q", *[b"x"] * 5)
         worker = Consumer(connector)
@@ -77,7 +77,7 @@ class LeaseContract(Bench):
         assert connector.counts("q").leased == 0
 
     def test_what_a_consumer_holds_stays_when_its_connection_ends(self, open: Open) -> None:
-        """A lease belongs to the consumer and not to a connection."""
+        """A lease belongs to the consumer, not to a connection."""
         connector = open("lease")
         push(connector, "q", b"1", b"2")
         worker = Consumer(connector)
@@ -87,7 +87,7 @@ class LeaseContract(Bench):
         assert [d.payload for d in worker.take(1, Done(1, 1))] == [b"2"]
 
     def test_nothing_held_gives_the_rest_back_first(self, open: Open) -> None:
-        """R3: what the store still lists comes back in front, uncounted, and may be leased in the same step."""
+        """R3: deliveries that the store still lists come back in front, uncounted, and the same step may lease them."""
         push(open("push"), "q", *[b"%d" % n for n in range(5)])
         worker = Consumer(open("lease"))
         worker.take(3)
@@ -104,7 +104,7 @@ class LeaseContract(Bench):
 
     @shared
     def test_consumers_in_a_race_share_the_tasks_without_overlap(self, open: Open) -> None:
-        """Four processes lease and settle 200 tasks, in batches of different size; each task is seen once."""
+        """Four processes lease and settle 200 tasks, in batches of different sizes; each task is seen once."""
         push(open("push"), "q", *[b"%d" % n for n in range(200)])
 
         def work(size: int) -> list[bytes]:
@@ -125,7 +125,7 @@ class LeaseContract(Bench):
 
     @shared
     def test_a_task_changes_hands_between_processes(self, open: Open) -> None:
-        """Leased and put off in one process, leased again in another."""
+        """One process leases a task and puts it off; another one leases it again."""
         push(open("push"), "q", b"1")
 
         def work() -> None:
@@ -138,7 +138,7 @@ class LeaseContract(Bench):
 
     @shared
     def test_what_a_killed_process_leased_is_released_for_it(self, open: Open) -> None:
-        """Its keeper closes the consumer; everything it did not finish is there again, in order."""
+        """The keeper closes the consumer; every task that it did not finish is there again, in order."""
         push(open("push"), "q", b"1", b"2", b"3")
         ready, told = os.pipe()
 

@@ -18,10 +18,10 @@ def bury(connector: Connector, *ids: str, queue: str = "q", terms: Terms | None 
 
 
 class LettersContract(Bench):
-    """What was given up is not gone."""
+    """A task that was given up is not gone."""
 
     def test_letters_are_listed_newest_first_in_pages(self, open: Open) -> None:
-        """`after` goes on behind a letter."""
+        """`after` continues behind a letter."""
         connector = open("lease")
         bury(connector, *[str(n) for n in range(5)])
         first = connector.dead("q", 2)
@@ -31,7 +31,7 @@ class LettersContract(Bench):
         assert [letter.task_id for letter in connector.dead("q", 2, after=second[-1].id)] == ["0"]
 
     def test_reasons_are_letters_without_their_payloads(self, open: Open) -> None:
-        """Where the connector has that verb: the same letters in the same order."""
+        """If the connector has that verb, it returns the same letters in the same order."""
         connector = open("lease")
         bury(connector, *[str(n) for n in range(3)])
         reasons: Any = getattr(connector, "reasons", None)
@@ -42,7 +42,7 @@ class LettersContract(Bench):
         assert list(reasons("q", 1, after=whole[0].id)) == [whole[1]._replace(payload=b"")]
 
     def test_a_queue_without_letters_has_none(self, open: Open) -> None:
-        """Also one that never was."""
+        """Also a queue that never existed."""
         connector = open("look")
         assert list(connector.dead("nowhere")) == []
         assert list(connector.letters("nowhere", "x")) == []
@@ -58,7 +58,7 @@ class LettersContract(Bench):
         assert len({letter.id for letter in connector.dead("q")}) == 3
 
     def test_a_revived_letter_is_ready_at_the_tail_of_its_priority(self, open: Open) -> None:
-        """With its payload or another, count 0; and it is a letter no more."""
+        """With its payload or another one, and count 0; it is no longer a letter."""
         connector = open("lease")
         bury(connector, "a", "b", priority=0)
         push(connector, "q", b"waiting", priority=0)
@@ -71,7 +71,7 @@ class LettersContract(Bench):
         assert {d.count for d in taken} == {0}
 
     def test_reviving_twice_doubles_nothing(self, open: Open) -> None:
-        """Absent ones are passed over and not counted."""
+        """Absent letters are ignored and not counted."""
         connector = open("lease")
         bury(connector, "a")
         [letter] = connector.dead("q")
@@ -80,7 +80,7 @@ class LettersContract(Bench):
         assert connector.counts("q").ready == 1
 
     def test_an_id_of_a_letter_never_comes_again(self, open: Open) -> None:
-        """A late repeat of a revive must not meet another letter."""
+        """A late repeat of a revive must not hit another letter."""
         connector = open("lease")
         bury(connector, "a")
         [old] = connector.dead("q")
@@ -89,7 +89,7 @@ class LettersContract(Bench):
         assert connector.revive("q", {old.id: None}) == 0
 
     def test_letters_are_dropped_by_id_or_all(self, open: Open) -> None:
-        """The answer is how many there were."""
+        """The answer is the number of dropped letters."""
         connector = open("lease")
         bury(connector, "a", "b", "c")
         ids = {letter.task_id: letter.id for letter in connector.dead("q")}
@@ -100,7 +100,7 @@ class LettersContract(Bench):
         assert connector.counts("q").dead == 0
 
     def test_letters_of_one_queue_stay_there(self, open: Open) -> None:
-        """Dropping and listing touch no other queue."""
+        """Dropping and listing do not touch other queues."""
         connector = open("lease")
         bury(connector, "a", queue="one")
         bury(connector, "b", queue="two")
@@ -110,14 +110,14 @@ class LettersContract(Bench):
         assert connector.counts("one").dead == 1
 
     def test_no_more_letters_are_kept_than_the_terms_allow(self, open: Open) -> None:
-        """The oldest go."""
+        """The oldest letters go."""
         connector = open("lease")
         bury(connector, *[str(n) for n in range(6)], terms=Terms(dead_limit=3))
         assert [letter.task_id for letter in connector.dead("q")] == ["5", "4", "3"]
         assert connector.counts("q").dead == 3
 
     def test_letters_older_than_the_terms_allow_are_forgotten(self, open: Open) -> None:
-        """When the next one is made."""
+        """They go when the next letter is made."""
         connector, terms = open("lease"), Terms(dead_age=0.3)
         bury(connector, "old", terms=terms)
         time.sleep(0.5)

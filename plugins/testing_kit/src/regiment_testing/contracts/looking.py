@@ -1,4 +1,4 @@
-"""The promises of looking and of the notice board: nothing is changed, nothing is created; a paused queue leases nothing."""
+"""The promises of looking and of the notice board: looking changes nothing, and a paused queue leases nothing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class LookingContract(Bench):
     """counts, queues, peek, purge, board, post."""
 
     def test_it_has_the_verbs_of_the_contract(self, open: Open) -> None:
-        """All of them."""
+        """It has all verbs."""
         assert isinstance(open("push"), Connector)
 
     def test_looking_at_an_empty_store_finds_and_makes_nothing(self, open: Open) -> None:
-        """ "look" creates and changes nothing; an absent store has no queues."""
+        """The role "look" creates and changes nothing; an absent store has no queues."""
         look = open("look")
         assert look.counts("q") == Counts()
         assert list(look.queues()) == []
@@ -34,17 +34,17 @@ class LookingContract(Bench):
         assert look.counts("q").ready == 1
 
     def test_describe_tells_where_the_tasks_live(self, open: Open) -> None:
-        """A text for people."""
+        """It is a text for people."""
         assert open("look").describe().strip()
 
     def test_close_may_be_repeated(self, open: Open) -> None:
-        """Nothing happens."""
+        """A repeat does nothing."""
         connector = open("push")
         connector.close()
         connector.close()
 
     def test_counts_tell_where_the_tasks_are(self, open: Open) -> None:
-        """Ready, delayed, leased, and how long the oldest ready one has waited."""
+        """Ready, delayed, leased, and how long the oldest ready task has waited."""
         connector = open("lease")
         push(connector, "q", b"a", b"b", b"c")
         push(connector, "q", b"d", delay=60)
@@ -63,14 +63,14 @@ class LookingContract(Bench):
         assert connector.counts("q").oldest is None
 
     def test_closed_consumers_are_not_counted(self, open: Open) -> None:
-        """Only those that live."""
+        """Only living consumers are counted."""
         connector = open("lease")
         workers = [Consumer(connector) for _ in range(3)]
         workers[0].release([], {}, close=True)
         assert connector.counts("q").consumers == 2
 
     def test_queues_are_named_if_there_is_anything_in_them(self, open: Open) -> None:
-        """A task, ready, delayed or leased, a letter, a consumer, a notice; sorted."""
+        """A task (ready, delayed or leased), a letter, a consumer or a notice is enough; the names are sorted."""
         connector = open("lease")
         push(connector, "ready", b"a")
         push(connector, "delayed", b"a", delay=60)
@@ -84,7 +84,7 @@ class LookingContract(Bench):
         assert list(open("look").queues()) == ["consumer", "delayed", "notice", "ready"]
 
     def test_peek_shows_tasks_in_the_order_in_which_they_would_run(self, open: Open) -> None:
-        """And leases none."""
+        """Peeking leases no task."""
         connector = open("lease")
         push(connector, "q", b"low", priority=2)
         push(connector, "q", b"a", b"b")
@@ -109,7 +109,7 @@ class LookingContract(Bench):
         ]
 
     def test_purge_deletes_what_waits_and_nothing_else(self, open: Open) -> None:
-        """What is leased goes on, also if it comes back; other queues are untouched."""
+        """Leased tasks go on, also if they come back later; other queues stay untouched."""
         connector = open("lease")
         push(connector, "q", *[b"%d" % n for n in range(5)])
         push(connector, "q", b"later", delay=60)
@@ -124,7 +124,7 @@ class LookingContract(Bench):
         assert worker.payloads() == [b"1", b"new"]
 
     def test_purge_deletes_what_came_back(self, open: Open) -> None:
-        """Given back means waiting."""
+        """A returned task waits."""
         connector = open("lease")
         push(connector, "q", *[b"%d" % n for n in range(5)])
         worker = Consumer(connector)
@@ -137,7 +137,7 @@ class LookingContract(Bench):
     # the board
 
     def test_a_paused_queue_leases_nothing_and_settles(self, open: Open) -> None:
-        """What runs may end; what is pushed waits."""
+        """Running tasks may end; pushed tasks wait."""
         connector = open("lease")
         push(connector, "q", b"a", b"b")
         worker = Consumer(connector)
@@ -153,7 +153,7 @@ class LookingContract(Bench):
         assert worker.payloads() == [b"b", b"a2", b"c"]
 
     def test_cancelled_ids_stand_on_the_board_until_cleared(self, open: Open) -> None:
-        """Every change raises the version, which exchange returns."""
+        """Every change raises the version, which `exchange` returns."""
         connector = open("lease")
         assert connector.board("q") == Board(0, False, frozenset())
         first = connector.post("q", cancel=["a", "b"])
@@ -163,7 +163,7 @@ class LookingContract(Bench):
         assert Consumer(connector).exchange().board == second
 
     def test_queues_have_boards_of_their_own(self, open: Open) -> None:
-        """A pause is of one queue."""
+        """A pause holds for one queue."""
         connector = open("lease")
         connector.post("one", paused=True)
         assert connector.board("two") == Board()

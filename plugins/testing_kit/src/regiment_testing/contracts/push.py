@@ -1,4 +1,4 @@
-"""The promises of push: all or nothing, in order, once; and of what it leaves to lease."""
+"""The promises of push: all or nothing, in order, once; and of the tasks that it makes ready."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PushContract(Bench):
         assert worker.payloads(2) == [b"3"]
 
     def test_a_lower_priority_number_comes_first(self, open: Open) -> None:
-        """Priority goes before age, also within a batch and for what was pushed while others wait."""
+        """Priority goes before age, also within a batch and for a task that is pushed while others wait."""
         producer, worker = open("push"), Consumer(open("lease"))
         push(producer, "q", b"low", priority=2)
         push(producer, "q", b"normal", priority=1)
@@ -33,7 +33,7 @@ class PushContract(Bench):
         assert worker.payloads(2) == [b"high again", b"low"]
 
     def test_queues_do_not_mix(self, open: Open) -> None:
-        """What is pushed to one queue is leased from that queue alone."""
+        """A task is leased only from the queue to which it was pushed."""
         connector = open("push")
         push(connector, "one", b"1")
         push(connector, "two", b"2")
@@ -43,7 +43,7 @@ class PushContract(Bench):
 
     @pytest.mark.parametrize("size", [0, 1, 255, 256, 65_536, MIB])
     def test_payloads_come_back_byte_for_byte(self, open: Open, size: int) -> None:
-        """Any bytes of any length, also none, zeros, and what looks like text or the end of a line."""
+        """Any bytes of any length: none, zeros, and bytes that look like text or the end of a line."""
         connector = open("lease")
         payloads = [os.urandom(size), bytes(size), (b"\r\n\x00\xff$*" * size)[:size]]
         push(connector, "q", *payloads)
@@ -66,7 +66,7 @@ class PushContract(Bench):
     # tokens
 
     def test_a_repeated_push_changes_nothing_and_gives_the_same_answer(self, open: Open) -> None:
-        """After a lost reply the same call comes again, maybe by another connection: one copy."""
+        """After a lost reply the same call comes again, perhaps by another connection: there is one copy."""
         first, second = open("push"), open("push")
         push(first, "q", b"b", ids=["taken"])
         token, ids = fresh("token"), ["new", "taken"]
@@ -75,7 +75,7 @@ class PushContract(Bench):
         assert first.counts("q").ready == 2
 
     def test_a_token_is_remembered_after_the_task_is_done(self, open: Open) -> None:
-        """A repeat that comes late does not run the task again."""
+        """A late repeat does not run the task again."""
         connector = open("push")
         token = fresh("token")
         push(connector, "q", b"a", token=token)
@@ -86,14 +86,14 @@ class PushContract(Bench):
         assert connector.counts("q").ready == 0
 
     def test_a_repeated_delayed_push_changes_nothing(self, open: Open) -> None:
-        """The same for what waits for its time."""
+        """The same holds for a task that waits for its due time."""
         connector, token = open("push"), fresh("token")
         for _ in range(2):
             push(connector, "q", b"a", delay=60, token=token)
         assert connector.counts("q").delayed == 1
 
     def test_a_token_is_forgotten_after_its_window(self, open: Open) -> None:
-        """The window ends: the same token is a new push."""
+        """The window ends: then the same token makes a new push."""
         connector, token = open("push"), fresh("token")
         push(connector, "q", b"a", token=token, token_window=0.1)
         time.sleep(0.3)
@@ -103,14 +103,14 @@ class PushContract(Bench):
     # ids
 
     def test_an_id_that_waits_is_left_out(self, open: Open) -> None:
-        """Also twice in one call, and among others that are new; the answer names the indexes."""
+        """Also twice in one call, and among new ids; the answer names the indexes."""
         connector = open("push")
         assert list(push(connector, "q", b"1", b"2", b"3", ids=["a", "b", "a"])) == [2]
         assert list(push(connector, "q", b"4", b"5", ids=["c", "b"])) == [1]
         assert Consumer(open("lease")).payloads() == [b"1", b"2", b"4"]
 
     def test_an_id_is_left_out_within_its_window_also_when_it_was_done(self, open: Open) -> None:
-        """The window counts from the push and not from the end."""
+        """The window counts from the push, not from the end of the task."""
         connector, worker = open("push"), Consumer(open("lease"))
         push(connector, "q", b"1", ids=["a"])
         worker.take()
@@ -119,7 +119,7 @@ class PushContract(Bench):
         assert connector.counts("q").ready == 0
 
     def test_an_id_may_come_again_after_its_window_when_it_was_done(self, open: Open) -> None:
-        """And not while it still waits or runs, however long ago the window ended."""
+        """It may not while its task still waits or runs, however long ago the window ended."""
         connector, worker = open("push"), Consumer(open("lease"))
         push(connector, "q", b"1", ids=["a"], id_window=0.1)
         time.sleep(0.3)
@@ -133,7 +133,7 @@ class PushContract(Bench):
         assert worker.payloads() == [b"2"]
 
     def test_an_id_that_is_delayed_is_left_out_after_its_window(self, open: Open) -> None:
-        """Waiting for its time is waiting."""
+        """A task that waits for its due time waits."""
         connector = open("push")
         push(connector, "q", b"1", ids=["a"], id_window=0.1, delay=60)
         time.sleep(0.3)
@@ -148,7 +148,7 @@ class PushContract(Bench):
     # delays
 
     def test_a_delayed_task_is_not_leased_before_its_time(self, open: Open) -> None:
-        """It is counted as delayed, and an empty exchange says when to come again."""
+        """It counts as delayed, and an empty exchange says when to come again."""
         connector, worker = open("push"), Consumer(open("lease"))
         push(connector, "q", b"later", delay=60)
         taken = worker.exchange()
@@ -158,7 +158,7 @@ class PushContract(Bench):
         assert (counts.ready, counts.delayed) == (0, 1)
 
     def test_a_task_may_be_due_at_a_time(self, open: Open) -> None:
-        """`at` is a wall clock time; one that has passed means now."""
+        """`at` is a time of the wall clock; a time in the past means now."""
         connector, worker = open("push"), Consumer(open("lease"))
         push(connector, "q", b"future", at=time.time() + 60)
         push(connector, "q", b"past", at=time.time() - 60)
@@ -166,7 +166,7 @@ class PushContract(Bench):
         assert connector.counts("q").delayed == 1
 
     def test_due_tasks_join_the_tail_of_their_priority_in_due_order(self, open: Open) -> None:
-        """Not in the order in which they were pushed, and behind what was ready before."""
+        """Not in the order of their pushes, and behind the tasks that were ready before."""
         connector, worker = open("push"), Consumer(open("lease"))
         push(connector, "q", b"third", delay=1.6)
         push(connector, "q", b"second", delay=0.6)
@@ -179,7 +179,7 @@ class PushContract(Bench):
 
     @shared
     def test_a_push_from_another_process_is_leased_here(self, open: Open) -> None:
-        """One store."""
+        """Both processes use one store."""
 
         def work() -> int:
             push(open("push"), "q", b"from afar")
@@ -190,7 +190,7 @@ class PushContract(Bench):
 
     @shared
     def test_processes_that_push_at_once_lose_nothing_and_keep_their_own_order(self, open: Open) -> None:
-        """Four processes with 50 pushes each."""
+        """Four processes make 50 pushes each."""
 
         def producer(number: int) -> int:
             connector = open("push")
@@ -206,14 +206,14 @@ class PushContract(Bench):
 
     @shared
     def test_one_token_from_several_processes_at_once_is_one_push(self, open: Open) -> None:
-        """The race of a repeat with its own first try."""
+        """A repeat races with its own first try."""
         token = fresh("token")
         together([lambda: list(push(open("push"), "q", b"a", token=token))] * 4)
         assert open("look").counts("q").ready == 1
 
     @shared
     def test_one_id_from_several_processes_at_once_is_one_task(self, open: Open) -> None:
-        """Exactly one of them is told that it was new."""
+        """Exactly one process is told that the id was new."""
         answers = together([lambda: list(push(open("push"), "q", b"a", ids=["x"]))] * 4)
         assert sorted(answers) == [[], [0], [0], [0]]
         assert open("look").counts("q").ready == 1

@@ -1,4 +1,4 @@
-"""The promises of release: what a keeper does for a consumer that cannot speak for itself."""
+"""The promises of release: what a keeper does for a consumer that no longer can."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReleaseContract(Bench):
         assert [(d.payload, d.count) for d in taken] == [(b"2", 0), (b"4", 0), (b"5", 0)]
 
     def test_release_on_repeat_changes_nothing(self, open: Open) -> None:
-        """R9: it is repeated until it is acknowledged, also when others hold the tasks by then."""
+        """R9: it is repeated until it is acknowledged, also if others hold the tasks by then."""
         connector = open("lease")
         push(connector, "q", b"a", b"b")
         worker = Consumer(connector)
@@ -39,7 +39,7 @@ class ReleaseContract(Bench):
         assert not other.exchange(Done(1, 1)).lost
 
     def test_release_of_an_unknown_consumer_does_nothing(self, open: Open) -> None:
-        """Nobody's receipts."""
+        """It touches no other receipts."""
         connector = open("lease")
         push(connector, "q", b"a")
         connector.release("q", "nobody", [(1, 5)], {1: b"note"})
@@ -47,7 +47,7 @@ class ReleaseContract(Bench):
         assert (counts.ready, counts.leased, counts.consumers) == (1, 0, 0)
 
     def test_release_returns_a_batch_whose_reply_never_arrived(self, open: Open) -> None:
-        """The store knows what it leased, whatever the worker saw."""
+        """The store knows what it leased, whatever reached the worker."""
         connector = open("lease")
         push(connector, "q", b"a", b"b")
         worker = Consumer(connector)
@@ -56,7 +56,7 @@ class ReleaseContract(Bench):
         assert connector.counts("q").ready == 2
 
     def test_without_close_the_consumer_lives_on(self, open: Open) -> None:
-        """Its turns go on, and so do its receipts."""
+        """Its turns continue, and so do its receipts."""
         connector = open("lease")
         push(connector, "q", b"a", b"b")
         worker = Consumer(connector)
@@ -75,7 +75,7 @@ class ReleaseContract(Bench):
         assert sorted(worker.exchange(Done(1, 3), Back(4, 6), limit=0).lost) == [4, 5, 6]
 
     def test_an_empty_only_settles_and_gives_nothing_back(self, open: Open) -> None:
-        """So a keeper settles for a worker that is busy; and settling it again is not "lost"."""
+        """So a keeper settles for a busy worker; a second settlement by the worker is not "lost"."""
         connector = open("lease")
         push(connector, "q", b"a", b"b", b"c")
         worker = Consumer(connector)
@@ -89,7 +89,7 @@ class ReleaseContract(Bench):
     # suspects
 
     def test_a_suspect_is_counted_and_keeps_its_note(self, open: Open) -> None:
-        """First time: at once and in front, by the terms; its neighbors are uncounted."""
+        """The first time it comes back at once and in front, by the terms; its neighbors are uncounted."""
         connector = open("lease")
         push(connector, "q", b"a", b"b", b"c")
         worker = Consumer(connector, terms=Terms(poison_delays=(0, 60)))
@@ -103,7 +103,7 @@ class ReleaseContract(Bench):
         ]
 
     def test_a_suspect_is_delayed_by_the_terms_of_its_count(self, open: Open) -> None:
-        """The n-th redelivery by the n-th delay; the last one repeats."""
+        """The n-th redelivery waits for the n-th delay; the last delay repeats."""
         connector, terms = open("lease"), Terms(poison_delays=(0, 20, 50))
         push(connector, "q", b"a")
         for _ in range(2):
@@ -128,7 +128,7 @@ class ReleaseContract(Bench):
         assert connector.counts("q").delayed == 1
 
     def test_a_new_note_replaces_the_old_and_empty_bytes_keep_it(self, open: Open) -> None:
-        """R18: a judge that is killed adds 1 to count, and the note it judged stays."""
+        """R18: a judge that is killed adds 1 to the count; the note that it judged stays."""
         connector, terms = open("lease"), Terms(poison_delays=(0,))
         push(connector, "q", b"a")
         notes = []
@@ -143,7 +143,7 @@ class ReleaseContract(Bench):
         assert notes == [(1, b"first"), (2, b"second"), (3, b"second")]
 
     def test_several_suspects_have_a_note_each(self, open: Open) -> None:
-        """R17: one by one, and neighbors are interrupted and not suspects."""
+        """R17: each suspect has its own note; neighbors are interrupted and are not suspects."""
         connector = open("lease")
         push(connector, "q", b"a", b"b", b"c")
         worker = Consumer(connector, terms=Terms(poison_delays=(0,)))

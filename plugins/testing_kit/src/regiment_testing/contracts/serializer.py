@@ -84,7 +84,7 @@ PLAIN: Mapping[str, Any] = {
     "all of it, nested": [{"a": ({1, 2}, {"d": Decimal("0.0")}), 5: [b"x", UUID(int=0)]}],
     "one hundred levels": None,
 }
-"""What must come back equal and of the same type, by what it shows."""
+"""Values that must come back equal and of the same type, by what they show."""
 
 REFUSED: Mapping[str, Any] = {
     "a naive datetime": datetime(2024, 1, 1),
@@ -100,7 +100,7 @@ REFUSED: Mapping[str, Any] = {
     "an enum deep inside": {"a": [({"b": {_Color.RED}},)]},
     "a bytearray deep inside": {"a": [{"b": bytearray(b"x")}]},
 }
-"""What comes back as it was, type included, or is refused: a change in silence is the only wrong answer."""
+"""Values that come back unchanged, type included, or are refused; only a change in silence is wrong."""
 
 MALFORMED = (
     b"",
@@ -116,7 +116,7 @@ MALFORMED = (
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal and of the same types all the way down (1, 1.0 and True are not the same; NaN is NaN)."""
+    """True if equal and of the same types all the way down (1, 1.0 and True differ; NaN is NaN)."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -147,13 +147,13 @@ class SerializerContract(Examination):
         raise NotImplementedError("give the fixture `serializer`: the one to examine")
 
     def test_it_has_the_verbs_of_the_contract(self, serializer: Serializer) -> None:
-        """dumps, loads, and whether `loads` can run code."""
+        """It has `dumps` and `loads`, and declares whether `loads` can run code."""
         assert isinstance(serializer, Serializer)
         assert isinstance(serializer.executes, bool)
 
     @pytest.mark.parametrize("what", PLAIN)
     def test_plain_data_come_back_equal_and_of_the_same_type(self, serializer: Serializer, what: str) -> None:
-        """Every type of the table, at its edges."""
+        """Every type of the table comes back, at its edges."""
         value = PLAIN[what] if what != "one hundred levels" else _nested(100)
         data = serializer.dumps(value)
         assert type(data) is bytes
@@ -166,13 +166,13 @@ class SerializerContract(Examination):
         assert same(back, [float("nan"), Decimal("NaN")])
 
     def test_dicts_keep_their_order(self, serializer: Serializer) -> None:
-        """In which they were written."""
+        """The order in which they were written."""
         for value in ({"z": 1, "a": 2, "m": 3}, {9: 1, "a": 2, 3: 3}):
             assert list(serializer.loads(serializer.dumps(value))) == list(value)
 
     @pytest.mark.parametrize("what", REFUSED)
     def test_nothing_changes_in_silence(self, serializer: Serializer, what: str) -> None:
-        """What is not of the table is refused by `dumps`, or comes back as it was."""
+        """`dumps` refuses a value outside the table, or it comes back unchanged."""
         value = REFUSED[what]
         try:
             data = serializer.dumps(value)
@@ -182,14 +182,14 @@ class SerializerContract(Examination):
             assert same(serializer.loads(data), value), f"{what} was accepted and came back changed"
 
     def test_after_a_refusal_it_goes_on_as_before(self, serializer: Serializer) -> None:
-        """No state of a failure is left in it."""
+        """A failure leaves no state behind."""
         for _ in range(3):
             with pytest.raises((TypeError, ValueError, OverflowError)):
                 serializer.dumps({"ok": list(range(100)), "bad": (_ for _ in ())})
             assert serializer.loads(serializer.dumps({"ok": [1]})) == {"ok": [1]}
 
     def test_what_is_nested_too_deeply_is_refused_in_words(self, serializer: Serializer) -> None:
-        """When it is pushed, where somebody can read the words; never a RecursionError."""
+        """The push refuses it, where somebody reads the message; it never raises a RecursionError."""
         for kind in (lambda x: [x], lambda x: (x,), lambda x: {"k": x}):
             value: Any = None
             for _ in range(5_000):
@@ -212,7 +212,7 @@ class SerializerContract(Examination):
                 assert serializer.dumps(serializer.loads(data)) == data
 
     def test_a_value_that_contains_itself_ends_in_an_error_or_comes_back(self, serializer: Serializer) -> None:
-        """Never in a loop."""
+        """It never loops."""
         value: list[Any] = [1]
         value.append(value)
         try:
@@ -223,14 +223,14 @@ class SerializerContract(Examination):
 
     @pytest.mark.parametrize("data", MALFORMED, ids=range(len(MALFORMED)))
     def test_malformed_data_are_a_decode_error_or_plain_data(self, serializer: Serializer, data: bytes) -> None:
-        """Whatever lies in the store, no other exception leaves `loads`."""
+        """Whatever the store holds, `loads` raises no other exception."""
         try:
             serializer.loads(data)
         except DecodeError as error:
             assert str(error)
 
     def test_every_cut_and_every_flipped_bit_ends_in_data_or_a_decode_error(self, serializer: Serializer) -> None:
-        """Every single one."""
+        """Every single cut and bit is tried."""
         data = serializer.dumps(
             {
                 "a": [1, (2,), {3}, b"4", Decimal("5")],
@@ -248,7 +248,7 @@ class SerializerContract(Examination):
                 pass
 
     def test_bytes_after_the_end_are_a_decode_error(self, serializer: Serializer) -> None:
-        """What follows the end was not written by this serializer."""
+        """This serializer did not write bytes after the end."""
         with pytest.raises(DecodeError):
             serializer.loads(serializer.dumps([1]) + b"\x01")
 

@@ -1,4 +1,4 @@
-"""The promises of the settlements: Done, Back, Again, Park, Dead, and what is lost."""
+"""The promises of the settlements: Done, Back, Again, Park, Dead, and lost receipts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SettlingContract(Bench):
     """What becomes of a delivery."""
 
     def test_done_forgets_a_range(self, open: Open) -> None:
-        """Closed at both ends; what lies outside stays on lease."""
+        """The range is closed at both ends; receipts outside stay on lease."""
         connector = open("lease")
         push(connector, "q", *[b"%d" % n for n in range(6)])
         worker = Consumer(connector)
@@ -34,7 +34,7 @@ class SettlingContract(Bench):
         assert connector.counts("q").leased == 0
 
     def test_back_is_as_if_never_leased(self, open: Open) -> None:
-        """In front, priority, order and count unchanged, whichever part of a batch it is."""
+        """In front, with priority, order and count unchanged, whichever part of a batch it is."""
         connector = open("lease")
         push(connector, "q", b"a", b"b", b"c", b"d", b"e")
         push(connector, "q", b"high", priority=0)
@@ -52,7 +52,7 @@ class SettlingContract(Bench):
         ]
 
     def test_back_and_lease_in_one_step(self, open: Open) -> None:
-        """What is given back is in front of what waits, in the same exchange, and has a new receipt."""
+        """A returned task is in front of the waiting ones, in the same exchange, and has a new receipt."""
         connector = open("lease")
         push(connector, "q", b"a", b"b")
         worker = Consumer(connector)
@@ -63,7 +63,7 @@ class SettlingContract(Bench):
         ]
 
     def test_back_from_two_consumers_keeps_the_order_of_the_queue(self, open: Open) -> None:
-        """Whoever gives back first."""
+        """Whichever consumer gives back first."""
         connector = open("lease")
         push(connector, "q", *[b"%d" % n for n in range(6)])
         one, two = Consumer(connector), Consumer(connector)
@@ -74,7 +74,7 @@ class SettlingContract(Bench):
         assert one.payloads() == [b"%d" % n for n in range(6)]
 
     def test_back_keeps_count_and_note(self, open: Open) -> None:
-        """R18: what is given back is no new try."""
+        """R18: a return is not a new try."""
         connector = open("lease")
         push(connector, "q", b"a")
         worker = Consumer(connector)
@@ -86,7 +86,7 @@ class SettlingContract(Bench):
         assert (delivery.count, delivery.note) == (1, b"evidence")
 
     def test_again_replaces_the_payload_and_starts_anew(self, open: Open) -> None:
-        """At the tail, count 0, no note, never parked."""
+        """At the tail, with count 0, without a note, never parked."""
         connector = open("lease")
         push(connector, "q", b"a", b"b")
         worker = Consumer(connector)
@@ -115,7 +115,7 @@ class SettlingContract(Bench):
 
     @pytest.mark.parametrize("delay", [0.0, 0.2])
     def test_again_with_a_priority_changes_it(self, open: Open, delay: float) -> None:
-        """And without one keeps what it had."""
+        """Without one it keeps its priority."""
         connector = open("lease")
         push(connector, "q", b"a", b"b", priority=1)
         worker = Consumer(connector)
@@ -127,7 +127,7 @@ class SettlingContract(Bench):
         assert worker.payloads() == [b"a2"]
 
     def test_park_keeps_the_delivery_and_the_time_of_its_first_parking(self, open: Open) -> None:
-        """The payload, count and note are untouched; `parked` counts from the first time."""
+        """Payload, count and note stay; `parked` counts from the first time."""
         connector = open("lease")
         push(connector, "q", b"a")
         worker = Consumer(connector)
@@ -146,7 +146,7 @@ class SettlingContract(Bench):
         assert delivery.parked >= 0.55
 
     def test_dead_makes_a_letter(self, open: Open) -> None:
-        """With the payload as it was, or another one; and the task is gone from the queue."""
+        """With the old payload or another one; the task leaves the queue."""
         connector = open("lease")
         push(connector, "q", b"a", b"b", priority=2)
         worker = Consumer(connector)
@@ -167,7 +167,7 @@ class SettlingContract(Bench):
 
     @pytest.mark.parametrize("settlement", [Done(1, 1), Back(1, 1), Again(1, b"x"), Park(1, 0), Dead(1, "id", b"{}")])
     def test_a_receipt_that_is_not_held_is_lost_and_nothing_is_done(self, open: Open, settlement: Settlement) -> None:
-        """Settled before; the exchange says so, and settles the others."""
+        """It was settled before; the exchange says so, and settles the others."""
         connector = open("lease")
         push(connector, "q", b"a", b"b")
         worker = Consumer(connector)
@@ -188,7 +188,7 @@ class SettlingContract(Bench):
         assert connector.counts("q").leased == 0
 
     def test_the_receipts_of_another_consumer_are_not_mine(self, open: Open) -> None:
-        """The same number means another task there."""
+        """The same number means another task for another consumer."""
         connector = open("lease")
         push(connector, "q", b"a")
         holder, other = Consumer(connector), Consumer(connector)

@@ -1,4 +1,4 @@
-"""The promises about requests that are late, repeated, or of nobody: turns, fences, tombstones."""
+"""The promises about requests that are late, repeated, or from an unknown consumer: turns, fences, tombstones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class TurnContract(Bench):
     """R1 to R6 of the lease."""
 
     def test_a_repeated_turn_gives_the_same_answer(self, open: Open) -> None:
-        """R4: after a lost reply the same batch under the same receipts, and no other task, also by a new connection."""
+        """R4: after a lost reply the same batch, receipts and no other task, also through a new connection."""
         worker = Consumer(open("lease"))
         push(open("push"), "q", b"1", b"2", b"3")
         first = worker.exchange(Done(77, 77), limit=2)
@@ -24,7 +24,7 @@ class TurnContract(Bench):
         assert worker.payloads() == [b"3"]
 
     def test_a_repeated_empty_turn_stays_empty(self, open: Open) -> None:
-        """R4: what was pushed meanwhile comes with the next turn."""
+        """R4: tasks that were pushed meanwhile come with the next turn."""
         worker = Consumer(open("lease"))
         assert not worker.exchange().deliveries
         push(open("push"), "q", b"1")
@@ -32,7 +32,7 @@ class TurnContract(Bench):
         assert worker.payloads() == [b"1"]
 
     def test_a_repeated_turn_settles_nothing_twice(self, open: Open) -> None:
-        """R4: the settlements that it carries were done, and are not lost."""
+        """R4: the settlements of the turn are done already, and are not lost."""
         worker = Consumer(open("lease"))
         push(open("push"), "q", b"1", b"2")
         worker.take()
@@ -43,7 +43,7 @@ class TurnContract(Bench):
 
     @pytest.mark.parametrize("turn", [0, 1, 4, 100])
     def test_a_turn_out_of_order_is_refused_without_effect(self, open: Open, turn: int) -> None:
-        """R4: last or last + 1; everything else is a request of somebody else or of long ago."""
+        """R4: last or last + 1; everything else comes from another worker or from long ago."""
         connector = open("lease")
         worker = Consumer(connector)
         push(connector, "q", b"1", b"2", b"3")
@@ -56,7 +56,7 @@ class TurnContract(Bench):
         assert worker.payloads() == [b"3"]
 
     def test_an_unknown_consumer_is_refused_without_effect(self, open: Open) -> None:
-        """A request of one that never joined leases nothing."""
+        """A consumer that never joined leases nothing."""
         connector = open("lease")
         push(connector, "q", b"1")
         with pytest.raises(Fenced):
@@ -64,7 +64,7 @@ class TurnContract(Bench):
         assert connector.counts("q").ready == 1
 
     def test_renew_names_the_unknown_and_renews_the_others(self, open: Open) -> None:
-        """One request for all that a keeper has."""
+        """A keeper renews all its consumers with one request."""
         connector = open("lease")
         worker = Consumer(connector)
         assert list(open("keep").renew([("q", "nobody"), ("q", worker.name), ("nowhere", "x")], 30)) == [
@@ -73,7 +73,7 @@ class TurnContract(Bench):
         ]
 
     def test_joining_twice_changes_nothing(self, open: Open) -> None:
-        """R5: a repeated join of a living consumer keeps its turn and what it holds."""
+        """R5: a repeated join of a living consumer keeps its turn and its deliveries."""
         connector = open("lease")
         worker = Consumer(connector)
         push(connector, "q", b"1", b"2")
@@ -104,7 +104,7 @@ class TurnContract(Bench):
             connector.join("q", name, Terms())
 
     def test_a_closed_consumer_may_not_repeat_its_last_turn(self, open: Open) -> None:
-        """R4 and R5: the repeat of a dead worker's request does not hand out its batch."""
+        """R4 and R5: a dead worker's repeated request does not lease its batch."""
         connector = open("lease")
         worker = Consumer(connector)
         push(connector, "q", b"1")
@@ -117,7 +117,7 @@ class TurnContract(Bench):
     # overdue
 
     def test_what_an_overdue_consumer_holds_is_taken_over_in_order_and_counted(self, open: Open) -> None:
-        """R6: in front of what waits, each with count + 1."""
+        """R6: in front of the waiting tasks, each with count + 1."""
         connector, terms = open("lease"), Terms(lease=LEASE)
         push(connector, "q", b"1", b"2", b"3")
         lost, watcher = Consumer(connector, terms=terms), Consumer(connector)
@@ -129,7 +129,7 @@ class TurnContract(Bench):
         assert [(d.payload, d.count) for d in taken] == [(b"1", 1), (b"2", 1)]
 
     def test_a_consumer_whose_delivery_was_taken_is_fenced_for_good(self, open: Open) -> None:
-        """R6: exchange, renew and join are refused; what the new holder does is untouched."""
+        """R6: exchange, renew and join are refused; the new holder's work is untouched."""
         connector = open("lease")
         push(connector, "q", b"1")
         late, watcher = Consumer(connector, terms=Terms(lease=LEASE)), Consumer(connector)
@@ -147,7 +147,7 @@ class TurnContract(Bench):
         assert not watcher.exchange(Done(delivery.receipt, delivery.receipt)).lost
 
     def test_many_deliveries_of_an_overdue_consumer_all_return(self, open: Open) -> None:
-        """R6: taking back is bounded for one exchange; the rest follows, and nothing is lost or doubled."""
+        """R6: one exchange takes back a bounded number; the rest follows, and nothing is lost or doubled."""
         connector = open("lease")
         payloads = [b"%d" % n for n in range(2500)]
         push(connector, "q", *payloads)
@@ -175,7 +175,7 @@ class TurnContract(Bench):
         assert not worker.exchange(Done(1, 1)).lost
 
     def test_an_empty_exchange_tells_when_another_consumer_is_overdue(self, open: Open) -> None:
-        """So that idle workers wake to take over."""
+        """So idle workers wake to take over."""
         connector = open("lease")
         push(connector, "q", b"1")
         Consumer(connector, terms=Terms(lease=20)).take()
@@ -183,7 +183,7 @@ class TurnContract(Bench):
         assert due is not None and 10 < due <= 20
 
     def test_after_a_gap_nobody_is_overdue(self, open: Open) -> None:
-        """R8: if nobody touched the queue for longer than a renewal takes, the store was away, and not the worker."""
+        """R8: if nothing touched the queue for longer than a renewal takes, the store was away, not the worker."""
         connector = open("lease")
         push(connector, "q", b"1")
         worker, watcher = (
@@ -196,7 +196,7 @@ class TurnContract(Bench):
         assert not worker.exchange(Done(1, 1)).lost
 
     def test_a_renewal_after_a_gap_moves_the_deadlines_of_all(self, open: Open) -> None:
-        """R8: whoever comes first after the outage, its neighbor is not overdue either."""
+        """R8: whichever consumer comes first after the outage, its neighbor is not overdue either."""
         connector = open("lease")
         push(connector, "q", b"1")
         terms = Terms(lease=LEASE)

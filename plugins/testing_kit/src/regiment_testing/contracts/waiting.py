@@ -1,6 +1,6 @@
-"""The promises of wait: it ends for everything that there is to lease, for its descriptor, and for nothing else.
+"""The promises of wait: it ends if there is something to lease, if its descriptor is readable, and for nothing else.
 
-A wait that is not woken would last `FAR` seconds; that it took less than half of that shows that it was woken.
+A wait without a wake-up lasts `FAR` seconds; one that took less than half of that was woken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SOON = FAR / 2
 
 
 def later(seconds: float, act: Callable[[], object]) -> threading.Timer:
-    """Do it in another thread after these seconds."""
+    """Call it in another thread after these seconds."""
     timer = threading.Timer(seconds, act)
     timer.start()
     return timer
@@ -35,7 +35,7 @@ class WaitingContract(Bench):
     """Idle consumers sleep, and wake."""
 
     def test_a_push_ends_a_wait(self, open: Open) -> None:
-        """And the wait names the queue."""
+        """The wait names the queue."""
         worker, producer = idle(open), open("push")
         timer = later(0.3, lambda: push(producer, "q", b"a"))
         queues, seconds = worker.wait(FAR)
@@ -44,14 +44,14 @@ class WaitingContract(Bench):
         assert worker.payloads() == [b"a"]
 
     def test_a_push_before_the_wait_is_not_missed(self, open: Open) -> None:
-        """Between the empty exchange and the wait nothing falls through."""
+        """No push is missed between the empty exchange and the wait."""
         worker = idle(open)
         push(open("push"), "q", b"a")
         queues, seconds = worker.wait(FAR)
         assert queues == ["q"] and seconds < SOON
 
     def test_a_wait_without_an_event_ends_with_its_seconds(self, open: Open) -> None:
-        """And not before, nor much later."""
+        """Not before, and not much later."""
         _, seconds = idle(open).wait(0.4)
         assert 0.35 < seconds < SOON
 
@@ -64,7 +64,7 @@ class WaitingContract(Bench):
         assert until(worker.payloads) == [b"a"]
 
     def test_a_delayed_push_ends_a_wait_that_knows_of_nothing(self, open: Open) -> None:
-        """The exchange that follows learns when to come again."""
+        """The next exchange learns when to come again."""
         worker = idle(open)
         timer = later(0.2, lambda: push(open("push"), "q", b"a", delay=60))
         _, seconds = worker.wait(FAR)
@@ -74,7 +74,7 @@ class WaitingContract(Bench):
         assert due is not None and 50 < due <= 60
 
     def test_a_task_pushed_later_and_due_earlier_ends_a_wait(self, open: Open) -> None:
-        """The sleeper does not sleep to the later time that it knew."""
+        """The consumer does not sleep until the later time that it knew."""
         producer = open("push")
         push(producer, "q", b"late", delay=60)
         worker = idle(open)
@@ -88,7 +88,7 @@ class WaitingContract(Bench):
         assert payloads == [b"early"]
 
     def test_a_return_by_release_ends_a_wait(self, open: Open) -> None:
-        """What a dead worker held is taken at once."""
+        """Another worker takes a dead worker's tasks at once."""
         push(open("push"), "q", b"a")
         busy = Consumer(open("lease"))
         busy.take()
@@ -100,7 +100,7 @@ class WaitingContract(Bench):
         assert worker.payloads() == [b"a"]
 
     def test_a_return_by_back_ends_a_wait(self, open: Open) -> None:
-        """What a worker gives back, another one takes."""
+        """Another worker takes a returned task."""
         push(open("push"), "q", b"a")
         busy = Consumer(open("lease"))
         busy.take()
@@ -112,7 +112,7 @@ class WaitingContract(Bench):
         assert worker.payloads() == [b"a"]
 
     def test_a_poisoned_return_ends_a_wait_in_time(self, open: Open) -> None:
-        """It comes back with a delay that the sleeper did not know of."""
+        """The task comes back with a delay that the waiting consumer did not know."""
         push(open("push"), "q", b"a")
         busy = Consumer(open("lease"), terms=Terms(poison_delays=(0.4,)))
         busy.take()
@@ -152,7 +152,7 @@ class WaitingContract(Bench):
         assert payloads == [b"a"]
 
     def test_a_notice_ends_a_wait(self, open: Open) -> None:
-        """So that a resumed queue is served at once."""
+        """So a resumed queue is served at once."""
         connector = open("lease")
         connector.post("q", paused=True)
         push(connector, "q", b"a")
@@ -177,7 +177,7 @@ class WaitingContract(Bench):
         assert seconds < SOON
 
     def test_a_readable_descriptor_ends_a_wait_and_is_not_read(self, open: Open) -> None:
-        """Signals are seen within a tenth of a second; who reads the descriptor is the worker."""
+        """The wait sees a signal within a tenth of a second; the worker reads the descriptor."""
         reader, writer = os.pipe()
         try:
             worker = idle(open)
@@ -192,7 +192,7 @@ class WaitingContract(Bench):
             os.close(writer)
 
     def test_a_wait_on_several_queues_names_the_one_that_is_ready(self, open: Open) -> None:
-        """A worker may serve several."""
+        """A worker may serve several queues."""
         connector = open("lease")
         workers = [Consumer(connector, queue) for queue in ("one", "two")]
         for worker in workers:
@@ -203,14 +203,14 @@ class WaitingContract(Bench):
         assert workers[1].payloads() == [b"a"]
 
     def test_a_wait_holds_no_lease(self, open: Open) -> None:
-        """What is pushed during a wait is there for everybody until an exchange takes it."""
+        """Until an exchange takes it, a task that is pushed during a wait is there for every consumer."""
         worker = idle(open)
         push(open("push"), "q", b"a")
         worker.wait(FAR)
         assert Consumer(open("lease")).payloads() == [b"a"]
 
     def test_waits_and_pushes_in_turn_never_miss_one(self, open: Open) -> None:
-        """A hundred times, the push at a moment that is different each time; a lost wake-up would cost FAR seconds."""
+        """A hundred times, with the push at a different moment each time; a lost wake-up would cost FAR seconds."""
         worker, producer = idle(open), open("push")
         start = time.monotonic()
         for n in range(100):
