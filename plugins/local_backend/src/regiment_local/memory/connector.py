@@ -1,23 +1,17 @@
-"""The connector "memory": the contract of a connector in plain Python, in one process. To read, and for tests."""
+"""The verbs of the connector "memory", each one step under the lock of its store."""
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from regiment.contracts import (
-    Again,
-    Back,
     Board,
     Capabilities,
     Counts,
-    Dead,
     Delivery,
-    Done,
     Letter,
-    Park,
     Peeked,
     Role,
     Settlement,
@@ -26,16 +20,10 @@ from regiment.contracts import (
     Terms,
 )
 from regiment.errors import Fenced, StoreError
-from regiment_local.memory_store import (
-    CLOSED,
-    LIVING,
-    Bell,
-    Consumer,
-    Entry,
-    Queue,
-    Store,
-    store,
-)
+from regiment_local.memory import lease, looking
+from regiment_local.memory.bell import Bell
+from regiment_local.memory.queue import CLOSED, LIVING, Consumer, Entry
+from regiment_local.memory.store import Store, store
 
 
 class MemoryConnector:
@@ -60,9 +48,7 @@ class MemoryConnector:
                 with self._open.lock:
                     for queue in self._open.queues.values():
                         queue.waiters.pop(self._bell, None)
-                    for bells in self._open.lock_bells.values():
-                        if self._bell in bells:
-                            bells.remove(self._bell)
+                    self._open.names.forget(self._bell)
                     self._bell.close()
             self._bell = None
         self._open, self._dues = None, {}
@@ -137,7 +123,7 @@ class MemoryConnector:
             return ready
         dues = [due for queue in queues if (due := self._dues[queue]) is not None]
         left = min([seconds, *(due - time.monotonic() for due in dues)])
-        _sleep(left, bell, wake_fd)
+        bell.sleep(left, wake_fd)
         with found.lock:
             bell.hush()
             called = [queue for queue in queues if bell not in found.look(queue).waiters]
@@ -195,7 +181,7 @@ class MemoryConnector:
                 if limit > 0 and me.held and base <= max(me.held):
                     raise ValueError(f"base is {base}; expected more than {max(me.held)}, which is held")
                 into.close_gap(me.terms.lease)
-                self._settle_and_lease(into, me, base, settlements, limit, max_bytes, holds_nothing)
+                lease.settle_and_lease(into, me, base, settlements, limit, max_bytes, holds_nothing)
                 me.turn, me.base = turn, base
             deliveries = [
                 Delivery(receipt, entry.payload, entry.count, entry.note, _parked(entry))
@@ -213,37 +199,6 @@ class MemoryConnector:
                     next_due = 0.0
                 self._dues[queue] = None if next_due is None else time.monotonic() + next_due
             return Taken(list(me.lost), deliveries, next_due, into.version)
-
-    def _settle_and_lease(
-        self,
-        queue: Queue,
-        me: Consumer,
-        base: int,
-        settlements: Sequence[Settlement],
-        limit: int,
-        max_bytes: int,
-        holds_nothing: bool,
-    ) -> None:
-        before = len(queue.ready)
-        me.lost = []
-        for settlement in settlements:
-            _settle(queue, me, settlement)
-        if holds_nothing:
-            queue.give_back(me.held.values())
-            me.held.clear()
-        queue.take_back(me)
-        queue.promote()
-        returned = len(queue.ready) > before
-        size = 0
-        for receipt in range(base, base + limit):
-            if not queue.ready or queue.paused:
-                break
-            size += len(queue.ready[0].payload)
-            if size > max_bytes and receipt > base:
-                break
-            me.held[receipt] = queue.ready.pop(0)
-        if returned and queue.ready:
-            queue.call()
 
     def release(
         self,
@@ -263,21 +218,7 @@ class MemoryConnector:
                 if close:  # R5: a join that comes late is to find that it is over
                     into.consumers[consumer] = Consumer(Terms(), 0.0, CLOSED)
                 return
-            for first, last in done:
-                for receipt in [r for r in of.held if first <= r <= last]:
-                    del of.held[receipt]
-                    of.settled.add(receipt)
-            for receipt in [r for r in of.held if only is None or only[0] <= r <= only[1]]:
-                entry = of.held.pop(receipt)
-                if receipt in suspects:
-                    entry.count += 1
-                    entry.note = suspects[receipt] or entry.note  # R18: empty bytes keep the old one
-                    delays = of.terms.poison_delays or (0.0,)
-                    delay = delays[min(entry.count, len(delays)) - 1]
-                    if delay > 0:
-                        into.put_off(entry, time.time() + delay)
-                        continue
-                into.give_back([entry])
+            lease.release(into, of, done, suspects, only)
             if close:
                 of.state = CLOSED
             into.call()
@@ -286,19 +227,7 @@ class MemoryConnector:
 
     def counts(self, queue: str) -> Counts:
         with self._store().lock:
-            of = self._store().look(queue)
-            oldest = max((time.time() - entry.since for entry in of.ready), default=None)
-            leased = sum(len(consumer.held) for consumer in of.consumers.values())
-            living = [c for c in of.consumers.values() if c.state == LIVING and c.deadline > time.monotonic()]
-            return Counts(
-                len(of.ready),
-                len(of.delayed),
-                leased,
-                len(of.letters),
-                oldest,
-                len(living),
-                of.paused,
-            )
+            return looking.counts(self._store().look(queue))
 
     def queues(self) -> Sequence[str]:
         with self._store().lock:
@@ -306,31 +235,15 @@ class MemoryConnector:
 
     def peek(self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int = 100) -> Sequence[Peeked]:
         with self._store().lock:
-            of, now = self._store().look(queue), time.time()
-            if state == "ready":
-                seen = [Peeked(e.payload, state, e.priority, 0.0, e.count) for e in of.ready]
-            elif state == "delayed":
-                seen = [Peeked(e.payload, state, e.priority, max(0.0, e.due - now), e.count) for e in of.delayed]
-            elif state == "leased":
-                held = [(e, name) for name, consumer in of.consumers.items() for e in consumer.held.values()]
-                held.sort(key=lambda pair: pair[0].place())
-                seen = [Peeked(e.payload, state, e.priority, 0.0, e.count, name) for e, name in held]
-            else:
-                raise ValueError(f"state is {state!r}; expected 'ready', 'delayed' or 'leased'")
-            return seen[: max(0, limit)]
+            return looking.peek(self._store().look(queue), state, limit)
 
     def purge(self, queue: str) -> int:
         with self._changed().lock:
-            of = self._store().queue(queue)
-            gone = len(of.ready) + len(of.delayed)
-            of.ready.clear()
-            of.delayed.clear()
-            return gone
+            return looking.purge(self._store().queue(queue))
 
     def board(self, queue: str) -> Board:
         with self._store().lock:
-            of = self._store().look(queue)
-            return Board(of.version, of.paused, frozenset(of.cancelled))
+            return looking.board(self._store().look(queue))
 
     def post(
         self,
@@ -341,35 +254,23 @@ class MemoryConnector:
         clear: Iterable[str] = (),
     ) -> int:
         with self._changed().lock:
-            of = self._store().queue(queue)
-            before = (of.paused, set(of.cancelled))
-            of.paused = of.paused if paused is None else paused
-            of.cancelled |= set(cancel)
-            of.cancelled -= set(clear)
-            if (of.paused, of.cancelled) != before:
-                of.version += 1
-                of.call()
-            return of.version
+            return looking.post(self._store().queue(queue), paused, cancel, clear)
 
     # dead letters
 
     def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
         with self._store().lock:
-            newest = list(reversed(self._store().look(queue).letters.values()))
-            if after is not None:
-                newest = [letter for letter in newest if int(letter.id) < int(after)]
-            return newest[: max(0, limit)]
+            return self._store().look(queue).letters.newest(limit, after)
 
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
         with self._store().lock:
-            newest = reversed(self._store().look(queue).letters.values())
-            return [letter for letter in newest if id in (letter.id, letter.task_id)]
+            return self._store().look(queue).letters.find(id)
 
     def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
         with self._changed().lock:
             of, revived = self._store().queue(queue), 0
             for id, payload in letters.items():
-                letter = of.letters.pop(id, None)
+                letter = of.letters.take(id)
                 if letter is not None:
                     kept = letter.payload if payload is None else payload
                     of.append(Entry(kept, letter.priority, 0, time.time()))
@@ -380,111 +281,45 @@ class MemoryConnector:
 
     def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
         with self._changed().lock:
-            of = self._store().queue(queue)
-            gone = list(of.letters) if ids is None else [id for id in dict.fromkeys(ids) if id in of.letters]
-            for id in gone:
-                del of.letters[id]
-            return len(gone)
+            return self._store().queue(queue).letters.drop(ids)
 
-    # keys, locks, presence
+    # values, locks, presence
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        with self._changed().lock:
-            self._store().keys[key] = (value, None if ttl is None else time.monotonic() + ttl)
+        self._changed().names.set(key, value, ttl)
 
     def get(self, key: str) -> bytes | None:
-        with self._store().lock:
-            value, until = self._store().keys.get(key, (None, None))
-            return value if until is None or until > time.monotonic() else None
+        return self._store().names.get(key)
 
     def delete(self, key: str) -> bool:
-        with self._changed().lock:
-            there = self.get(key) is not None
-            self._store().keys.pop(key, None)
-            return there
+        return self._changed().names.delete(key)
 
     def lock_take(self, name: str, owner: str, ttl: float) -> bool:
-        with self._changed().lock:
-            held = self.lock_look(name)
-            if held is not None and held[0] != owner:
-                return False
-            self._store().locks[name] = (owner, time.monotonic() + ttl)
-            return True
+        return self._changed().names.lock_take(name, owner, ttl)
 
     def lock_free(self, name: str, owner: str) -> bool:
-        with self._changed().lock:
-            held = self.lock_look(name)
-            if held is None or held[0] != owner:
-                return False
-            del self._store().locks[name]
-            for bell in self._store().lock_bells.pop(name, []):
-                bell.ring()
-            return True
+        return self._changed().names.lock_free(name, owner)
 
     def lock_look(self, name: str) -> tuple[str, float] | None:
-        with self._store().lock:
-            owner, until = self._store().locks.get(name, ("", 0.0))
-            left = until - time.monotonic()
-            return (owner, left) if left > 0 else None
+        return self._store().names.lock_look(name)
 
     def lock_wait(self, name: str, seconds: float) -> None:
-        with self._store().lock:
-            held = self.lock_look(name)
-            if held is None:
-                return
-            if self._bell is None:
-                self._bell = Bell()
-            self._store().lock_bells.setdefault(name, []).append(self._bell)
-        _sleep(min(seconds, held[1]), self._bell, None)
-        with self._store().lock:
-            if self._bell in self._store().lock_bells.get(name, []):
-                self._store().lock_bells[name].remove(self._bell)
+        names = self._store().names
+        if names.lock_look(name) is None:
+            return
+        bell = self._bell = self._bell or Bell()
+        held = names.lock_call(name, bell)
+        if held is None:
+            return
+        bell.sleep(min(seconds, held), None)
+        names.forget(bell, name)
 
     def announce(self, key: str, value: bytes, ttl: float) -> None:
-        with self._changed().lock:
-            self._store().presence[key] = (value, time.monotonic() + ttl)
+        self._changed().names.announce(key, value, ttl)
 
     def presence(self) -> Mapping[str, bytes]:
-        with self._store().lock:
-            now = time.monotonic()
-            return {key: value for key, (value, until) in self._store().presence.items() if until > now}
-
-
-def _settle(queue: Queue, me: Consumer, settlement: Settlement) -> None:
-    """One settlement; receipts that `me` does not hold are noted as lost."""
-    if isinstance(settlement, (Done, Back)):
-        for receipt in range(settlement.first, settlement.last + 1):
-            entry = me.held.pop(receipt, None)
-            if entry is None:
-                if not (isinstance(settlement, Done) and receipt in me.settled):
-                    me.lost.append(receipt)
-                me.settled.discard(receipt)
-            elif isinstance(settlement, Back):
-                queue.give_back([entry])
-        return
-    entry = me.held.pop(settlement.receipt, None)
-    if entry is None:
-        me.lost.append(settlement.receipt)
-    elif isinstance(settlement, Dead):
-        queue.bury(entry, settlement.task_id, settlement.reason, settlement.payload, me.terms)
-    else:
-        now = time.time()
-        if isinstance(settlement, Again):
-            entry.payload, entry.count, entry.note, entry.parked = settlement.payload, 0, None, None
-            entry.priority = entry.priority if settlement.priority is None else settlement.priority
-        elif isinstance(settlement, Park) and entry.parked is None:
-            entry.parked = now
-        entry.since = now
-        queue.put_off(entry, now + settlement.delay)
+        return self._store().names.presence()
 
 
 def _parked(entry: Entry) -> float:
     return 0.0 if entry.parked is None else time.time() - entry.parked
-
-
-def _sleep(seconds: float, bell: Bell, wake_fd: int | None) -> None:
-    poll: Any = select.poll()
-    poll.register(bell.fd, select.POLLIN)
-    if wake_fd is not None:
-        poll.register(wake_fd, select.POLLIN)
-    poll.poll(0 if seconds <= 0 else min(int(seconds * 1000) + 1, 2**31 - 1))

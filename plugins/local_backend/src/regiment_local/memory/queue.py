@@ -1,17 +1,17 @@
-"""The data of the memory connector: what a queue is, in plain Python. Every method is called under the store's lock."""
+"""What a queue is, in plain Python: its tasks, its consumers, who waits. Every method is called under the store's lock."""
 
 from __future__ import annotations
 
-import os
 import time
 from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from threading import RLock
 from typing import Final, Literal
 
-from regiment.contracts import Letter, Terms
+from regiment.contracts import Terms
+from regiment_local.memory.bell import Bell
+from regiment_local.memory.letters import Letters
 
 LIVING: Final = "living"
 FENCED: Final = "fenced"
@@ -19,32 +19,6 @@ CLOSED: Final = "closed"
 
 TAKEN_BACK = 1000
 """Most deliveries that one exchange takes back from overdue consumers."""
-
-
-class Bell:
-    """What wakes one waiting connector; a pipe, so that it can be waited for together with other descriptors."""
-
-    def __init__(self) -> None:
-        self.fd, self._end = os.pipe()
-        os.set_blocking(self.fd, False)
-        os.set_blocking(self._end, False)
-
-    def ring(self) -> None:
-        try:
-            os.write(self._end, b"!")
-        except (BlockingIOError, OSError):
-            pass  # it rings already, or nobody listens any more
-
-    def hush(self) -> None:
-        try:
-            while os.read(self.fd, 4096):
-                pass
-        except BlockingIOError:
-            pass
-
-    def close(self) -> None:
-        os.close(self.fd)
-        os.close(self._end)
 
 
 @dataclass(eq=False)
@@ -98,7 +72,7 @@ class Queue:
         self.ready: list[Entry] = []
         self.delayed: list[Entry] = []
         self.consumers: dict[str, Consumer] = {}
-        self.letters: dict[str, Letter] = {}
+        self.letters = Letters()
         self.tokens: dict[str, tuple[float, list[int]]] = {}
         self.ids: dict[str, float] = {}
         self.version = 0
@@ -107,7 +81,6 @@ class Queue:
         self.stamp = time.monotonic()
         self.waiters: dict[Bell, Waiter] = {}
         self._orders = count()
-        self._letters = count(1)
 
     def named(self) -> bool:
         """Whether there is anything here that makes it a queue worth naming."""
@@ -141,17 +114,6 @@ class Queue:
             self.append(entry)
             promoted = True
         return promoted
-
-    def bury(self, entry: Entry, task_id: str, reason: bytes, payload: bytes | None, terms: Terms) -> None:
-        """Make a dead letter, and forget the oldest above the limit and the age of the terms."""
-        id = str(next(self._letters))
-        kept = entry.payload if payload is None else payload
-        self.letters[id] = Letter(id, task_id, kept, reason, time.time(), entry.priority)
-        oldest = time.time() - terms.dead_age
-        for old in list(self.letters.values()):
-            if len(self.letters) <= terms.dead_limit and old.at >= oldest:
-                break
-            del self.letters[old.id]
 
     def entries(self) -> Iterator[Entry]:
         """Every task that waits or runs."""
@@ -207,31 +169,3 @@ class Queue:
     def wait_for(self, bell: Bell) -> None:
         """Have this bell rung when there is something to lease."""
         self.waiters[bell] = Waiter(bell, self.delayed[0].due if self.delayed else None)
-
-
-class Store:
-    """All queues, keys, locks and presence records of one name."""
-
-    def __init__(self) -> None:
-        self.lock = RLock()
-        self.queues: dict[str, Queue] = {}
-        self.keys: dict[str, tuple[bytes, float | None]] = {}
-        self.locks: dict[str, tuple[str, float]] = {}
-        self.lock_bells: dict[str, list[Bell]] = {}
-        self.presence: dict[str, tuple[bytes, float]] = {}
-
-    def queue(self, name: str) -> Queue:
-        """The queue, which is made if it is absent."""
-        return self.queues.setdefault(name, Queue())
-
-    def look(self, name: str) -> Queue:
-        """The queue, or an empty one that nobody keeps."""
-        return self.queues.get(name) or Queue()
-
-
-_stores: dict[str, Store] = {}
-
-
-def store(name: str) -> Store:
-    """The store of this name in this process."""
-    return _stores.setdefault(name, Store())
