@@ -38,7 +38,7 @@ from regiment_testing.contracts import (
     executor,
     waiting,
 )
-from regiment_testing.contracts.killer import Bed
+from regiment_testing.contracts.striking import Bed
 
 
 class Planted(NamedTuple):
