@@ -6,5 +6,5 @@ from pathlib import Path
 # The servers that it starts are those of the tests; `board` is shared with the applications.
 sys.path[:0] = [
     str(Path(__file__).resolve().parents[1] / "tests"),
-    str(Path(__file__).with_name("apps")),
+    str(Path(__file__).with_name("peers") / "apps"),
 ]

@@ -7,12 +7,15 @@ import sys
 import time
 from pathlib import Path
 
-from benchmark import front, profile, report, systems
-from benchmark.faults import FAULTS, PATIENCE
-from benchmark.journal import Journal
-from benchmark.run import Busy, Plan, Run
-from benchmark.speed import GROUPS, Scale
-from benchmark.summary import Summary
+from benchmark.measure import profile
+from benchmark.measure.faults import FAULTS, PATIENCE
+from benchmark.measure.run import Busy, Plan, Run
+from benchmark.measure.speed import GROUPS, Scale
+from benchmark.peers import systems
+from benchmark.report import front
+from benchmark.report import page as report
+from benchmark.report.journal import Journal
+from benchmark.report.summary import Summary
 
 RESULTS = Path(__file__).with_name("results")
 PHASES = [phase for phases, _ in GROUPS.values() for phase in phases] + list(FAULTS)

@@ -201,7 +201,7 @@ def test_the_report_says_where_regiment_is_behind_and_what_never_happened(tmp_pa
 
 def test_claims_from_a_full_store_of_mongodb_are_weighed_beside_those_from_an_empty_one() -> None:
     sizes = ["--waiting", "3000", "--delayed", "1000", "--tasks", "100", "--rounds", "1"]
-    line = [sys.executable, "-m", "benchmark.mongo_connector", "--million", *sizes]
+    line = [sys.executable, "-m", "benchmark.stores.mongo_connector", "--million", *sizes]
     mongod.binary()
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,7 @@ import pytest
 from harness.scale import size
 from regiment.contracts import Connector, Done, Role, Terms
 from regiment.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
-from regiment_local import Local, Memory, database, files
+from regiment_local import Local, Memory, database, files, laying
 from regiment_local.local import LocalConnector
 from regiment_testing.contracts.bench import Child, Consumer, push, together
 
@@ -156,7 +156,7 @@ def test_the_log_is_bounded_again_after_a_long_reader(place: Place) -> None:
     worker = Consumer(connector)
     assert len(worker.take(1000)) == 1000, "a reader does not keep anybody from leasing"
     log = Path(f"{place.path}-wal")
-    assert log.stat().st_size > database.LOG_LIMIT
+    assert log.stat().st_size > laying.LOG_LIMIT
     reader.close()
     idle = Consumer(connector, "idle")
     idle.exchange()

@@ -23,9 +23,9 @@ from regiment_executors.serial import Serial
 from regiment_executors.threaded import Threaded
 from regiment_killers.process import Process
 from regiment_killers.thread import Thread
-from regiment_local import memory
-from regiment_local.memory import MemoryConnector
-from regiment_local.memory_store import CLOSED, LIVING, Entry, Queue
+from regiment_local.memory import MemoryConnector, lease
+from regiment_local.memory.letters import Letters
+from regiment_local.memory.queue import CLOSED, LIVING, Entry, Queue
 from regiment_runner.shared import page
 from regiment_serializers.json import JsonSerializer
 from regiment_testing.contracts import (
@@ -38,14 +38,14 @@ from regiment_testing.contracts import (
     executor,
     waiting,
 )
-from regiment_testing.contracts.killer import Bed
+from regiment_testing.contracts.striking import Bed
 
 
 class Planted(NamedTuple):
     """A fault: where it is planted, and the check that is to find it."""
 
     kind: str
-    where: type[Any]
+    where: Any
     method: str
     faulty: Callable[..., Any]
     check: str
@@ -54,7 +54,7 @@ class Planted(NamedTuple):
 ROWS: list[Planted] = []
 
 
-def planted(kind: str, where: type[Any], method: str, check: str) -> Callable[[Any], Any]:
+def planted(kind: str, where: Any, method: str, check: str) -> Callable[[Any], Any]:
     """Enter a faulty method in the list."""
 
     def enter(faulty: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,6 +69,8 @@ def planted(kind: str, where: type[Any], method: str, check: str) -> Callable[[A
 CONNECTOR = "connector"
 sound: Mapping[str, Any] = {**vars(MemoryConnector)}
 sound_queue: Mapping[str, Any] = {**vars(Queue)}
+sound_letters: Mapping[str, Any] = {**vars(Letters)}
+sound_lease: Mapping[str, Any] = {**vars(lease)}
 
 
 @planted(
@@ -116,7 +118,7 @@ def an_acknowledgment_before_the_lease_is_checked(self: Any, *args: Any) -> Take
     queue, consumer, _, _, settlements = args[:5]
     known = self._store().look(queue).consumers.get(consumer)
     for settlement in settlements if known else ():
-        memory._settle(self._store().look(queue), known, settlement)
+        lease.settle(self._store().look(queue), known, settlement)
     found: Taken = sound["exchange"](self, *args)
     return found
 
@@ -183,12 +185,12 @@ def a_renewal_that_shortens(self: Any, consumers: Any, seconds: float) -> Any:
     return lost
 
 
-@planted(CONNECTOR, MemoryConnector, "_settle_and_lease", "test_done_forgets_a_range")
-def a_settlement_that_resurrects(self: Any, queue: Queue, me: Any, base: int, settlements: Any, *more: Any) -> None:
+@planted(CONNECTOR, lease, "settle_and_lease", "test_done_forgets_a_range")
+def a_settlement_that_resurrects(queue: Queue, me: Any, base: int, settlements: Any, *more: Any) -> None:
     for one in settlements:
         if isinstance(one, Done):
             queue.give_back([me.held[n] for n in range(one.first, one.last + 1) if n in me.held])
-    sound["_settle_and_lease"](self, queue, me, base, settlements, *more)
+    sound_lease["settle_and_lease"](queue, me, base, settlements, *more)
 
 
 @planted(CONNECTOR, Queue, "give_back", "test_back_is_as_if_never_leased")
@@ -239,18 +241,19 @@ def a_purge_that_keeps_what_is_delayed(self: Any, queue: str) -> int:
     return gone
 
 
-@planted(CONNECTOR, Queue, "bury", "test_no_more_letters_are_kept_than_the_terms_allow")
+@planted(CONNECTOR, Letters, "bury", "test_no_more_letters_are_kept_than_the_terms_allow")
 def dead_letters_without_a_bound(
-    self: Queue, entry: Entry, task_id: str, reason: bytes, payload: Any, terms: Terms
+    self: Letters, payload: bytes, task_id: str, reason: bytes, priority: int, terms: Terms
 ) -> None:
-    sound_queue["bury"](self, entry, task_id, reason, payload, Terms())
+    sound_letters["bury"](self, payload, task_id, reason, priority, Terms())
 
 
 @planted(CONNECTOR, MemoryConnector, "revive", "test_reviving_twice_doubles_nothing")
 def a_replay_that_keeps_the_letter(self: Any, queue: str, letters: Mapping[str, Any]) -> int:
-    kept = dict(self._store().queue(queue).letters)
+    of = self._store().queue(queue).letters
+    kept = dict(of._by_id)
     revived: int = sound["revive"](self, queue, letters)
-    self._store().queue(queue).letters.update(kept)
+    of._by_id.update(kept)
     return revived
 
 
@@ -262,7 +265,7 @@ def a_pause_that_nobody_obeys(self: Any, queue: str, *, paused: Any = None, **mo
 
 @planted(CONNECTOR, MemoryConnector, "lock_free", "test_only_its_owner_frees_a_lock")
 def a_lock_that_anybody_frees(self: Any, name: str, owner: str) -> bool:
-    return self._store().locks.pop(name, None) is not None
+    return self._store().names._locks.pop(name, None) is not None
 
 
 @planted(CONNECTOR, MemoryConnector, "set", "test_a_value_with_a_time_ends_with_it")

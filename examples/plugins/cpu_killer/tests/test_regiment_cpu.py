@@ -16,7 +16,7 @@ from regiment_cpu.killer import CpuKiller
 from regiment.contracts import Place
 from regiment.errors import TaskTimeout
 from regiment_testing.contracts import KillerContract
-from regiment_testing.contracts.killer import Bed
+from regiment_testing.contracts.striking import Bed
 
 ENDED = 2
 """Another phase than that of a task which runs."""

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, TypeVar
 from regiment.contracts import Capabilities, Role
 from regiment.errors import ConfigError, StoreError
 from regiment_local import files, wake
-from regiment_local.database import Database, boot
+from regiment_local.database import Database
+from regiment_local.laying import boot
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from regiment.contracts import Terms
 from regiment.errors import Fenced
 from regiment_local import lanes, spans
 from regiment_local.base import Base
-from regiment_local.database import boot
+from regiment_local.laying import boot
 from regiment_local.schema import ENDED, LIVING, TAKEN, TOMBSTONE
 from regiment_local.spans import Held
 

@@ -1,4 +1,4 @@
-"""The connection to the file: opened with its checks, one transaction per verb, and SQLite's errors in words."""
+"""The connection to the file: opened with its checks, one transaction per verb, closed around a fork."""
 
 from __future__ import annotations
 
@@ -12,16 +12,11 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from regiment.contracts import Role
-from regiment.errors import QueueFull, StoreError, StoreUnavailable
-from regiment_local import files, schema
+from regiment.errors import StoreError
+from regiment_local import files, laying, saying
+from regiment_local.laying import LOG_LIMIT
 
 T = TypeVar("T")
-
-AUTOCHECKPOINT = 2000
-"""Pages in the write-ahead log from which SQLite copies it into the database by itself (8 MB)."""
-
-LOG_LIMIT = 8 * 1024 * 1024
-"""Bytes above which a connection that is about to sleep empties the write-ahead log."""
 
 LOOK = 0.1
 """Seconds between two looks at whether the file still is the same, where not every call can afford one."""
@@ -34,11 +29,6 @@ _all: WeakSet[Database] = WeakSet()
 
 _fence = RLock()
 """Held from the beginning of a fork to its end, and where one is added."""
-
-
-def boot() -> float:
-    """Seconds of the boot clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Database:
@@ -82,7 +72,7 @@ class Database:
             raise self._in_words(error, "open") from error
         except OSError as error:
             self.close()
-            raise self._replaced(str(error)) from error
+            raise saying.replaced(self.path, str(error)) from error
         except BaseException:
             self.close()
             raise
@@ -100,7 +90,7 @@ class Database:
         try:
             self.handle = self._connect("rw" if os.access(self.path, os.W_OK) else "ro")
             self.handle.execute("PRAGMA query_only = ON")
-            if self._version(self.handle) == 0:
+            if laying.version(self.handle, self.path) == 0:
                 self.close()
             else:
                 self._file = files.identity(self.path)
@@ -128,63 +118,9 @@ class Database:
             handle.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
         return handle
 
-    def _version(self, handle: sqlite3.Connection) -> int:
-        """The layout of the file, 0 if it has none yet. Raises `StoreError` for a newer one, or no file of ours."""
-        # The tables first: whoever makes them at this moment marks the file in the same step.
-        (tables,) = handle.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (version,) = handle.execute("PRAGMA user_version").fetchone()
-        (application,) = handle.execute("PRAGMA application_id").fetchone()
-        if tables and application != schema.APPLICATION:
-            raise StoreError(
-                f"{self.path} is an SQLite database, but not one of regiment. Name another path for the queue"
-            )
-        if version > schema.LAYOUT:
-            raise StoreError(
-                f"{self.path} has layout {version}, made by a newer regiment; this one knows layout {schema.LAYOUT}. "
-                f"Upgrade regiment-local here"
-            )
-        return int(version)
-
     def _prepare(self) -> None:
-        handle = self.handle
-        assert handle is not None
-        self._version(handle)
-        (mode,) = handle.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
-            raise StoreError(
-                f"{self.path}: SQLite's journal_mode is {mode!r} and did not become 'wal', which regiment needs. "
-                f"Is the file on a local disk, and its folder writable?"
-            )
-        handle.execute(f"PRAGMA synchronous = {self._push_level if self.role == 'push' else 'NORMAL'}")
-        handle.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT}")
-        handle.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
-        handle.execute("BEGIN IMMEDIATE")
-        try:
-            if self._version(handle) == 0:
-                for statement in schema.TABLES.split(";\n"):
-                    if statement.strip():
-                        handle.execute(statement)
-                handle.execute(f"PRAGMA application_id = {schema.APPLICATION}")
-                handle.execute(f"PRAGMA user_version = {schema.LAYOUT}")
-            self._after_boot(handle)
-            handle.execute("COMMIT")
-        except BaseException:
-            self._roll_back(handle)
-            raise
-
-    def _after_boot(self, handle: sqlite3.Connection) -> None:
-        """If the machine was started anew since the last opening, its boot clock was too: every lease starts now."""
-        current = files.boot_id()
-        known = handle.execute("SELECT value FROM facts WHERE name = 'boot'").fetchone()
-        if known == (current,):
-            return
-        now = boot()
-        handle.execute("UPDATE consumers SET deadline = ? + lease WHERE state = ?", (now, schema.LIVING))
-        handle.execute("UPDATE consumers SET deadline = ? WHERE state = ?", (now, schema.TAKEN))
-        handle.execute("UPDATE queues SET stamp = ?", (now,))
-        for table in ("locks", "presence", "waiters"):
-            handle.execute(f"DELETE FROM {table}")
-        handle.execute("INSERT OR REPLACE INTO facts VALUES ('boot', ?)", (current,))
+        assert self.handle is not None
+        laying.prepare(self.handle, self.path, self._push_level if self.role == "push" else "NORMAL")
 
     # using
 
@@ -207,22 +143,22 @@ class Database:
             try:
                 handle.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if not _busy(error):
+                if not saying.busy(error):
                     raise
                 self._patiently(lambda: handle.execute("BEGIN IMMEDIATE"), time.monotonic() + self.busy_timeout)
             result = work(handle, *args)
             committing = True
             handle.execute("COMMIT")
         except sqlite3.IntegrityError:
-            self._roll_back(handle)
+            laying.roll_back(handle)
             raise
         except sqlite3.Error as error:
-            self._roll_back(handle)
-            if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+            laying.roll_back(handle)
+            if saying.full(error):
                 self._make_room(handle)
             raise self._in_words(error, work.__name__, committing) from error
         except BaseException:
-            self._roll_back(handle)
+            laying.roll_back(handle)
             raise
         return result
 
@@ -243,7 +179,7 @@ class Database:
         except sqlite3.Error as error:
             raise self._in_words(error, "look") from error
         finally:
-            self._roll_back(handle)
+            laying.roll_back(handle)
 
     def durably(self, step: Callable[[], T]) -> T:
         """Take this step as a producer does: on the disk when it returns."""
@@ -312,19 +248,13 @@ class Database:
         try:
             status = os.stat(self.path)
             if (status.st_dev, status.st_ino) != self._file:
-                raise self._replaced("another file has its name")
+                raise saying.replaced(self.path, "another file has its name")
             if now - self._looked > LOOK:
                 if self.role != "look" and files.identity(self.path + "-wal") != self._log:
-                    raise self._replaced("another -wal file stands beside it")
+                    raise saying.replaced(self.path, "another -wal file stands beside it")
                 self._looked = now
         except OSError as error:
-            raise self._replaced(f"{error.filename}: {error.strerror}") from error
-
-    def _replaced(self, what: str) -> StoreError:
-        return StoreError(
-            f"{self.path} was deleted or replaced while it was in use ({what}); nothing more is written to it. "
-            f"Stop all workers and producers, then start them again"
-        )
+            raise saying.replaced(self.path, f"{error.filename}: {error.strerror}") from error
 
     def _patiently(self, work: Callable[[], object], until: float) -> None:
         """Do it again while the file is locked by another, until that time (monotonic clock)."""
@@ -334,7 +264,7 @@ class Database:
                 work()
                 return
             except sqlite3.OperationalError as error:
-                if not _busy(error) or time.monotonic() > until:
+                if not saying.busy(error) or time.monotonic() > until:
                     raise
                 self._refuse_inner()
             time.sleep(step * (0.5 + random.random()))
@@ -349,10 +279,10 @@ class Database:
             if other.path != self.path or handle is None or not handle.in_transaction:
                 continue
             if other._lock._is_owned():  # type: ignore[attr-defined]  # of every RLock; it asks of this thread
-                raise StoreError(
-                    f"{self.path}: a push inside of a push, by a signal handler or a __del__ that came in its middle; "
-                    "nothing was pushed. Note it in the handler, and push when it has returned"
-                )
+                raise saying.inner(self.path)
+
+    def _in_words(self, error: sqlite3.Error, verb: str, committing: bool = False) -> StoreError:
+        return saying.in_words(self.path, error, verb, waited=self.busy_timeout, committing=committing)
 
     def _make_room(self, handle: sqlite3.Connection) -> None:
         """On a full disk, empty the write-ahead log: SQLite does it after a commit, and now none succeeds any more."""
@@ -360,40 +290,6 @@ class Database:
             handle.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error:
             pass  # the database itself needs room to grow: that only people can make
-
-    def _roll_back(self, handle: sqlite3.Connection) -> None:
-        if handle.in_transaction:
-            try:
-                handle.execute("ROLLBACK")
-            except sqlite3.Error:
-                pass  # SQLite has rolled back by itself
-
-    def _in_words(self, error: sqlite3.Error, verb: str, committing: bool = False) -> StoreError:
-        """What SQLite said, as an error of ours, with what to do."""
-        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
-        said = f"{self.path}: {error} ({name})"
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return StoreUnavailable(
-                f"{self.path}: another process has held the write lock for {self.busy_timeout:g} s; tried until then. "
-                f"Is a process stopped, or a backup or a shell in a transaction?"
-            )
-        if name == "SQLITE_FULL":
-            text = f"{self.path}: no room on the disk; make room, what is queued is safe ({error})"
-            return QueueFull(text) if verb == "_push" else StoreUnavailable(text, maybe_pushed=False)
-        if name.startswith("SQLITE_IOERR"):
-            return StoreUnavailable(
-                f"{said}: the disk reported an error; look at the kernel's log",
-                maybe_pushed=committing,
-            )
-        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-            return StoreError(f"{said}: the file and its folder must be writable for this user")
-        if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT") or name.startswith("SQLITE_CORRUPT"):
-            return StoreError(f"{said}: the file is damaged or no database; restore it or name another path")
-        return StoreError(said)
-
-
-def _busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 _parked: list[Database] = []

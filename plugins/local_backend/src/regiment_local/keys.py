@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from regiment_local.base import Base, lock_topic
-from regiment_local.database import boot
+from regiment_local.laying import boot
 
 
 class Keys(Base):

@@ -7,22 +7,17 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
-from regiment.contracts import Delivery, Done, Settlement, Taken
+from regiment.contracts import Delivery, Settlement, Taken
 from regiment.errors import Fenced
 from regiment_local import lanes, spans
 from regiment_local.base import number_of, queue_topic
 from regiment_local.consumers import Consumers
-from regiment_local.database import boot
 from regiment_local.lanes import PLACES
+from regiment_local.laying import boot
 from regiment_local.schema import LIVING, PLACE_BITS
 from regiment_local.settling import PROMOTED, Settling
 from regiment_local.spans import Held
-
-HEAD = """
-SELECT c.no, c.state, c.turn, c.base, c.held, c.lost, c.settled, c.lease, q.stamp, q.board, q.paused,
-    (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
-    (SELECT min(due) FROM delayed WHERE queue = q.no)
-FROM consumers c JOIN queues q ON q.no = c.queue WHERE c.queue = ? AND c.name = ?"""
+from regiment_local.turn import HEAD, Turn, until
 
 IDLE = f"""
 SELECT c.turn, c.lease, q.stamp, q.board,
@@ -101,7 +96,7 @@ class Leases(Consumers, Settling):
                 or _something_ready(db, number or 0)
             ):
                 return None
-            return Taken([], [], _until(deadline, now, due, wall), board)
+            return Taken([], [], until(deadline, now, due, wall), board)
 
         found = self._read(look, None)
         if found is not None:
@@ -125,110 +120,70 @@ class Leases(Consumers, Settling):
         head = db.execute(HEAD, (number, consumer)).fetchone()
         if head is None or head[1] != LIVING:
             raise Fenced(f"consumer {consumer} of {queue!r} is unknown here, closed, or was taken for dead")
-        (
-            me,
-            _,
-            last,
-            last_base,
-            held_text,
-            lost_text,
-            settled_text,
-            lease,
-            stamp,
-            board,
-            paused,
-            deadline,
-            due,
-        ) = head
-        held = spans.parse(held_text)
+        me, _, last, last_base, held, told, settled, lease, stamp, board, paused, deadline, due = head
+        this = Turn(number, queue, me, held, settled, deadline, due)
         if turn == last and turn > 0:
-            return self._again(db, number, me, queue, held, last_base, lost_text, limit, board)
+            return self._again(db, this, last_base, told, limit, board)
         if turn != last + 1:
             raise Fenced(f"consumer {consumer} of {queue!r} sent turn {turn}; expected {last} again or {last + 1}")
-
-        now, wall = boot(), time.time()
-        returned = changed = False
-        if now - stamp > lease / 100:
-            if now - stamp > lease / 3:
-                changed = True
-                deadline = None if deadline is None else deadline + (now - stamp)
-            self._close_gap(db, number, now, lease)
-
-        lost: list[int] = []
+        if this.now - stamp > lease / 100:
+            self._gap(db, this, stamp, lease)
         if settlements:
-            settled = spans.parse(settled_text)
-            for settlement in settlements:
-                if type(settlement) is Done:
-                    first, end = settlement
-                    inside, held = spans.cut(held, first, end)
-                    lanes.delete(db, inside)
-                    if spans.size(inside) != end - first + 1:
-                        absent = spans.missing(inside, first, end)
-                        lost += [r for r in absent if not spans.cut(settled, r, r)[0]] if settled else absent
-                    if settled:
-                        settled = spans.cut(settled, first, end)[1]
-                else:
-                    held, missed, front = self._settle(db, number, queue, me, held, settlement, wall)
-                    lost += missed
-                    returned, changed = returned or front, True
-            settled_text = spans.write(settled)
-        if holds_nothing and held:
-            lanes.give_back(db, held)
-            held, returned = [], True
-        if deadline is not None and deadline < now:
-            returned = self._take_back(db, number, me, now, wall) or returned
-            changed = True
-        if due is not None and due <= wall:
-            returned = lanes.promote(db, number, wall, PROMOTED) > 0 or returned
-            changed = True
-
+            self._settle_all(db, this, settlements)
+        if holds_nothing and this.held:
+            lanes.give_back(db, this.held)
+            this.held, this.returned = [], True
+        if (this.deadline is not None and this.deadline < this.now) or (due is not None and due <= this.wall):
+            self._overdue_and_due(db, this)
         deliveries: list[Delivery] = []
         if limit > 0 and not paused:
-            if held and base <= held[-1][0] + held[-1][2] - 1:
-                raise ValueError(f"base is {base}; expected more than {held[-1][0] + held[-1][2] - 1}, which is held")
-            deliveries = self._lease(db, number, held, base, limit, max_bytes, wall)
-
+            deliveries = self._lease(db, number, this.held, base, limit, max_bytes, this.wall)
         db.execute(
             "UPDATE consumers SET turn = ?, base = ?, held = ?, lost = ?, settled = ? WHERE no = ?",
-            (turn, base, spans.write(held), json.dumps(lost) if lost else "", settled_text, me),
+            (turn, base, spans.write(this.held), json.dumps(this.lost) if this.lost else "", this.settled, this.me),
         )
-        if returned and _something_ready(db, number):
+        if this.returned and _something_ready(db, number):
             self._call(db, queue_topic(queue))
         if len(deliveries) >= limit > 0:
-            return Taken(lost, deliveries, None, board)
-        if changed:
-            deadline, due = self._ahead(db, number, me)
+            return Taken(this.lost, deliveries, None, board)
+        if this.changed:
+            this.deadline, this.due = self._ahead(db, number, this.me)
         if not deliveries and limit > 0:
-            self._register(db, queue_topic(queue), due)
-        return Taken(lost, deliveries, _until(deadline, now, due, wall), board)
+            self._register(db, queue_topic(queue), this.due)
+        return Taken(this.lost, deliveries, this.until(), board)
 
-    def _again(
-        self,
-        db: sqlite3.Connection,
-        queue: int,
-        me: int,
-        name: str,
-        held: list[Held],
-        base: int,
-        lost: str,
-        limit: int,
-        board: int,
-    ) -> Taken:
+    def _gap(self, db: sqlite3.Connection, this: Turn, stamp: float, lease: float) -> None:
+        """R8: set the stamp, and move the deadlines if nobody touched the queue for long."""
+        gap = this.now - stamp
+        if gap > lease / 3:
+            this.changed = True
+            this.deadline = None if this.deadline is None else this.deadline + gap
+        self._close_gap(db, this.queue, this.now, lease)
+
+    def _overdue_and_due(self, db: sqlite3.Connection, this: Turn) -> None:
+        """Take back from overdue consumers, and make ready what is due."""
+        if this.deadline is not None and this.deadline < this.now:
+            this.returned = self._take_back(db, this.queue, this.me, this.now, this.wall) or this.returned
+            this.changed = True
+        if this.due is not None and this.due <= this.wall:
+            this.returned = lanes.promote(db, this.queue, this.wall, PROMOTED) > 0 or this.returned
+            this.changed = True
+
+    def _again(self, db: sqlite3.Connection, this: Turn, base: int, told: str, limit: int, board: int) -> Taken:
         """R4: the answer of the last turn; its batch is what is held from its base on."""
-        now, wall = boot(), time.time()
-        batch, _ = spans.cut(held, base, 2**63)
+        batch, _ = spans.cut(this.held, base, 2**63)
         deliveries = [
             Delivery(*row)
             for receipt, id, length in batch
-            for row in db.execute(FROM_HEAD, (id - receipt, wall, id, id + length, length))
+            for row in db.execute(FROM_HEAD, (id - receipt, this.wall, id, id + length, length))
         ]
-        deadline, due = self._ahead(db, queue, me)
-        wait = _until(deadline, now, due, wall)
+        this.deadline, this.due = self._ahead(db, this.queue, this.me)
+        wait = this.until()
         if not deliveries and limit > 0:
-            self._register(db, queue_topic(name), due)
-            if _something_ready(db, queue):
+            self._register(db, queue_topic(this.name), this.due)
+            if _something_ready(db, this.queue):
                 wait = 0.0  # the call for it may have gone to a connector that is no more
-        return Taken(json.loads(lost) if lost else [], deliveries, wait, board)
+        return Taken(json.loads(told) if told else [], deliveries, wait, board)
 
     def _ahead(self, db: sqlite3.Connection, queue: int, me: int) -> tuple[float | None, float | None]:
         """The earliest deadline of another consumer and the earliest due time."""
@@ -250,25 +205,15 @@ class Leases(Consumers, Settling):
         wall: float,
     ) -> list[Delivery]:
         """Lease up to `limit` ready tasks, and note them in `held`."""
+        if held and base <= held[-1][0] + held[-1][2] - 1:
+            raise ValueError(f"base is {base}; expected more than {held[-1][0] + held[-1][2] - 1}, which is held")
         deliveries: list[Delivery] = []
         size = 0
         for floor, head, front in lanes.heads(db, queue):
             if front:
                 before = len(deliveries)
-                rows = db.execute(FROM_FRONT, (wall, floor, head, limit - before))
-                last = floor
-                for id, payload, count, note, parked in rows:
-                    size += len(payload)
-                    if size > max_bytes and deliveries:
-                        break
-                    spans.add(held, base + len(deliveries), id)
-                    deliveries.append(Delivery(base + len(deliveries), payload, count, note, parked))
-                    last = id
-                rows.close()
-                taken = len(deliveries) - before
-                db.execute("DELETE FROM front WHERE id >= ? AND id <= ?", (floor, last))
-                db.execute("UPDATE lanes SET front = front - ? WHERE no = ?", (taken, floor >> PLACE_BITS))
-                if taken < front:
+                size = _from_front(db, held, deliveries, base, floor, head, limit, max_bytes, size, wall)
+                if len(deliveries) - before < front:
                     break
             before = len(deliveries)
             if before < limit:
@@ -300,7 +245,31 @@ def _something_ready(db: sqlite3.Connection, queue: int) -> bool:
     )
 
 
-def _until(deadline: float | None, now: float, due: float | None, wall: float) -> float | None:
-    """Seconds until the earlier of a deadline (boot clock) and a due time (wall clock)."""
-    times = [moment - clock for moment, clock in ((deadline, now), (due, wall)) if moment is not None]
-    return max(0.0, min(times)) if times else None
+def _from_front(
+    db: sqlite3.Connection,
+    held: list[Held],
+    deliveries: list[Delivery],
+    base: int,
+    floor: int,
+    head: int,
+    limit: int,
+    max_bytes: int,
+    size: int,
+    wall: float,
+) -> int:
+    """Lease of what was given back to a lane, which comes first in it; the bytes of the batch so far."""
+    before, last = len(deliveries), floor
+    rows = db.execute(FROM_FRONT, (wall, floor, head, limit - before))
+    for id, payload, count, note, parked in rows:
+        size += len(payload)
+        if size > max_bytes and deliveries:
+            break
+        receipt = base + len(deliveries)
+        spans.add(held, receipt, id)
+        deliveries.append(Delivery(receipt, payload, count, note, parked))
+        last = id
+    rows.close()
+    taken = len(deliveries) - before
+    db.execute("DELETE FROM front WHERE id >= ? AND id <= ?", (floor, last))
+    db.execute("UPDATE lanes SET front = front - ? WHERE no = ?", (taken, floor >> PLACE_BITS))
+    return size

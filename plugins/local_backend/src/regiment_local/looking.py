@@ -10,8 +10,8 @@ from typing import Literal
 from regiment.contracts import Board, Counts, Peeked
 from regiment_local import lanes, spans
 from regiment_local.base import Base, number_of, queue_topic
-from regiment_local.database import boot
 from regiment_local.lanes import PLACES
+from regiment_local.laying import boot
 from regiment_local.schema import LIVING, PLACE_BITS
 
 State = Literal["ready", "delayed", "leased"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from regiment_local import lanes
 from regiment_local.base import Base, queue_topic
-from regiment_local.database import boot
+from regiment_local.laying import boot
 
 
 class Pushing(Base):
@@ -75,7 +75,6 @@ class Pushing(Base):
         self._clean(db, wall)
         if not payloads:
             return left_out
-
         if due is not None and due > wall:
             db.executemany(
                 "INSERT INTO delayed (queue, due, priority, payload, count, uid) VALUES (?, ?, ?, ?, 0, ?)",
@@ -83,26 +82,36 @@ class Pushing(Base):
             )
             self._call(db, queue_topic(queue), due)
             return left_out
+        self._make_ready(db, number, priority, payloads, uids, wall)
+        self._call(db, queue_topic(queue))
+        return left_out
 
-        lane = self._lanes.get((number, priority))
+    def _make_ready(
+        self,
+        db: sqlite3.Connection,
+        queue: int,
+        priority: int,
+        payloads: Sequence[bytes],
+        uids: list[str] | None,
+        wall: float,
+    ) -> None:
+        """Append these tasks to the lane of their priority."""
+        lane = self._lanes.get((queue, priority))
         if lane is None:
-            lane = self._lanes[number, priority] = lanes.lane_of(db, number, priority)
+            lane = self._lanes[queue, priority] = lanes.lane_of(db, queue, priority)
         first = lanes.tail(db, lane)
-        if uids is None:
-            db.executemany(
-                f"INSERT INTO tasks (id, payload, since) VALUES (?, ?, {wall!r})",
-                enumerate(payloads, first),
-            ) if len(payloads) > 1 else db.execute(
-                "INSERT INTO tasks (id, payload, since) VALUES (?, ?, ?)",
-                (first, payloads[0], wall),
-            )
-        else:
+        if uids is not None:
             db.executemany(
                 "INSERT INTO tasks (id, payload, since, uid) VALUES (?, ?, ?, ?)",
                 [(first + i, payload, wall, uids[i]) for i, payload in enumerate(payloads)],
             )
-        self._call(db, queue_topic(queue))
-        return left_out
+        elif len(payloads) > 1:
+            db.executemany(
+                f"INSERT INTO tasks (id, payload, since) VALUES (?, ?, {wall!r})",
+                enumerate(payloads, first),
+            )
+        else:
+            db.execute("INSERT INTO tasks (id, payload, since) VALUES (?, ?, ?)", (first, payloads[0], wall))
 
     def _new_id(self, db: sqlite3.Connection, uid: str, wall: float, window: float) -> bool:
         """Whether this id may be pushed; if so, its window begins."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 
 from regiment.contracts import Again, Back, Dead, Done, Park, Settlement
 from regiment_local import lanes, spans
 from regiment_local.base import Base, queue_topic
 from regiment_local.schema import PLACE_BITS
 from regiment_local.spans import Held
+from regiment_local.turn import Turn
 
 PROMOTED = 1000
 """Most due tasks that one exchange makes ready."""
@@ -18,34 +20,45 @@ PROMOTED = 1000
 class Settling(Base):
     """What becomes of a task that did not succeed."""
 
-    def _settle(
-        self,
-        db: sqlite3.Connection,
-        queue: int,
-        name: str,
-        me: int,
-        held: list[Held],
-        settlement: Settlement,
-        wall: float,
-    ) -> tuple[list[Held], list[int], bool]:
-        """One settlement other than Done: what is still held, which receipts were lost, whether something is ready."""
+    def _settle_all(self, db: sqlite3.Connection, turn: Turn, settlements: Sequence[Settlement]) -> None:
+        """Each in its order; receipts that are not held are noted as lost, unless a keeper has settled them."""
+        held, settled = turn.held, spans.parse(turn.settled)
+        for settlement in settlements:
+            if type(settlement) is Done:
+                first, end = settlement
+                inside, held = spans.cut(held, first, end)
+                lanes.delete(db, inside)
+                if spans.size(inside) != end - first + 1:
+                    absent = spans.missing(inside, first, end)
+                    turn.lost += [r for r in absent if not spans.cut(settled, r, r)[0]] if settled else absent
+                if settled:
+                    settled = spans.cut(settled, first, end)[1]
+            else:
+                held = self._settle(db, turn, held, settlement)
+        turn.held, turn.settled = held, spans.write(settled)
+
+    def _settle(self, db: sqlite3.Connection, turn: Turn, held: list[Held], settlement: Settlement) -> list[Held]:
+        """One settlement other than Done; what is still held."""
+        turn.changed = True
+        assert not isinstance(settlement, Done)
         first, end = (
             (settlement.first, settlement.last)
-            if isinstance(settlement, (Done, Back))
+            if isinstance(settlement, Back)
             else (settlement.receipt, settlement.receipt)
         )
         inside, held = spans.cut(held, first, end)
-        lost = spans.missing(inside, first, end)
+        turn.lost += spans.missing(inside, first, end)
         if isinstance(settlement, Back):
             lanes.give_back(db, inside)
-            return held, lost, bool(inside)
-        ready = False
+            turn.returned = turn.returned or bool(inside)
+            return held
+        queue, wall = turn.queue, turn.wall
         for _, id, _ in inside:
             if isinstance(settlement, Park):
                 lanes.delay(db, id, wall + settlement.delay, wall)
-                ready = self._tell_due(db, queue, name, settlement.delay, wall)
             elif isinstance(settlement, Dead):
-                self._bury(db, queue, me, id, settlement, wall)
+                self._bury(db, queue, turn.me, id, settlement, wall)
+                continue
             elif isinstance(settlement, Again):
                 db.execute(
                     "UPDATE tasks SET payload = ?, count = 0, note = NULL, parked = NULL, since = ? WHERE id = ?",
@@ -57,8 +70,8 @@ class Settling(Base):
                         "UPDATE delayed SET priority = ? WHERE no = last_insert_rowid()",
                         (settlement.priority,),
                     )
-                ready = self._tell_due(db, queue, name, settlement.delay, wall)
-        return held, lost, ready
+            turn.returned = self._tell_due(db, queue, turn.name, settlement.delay, wall) or turn.returned
+        return held
 
     def _tell_due(self, db: sqlite3.Connection, queue: int, name: str, delay: float, wall: float) -> bool:
         """Promote what is due at once (True), or call who knows of nothing that early."""

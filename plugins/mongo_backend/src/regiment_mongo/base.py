@@ -1,7 +1,4 @@
-"""One cluster: its client, its collections, its clock, and the one write that asks a queue for numbers and the time.
-
-Times in documents are milliseconds of the server's clock as whole numbers; `ex` and `gone` are dates, for TTL indexes.
-"""
+"""One cluster: its client, its collections, its clock, and the one write that asks a queue for numbers and the time."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import pymongo
 from bson import ObjectId
@@ -23,12 +20,13 @@ from pymongo.read_concern import ReadConcern
 
 from regiment.contracts import Role
 from regiment.errors import StoreError
-from regiment_mongo import layout
+from regiment_mongo import layout, moments, promises
 from regiment_mongo.address import Address
 from regiment_mongo.client import make_client
 from regiment_mongo.clock import Clock
 from regiment_mongo.errors import translated
 from regiment_mongo.layout import Document, Store
+from regiment_mongo.moments import EPOCH, Moment
 from regiment_mongo.pin import Pin, can_pin
 
 T = TypeVar("T")
@@ -55,27 +53,6 @@ LOCAL = {"level": "local"}
 BUILD = 60.0
 """Seconds that indexes may take to build."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
-
-
-NOW: Document = {"$toLong": "$$NOW"}
-"""Milliseconds of the server's clock, in an expression."""
-
-PLACE: Document = {
-    "$add": [
-        {"$multiply": [{"$subtract": [{"$tsSecond": "$$CLUSTER_TIME"}, 1_600_000_000]}, 1 << 32]},
-        {"$multiply": [{"$tsIncrement": "$$CLUSTER_TIME"}, 1 << 14]},
-    ]
-}
-"""A place in the order, in an expression, where there is a replica set: its logical clock, which every write moves on and
-which no failover sets back. 16,384 places for each write: a push of more than 30,000 at once can overlap what comes next.
-"""
-
-
-def date(ms: float) -> datetime:
-    """A moment of the server's clock as a date, for TTL indexes."""
-    return EPOCH + timedelta(milliseconds=min(ms, 2.5e14))
-
 
 def successor(task: ObjectId) -> ObjectId:
     """The `_id` under which a task that was held as `task` goes back among the waiting.
@@ -84,20 +61,6 @@ def successor(task: ObjectId) -> ObjectId:
     nothing; it is derived and not random, so that a repeat of the giving back makes no second copy.
     """
     return ObjectId(blake2b(task.binary, digest_size=12).digest())
-
-
-class Moment(NamedTuple):
-    """What a queue's row said, and when."""
-
-    now: int
-    shift: int
-    first: int
-    """First of the numbers that were asked for."""
-    board: int
-    paused: bool
-    priorities: tuple[int, ...]
-    new_priority: bool
-    dead: int
 
 
 class Stale(Exception):
@@ -328,24 +291,7 @@ class Base:
         With `lease` (seconds) it applies the gap rule (R8) and sets the stamp: all deadlines of a queue are kept less
         its `shift`, so moving every one of them by the gap is this one atomic write.
         """
-        now = NOW
-        fields: Document = {"now": now}
-        if numbers:
-            last: Document = {"$ifNull": ["$seq", 0]}
-            fields["seq"] = {"$add": [{"$max": [last, PLACE]} if self._transactions else last, numbers]}
-        if dead:
-            fields["dead"] = {"$add": [{"$ifNull": ["$dead", 0]}, dead]}
-        if priority is not None:
-            known = {"$ifNull": ["$ps", []]}
-            fields["np"] = {"$not": [{"$in": [priority, known]}]}
-            fields["ps"] = {"$setUnion": [known, [priority]]}
-        if lease is not None:
-            gap = {"$subtract": [now, {"$ifNull": ["$stamp", now]}]}
-            # A clock that was set back takes the deadlines along, or the dead would keep theirs for so long. A small
-            # step back is no jump: of two requests, the one that began first may come second.
-            jumped = {"$gt": [{"$abs": gap}, lease * 1000 / 3]}
-            fields["shift"] = {"$add": [{"$ifNull": ["$shift", 0]}, {"$cond": [jumped, gap, 0]}]}
-            fields["stamp"] = now
+        fields = moments.asked(numbers, lease, priority, dead, ordered=self._transactions)
         sent = time.monotonic()
         row = self._queues.find_one_and_update(
             {"_id": queue},
@@ -356,13 +302,13 @@ class Base:
         )
         assert row is not None
         self.clock.saw(int(row["now"]), sent)
-        return _moment(row, numbers)
+        return moments.read(row, numbers)
 
     def look_at(self, queue: str) -> Moment:
         """The same without a write, for those who only look."""
         row = self._queues.find_one({"_id": queue}, {"cancelled": 0}) or {}
         row["now"] = self.server_time()
-        return _moment(row, 0)
+        return moments.read(row, 0)
 
     def server_time(self) -> int:
         """Milliseconds of the server's clock, asked for now."""
@@ -397,49 +343,13 @@ class Base:
         """What this cluster cannot promise, one sentence each."""
         found = self.address.unguarded
         with translated(self.shown), pymongo.timeout(self._timeout):
-            client = self.client
-            if not self._transactions:
-                found.append(
-                    f"{self.shown} is a stand-alone server: tasks die with its disk, and a push of several or a giving back that is"
-                    " cut off half-way and repeated after the task ran can run it twice; a replica set of one cures the latter"
-                )
-            else:
-                members = client.admin.command("hello").get("hosts", [])
-                if 0 < len(members) < 3:
-                    found.append(
-                        f"{self.shown} has {len(members)} data-bearing member(s): acknowledged tasks survive no lost disk"
-                    )
-            if self._concern != "majority":
-                promise = (
-                    "a failover can lose them" if self._concern == "journal" else "a crash or a failover can lose them"
-                )
-                found.append(f"{self.shown}: pushes wait for write concern {self._concern!r} only; {promise}")
-            if self._made:
-                absent = layout.lacking(self._database, self._prefix)
-                if absent:
-                    found.append(
-                        f"{self.shown} lacks {', '.join(absent)}, or has them otherwise; what is missing is made when a worker starts"
-                    )
-            try:
-                version = client.server_info()["versionArray"]
-                if version[0] < 6:
-                    found.append(f"{self.shown} is MongoDB {version[0]}.{version[1]}; tested are 6.0 and later")
-            except OperationFailure:
-                pass
+            found += promises.lacking(self.client, self.shown, self._concern, safe=self._transactions)
+            absent = layout.lacking(self._database, self._prefix) if self._made else []
+        if absent:
+            found.append(
+                f"{self.shown} lacks {', '.join(absent)}, or has them otherwise; what is missing is made when a worker starts"
+            )
         return found
-
-
-def _moment(row: Document, numbers: int) -> Moment:
-    return Moment(
-        int(row["now"]),
-        int(row.get("shift", 0)),
-        int(row.get("seq", 0)) - numbers + 1,
-        int(row.get("board", 0)),
-        bool(row.get("paused", False)),
-        tuple(sorted(row.get("ps", ()))),
-        bool(row.get("np", False)),
-        int(row.get("dead", 0)),
-    )
 
 
 def _messages(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:

@@ -8,8 +8,9 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from regiment_mongo.base import EPOCH, Base
+from regiment_mongo.base import Base
 from regiment_mongo.layout import Document
+from regiment_mongo.moments import EPOCH
 
 MOST_MS = 10**14
 

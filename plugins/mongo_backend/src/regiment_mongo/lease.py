@@ -217,10 +217,8 @@ class Leases(Claims):
         elif plan.moves:
             self._move(queue, row, turn, plan)
             plan = Plan(plan.lost, [], [])
-        if row.held and limit > 0:
-            highest = max(row.held)
-            if base <= highest:
-                raise ValueError(f"base is {base}; expected more than {highest}, which is held")
+        if row.held and limit > 0 and base <= (highest := max(row.held)):
+            raise ValueError(f"base is {base}; expected more than {highest}, which is held")
         batch: list[Document] = []
         registered = False
         late = time.monotonic() - facts.tended > TEND_EVERY

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from bson import ObjectId, Timestamp
 
 from regiment.contracts import Again, Back, Dead, Delivery, Done, Park, Settlement
-from regiment_mongo.base import Moment, successor
+from regiment_mongo.base import successor
 from regiment_mongo.layout import Document
+from regiment_mongo.moments import Moment
 
 LIVE, FENCED, CLOSED = 0, 1, 2
 

@@ -11,9 +11,10 @@ from bson.errors import InvalidId
 from pymongo import ReturnDocument, UpdateOne
 
 from regiment.contracts import Board, Counts, Letter, Peeked
-from regiment_mongo.base import LASTING, Moment, Session, date, successor
+from regiment_mongo.base import LASTING, Session, successor
 from regiment_mongo.layout import Document, Store
 from regiment_mongo.ledger import LIVE
+from regiment_mongo.moments import Moment, date
 from regiment_mongo.tokens import Tokens
 
 CHUNK = 1000

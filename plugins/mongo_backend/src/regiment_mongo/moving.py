@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
@@ -16,10 +17,11 @@ from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from regiment.contracts import Back, Dead
-from regiment_mongo.base import LASTING, Copied, Moment, Session, Stale, date
+from regiment_mongo.base import LASTING, Copied, Session, Stale
 from regiment_mongo.errors import INTERRUPTED
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import LIVE, Facts, Plan, Row, moved, waiting
+from regiment_mongo.moments import Moment, date
 from regiment_mongo.tokens import Tokens
 
 LIVING = 1_000
@@ -104,57 +106,25 @@ class Moves(Tokens):
         makes the same copies under the same `_id`s. `Stale` if the consumer was changed by somebody else.
         """
         left = [item for r, item in row.held.items() if r not in set(gone)]
-        update: Document = {
-            "$set": {**fields, "held": [{"t": row.id}, *left], "h": len(left)},
-            "$inc": {"v": 1},
-        }
-        guard: Document = {"_id": row.id, "v": row.v}
-
-        def announce(id: Any) -> None:
-            asked = {**guard, "tx": guard.get("tx")}
-            mover = {"id": id, "at": int(self.clock.now())}
-            if self._consumers.update_one(asked, {"$set": {"tx": mover}}).matched_count != 1:
-                raise Stale
-            guard["tx"] = mover
-            update["$unset"] = {"tx": 1}
-
-        def work(session: Session) -> None:
-            if session is None and self._matches(guard) != 1:
-                raise Stale
-            for store, documents in ((self._tasks, tasks), (self._dead, letters)):
-                try:
-                    self.store(store, documents, session, self.firm)
-                except DuplicateKeyError:
-                    if session is not None:
-                        raise Copied from None
-            if out:
-                self._forget(out, session, self.firm)
-            change = {"q": guard, "u": update}
-            asked = {"update": self._consumers.name, "updates": [change]}
-            if self.ask(asked, self.lasting(row), session)["n"] != 1:
-                raise Stale
-
-        def transfer() -> None:
-            with nullcontext() if self._transactions else self.together():
-                self.atomically(work, self.lasting(row), announce)
-
+        move = _Transfer(self, row, left, out, fields)
         try:
             try:
-                transfer()
+                move.make(tasks, letters)
             except Copied:
                 # Made by a giving back that was cut off while this set was a stand-alone server.
                 there = self._there([task["_id"] for task in tasks])
-                tasks = [task for task in tasks if task["_id"] not in there]
                 wanted = {"_id": {"$in": [letter["_id"] for letter in letters]}}
                 dead = {letter["_id"] for letter in self._dead.find(wanted, {"_id": 1})}
-                letters = [letter for letter in letters if letter["_id"] not in dead]
-                transfer()
+                move.make(
+                    [task for task in tasks if task["_id"] not in there],
+                    [letter for letter in letters if letter["_id"] not in dead],
+                )
         except (Stale, OperationFailure) as error:
             # Interrupted is who was taken for dead (`_unlock`).
             if isinstance(error, OperationFailure) and error.code != INTERRUPTED:
                 raise
-            if "tx" in guard:
-                self._unmark(row.id, guard["tx"])
+            if "tx" in move.guard:
+                self._unmark(row.id, move.guard["tx"])
             raise Stale from None
         row.v += 1
         row.held = {item["r"]: item for item in left}
@@ -210,3 +180,47 @@ class Moves(Tokens):
             oldest = self._dead.find({"q": queue}, {"_id": 1}).sort([("at", 1), ("d", 1)]).limit(total - limit)
             self._dead.delete_many({"_id": {"$in": [d["_id"] for d in oldest]}})
         self._queues.update_one({"_id": queue, "dead": moment.dead}, {"$set": {"dead": min(total, limit)}})
+
+
+class _Transfer:
+    """One transfer: the guard under which the consumer's document changes, and how it changes."""
+
+    def __init__(self, moves: Moves, row: Row, left: list[Document], out: list[Document], fields: Document) -> None:
+        self._moves, self._row, self._out = moves, row, out
+        self.guard: Document = {"_id": row.id, "v": row.v}
+        self._update: Document = {
+            "$set": {**fields, "held": [{"t": row.id}, *left], "h": len(left)},
+            "$inc": {"v": 1},
+        }
+
+    def make(self, tasks: list[Document], letters: list[Document]) -> None:
+        """Do all of it; `Copied` if a transaction finds one of the copies there already."""
+        moves = self._moves
+        with nullcontext() if moves._transactions else moves.together():
+            moves.atomically(partial(self._work, tasks, letters), moves.lasting(self._row), self._announce)
+
+    def _announce(self, id: Any) -> None:
+        """Write the transaction that begins into the document, so that who finds it locked can end it."""
+        asked = {**self.guard, "tx": self.guard.get("tx")}
+        mover = {"id": id, "at": int(self._moves.clock.now())}
+        if self._moves._consumers.update_one(asked, {"$set": {"tx": mover}}).matched_count != 1:
+            raise Stale
+        self.guard["tx"] = mover
+        self._update["$unset"] = {"tx": 1}
+
+    def _work(self, tasks: list[Document], letters: list[Document], session: Session) -> None:
+        moves = self._moves
+        if session is None and moves._matches(self.guard) != 1:
+            raise Stale
+        for store, documents in ((moves._tasks, tasks), (moves._dead, letters)):
+            try:
+                moves.store(store, documents, session, moves.firm)
+            except DuplicateKeyError:
+                if session is not None:
+                    raise Copied from None
+        if self._out:
+            moves._forget(self._out, session, moves.firm)
+        change = {"q": self.guard, "u": self._update}
+        asked = {"update": moves._consumers.name, "updates": [change]}
+        if moves.ask(asked, moves.lasting(self._row), session)["n"] != 1:
+            raise Stale

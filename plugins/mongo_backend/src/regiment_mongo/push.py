@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -14,8 +14,9 @@ from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from regiment.errors import PayloadTooLarge
-from regiment_mongo.base import DUPLICATE, MAX_PAYLOAD, NOW, Moment, Session, date
+from regiment_mongo.base import DUPLICATE, MAX_PAYLOAD, Session
 from regiment_mongo.layout import Document
+from regiment_mongo.moments import NOW, Moment, date
 from regiment_mongo.tokens import Tokens
 
 OPEN, CLOSED = 0, 1
@@ -44,12 +45,7 @@ class Pushes(Tokens):
     ) -> Sequence[int]:
         if ids is not None and len(ids) != len(payloads):
             raise ValueError(f"push got {len(ids)} ids for {len(payloads)} payloads; expected one for each")
-        for payload in payloads:
-            if len(payload) > MAX_PAYLOAD:
-                raise PayloadTooLarge(
-                    f"a payload has {len(payload):,} bytes; MongoDB's documents leave room for {MAX_PAYLOAD:,}."
-                    " Store the data elsewhere and push a reference"
-                )
+        _refuse_too_large(payloads)
         if not payloads:
             return []
         due: Any = None if at is None else int(at * 1000)
@@ -63,13 +59,32 @@ class Pushes(Tokens):
             due = moment.now + int(delay * 1000)
         if due is not None and due <= moment.now:
             due = None
-        name = f"{queue} {token}"
+        documents = partial(_documents, queue, payloads, priority, due, moment, ids)
+        left, again = self._store_once(f"{queue} {token}", queue, documents, ids, moment, id_window, token_window)
+        if again:
+            return left
+        if moment.new_priority:
+            self.refresh(queue)
+        if len(left) < len(payloads):
+            self.poke(queue)
+        return left
+
+    def _store_once(
+        self,
+        name: str,
+        queue: str,
+        make: Callable[[], list[Document]],
+        ids: Sequence[str] | None,
+        moment: Moment,
+        id_window: float,
+        token_window: float,
+    ) -> tuple[list[int], bool]:
+        """Store what `make` makes, unless the token `name` was seen: what is left out, and True if it was seen."""
         while True:
-            documents = _documents(queue, payloads, priority, due, moment, ids)
+            documents = make()
             store = partial(self._store, name, queue, documents, ids, moment, id_window, token_window)
             try:
-                left = self.atomically(store, self.durable())
-                break
+                return self.atomically(store, self.durable()), False
             except _SeenBefore:
                 seen = self._tokens.find_one({"_id": name})
                 if seen is None:
@@ -77,16 +92,10 @@ class Pushes(Tokens):
                 if seen["ex"] <= date(moment.now):
                     self._tokens.delete_one({"_id": name, "ex": seen["ex"]})
                 elif seen["st"] == CLOSED:
-                    return list(seen["out"])
+                    return list(seen["out"]), True
                 else:
                     expiry = date(moment.now + id_window * 1000)
-                    left = self._complete(seen, documents, expiry, moment)
-                    break
-        if moment.new_priority:
-            self.refresh(queue)
-        if len(left) < len(payloads):
-            self.poke(queue)
-        return left
+                    return self._complete(seen, documents, expiry, moment), False
 
     def _store(
         self,
@@ -198,6 +207,15 @@ class Pushes(Tokens):
                 left.append(index)
             known.add(id)
         return left
+
+
+def _refuse_too_large(payloads: Sequence[bytes]) -> None:
+    for payload in payloads:
+        if len(payload) > MAX_PAYLOAD:
+            raise PayloadTooLarge(
+                f"a payload has {len(payload):,} bytes; MongoDB's documents leave room for {MAX_PAYLOAD:,}."
+                " Store the data elsewhere and push a reference"
+            )
 
 
 def numbered(first: ObjectId, index: int) -> ObjectId:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from regiment.contracts import Span
-from regiment_mongo.base import Stale, date
+from regiment_mongo.base import Stale
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import CLOSED, Row, delayed, remember, waiting
+from regiment_mongo.moments import date
 from regiment_mongo.moving import Moves
 
 TOMBSTONE = 3_600_000

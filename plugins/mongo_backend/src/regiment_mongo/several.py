@@ -7,13 +7,40 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
 
-from regiment.contracts import Again, Back, Dead, Done, Letter, Park, Role, Settlement, Taken, Terms
+from regiment.contracts import Again, Back, Dead, Delivery, Done, Letter, Park, Role, Settlement, Taken, Terms
 from regiment.errors import Fenced, StoreUnavailable
 from regiment_mongo.ledger import Row
 from regiment_mongo.node import Node
 
 REST = 1.0
 """Seconds that a cluster which did not answer is left alone, where another can be asked instead."""
+
+
+class _Answer:
+    """What the clusters answered to one turn, as one answer."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.failure: StoreUnavailable | None = None
+        self._lost: set[int] | None = None
+        self._due: list[float] = []
+        self._board = self._answered = 0
+
+    def add(self, taken: Taken, owed: Sequence[Settlement]) -> None:
+        """One cluster's answer; what of it is about settlements that it was owed from earlier turns is left out."""
+        self._answered += 1
+        self.deliveries += taken.deliveries
+        mine = set(taken.lost) - {r for s in owed for r in _receipts(s)}
+        self._lost = mine if self._lost is None else self._lost & mine
+        self._board = max(self._board, taken.board)
+        if taken.next_due is not None:
+            self._due.append(taken.next_due)
+
+    def whole(self) -> Taken:
+        """Raises what failed if nobody answered."""
+        if not self._answered and self.failure is not None:
+            raise self.failure
+        return Taken(sorted(self._lost or ()), self.deliveries, min(self._due) if self._due else None, self._board)
 
 
 class Together:
@@ -139,53 +166,29 @@ class Together:
         # What none of them holds is asked of all: it is lost if all say so, and one of them may know that the keeper
         # settled it. The answers are kept there, so a repeat by another process adds up to the same.
         nobody = shares.pop(-1, [])
-        lost: set[int] | None = None
         self._turns[key] = turn
-        deliveries: list[Any] = []
-        due: list[float] = []
-        board = 0
-        failure: StoreUnavailable | None = None
-        answered = 0
+        answer = _Answer()
         for index in order if pinned is None else [pinned, *(i for i in order if i != pinned)]:
-            node = self._nodes[index]
-            owed = self._owed.get((*key, index), [])
-            share = [*owed, *shares.get(index, []), *nobody]
-            wanted = 0 if deliveries else limit
+            share, owed = shares.get(index, []), self._owed.get((*key, index), [])
             if self._resting(index) and index != pinned:
-                self._owe((*key, index), shares.get(index, []))
+                self._owe((*key, index), share)
                 continue
+            wanted = 0 if answer.deliveries else limit
             if wanted:
                 self._leased_at[key] = (turn, index)
+            parts = [*owed, *share, *nobody]
+            args = (queue, consumer, turn, base, parts, wanted, max_bytes, holds_nothing)
             try:
-                taken: Taken = self._try(
-                    index,
-                    node.exchange_in,
-                    queue,
-                    consumer,
-                    turn,
-                    base,
-                    share,
-                    wanted,
-                    max_bytes,
-                    holds_nothing,
-                )
+                taken: Taken = self._try(index, self._nodes[index].exchange_in, *args)
             except StoreUnavailable as error:
                 if wanted:
                     raise
-                self._owe((*key, index), shares.get(index, []))
-                failure = error
+                self._owe((*key, index), share)
+                answer.failure = error
                 continue
-            answered += 1
             self._owed.pop((*key, index), None)
-            deliveries += taken.deliveries
-            mine = set(taken.lost) - {r for s in owed for r in _receipts(s)}
-            lost = mine if lost is None else lost & mine
-            board = max(board, taken.board)
-            if taken.next_due is not None:
-                due.append(taken.next_due)
-        if not answered and failure is not None:
-            raise failure
-        return Taken(sorted(lost or ()), deliveries, min(due) if due else None, board)
+            answer.add(taken, owed)
+        return answer.whole()
 
     def _rows(self, queue: str, consumer: str) -> dict[int, Row]:
         rows: dict[int, Row] = {}

@@ -7,9 +7,10 @@ from zlib import crc32
 
 from pymongo import UpdateOne
 
-from regiment_mongo.base import Moment, Stale, date
+from regiment_mongo.base import Stale
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import FENCED, LIVE, Facts, Row, waiting
+from regiment_mongo.moments import Moment, date
 from regiment_mongo.moving import Moves
 
 TAKEN_BACK = 500

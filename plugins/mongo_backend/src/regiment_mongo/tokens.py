@@ -11,8 +11,9 @@ from typing import Any
 from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError
 
-from regiment_mongo.base import NOW, PLACE, Base, Session, date
+from regiment_mongo.base import Base, Session
 from regiment_mongo.layout import Document
+from regiment_mongo.moments import NOW, PLACE, date
 
 LEFT: Document = dict.fromkeys(("q", "p", "b", "s", "w", "at", "d", "te", "c", "n", "k", "i"), 1)
 """What is taken off a task's document, so that its token alone is left."""

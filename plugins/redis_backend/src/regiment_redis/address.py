@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from regiment.errors import ConfigError, nearest
 
@@ -80,29 +80,8 @@ _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 
 def parse(url: str) -> Address:
     """The address that a URL names; `ConfigError` says what is wrong with it."""
-    scheme = url.partition("://")[0]
-    if "://" not in url or scheme not in SCHEMES:
-        # The rest of the URL may hold a password and is not repeated.
-        # What stands in front of :// may be anything where it is no scheme, a password too.
-        shown = (
-            scheme if "://" in url and scheme.isalpha() else "no scheme that it knows" if "://" in url else "no scheme"
-        )
-        raise ConfigError(
-            f"the URL of the redis connector has {shown!r}; expected one of "
-            f"{', '.join(f'{known}://' for known in SCHEMES)}.{nearest(scheme, SCHEMES)}"
-        )
+    scheme, parts = _split(url)
     kind = SCHEMES[scheme]
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # its text repeats the password
-        raise ConfigError(
-            f"the {scheme}:// URL of the redis connector cannot be read; expected {scheme}://user:password@host:6379/0"
-        ) from None
-    if scheme != "unix" and ("@" in parts.path + parts.fragment or ("@" in parts.query and "@" not in parts.netloc)):
-        raise ConfigError(
-            f"the {scheme}:// URL of the redis connector has an @ behind its hosts; in a password, / ? # and @ are written "
-            'as %2F %3F %23 and %40 (urllib.parse.quote(password, safe="") does it)'
-        )
     login, _, location = parts.netloc.rpartition("@")
     username, _, password = login.partition(":")
     options: dict[str, object] = {
@@ -136,6 +115,33 @@ def parse(url: str) -> Address:
         )
     hosts = hosts or (("localhost", PORTS.get(kind, 6379)),)
     return Address(kind=kind, hosts=hosts, **options)  # type: ignore[arg-type]
+
+
+def _split(url: str) -> tuple[str, SplitResult]:
+    """The scheme and the parts of a URL; no error repeats what may be a password."""
+    scheme = url.partition("://")[0]
+    if "://" not in url or scheme not in SCHEMES:
+        # The rest of the URL may hold a password and is not repeated.
+        # What stands in front of :// may be anything where it is no scheme, a password too.
+        shown = (
+            scheme if "://" in url and scheme.isalpha() else "no scheme that it knows" if "://" in url else "no scheme"
+        )
+        raise ConfigError(
+            f"the URL of the redis connector has {shown!r}; expected one of "
+            f"{', '.join(f'{known}://' for known in SCHEMES)}.{nearest(scheme, SCHEMES)}"
+        )
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text repeats the password
+        raise ConfigError(
+            f"the {scheme}:// URL of the redis connector cannot be read; expected {scheme}://user:password@host:6379/0"
+        ) from None
+    if scheme != "unix" and ("@" in parts.path + parts.fragment or ("@" in parts.query and "@" not in parts.netloc)):
+        raise ConfigError(
+            f"the {scheme}:// URL of the redis connector has an @ behind its hosts; in a password, / ? # and @ are written "
+            'as %2F %3F %23 and %40 (urllib.parse.quote(password, safe="") does it)'
+        )
+    return scheme, parts
 
 
 def node(value: str | Mapping[str, object]) -> Address:

@@ -137,34 +137,34 @@ class RedisConnector:
         return self._store.wait(consumers, seconds, wake_fd)
 
     def counts(self, queue: str) -> Counts:
-        return self._store.counts(queue)
+        return self._store.people.counts(queue)
 
     def queues(self) -> Sequence[str]:
-        return self._store.queues()
+        return self._store.people.queues()
 
     def peek(self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int = 100) -> Sequence[Peeked]:
-        return self._store.peek(queue, state, limit)
+        return self._store.people.peek(queue, state, limit)
 
     def purge(self, queue: str) -> int:
-        return self._store.purge(queue)
+        return self._store.people.purge(queue)
 
     def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
-        return self._store.dead(queue, limit, after)
+        return self._store.people.dead(queue, limit, after)
 
     def reasons(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
-        return self._store.reasons(queue, limit, after)
+        return self._store.people.reasons(queue, limit, after)
 
     def letters(self, queue: str, id: str) -> Sequence[Letter]:
-        return self._store.letters(queue, id)
+        return self._store.people.letters(queue, id)
 
     def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
-        return self._store.revive(queue, letters)
+        return self._store.people.revive(queue, letters)
 
     def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
-        return self._store.drop(queue, ids)
+        return self._store.people.drop(queue, ids)
 
     def board(self, queue: str) -> Board:
-        return self._store.board(queue)
+        return self._store.people.board(queue)
 
     def post(
         self,
@@ -174,34 +174,34 @@ class RedisConnector:
         cancel: Iterable[str] = (),
         clear: Iterable[str] = (),
     ) -> int:
-        return self._store.post(queue, paused, cancel, clear)
+        return self._store.people.post(queue, paused, cancel, clear)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        self._store.set(key, value, ttl)
+        self._store.names.set(key, value, ttl)
 
     def get(self, key: str) -> bytes | None:
-        return self._store.get(key)
+        return self._store.names.get(key)
 
     def delete(self, key: str) -> bool:
-        return self._store.delete(key)
+        return self._store.names.delete(key)
 
     def lock_take(self, name: str, owner: str, ttl: float) -> bool:
-        return self._store.lock_take(name, owner, ttl)
+        return self._store.names.lock_take(name, owner, ttl)
 
     def lock_free(self, name: str, owner: str) -> bool:
-        return self._store.lock_free(name, owner)
+        return self._store.names.lock_free(name, owner)
 
     def lock_look(self, name: str) -> tuple[str, float] | None:
-        return self._store.lock_look(name)
+        return self._store.names.lock_look(name)
 
     def lock_wait(self, name: str, seconds: float) -> None:
-        self._store.lock_wait(name, seconds)
+        self._store.names.lock_wait(name, seconds)
 
     def announce(self, key: str, value: bytes, ttl: float) -> None:
-        self._store.announce(key, value, ttl)
+        self._store.names.announce(key, value, ttl)
 
     def presence(self) -> Mapping[str, bytes]:
-        return self._store.presence()
+        return self._store.names.presence()
 
 
 def read_addresses(

@@ -9,20 +9,20 @@ delays its own tasks: what was Done there is settled when it is back, other sett
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from zlib import crc32
 
-from regiment.contracts import Back, Board, Counts, Done, Letter, Peeked, Role, Settlement, Span, Taken, Terms
+from regiment.contracts import Back, Done, Role, Settlement, Span, Taken, Terms
 from regiment.errors import Fenced, StoreUnavailable
+from regiment_redis.nodes import AWAY, Nodes
 from regiment_redis.shard import Shard
+from regiment_redis.spread_people import SpreadNames, SpreadPeople
 from regiment_redis.waiting import Watch, sleep
 
 T = TypeVar("T")
 TRIES = 3
 """Repeats after which an exchange with an unknown end on a node that is gone gives the identity up."""
-AWAY = 1.0
-"""Seconds for which a node that cannot be reached is not asked again by an exchange."""
 
 
 class _Lease:
@@ -59,62 +59,83 @@ class _Lease:
                 found = {}
         return found or dict.fromkeys(range(len(self.joined)), settlement)
 
+    def answer(self, this: _Round) -> Taken:
+        """What all nodes that were asked in this turn have answered, as one."""
+        answers = self.answers.values()
+        dues = [taken.next_due for taken in answers if taken.next_due is not None]
+        deliveries = sorted(d for taken in answers for d in taken.deliveries)
+        return Taken(this.lost(answers), deliveries, min(dues, default=None), sum(self.boards))
+
+
+class _Round:
+    """One exchange that goes round: its settlements as parts for the nodes that they concern."""
+
+    def __init__(
+        self,
+        lease: _Lease,
+        who: tuple[str, str, int],
+        settlements: Sequence[Settlement],
+        max_bytes: int,
+        holds_nothing: bool,
+    ) -> None:
+        self._lease, self._who, self._max_bytes, self._holds_nothing = lease, who, max_bytes, holds_nothing
+        self.parts: dict[int, list[Settlement]] = {}
+        """Node -> what it is to settle."""
+        self._asked: dict[int, int] = {}
+        for settlement in settlements:
+            for node, part in lease.nodes_of(settlement).items():
+                self.parts.setdefault(node, []).append(part)
+                for receipt in _receipts(part):
+                    self._asked[receipt] = self._asked.get(receipt, 0) + 1
+
+    def send(self, shard: Shard, node: int, start: int, most: int) -> Taken:
+        """Have this node settle its part and what is late, and lease up to `most` from the receipt `start` on."""
+        lease, (queue, consumer, turn) = self._lease, self._who
+        if lease.own and not lease.joined[node]:
+            shard.join(queue, consumer, lease.terms)
+            lease.joined[node] = True
+        parts = [*lease.late[node], *self.parts.get(node, ())]
+        taken = shard.exchange(queue, consumer, turn, start, parts, most, self._max_bytes, self._holds_nothing, True)
+        lease.late[node] = []
+        lease.answers[node], lease.boards[node] = taken, taken.board
+        return taken
+
+    def lost(self, answers: Collection[Taken]) -> list[int]:
+        """The receipts that every node which was asked for them calls lost."""
+        return [
+            receipt
+            for receipt, times in self._asked.items()
+            if times - sum(receipt in taken.lost for taken in answers) <= 0
+        ]
+
 
 class Spread:
-    """The verbs of `regiment.contracts.Connector` over several `Shard`s."""
+    """Pushing, the lease and waiting over several `Shard`s; the other verbs of a connector are in `spread_people`."""
 
     def __init__(self, shards: Sequence[Shard], by_queue: bool = False) -> None:
         self._by_queue = by_queue
-        self._shards = list(shards)
+        self._nodes = Nodes(shards)
+        self.people, self.names = SpreadPeople(self._nodes), SpreadNames(self._nodes)
         self._leases: dict[tuple[str, str], _Lease] = {}
-        self._away = [0.0] * len(self._shards)
         self._unsure: dict[str, int] = {}
 
     # Life
 
     def open(self, role: Role) -> None:
-        self._each(lambda shard: shard.open(role))
+        self._nodes.each(lambda shard: shard.open(role))
 
     def close(self) -> None:
-        for shard in self._shards:
+        for shard in self._nodes:
             shard.close()
 
     def warnings(self) -> list[str]:
         found: list[str] = []
-        for shard in self._shards:
+        for shard in self._nodes:
             try:
                 found += shard.warnings()
             except StoreUnavailable as error:
                 found.append(f"{error}; the tasks on it wait until it is back")
         return found
-
-    def _each(self, do: Callable[[Shard], T]) -> list[T]:
-        """The answers of the nodes that can be reached; raises if none can."""
-        found, problems = [], []
-        for node, shard in enumerate(self._shards):
-            try:
-                found.append(do(shard))
-            except StoreUnavailable as error:
-                problems.append(str(error))
-                self._away[node] = time.monotonic() + AWAY
-        if not found:
-            raise StoreUnavailable(f"none of {len(self._shards)} nodes answers: {'; '.join(problems)}")
-        return found
-
-    def _all(self, do: Callable[[Shard], T]) -> list[T]:
-        """The answers of all nodes; what can be done is done, then the first that failed raises."""
-        found, problem = [], None
-        for shard in self._shards:
-            try:
-                found.append(do(shard))
-            except StoreUnavailable as error:
-                problem = problem or error
-        if problem is not None:
-            raise problem
-        return found
-
-    def _at(self, key: str) -> Shard:
-        return self._shards[crc32(key.encode()) % len(self._shards)]
 
     # Tasks
 
@@ -132,7 +153,7 @@ class Spread:
         token_window: float,
     ) -> Sequence[int]:
         def send(node: int) -> Sequence[int]:
-            return self._shards[node].push(
+            return self._nodes[node].push(
                 queue,
                 payloads,
                 priority=priority,
@@ -144,7 +165,7 @@ class Spread:
                 token_window=token_window,
             )
 
-        many = len(self._shards)
+        many = len(self._nodes)
         if ids is not None or self._by_queue:
             # Ids can be compared, and an order kept, on one node only: the queue's own.
             return send(crc32(queue.encode()) % many)
@@ -154,8 +175,7 @@ class Spread:
             return left_out
         first, problem = crc32(token.encode()) % many, None
         nodes = [(first + i) % many for i in range(many)]
-        now = time.monotonic()
-        for node in sorted(nodes, key=lambda node: self._away[node] > now):
+        for node in sorted(nodes, key=self._nodes.is_away):
             try:
                 return send(node)
             except StoreUnavailable as error:
@@ -165,23 +185,23 @@ class Spread:
                         del self._unsure[next(iter(self._unsure))]
                     self._unsure[token] = node
                     raise
-                self._away[node] = time.monotonic() + AWAY
+                self._nodes.leave(node)
                 problem = error
         assert problem is not None
         raise problem
 
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
-        lease = self._leases.setdefault((queue, consumer), _Lease(terms, len(self._shards)))
+        lease = self._leases.setdefault((queue, consumer), _Lease(terms, len(self._nodes)))
 
         def join(shard: Shard) -> None:
             shard.join(queue, consumer, terms)
             lease.own = True
-            lease.joined[self._shards.index(shard)] = True
+            lease.joined[self._nodes.number(shard)] = True
 
-        self._each(join)
+        self._nodes.each(join)
 
     def renew(self, consumers: Sequence[tuple[str, str]], seconds: float) -> Sequence[tuple[str, str]]:
-        answers = self._each(lambda shard: shard.renewed(consumers, seconds))
+        answers = self._nodes.each(lambda shard: shard.renewed(consumers, seconds))
         fenced = {who for _, some in answers for who in some}
         unknown = set(consumers).intersection(*(some for some, _ in answers))
         return [who for who in consumers if who in fenced or who in unknown]
@@ -197,46 +217,28 @@ class Spread:
         max_bytes: int,
         holds_nothing: bool = False,
     ) -> Taken:
-        many = len(self._shards)
+        many = len(self._nodes)
         lease = self._leases.setdefault((queue, consumer), _Lease(Terms(), many))
         if lease.own and turn not in (lease.turn, lease.turn + 1):
             raise Fenced(f"{consumer} sent turn {turn} to {queue} after {lease.turn}; expected the same or the next")
         if turn != lease.turn:
             lease.turn, lease.answers, lease.sent = turn, {}, {}
             lease.next = (lease.next + 1) % many
-        wanted: dict[int, list[Settlement]] = {}
-        asked: dict[int, int] = {}
-        for settlement in settlements:
-            for node, part in lease.nodes_of(settlement).items():
-                wanted.setdefault(node, []).append(part)
-                for receipt in _receipts(part):
-                    asked[receipt] = asked.get(receipt, 0) + 1
-
-        def send(node: int, start: int, most: int) -> Taken:
-            shard = self._shards[node]
-            if lease.own and not lease.joined[node]:
-                shard.join(queue, consumer, lease.terms)
-                lease.joined[node] = True
-            parts = [*lease.late[node], *wanted.get(node, ())]
-            taken = shard.exchange(queue, consumer, turn, start, parts, most, max_bytes, holds_nothing, True)
-            lease.late[node] = []
-            lease.answers[node], lease.boards[node] = taken, taken.board
-            return taken
-
+        this = _Round(lease, (queue, consumer, turn), settlements, max_bytes, holds_nothing)
         order = [(lease.next + i) % many for i in range(many)]
         order.sort(key=lambda node: node not in lease.sent)
         refused: Fenced | None = None
         for node in order:
             have = sum(len(taken.deliveries) for taken in lease.answers.values())
             most = max(limit - have, 0)
-            if node in lease.answers or (not most and node not in wanted and lease.answers):
+            if node in lease.answers or (not most and node not in this.parts and lease.answers):
                 continue
-            if self._away[node] > time.monotonic() and node not in wanted and node not in lease.sent:
+            if self._nodes.is_away(node) and node not in this.parts and node not in lease.sent:
                 continue
             try:
-                taken = send(node, base + have, most)
+                taken = this.send(self._nodes[node], node, base + have, most)
             except StoreUnavailable as error:
-                self._failed(queue, consumer, lease, node, wanted.get(node, []), error)
+                self._failed(queue, consumer, lease, node, this.parts.get(node, []), error)
                 continue
             except Fenced as error:
                 if lease.own:
@@ -249,21 +251,16 @@ class Spread:
             raise refused
         if not lease.answers:
             raise StoreUnavailable(f"none of {many} nodes answers")
-        for receipt, times in asked.items():
-            asked[receipt] = times - sum(receipt in taken.lost for taken in lease.answers.values())
-        lost = [receipt for receipt, kept in asked.items() if kept <= 0]
         if holds_nothing:
             lease.spans = [span for span in lease.spans if span[0] >= base]
         del lease.spans[:-10_000]
-        dues = [taken.next_due for taken in lease.answers.values() if taken.next_due is not None]
-        deliveries = sorted(d for taken in lease.answers.values() for d in taken.deliveries)
-        return Taken(lost, deliveries, min(dues, default=None), sum(lease.boards))
+        return lease.answer(this)
 
     def _failed(
         self, queue: str, consumer: str, lease: _Lease, node: int, wanted: list[Settlement], error: StoreUnavailable
     ) -> None:
         """A node does not answer. Passes where nothing depends on it; raises where the turn has to be repeated."""
-        self._away[node] = time.monotonic() + AWAY
+        self._nodes.leave(node)
         if error.maybe_pushed or node in lease.sent:
             # It may have leased something under these receipts: until it is asked, no other node may use them.
             lease.sent[node] = lease.sent.get(node, 0) + 1
@@ -286,7 +283,7 @@ class Spread:
         only: Span | None,
         close: bool,
     ) -> None:
-        self._all(lambda shard: shard.release(queue, consumer, done, suspects, only=only, close=close))
+        self._nodes.all(lambda shard: shard.release(queue, consumer, done, suspects, only=only, close=close))
         if close:
             self._leases.pop((queue, consumer), None)
 
@@ -295,7 +292,7 @@ class Spread:
         watches: list[Watch] = []
         marks: dict[str, str] = {}
         ripe: list[str] = []
-        for node, shard in enumerate(self._shards):
+        for node, shard in enumerate(self._nodes):
             keys, left, due = shard.waits(consumers, seconds)
             marks |= keys
             if left < seconds:
@@ -304,14 +301,14 @@ class Spread:
                 shard.watch.begin(list(keys), seconds)
                 watches.append(shard.watch)
             except StoreUnavailable:
-                self._away[node] = time.monotonic() + AWAY
+                self._nodes.leave(node)
         until = time.monotonic() + seconds
         found: set[str] = set()
         try:
             while (left := until - time.monotonic()) > 0:
                 fds = [fd for watch in watches for fd in watch.descriptors()]
                 # A node that is away is looked for again by the exchange that follows.
-                nap = min(left, AWAY) if len(watches) < len(self._shards) else left
+                nap = min(left, AWAY) if len(watches) < len(self._nodes) else left
                 ready = sleep([*fds, *more], min([nap, *(watch.late() for watch in watches)]))
                 for watch in list(watches):
                     try:
@@ -329,116 +326,6 @@ class Spread:
                 watch.close()
             raise
         return sorted(found) or ripe
-
-    # Looking and cleaning
-
-    def counts(self, queue: str) -> Counts:
-        all_ = self._each(lambda shard: shard.counts(queue))
-        ages = [c.oldest for c in all_ if c.oldest is not None]
-        return Counts(
-            sum(c.ready for c in all_),
-            sum(c.delayed for c in all_),
-            sum(c.leased for c in all_),
-            sum(c.dead for c in all_),
-            max(ages, default=None),
-            max(c.consumers for c in all_),
-            any(c.paused for c in all_),
-        )
-
-    def queues(self) -> Sequence[str]:
-        return sorted({name for names in self._each(lambda shard: shard.queues()) for name in names})
-
-    def peek(self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int) -> Sequence[Peeked]:
-        found = [task for some in self._each(lambda shard: shard.peek(queue, state, limit)) for task in some]
-        found.sort(key=lambda task: (task.due, task.priority if state == "ready" else 0))
-        return found[:limit]
-
-    def purge(self, queue: str) -> int:
-        return sum(self._all(lambda shard: shard.purge(queue)))
-
-    def dead(self, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
-        behind = after.rpartition(".")[0] if after else None
-        found = self._letters(lambda shard: shard.dead(queue, limit, behind))
-        return found[:limit]
-
-    def reasons(self, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
-        behind = after.rpartition(".")[0] if after else None
-        found = self._letters(lambda shard: shard.reasons(queue, limit, behind))
-        return found[:limit]
-
-    def letters(self, queue: str, id: str) -> Sequence[Letter]:
-        raw = id.rpartition(".")[0]
-        found = self._letters(lambda shard: [*shard.letters(queue, id), *(shard.letters(queue, raw) if raw else ())])
-        return [letter for letter in found if id in (letter.id, letter.task_id)]
-
-    def _letters(self, look: Callable[[Shard], Sequence[Letter]]) -> list[Letter]:
-        found: list[Letter] = []
-
-        def add(shard: Shard) -> None:
-            node = self._shards.index(shard)
-            found.extend(letter._replace(id=f"{letter.id}.{node}") for letter in look(shard))
-
-        self._each(add)
-        found.sort(key=lambda letter: letter.id, reverse=True)
-        return found
-
-    def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
-        def some(shard: Shard) -> int:
-            end = f".{self._shards.index(shard)}"
-            return shard.revive(queue, {id.removesuffix(end): p for id, p in letters.items() if id.endswith(end)})
-
-        return sum(self._all(some))
-
-    def drop(self, queue: str, ids: Sequence[str] | None) -> int:
-        def some(shard: Shard) -> int:
-            end = f".{self._shards.index(shard)}"
-            return shard.drop(
-                queue,
-                None if ids is None else [i.removesuffix(end) for i in ids if i.endswith(end)],
-            )
-
-        return sum(self._all(some))
-
-    def board(self, queue: str) -> Board:
-        boards = self._each(lambda shard: shard.board(queue))
-        cancelled = frozenset(id for board in boards for id in board.cancelled)
-        return Board(sum(b.version for b in boards), any(b.paused for b in boards), cancelled)
-
-    def post(self, queue: str, paused: bool | None, cancel: Iterable[str], clear: Iterable[str]) -> int:
-        ids, gone = list(cancel), list(clear)
-        return sum(self._all(lambda shard: shard.post(queue, paused, ids, gone)))
-
-    # Values and locks live on one node each, by their name; presence on all
-
-    def set(self, key: str, value: bytes, ttl: float | None) -> None:
-        self._at(key).set(key, value, ttl)
-
-    def get(self, key: str) -> bytes | None:
-        return self._at(key).get(key)
-
-    def delete(self, key: str) -> bool:
-        return self._at(key).delete(key)
-
-    def lock_take(self, name: str, owner: str, ttl: float) -> bool:
-        return self._at(name).lock_take(name, owner, ttl)
-
-    def lock_free(self, name: str, owner: str) -> bool:
-        return self._at(name).lock_free(name, owner)
-
-    def lock_look(self, name: str) -> tuple[str, float] | None:
-        return self._at(name).lock_look(name)
-
-    def lock_wait(self, name: str, seconds: float) -> None:
-        self._at(name).lock_wait(name, seconds)
-
-    def announce(self, key: str, value: bytes, ttl: float) -> None:
-        self._each(lambda shard: shard.announce(key, value, ttl))
-
-    def presence(self) -> Mapping[str, bytes]:
-        found: dict[str, bytes] = {}
-        for some in self._each(lambda shard: shard.presence()):
-            found |= some
-        return found
 
 
 def _receipts(settlement: Any) -> Iterable[int]:

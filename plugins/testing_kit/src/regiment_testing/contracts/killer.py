@@ -8,7 +8,6 @@ class TestMine(KillerContract):
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 import threading
@@ -20,14 +19,11 @@ from typing import Any, get_args
 import pytest
 
 from regiment.contracts import Killer, Place, Reading
-from regiment.errors import TaskTimeout
 from regiment_runner.shared import page
 from regiment_testing.contracts.examination import Examination
+from regiment_testing.contracts.striking import Bed
 
 LATE = 1_000_000_000
-
-HANDLERS = 0.00015
-"""Seconds after the end of a task in which its handlers would run; longer than the latest possible strike."""
 
 
 class Watched:
@@ -65,155 +61,6 @@ class Watched:
 def reading(slot: int = 0, number: int = 7, soft: int = 0, hard: int = 0, struck: int = 0) -> Reading:
     """A slot with a task that started one second before the limits begin to count."""
     return Reading(slot, number, page.STARTED, 1, soft, hard, struck)
-
-
-class Bed:
-    """A page and a loop of short guarded tasks; a second thread strikes them as a supervisor would."""
-
-    def __init__(self, path: Path, killer: Killer, place: Place) -> None:
-        self.page, self.killer, self.place = page.Page(path, create=True), killer, place
-        self.page.words[page.SLOTS] = 2
-        self.at = page.slot_index(0)
-        killer.install(self.page, place)
-
-    def strike(self, number: int) -> None:
-        """What `WorkerView.soft` does."""
-        self.page.words[self.at + page.STRUCK] = number
-        os.kill(os.getpid(), page.SOFT_SIGNAL)
-
-    def struck_tasks(self, count: int, seconds: float) -> tuple[int, int, list[str]]:
-        """Run `count` tasks as long as their limit, each struck as it ends: successes, timeouts, problems."""
-        tally, wrong = [0, 0], []
-        going = threading.Event()
-        orders: list[tuple[int, float]] = []
-        ready = threading.Condition()
-
-        def hunt() -> None:
-            while True:
-                with ready:
-                    while not orders:
-                        ready.wait()
-                    number, at = orders.pop()
-                if not number:
-                    return
-                while time.perf_counter() < at:
-                    pass
-                self.strike(number)
-
-        hunter = threading.Thread(target=hunt, daemon=True)
-
-        def order(number: int) -> None:
-            with ready:
-                # Within a tenth of a millisecond before or after the end, by turns.
-                orders.append((number, time.perf_counter() + seconds + (number % 21 - 10) * 1e-5))
-                ready.notify()
-
-        def one(number: int) -> None:
-            outcomes = 0
-            try:
-                self.page.start(0, number, b"", page.now())
-                word = number << 3
-                try:
-                    with self.killer.guard(0, 30.0, None):
-                        order(number)
-                        end = time.perf_counter() + seconds
-                        while time.perf_counter() < end:
-                            pass
-                        self.page.words[self.at] = word | page.ENDED
-                    tally[0] += 1
-                    outcomes += 1
-                except TaskTimeout:
-                    self.page.words[self.at] = word | page.ENDED
-                    tally[1] += 1
-                    outcomes += 1
-                end = time.perf_counter() + HANDLERS
-                while time.perf_counter() < end:
-                    pass  # the handlers: no strike may land here
-            except BaseException as error:
-                wrong.append(f"{number}: {type(error).__name__} outside the guarded region")
-            if outcomes != 1:
-                wrong.append(f"{number}: {outcomes} outcomes")
-
-        def all_of_them() -> None:
-            for number in range(1, count + 1):
-                one(number)
-            going.set()
-
-        def run() -> None:
-            if self.place == "main":
-                all_of_them()
-                return
-            worker = threading.Thread(target=all_of_them)
-            worker.start()
-            while not going.wait(0.001):
-                pass  # the main thread receives the signals
-            worker.join()
-
-        def end() -> None:
-            with ready:
-                orders.append((0, 0.0))
-                ready.notify()
-            hunter.join()
-
-        hunter.start()
-        for step in (run, end):
-            try:
-                step()
-            except TaskTimeout:
-                wrong.append("a strike landed between two tasks, or after the last")
-        hunter.join()
-        return tally[0], tally[1], wrong
-
-    def struck_too_late(self, number: int) -> None:
-        """A task that is struck when its end is noted, and again when its guard is left."""
-        self.page.start(0, number, b"", page.now())
-        with self.killer.guard(0, 30.0, None):
-            self.page.words[self.at] = number << 3 | page.ENDED
-            self.strike(number)
-            time.sleep(0.01)
-        self.strike(number)
-        time.sleep(0.01)
-
-    async def astruck_too_late(self, number: int) -> None:
-        """The same on an event loop."""
-        self.page.start(0, number, b"", page.now())
-        with self.killer.guard(0, 30.0, None):
-            self.page.words[self.at] = number << 3 | page.ENDED
-            self.strike(number)
-            await asyncio.sleep(0.01)
-        self.strike(number)
-        await asyncio.sleep(0.01)
-
-    async def astruck_tasks(self, count: int, seconds: float) -> tuple[int, int, list[str]]:
-        """The same on an event loop, with a task that waits as long as its limit."""
-        tally, wrong = [0, 0], []
-        loop = asyncio.get_running_loop()
-
-        async def one(number: int) -> None:
-            outcomes = 0
-            try:
-                self.page.start(0, number, b"", page.now())
-                word = number << 3
-                try:
-                    with self.killer.guard(0, 30.0, None):
-                        loop.call_later(seconds + (number % 21 - 10) * 1e-5, self.strike, number)
-                        await asyncio.sleep(seconds)
-                        self.page.words[self.at] = word | page.ENDED
-                    tally[0] += 1
-                    outcomes += 1
-                except TaskTimeout:
-                    self.page.words[self.at] = word | page.ENDED
-                    tally[1] += 1
-                    outcomes += 1
-                await asyncio.sleep(HANDLERS)
-            except BaseException as error:
-                wrong.append(f"{number}: {type(error).__name__} outside the guarded region")
-            if outcomes != 1:
-                wrong.append(f"{number}: {outcomes} outcomes")
-
-        for number in range(1, count + 1):
-            await asyncio.create_task(one(number))
-        return tally[0], tally[1], wrong
 
 
 class KillerContract(Examination):

@@ -1,0 +1,61 @@
+"""Private stores: a Redis, a MongoDB, a folder for SQLite, on free loopback ports and in folders of their own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from benchmark.measure import metering
+from benchmark.measure.processes import Failed
+from benchmark.peers.system import Store
+from harness import mongod, servers
+
+
+class Place:
+    """A store that runs. `pid` is None where no server is."""
+
+    def __init__(self, kind: Store, url: str, folder: Path, pid: int | None = None) -> None:
+        self.kind, self.url, self.folder, self.pid = kind, url, folder, pid
+        self._redis: servers.RedisServer | None = None
+
+    @classmethod
+    def of_redis(cls, server: servers.RedisServer, folder: Path) -> Place:
+        made = cls("redis", server.url, folder, server.pid)
+        made._redis = server
+        return made
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the server has used; 0 where there is none."""
+        return metering.cpu(self.pid) if self.pid is not None else 0.0
+
+    def counters(self) -> dict[str, float]:
+        """Counts of the server since its start; empty where it tells none."""
+        if self._redis is None:
+            return {}
+        info = self._redis.ask("INFO")
+        assert isinstance(info, bytes)
+        return metering.redis_counters(info.decode())
+
+
+@contextmanager
+def place(kind: Store) -> Iterator[Place]:
+    """A store of its own for one session; empty, and gone afterwards. Failed where its server is not installed."""
+    folder = Path(tempfile.mkdtemp(prefix="regiment-bench-"))
+    try:
+        if kind == "redis":
+            with servers.redis("--maxclients", "2000") as server:
+                yield Place.of_redis(server, folder)
+        elif kind == "mongo":
+            with mongod.cluster(replica_set="bench") as cluster:
+                yield Place("mongo", cluster.at("bench"), folder, cluster.members[0].pid)
+        else:
+            yield Place("sqlite", f"sqlite:///{folder}/queue.db", folder)
+    except pytest.skip.Exception as why:  # the words of the tests' servers
+        raise Failed(str(why)) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Who is measured: regiment, its peers and bare loops, each as a system here and as an application."""

@@ -1,0 +1,330 @@
+"""The verbs of the connector "memory", each one step under the lock of its store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Literal
+
+from regiment.contracts import (
+    Board,
+    Capabilities,
+    Counts,
+    Delivery,
+    Letter,
+    Peeked,
+    Role,
+    Settlement,
+    Span,
+    Taken,
+    Terms,
+)
+from regiment.errors import ConfigError, Fenced, StoreError
+from regiment_local.memory import lease, looking
+from regiment_local.memory.bell import Bell
+from regiment_local.memory.queue import CLOSED, LIVING, Consumer, Entry
+from regiment_local.memory.store import Store, store
+
+
+class MemoryConnector:
+    """Tasks in the memory of this process; connectors of the same `name` (or URL `memory:NAME`) share one store."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(shared=False, durable=False)
+
+    def __init__(self, url: str | None = None, *, name: str = "") -> None:
+        self.name = name if url is None else url.removeprefix("memory:").removeprefix("//")
+        if "@" in self.name or "://" in self.name:  # another store's address, perhaps, with its password
+            raise ConfigError(
+                f'the name of a memory store begins with "{self.name[:3]}…" and is no name; expected memory:NAME, '
+                "without @ and ://"
+            )
+        self._open: Store | None = None
+        self._role: Role | None = None
+        self._bell: Bell | None = None
+        self._dues: dict[str, float | None] = {}
+
+    def open(self, role: Role) -> None:
+        self.close()
+        self._open, self._role = store(self.name), role
+
+    def close(self) -> None:
+        if self._bell is not None:
+            if self._open is not None:
+                with self._open.lock:
+                    for queue in self._open.queues.values():
+                        queue.waiters.pop(self._bell, None)
+                    self._open.names.forget(self._bell)
+                    self._bell.close()
+            self._bell = None
+        self._open, self._dues = None, {}
+
+    def describe(self) -> str:
+        return f"memory:{self.name}"
+
+    def _store(self) -> Store:
+        if self._open is None:
+            raise StoreError(f"{self.describe()} is not open; call open(role) first")
+        return self._open
+
+    def _changed(self) -> Store:
+        found = self._store()
+        if self._role == "look":
+            raise StoreError(f"{self.describe()} was opened to look; nothing can be changed")
+        return found
+
+    # pushing and waiting
+
+    def push(
+        self,
+        queue: str,
+        payloads: Sequence[bytes],
+        *,
+        priority: int,
+        delay: float = 0.0,
+        at: float | None = None,
+        token: str,
+        ids: Sequence[str] | None = None,
+        id_window: float = 3600.0,
+        token_window: float = 60.0,
+    ) -> Sequence[int]:
+        if ids is not None and len(ids) != len(payloads):
+            raise ValueError(f"{len(ids)} ids for {len(payloads)} payloads; expected one for each, or None")
+        found = self._changed()
+        if found.lock._is_owned():  # type: ignore[attr-defined]
+            raise StoreError(
+                f"{self.describe()}: a push inside of a push, by a signal handler or a __del__ that came in its middle; "
+                "nothing was pushed. Note it in the handler, and push when it has returned"
+            )
+        with found.lock:
+            into, now = found.queue(queue), time.time()
+            into.tokens = {t: seen for t, seen in into.tokens.items() if seen[0] > now}
+            if token in into.tokens:
+                return into.tokens[token][1]
+            due = at if at is not None else now + delay
+            left_out: list[int] = []
+            for index, payload in enumerate(payloads):
+                id = ids[index] if ids is not None else None
+                if id is not None:
+                    waits = any(entry.uid == id for entry in into.entries())
+                    if waits or into.ids.get(id, 0) > now:
+                        left_out.append(index)
+                        continue
+                    into.ids[id] = now + id_window
+                entry = Entry(bytes(payload), priority, 0, now, id)
+                if due > now:
+                    into.put_off(entry, due)
+                else:
+                    into.append(entry)
+            into.tokens[token] = (now + token_window, left_out)
+            if due <= now and len(left_out) < len(payloads):
+                into.call()
+            return left_out
+
+    def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None = None) -> Sequence[str]:
+        found, bell = self._store(), self._bell
+        queues = [queue for queue, _ in consumers]
+        ready = [queue for queue in queues if queue not in self._dues]
+        if ready or bell is None:
+            return ready
+        dues = [due for queue in queues if (due := self._dues[queue]) is not None]
+        left = min([seconds, *(due - time.monotonic() for due in dues)])
+        bell.sleep(left, wake_fd)
+        with found.lock:
+            bell.hush()
+            called = [queue for queue in queues if bell not in found.look(queue).waiters]
+        for queue in called:
+            self._dues.pop(queue, None)
+        now = time.monotonic()
+        return called + [q for q in queues if (due := self._dues.get(q)) is not None and due <= now]
+
+    # the lease
+
+    def join(self, queue: str, consumer: str, terms: Terms) -> None:
+        found = self._changed()
+        with found.lock:
+            into = found.queue(queue)
+            known = into.consumers.get(consumer)
+            if known is None:
+                into.close_gap(terms.lease)
+                into.consumers[consumer] = Consumer(terms, time.monotonic() + terms.lease)
+            elif known.state != LIVING:
+                raise Fenced(f"consumer {consumer} of {queue!r} was closed or taken for dead; join under a new name")
+
+    def renew(self, consumers: Sequence[tuple[str, str]], seconds: float) -> Sequence[tuple[str, str]]:
+        found, lost = self._changed(), []
+        with found.lock:
+            for name, consumer in consumers:
+                queue = found.look(name)
+                known = queue.consumers.get(consumer)
+                if known is None or known.state != LIVING:
+                    lost.append((name, consumer))
+                    continue
+                queue.close_gap(known.terms.lease)
+                known.deadline = max(known.deadline, time.monotonic() + seconds)
+        return lost
+
+    def exchange(
+        self,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        max_bytes: int,
+        holds_nothing: bool = False,
+    ) -> Taken:
+        found = self._changed()
+        with found.lock:
+            into = found.queue(queue)
+            me = into.consumers.get(consumer)
+            if me is None or me.state != LIVING:
+                raise Fenced(f"consumer {consumer} of {queue!r} is unknown here, closed, or was taken for dead")
+            if turn not in (me.turn, me.turn + 1) or turn == 0:
+                raise Fenced(f"consumer {consumer} of {queue!r} sent turn {turn}; expected {me.turn} or {me.turn + 1}")
+            if turn == me.turn + 1:  # R4; else the answer of that turn again
+                if limit > 0 and me.held and base <= max(me.held):
+                    raise ValueError(f"base is {base}; expected more than {max(me.held)}, which is held")
+                into.close_gap(me.terms.lease)
+                lease.settle_and_lease(into, me, base, settlements, limit, max_bytes, holds_nothing)
+                me.turn, me.base = turn, base
+            deliveries = [
+                Delivery(receipt, entry.payload, entry.count, entry.note, _parked(entry))
+                for receipt, entry in me.held.items()
+                if receipt >= me.base
+            ]
+            next_due = into.next_due(me)
+            if deliveries:
+                self._dues.pop(queue, None)
+            elif limit > 0:
+                if self._bell is None:
+                    self._bell = Bell()
+                into.wait_for(self._bell)
+                if into.ready and not into.paused:
+                    next_due = 0.0
+                self._dues[queue] = None if next_due is None else time.monotonic() + next_due
+            return Taken(list(me.lost), deliveries, next_due, into.version)
+
+    def release(
+        self,
+        queue: str,
+        consumer: str,
+        done: Sequence[Span],
+        suspects: Mapping[int, bytes],
+        *,
+        only: Span | None = None,
+        close: bool = False,
+    ) -> None:
+        found = self._changed()
+        with found.lock:
+            into = found.queue(queue)
+            of = into.consumers.get(consumer)
+            if of is None:
+                if close:  # R5: a join that comes late is to find that it is over
+                    into.consumers[consumer] = Consumer(Terms(), 0.0, CLOSED)
+                return
+            lease.release(into, of, done, suspects, only)
+            if close:
+                of.state = CLOSED
+            into.call()
+
+    # looking
+
+    def counts(self, queue: str) -> Counts:
+        with self._store().lock:
+            return looking.counts(self._store().look(queue))
+
+    def queues(self) -> Sequence[str]:
+        with self._store().lock:
+            return sorted(name for name, queue in self._store().queues.items() if queue.named())
+
+    def peek(self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int = 100) -> Sequence[Peeked]:
+        with self._store().lock:
+            return looking.peek(self._store().look(queue), state, limit)
+
+    def purge(self, queue: str) -> int:
+        with self._changed().lock:
+            return looking.purge(self._store().queue(queue))
+
+    def board(self, queue: str) -> Board:
+        with self._store().lock:
+            return looking.board(self._store().look(queue))
+
+    def post(
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        cancel: Iterable[str] = (),
+        clear: Iterable[str] = (),
+    ) -> int:
+        with self._changed().lock:
+            return looking.post(self._store().queue(queue), paused, cancel, clear)
+
+    # dead letters
+
+    def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
+        with self._store().lock:
+            return self._store().look(queue).letters.newest(limit, after)
+
+    def letters(self, queue: str, id: str) -> Sequence[Letter]:
+        with self._store().lock:
+            return self._store().look(queue).letters.find(id)
+
+    def revive(self, queue: str, letters: Mapping[str, bytes | None]) -> int:
+        with self._changed().lock:
+            of, revived = self._store().queue(queue), 0
+            for id, payload in letters.items():
+                letter = of.letters.take(id)
+                if letter is not None:
+                    kept = letter.payload if payload is None else payload
+                    of.append(Entry(kept, letter.priority, 0, time.time()))
+                    revived += 1
+            if revived:
+                of.call()
+            return revived
+
+    def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        with self._changed().lock:
+            return self._store().queue(queue).letters.drop(ids)
+
+    # values, locks, presence
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        self._changed().names.set(key, value, ttl)
+
+    def get(self, key: str) -> bytes | None:
+        return self._store().names.get(key)
+
+    def delete(self, key: str) -> bool:
+        return self._changed().names.delete(key)
+
+    def lock_take(self, name: str, owner: str, ttl: float) -> bool:
+        return self._changed().names.lock_take(name, owner, ttl)
+
+    def lock_free(self, name: str, owner: str) -> bool:
+        return self._changed().names.lock_free(name, owner)
+
+    def lock_look(self, name: str) -> tuple[str, float] | None:
+        return self._store().names.lock_look(name)
+
+    def lock_wait(self, name: str, seconds: float) -> None:
+        names = self._store().names
+        if names.lock_look(name) is None:
+            return
+        bell = self._bell = self._bell or Bell()
+        held = names.lock_call(name, bell)
+        if held is None:
+            return
+        bell.sleep(min(seconds, held), None)
+        names.forget(bell, name)
+
+    def announce(self, key: str, value: bytes, ttl: float) -> None:
+        self._changed().names.announce(key, value, ttl)
+
+    def presence(self) -> Mapping[str, bytes]:
+        return self._store().names.presence()
+
+
+def _parked(entry: Entry) -> float:
+    return 0.0 if entry.parked is None else time.time() - entry.parked

@@ -1,0 +1,59 @@
+"""What people see of a queue, and its notice board. Every function is called under the store's lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Literal
+
+from regiment.contracts import Board, Counts, Peeked
+from regiment_local.memory.queue import LIVING, Queue
+
+
+def counts(of: Queue) -> Counts:
+    """How many tasks wait, run and are dead."""
+    oldest = max((time.time() - entry.since for entry in of.ready), default=None)
+    leased = sum(len(consumer.held) for consumer in of.consumers.values())
+    living = [c for c in of.consumers.values() if c.state == LIVING and c.deadline > time.monotonic()]
+    return Counts(len(of.ready), len(of.delayed), leased, len(of.letters), oldest, len(living), of.paused)
+
+
+def peek(of: Queue, state: Literal["ready", "delayed", "leased"], limit: int) -> list[Peeked]:
+    """Tasks without leasing them."""
+    now = time.time()
+    if state == "ready":
+        seen = [Peeked(e.payload, state, e.priority, 0.0, e.count) for e in of.ready]
+    elif state == "delayed":
+        seen = [Peeked(e.payload, state, e.priority, max(0.0, e.due - now), e.count) for e in of.delayed]
+    elif state == "leased":
+        held = [(e, name) for name, consumer in of.consumers.items() for e in consumer.held.values()]
+        held.sort(key=lambda pair: pair[0].place())
+        seen = [Peeked(e.payload, state, e.priority, 0.0, e.count, name) for e, name in held]
+    else:
+        raise ValueError(f"state is {state!r}; expected 'ready', 'delayed' or 'leased'")
+    return seen[: max(0, limit)]
+
+
+def purge(of: Queue) -> int:
+    """Forget what waits; how many there were."""
+    gone = len(of.ready) + len(of.delayed)
+    of.ready.clear()
+    of.delayed.clear()
+    return gone
+
+
+def board(of: Queue) -> Board:
+    """The notices as they stand."""
+    return Board(of.version, of.paused, frozenset(of.cancelled))
+
+
+def post(of: Queue, paused: bool | None, cancel: Iterable[str], clear: Iterable[str]) -> int:
+    """Change the notices; the version that they have then."""
+    before = (of.paused, set(of.cancelled))
+    of.paused = of.paused if paused is None else paused
+    of.cancelled |= set(cancel)
+    of.cancelled -= set(clear)
+    if (of.paused, of.cancelled) != before:
+        of.version += 1
+        of.call()
+    return of.version

@@ -1,0 +1,171 @@
+"""What a queue is, in plain Python: its tasks, its consumers, who waits. Every method is called under the store's lock."""
+
+from __future__ import annotations
+
+import time
+from bisect import insort
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final, Literal
+
+from regiment.contracts import Terms
+from regiment_local.memory.bell import Bell
+from regiment_local.memory.letters import Letters
+
+LIVING: Final = "living"
+FENCED: Final = "fenced"
+CLOSED: Final = "closed"
+
+TAKEN_BACK = 1000
+"""Most deliveries that one exchange takes back from overdue consumers."""
+
+
+@dataclass(eq=False)
+class Entry:
+    """One task. `order` is its place within its priority, which it keeps while it is on lease."""
+
+    payload: bytes
+    priority: int
+    order: int
+    since: float
+    uid: str | None = None
+    count: int = 0
+    note: bytes | None = None
+    parked: float | None = None
+    due: float = 0.0
+
+    def place(self) -> tuple[int, int]:
+        return self.priority, self.order
+
+    def time(self) -> tuple[float, int]:
+        return self.due, self.order
+
+
+@dataclass(eq=False)
+class Consumer:
+    """One consumer: what it holds by receipt, its last turn with what was answered, and until when it lives."""
+
+    terms: Terms
+    deadline: float
+    state: Literal["living", "fenced", "closed"] = "living"
+    turn: int = 0
+    base: int = 0
+    lost: list[int] = field(default_factory=list)
+    held: dict[int, Entry] = field(default_factory=dict)
+    settled: set[int] = field(default_factory=set)
+    """Receipts that a release settled: they are not lost when the worker settles them again."""
+
+
+@dataclass(eq=False)
+class Waiter:
+    """A consumer that found its queue empty; `known` is the earliest due time that it knows of."""
+
+    bell: Bell
+    known: float | None
+
+
+class Queue:
+    """One queue: `ready` in the order in which it runs, `delayed` by due time."""
+
+    def __init__(self) -> None:
+        self.ready: list[Entry] = []
+        self.delayed: list[Entry] = []
+        self.consumers: dict[str, Consumer] = {}
+        self.letters = Letters()
+        self.tokens: dict[str, tuple[float, list[int]]] = {}
+        self.ids: dict[str, float] = {}
+        self.version = 0
+        self.paused = False
+        self.cancelled: set[str] = set()
+        self.stamp = time.monotonic()
+        self.waiters: dict[Bell, Waiter] = {}
+        self._orders = count()
+
+    def named(self) -> bool:
+        """Whether there is anything here that makes it a queue worth naming."""
+        living = any(consumer.state == LIVING or consumer.held for consumer in self.consumers.values())
+        return bool(self.ready or self.delayed or self.letters or self.version or living)
+
+    # moving tasks
+
+    def append(self, entry: Entry) -> None:
+        """Ready, at the tail of its priority."""
+        entry.order = next(self._orders)
+        insort(self.ready, entry, key=Entry.place)
+
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Ready, at the place they had."""
+        for entry in entries:
+            insort(self.ready, entry, key=Entry.place)
+
+    def put_off(self, entry: Entry, due: float) -> None:
+        """Ready at the time `due` (wall clock), or at once if that has passed."""
+        entry.due, entry.order = due, next(self._orders)
+        insort(self.delayed, entry, key=Entry.time)
+        self.call(due)
+
+    def promote(self) -> bool:
+        """Make ready what is due; whether there was any."""
+        now, promoted = time.time(), False
+        while self.delayed and self.delayed[0].due <= now:
+            entry = self.delayed.pop(0)
+            entry.since = entry.due
+            self.append(entry)
+            promoted = True
+        return promoted
+
+    def entries(self) -> Iterator[Entry]:
+        """Every task that waits or runs."""
+        yield from self.ready
+        yield from self.delayed
+        for consumer in self.consumers.values():
+            yield from consumer.held.values()
+
+    # consumers
+
+    def close_gap(self, lease: float) -> None:
+        """R8: if nobody touched the queue for longer than a renewal takes, all deadlines move by that gap."""
+        now = time.monotonic()
+        if now - self.stamp > lease / 3:
+            for consumer in self.consumers.values():
+                if consumer.state == LIVING:
+                    consumer.deadline += now - self.stamp
+        self.stamp = now
+
+    def take_back(self, me: Consumer) -> bool:
+        """R6: fence overdue consumers and take back what they hold; whether there was any."""
+        room = TAKEN_BACK
+        for consumer in list(self.consumers.values()):
+            if consumer is me or consumer.state == CLOSED or consumer.deadline >= time.monotonic():
+                continue
+            consumer.state = FENCED
+            for receipt in list(consumer.held)[:room]:
+                entry = consumer.held.pop(receipt)
+                entry.count += 1
+                self.give_back([entry])
+                room -= 1
+        return room < TAKEN_BACK
+
+    def next_due(self, me: Consumer) -> float | None:
+        """Seconds until a task is due or another consumer overdue."""
+        times = [entry.due - time.time() for entry in self.delayed[:1]]
+        times += [
+            consumer.deadline - time.monotonic()
+            for consumer in self.consumers.values()
+            if consumer is not me and (consumer.state == LIVING or consumer.held)
+        ]
+        return max(0.0, min(times)) if times else None
+
+    # waking
+
+    def call(self, due: float | None = None) -> None:
+        """Wake who waits; with `due`, those who know of nothing due earlier."""
+        for waiter in list(self.waiters.values()):
+            if due is None or waiter.known is None or waiter.known > due:
+                del self.waiters[waiter.bell]
+                waiter.bell.ring()
+
+    def wait_for(self, bell: Bell) -> None:
+        """Have this bell rung when there is something to lease."""
+        self.waiters[bell] = Waiter(bell, self.delayed[0].due if self.delayed else None)

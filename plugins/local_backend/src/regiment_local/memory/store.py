@@ -1,0 +1,36 @@
+"""Everything that connectors of one name share."""
+
+from __future__ import annotations
+
+from threading import RLock
+
+from regiment_local.memory.names import Names
+from regiment_local.memory.queue import Queue
+
+
+class Store:
+    """All queues of one name, and what is kept by name beside them; changed and read under its lock."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.queues: dict[str, Queue] = {}
+        self.names = Names(self.lock)
+
+    def queue(self, name: str) -> Queue:
+        """The queue, which is made if it is absent."""
+        found = self.queues.get(name)
+        if found is None:
+            found = self.queues[name] = Queue()
+        return found
+
+    def look(self, name: str) -> Queue:
+        """The queue, or an empty one that nobody keeps."""
+        return self.queues.get(name) or Queue()
+
+
+_stores: dict[str, Store] = {}
+
+
+def store(name: str) -> Store:
+    """The store of this name in this process."""
+    return _stores.setdefault(name, Store())

@@ -1,0 +1,59 @@
+"""One turn of one consumer while its exchange is under way."""
+
+from __future__ import annotations
+
+import time
+
+from regiment_local import spans
+from regiment_local.laying import boot
+from regiment_local.spans import Held
+
+HEAD = """
+SELECT c.no, c.state, c.turn, c.base, c.held, c.lost, c.settled, c.lease, q.stamp, q.board, q.paused,
+    (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
+    (SELECT min(due) FROM delayed WHERE queue = q.no)
+FROM consumers c JOIN queues q ON q.no = c.queue WHERE c.queue = ? AND c.name = ?"""
+"""A consumer and its queue, and what else is due there."""
+
+
+class Turn:
+    """What the consumer holds, what it is to be told, and what is to be written down before the transaction ends."""
+
+    __slots__ = (
+        "changed",
+        "deadline",
+        "due",
+        "held",
+        "lost",
+        "me",
+        "name",
+        "now",
+        "queue",
+        "returned",
+        "settled",
+        "wall",
+    )
+
+    def __init__(
+        self, queue: int, name: str, me: int, held: str, settled: str, deadline: float | None, due: float | None
+    ) -> None:
+        self.queue, self.name, self.me = queue, name, me
+        self.held: list[Held] = spans.parse(held)
+        self.settled = settled
+        """Spans that a keeper settled: they are not lost when the worker settles them again."""
+        self.deadline, self.due = deadline, due
+        """The earliest deadline of another consumer (boot clock), and the earliest due time (wall clock)."""
+        self.now, self.wall = boot(), time.time()
+        self.lost: list[int] = []
+        self.returned = self.changed = False
+        """True if something may be ready that was not; if `deadline` and `due` are to be looked up again."""
+
+    def until(self) -> float | None:
+        """Seconds until the earlier of the two."""
+        return until(self.deadline, self.now, self.due, self.wall)
+
+
+def until(deadline: float | None, now: float, due: float | None, wall: float) -> float | None:
+    """Seconds until the earlier of a deadline (boot clock) and a due time (wall clock)."""
+    times = [moment - clock for moment, clock in ((deadline, now), (due, wall)) if moment is not None]
+    return max(0.0, min(times)) if times else None
