@@ -117,7 +117,7 @@ class Codec:
         accept: frozenset[str] | None = None,
     ) -> None:
         self._name, parts = serializer
-        self._dumps, self._loads = parts.dumps, parts.loads
+        self._dumps, self._loads, self._seal = parts.dumps, parts.loads, getattr(parts, "seal", None)
         self._compress = compressor[1].compress if compressor else None
         self._limit, self._accept = payload_limit, accept
         self._serializers: dict[str, Serializer] = {self._name: parts}
@@ -147,9 +147,10 @@ class Codec:
             body, heads = self._compress(body), self._packed_heads
         try:
             id = task.id.encode()
-            data = heads[len(id)] + id + body
+            head = heads[len(id)] + id
         except (KeyError, UnicodeError, AttributeError):
             raise _bad_id(task.id) from None
+        data = head + body if self._seal is None else head + self._seal(head, task.queue, body)
         if len(data) + _TRAILER > self._limit:
             raise self._too_large(task, len(data) + _TRAILER)
         return data + crc32(data).to_bytes(_TRAILER, "little")
@@ -163,7 +164,7 @@ class Codec:
                 id, loads = id.decode(), self._loads
                 record = loads(body)
             else:
-                id, record = self._open(payload)
+                id, record = self._open(payload, queue)
             if len(record) == 3:
                 name, kwargs, date = record
                 more = None
@@ -200,7 +201,7 @@ class Codec:
             accept=self._accept,
         )
 
-    def _open(self, payload: bytes) -> tuple[str, Any]:
+    def _open(self, payload: bytes, queue: str) -> tuple[str, Any]:
         """Id and record of a message of another shape than the last of its length, or no message at all."""
         if len(payload) > self._limit:
             raise DecodeError(
@@ -211,6 +212,8 @@ class Codec:
         self._learn_shape(payload, head)
         serializer = self._serializer(head.serializer)
         body = payload[head.body : -_TRAILER]
+        if hasattr(serializer, "unseal"):
+            body = serializer.unseal(payload[: head.body], queue, body)
         if head.compressor is not None:
             body = self._compressor(head.compressor).decompress(body, self._limit)
             if len(body) > self._limit:
@@ -221,7 +224,7 @@ class Codec:
 
     def _learn_shape(self, payload: bytes, head: Head) -> None:
         """Messages of one queue are much alike: the next of this length is cut with one call, and its head compared."""
-        if head.serializer == self._name and head.compressor is None:
+        if head.serializer == self._name and head.compressor is None and self._seal is None:
             if len(self._shapes) >= _SHAPES:
                 self._shapes.clear()
             start = payload[: head.body - len(head.task_id.encode())]

@@ -10,6 +10,7 @@ DISTRIBUTIONS = {
     "msgpack": "regiment-serializers",
     "json": "regiment-serializers",
     "pickle": "regiment-serializers",
+    "signed": "regiment-serializers",
     "zlib": "regiment-compressors",
     "gzip": "regiment-compressors",
     "bzip2": "regiment-compressors",
