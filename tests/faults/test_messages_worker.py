@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import os
 import random
@@ -16,6 +17,7 @@ from harness.scale import size
 from harness.site import Site
 from regiment.errors import EncodeError, PayloadTooLarge, RegimentError
 from regiment.task import Task, new_id
+from regiment_runner.worker.parking import RATE
 
 WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
 KEY = "a secret of some length"
@@ -98,6 +100,27 @@ def test_a_task_that_is_deployed_while_it_is_parked_runs(site: Site) -> None:
     site.tree(workers=1)
     site.ended(n, within=10)
     site.settle(5)
+
+
+@pytest.mark.fault(58)
+@on_each_store
+def test_unknown_messages_in_great_number_come_back_a_few_at_a_time_and_known_ones_run_between(site: Site) -> None:
+    many = size(1_000, 10_000)
+    site.app("unknown_for=600, recheck=0.2")
+    unknown = [Task(new_id(), site.queue.name, "nobody_knows", {}, 1.0) for _ in range(many)]
+    site.queue.broker.push(site.queue.name, unknown)
+    first = site.push()
+    tree = site.tree(workers=1)
+    site.ended(first, within=size(30, 120))  # each has been looked at once
+    dues = sorted(one.due for one in site.store.look.peek(site.queue.name, "delayed", many))
+    assert len(dues) > many * 0.8
+    busiest = max(bisect.bisect(dues, due + 1) - at for at, due in enumerate(dues))
+    assert busiest <= 2 * RATE  # in any second; without a brake all of them
+    for _ in range(3):
+        n = site.push()
+        site.ended(n, within=5)
+    assert tree.text().count('"task.parked"') <= RATE + 20
+    assert not site.store.dead()
 
 
 @pytest.mark.fault(59)

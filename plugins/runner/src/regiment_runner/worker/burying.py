@@ -22,6 +22,7 @@ class Told(Protocol):
     handlers: Mapping[str, Callable[..., Any]]
     died: Sequence[Callable[[Any], None]]
     call: Callable[..., Any]
+    brake: Callable[[float], float]
 
 
 def id_of(payload: bytes) -> str:
