@@ -280,7 +280,7 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
         type(run_count) is not int
         or not 0 <= run_count < 2**31
         or (trace_id is not None and type(trace_id) is not str)
-        or (headers is not None and type(headers) is not dict)
+        or (headers is not None and not _are_headers(headers))
         or (expires is not None and not _is_number(expires))
     ):
         raise _misshapen(record)
@@ -291,6 +291,10 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
         expires,
     )
     task.extra = tuple(more[4:])
+
+
+def _are_headers(value: object) -> bool:
+    return type(value) is dict and all(type(part) is str for item in value.items() for part in item)
 
 
 def _is_number(value: object) -> bool:

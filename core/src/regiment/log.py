@@ -116,7 +116,7 @@ class FieldLogger:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def log(self, level: int, message: str, *args: Any, exc_info: Any = None, **fields: Any) -> None:
+    def log(self, level: int, message: str, /, *args: Any, exc_info: Any = None, **fields: Any) -> None:
         """Log `message` with fields and those of the running task."""
         if self._logger.isEnabledFor(level):
             self._logger.log(
@@ -127,22 +127,22 @@ class FieldLogger:
                 extra={"regiment": {**attempt_fields(), **fields}},
             )
 
-    def debug(self, message: str, *args: Any, **fields: Any) -> None:
+    def debug(self, message: str, /, *args: Any, **fields: Any) -> None:
         """Log at DEBUG."""
         self.log(logging.DEBUG, message, *args, **fields)
 
-    def info(self, message: str, *args: Any, **fields: Any) -> None:
+    def info(self, message: str, /, *args: Any, **fields: Any) -> None:
         """Log at INFO."""
         self.log(logging.INFO, message, *args, **fields)
 
-    def warning(self, message: str, *args: Any, **fields: Any) -> None:
+    def warning(self, message: str, /, *args: Any, **fields: Any) -> None:
         """Log at WARNING."""
         self.log(logging.WARNING, message, *args, **fields)
 
-    def error(self, message: str, *args: Any, **fields: Any) -> None:
+    def error(self, message: str, /, *args: Any, **fields: Any) -> None:
         """Log at ERROR."""
         self.log(logging.ERROR, message, *args, **fields)
 
-    def exception(self, message: str, *args: Any, **fields: Any) -> None:
+    def exception(self, message: str, /, *args: Any, **fields: Any) -> None:
         """Log at ERROR with the traceback of what is being handled."""
         self.log(logging.ERROR, message, *args, exc_info=True, **fields)

@@ -321,13 +321,9 @@ class Database:
             raise self._replaced(f"{error.filename}: {error.strerror}") from error
 
     def _replaced(self, what: str) -> StoreError:
-        kept = (
-            ", none with kill -9, and start nothing before all have ended: the last to close writes what was in its log into the "
-            "file, and what was queued is there again"
-        )
         return StoreError(
             f"{self.path} was deleted or replaced while it was in use ({what}); nothing more is written to it. "
-            f"Stop all workers and producers{kept if '-wal' in what else ''}, then start them again"
+            f"Stop all workers and producers{files.LOG_LIVES if '-wal' in what else ''}, then start them again"
         )
 
     def _patiently(self, work: Callable[[], object], until: float) -> None:

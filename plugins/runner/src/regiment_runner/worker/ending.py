@@ -271,7 +271,7 @@ class Ending(Controls):
             level = logging.WARNING if not self.delivery.parked else logging.INFO
             delay = self.runtime.brake(decided.delay)
             if (more := self.runtime.brake.told()) is not None:
-                held = {"as_many_before": more} if more else {}
+                held: dict[str, Any] = {"as_many_before": more} if more else {}
                 log.event(level, "task.parked", reason=decided.text, next_in=round(delay, 1), queue=queue, **held)
             self._mark_ended()
             self._close(Park(self.number, delay))
