@@ -313,3 +313,22 @@ def test_a_compressor_that_ignores_the_limit_is_not_believed() -> None:
     payload = careless.encode(task(a="x" * 500))
     with pytest.raises(DecodeError, match=r"careless made 1,001 bytes of the message; the limit is 1,000"):
         careless.decode(payload, "q")
+
+
+@pytest.mark.parametrize("headers", [{"a": 1}, {1: "a"}, {"a": None}, {"a": {"b": "c"}}, {b"a": "b"}, [["a", "b"]]])
+def test_headers_of_a_foreign_message_are_text_by_text(headers: Any) -> None:
+    import msgpack
+
+    from regiment import WorkerConfig
+    from regiment.build import make_codec
+    from regiment.registry import registry
+
+    codec = make_codec(WorkerConfig(name="q"), registry())
+    task = Task("t", "q", "a", {}, 1.0)
+    task.headers = {"a": "b"}
+    good = codec.encode(task)
+    body = msgpack.packb(["a", {}, 1.0, 0, None, {"a": "b"}, None])
+    assert body in good
+    data = good[:-4].replace(body, msgpack.packb(["a", {}, 1.0, 0, None, headers, None]))
+    with pytest.raises(DecodeError):
+        codec.decode(data + crc32(data).to_bytes(4, "little"), "q")

@@ -66,3 +66,12 @@ def test_a_throttle_lets_the_first_through_and_counts_what_it_held_back() -> Non
     assert [throttle(), throttle(), throttle()] == [0, None, None]
     every = log.Throttle(seconds=0)
     assert [every(), every()] == [0, 0]
+
+
+def test_a_field_may_have_any_name(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logger = log.FieldLogger("app")
+    for say in (logger.debug, logger.info, logger.warning, logger.error):
+        say("fetched %s", "a page", message="of a user", level=7, self="me", args=1, name="n")
+    fields = {"message": "of a user", "level": 7, "self": "me", "args": 1, "name": "n"}
+    assert [(record.getMessage(), record.regiment) for record in caplog.records] == [("fetched a page", fields)] * 4  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import os
 import random
@@ -16,8 +17,10 @@ from harness.scale import size
 from harness.site import Site
 from regiment.errors import EncodeError, PayloadTooLarge, RegimentError
 from regiment.task import Task, new_id
+from regiment_runner.worker.parking import RATE
 
 WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
+KEY = "a secret of some length"
 PARK = "unknown_for=1.5, recheck=0.2"
 
 
@@ -97,6 +100,27 @@ def test_a_task_that_is_deployed_while_it_is_parked_runs(site: Site) -> None:
     site.tree(workers=1)
     site.ended(n, within=10)
     site.settle(5)
+
+
+@pytest.mark.fault(58)
+@on_each_store
+def test_unknown_messages_in_great_number_come_back_a_few_at_a_time_and_known_ones_run_between(site: Site) -> None:
+    many = size(1_000, 10_000)
+    site.app("unknown_for=600, recheck=0.2")
+    unknown = [Task(new_id(), site.queue.name, "nobody_knows", {}, 1.0) for _ in range(many)]
+    site.queue.broker.push(site.queue.name, unknown)
+    first = site.push()
+    tree = site.tree(workers=1)
+    site.ended(first, within=size(30, 120))  # each has been looked at once
+    dues = sorted(one.due for one in site.store.look.peek(site.queue.name, "delayed", many))
+    assert len(dues) > many * 0.8
+    busiest = max(bisect.bisect(dues, due + 1) - at for at, due in enumerate(dues))
+    assert busiest <= 2 * RATE  # in any second; without a brake all of them
+    for _ in range(3):
+        n = site.push()
+        site.ended(n, within=5)
+    assert tree.text().count('"task.parked"') <= RATE + 20
+    assert not site.store.dead()
 
 
 @pytest.mark.fault(59)
@@ -200,6 +224,61 @@ def test_a_message_that_names_a_function_as_its_serializer_is_dead_and_calls_not
     errors = [reason["error"] for reason in site.store.dead().values()]
     assert len(errors) == 2 and all("'os:abort', which is no name of an offer" in one for one in errors)
     assert tree.workers() == pids
+
+
+@pytest.mark.fault(62)
+@on_each_store
+def test_a_signed_queue_runs_what_was_signed_for_it_and_nothing_that_was_moved_or_changed(site: Site) -> None:
+    """Retried, taken, dead and replayed, each with a signature of its own queue."""
+    from regiment import Queue, Use
+
+    how = {"serializer": Use("signed", keys=("the new secret of it", KEY)), "accept": ("signed",)}
+    signing = Queue(site.queue.name, connector=site.url, serializer=Use("signed", keys=(KEY,)), accept=("signed",))
+    codec = signing.broker.codec
+    settings = 'serializer=Use("signed", keys=("the new secret of it", {KEY!r})), accept=("signed",), max_retries=1'
+    body = """
+@work.task
+def tries(n):
+    begin(n)
+    if current().task.run_count == 0 or n > 1:
+        raise ValueError("again")
+    with current().take(10, queue="taken") as others:
+        for one in others:
+            begin(one.kwargs["n"])
+            end(one.kwargs["n"])
+    end(n)
+"""
+    site.app(settings.replace("{KEY!r}", repr(KEY)) + ", backoff=Backoff(first=0.05)", body=body)
+
+    def message(n: int, queue: str = site.queue.name, id: str | None = None) -> bytes:
+        return bytes(codec.encode(Task(id or new_id(), queue, "tries", {"n": n}, 1.0)))
+
+    whole = message(9, id="id-one")
+    bad = [
+        message(9, queue="another"),
+        sealed(whole[:-4].replace(b"id-one", b"id-two")),
+        encoded(site, "tries", n=9),
+    ]
+    signing.broker.push("taken", [Task("t-3", "taken", "nap", {"n": 3}, 1.0)])
+    site.store.put(message(2), *bad)
+    tree = site.tree(workers=1)
+    site.until(lambda books: len(books.starts.get(2, ())) == 2, 10)
+    site.store.put(message(1))
+    books = site.ended(1, 3)
+    site.store.quiet(10)
+    assert 9 not in books.starts and len(books.starts[1]) == 2
+    reasons = site.store.dead()
+    assert sorted(reason["kind"] for reason in reasons.values()) == ["failure", "forged", "forged", "unreadable"]
+    reader = Queue(site.queue.name, connector=site.url, **how)
+    with reader.broker.connector() as store:
+        [letter] = [one for one in store.dead(site.queue.name, 10) if one.payload not in bad]
+        task = reader.broker.codec.decode(letter.payload, site.queue.name)
+        task.run_count = 0
+        store.revive(site.queue.name, {letter.id: reader.broker.codec.encode(task)})
+    site.until(lambda books: len(books.starts[2]) == 4, 10)
+    assert len(tree.workers()) == 1
+    for queue in (signing, reader):
+        queue.broker.close()
 
 
 @pytest.mark.fault(63)

@@ -326,3 +326,44 @@ def test_check_warns_of_a_lease_that_a_store_held_up_for_seconds_costs(cli):
     answer = cli("check", "brief:q")
     assert answer.code == 0
     assert "warning: brief:q: lease is 6 s, and below 10" in answer.err
+
+
+def test_check_warns_of_a_signed_queue_that_reads_unsigned_messages(cli):
+    app = """
+from regiment import Queue
+from regiment_serializers import Signed
+both = Queue("both", serializer=Signed(keys=("a secret of some length",)))
+shut = Queue("shut", serializer=Signed(keys=("a secret of some length",)), accept=("signed",))
+
+@both.task
+def one(): ...
+
+@shut.task
+def other(): ...
+"""
+    cli.write("signing.py", app)
+    answer = cli("check", "signing")
+    assert answer.code == 0 and "some length" not in answer.err
+    warnings = [line for line in answer.err.splitlines() if line.startswith("warning:")]
+    assert len(warnings) == 1 and "both" in warnings[0] and "unsigned messages run too" in warnings[0]
+
+
+def test_a_signed_letter_is_shown_and_replayed_where_its_key_is_known(cli):
+    app = """
+from regiment import Queue
+from regiment_serializers import Signed
+q = Queue("signed", max_retries=0, serializer=Signed(keys=("a secret of some length",)), accept=("signed",))
+
+@q.task
+def divide(number: int):
+    number / 0
+"""
+    cli.write("signing.py", app)
+    cli("push", "signing:divide", "number:=7", "--id", "seven")
+    cli("run", "signing", "--burst", "--log-format", "off")
+    assert cli("dead", "show", "seven", "-A", "signing", "--json").document["kwargs"] == {"number": 7}
+    assert 'needs the option "keys"' in cli("dead", "show", "seven", "--json").document["unreadable"]
+    assert "replayed 1 dead letter" in cli("dead", "replay", "signed", "-A", "signing").err
+    cli("run", "signing", "--burst", "--log-format", "off")
+    [again] = cli("dead", "list", "signed", "--json").document["letters"]
+    assert again["kind"] == "failure" and again["id"] == "seven"

@@ -690,3 +690,44 @@ def test_a_named_store_that_its_owner_shares_through_a_group_may_be_used(open_to
     assert _as(54321, use) == "used"
     path.chmod(0o600)
     assert "belongs to user 12345" in _as(54321, use)
+
+
+_PUSHES_FIVE = """
+import sys
+from regiment import Queue
+from regiment.errors import StoreError
+def act(n): ...
+q = Queue("q", connector=sys.argv[1])
+q.task(name="act")(act)
+for n in range(5):
+    q.options(name="act").push(n=n)
+print("pushed", flush=True)
+sys.stdin.readline()
+try:
+    q.options(name="act").push(n=5)
+except StoreError as error:
+    print(error, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.fault(72)
+def test_after_the_log_was_removed_what_the_error_advises_brings_everything_back(place: Place) -> None:
+    url = f"sqlite:///{place.path}"
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", _PUSHES_FIVE, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [one.stdout.readline() for one in programs if one.stdout] == ["pushed\n"] * 2
+    os.unlink(f"{place.path}-wal")
+    time.sleep(2 * database.LOOK)
+    for one in programs:
+        assert one.stdin is not None and one.stdout is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+        assert "none with kill -9, and start nothing before all have ended: the last to close" in one.stdout.readline()
+    for one in programs:
+        one.communicate(timeout=20)
+    assert place.open("look").counts("q").ready == 10

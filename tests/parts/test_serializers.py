@@ -311,7 +311,7 @@ def test_the_offers_name_classes_that_exist_and_asking_imports_no_driver() -> No
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "msgpack" not in loaded.stdout and "hmac" not in loaded.stdout
     offers = hooks.regiment_serializers()
-    assert list(offers) == ["msgpack", "json", "pickle"]
+    assert list(offers) == ["msgpack", "json", "pickle", "signed"]
     for offer in offers.values():
         module, _, attribute = offer.target.partition(":")
         assert hasattr(__import__(module, fromlist=[attribute]), attribute)

@@ -114,7 +114,7 @@ class Codec:
         accept: frozenset[str] | None = None,
     ) -> None:
         self._name, parts = serializer
-        self._dumps, self._loads = parts.dumps, parts.loads
+        self._dumps, self._loads, self._seal = parts.dumps, parts.loads, getattr(parts, "seal", None)
         self._compress = compressor[1].compress if compressor else None
         self._limit, self._accept = payload_limit, accept
         self._serializers: dict[str, Serializer] = {self._name: parts}
@@ -144,9 +144,10 @@ class Codec:
             body, heads = self._compress(body), self._packed_heads
         try:
             id = task.id.encode()
-            data = heads[len(id)] + id + body
+            head = heads[len(id)] + id
         except (KeyError, UnicodeError, AttributeError):
             raise _bad_id(task.id) from None
+        data = head + body if self._seal is None else head + self._seal(head, task.queue, body)
         if len(data) + _TRAILER > self._limit:
             raise self._too_large(task, len(data) + _TRAILER)
         return data + crc32(data).to_bytes(_TRAILER, "little")
@@ -160,7 +161,7 @@ class Codec:
                 id, loads = id.decode(), self._loads
                 record = loads(body)
             else:
-                id, record = self._open(payload)
+                id, record = self._open(payload, queue)
             if len(record) == 3:
                 name, kwargs, date = record
                 more = None
@@ -197,7 +198,7 @@ class Codec:
             accept=self._accept,
         )
 
-    def _open(self, payload: bytes) -> tuple[str, Any]:
+    def _open(self, payload: bytes, queue: str) -> tuple[str, Any]:
         """Id and record of a message whose shape differs from the last one of its length, or of foreign bytes."""
         if len(payload) > self._limit:
             raise DecodeError(
@@ -208,6 +209,8 @@ class Codec:
         self._learn_shape(payload, head)
         serializer = self._serializer(head.serializer)
         body = payload[head.body : -_TRAILER]
+        if hasattr(serializer, "unseal"):
+            body = serializer.unseal(payload[: head.body], queue, body)
         if head.compressor is not None:
             body = self._compressor(head.compressor).decompress(body, self._limit)
             if len(body) > self._limit:
@@ -218,7 +221,7 @@ class Codec:
 
     def _learn_shape(self, payload: bytes, head: Head) -> None:
         """Remember how to cut messages of this length: those of one queue are alike, so one call cuts the next."""
-        if head.serializer == self._name and head.compressor is None:
+        if head.serializer == self._name and head.compressor is None and self._seal is None:
             if len(self._shapes) >= _SHAPES:
                 self._shapes.clear()
             start = payload[: head.body - len(head.task_id.encode())]
@@ -274,12 +277,16 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
         type(run_count) is not int
         or not 0 <= run_count < 2**31
         or (trace_id is not None and type(trace_id) is not str)
-        or (headers is not None and type(headers) is not dict)
+        or (headers is not None and not _are_headers(headers))
         or (expires is not None and not _is_number(expires))
     ):
         raise _misshapen(record)
     task.run_count, task.trace_id, task.headers, task.expires = run_count, trace_id, headers, expires
     task.extra = tuple(more[4:])
+
+
+def _are_headers(value: object) -> bool:
+    return type(value) is dict and all(type(part) is str for item in value.items() for part in item)
 
 
 def _is_number(value: object) -> bool:

@@ -6,7 +6,7 @@ _OFFERED = {
     "regiment-local": "local memory sqlite",
     "regiment-redis": "redis rediss unix redis+sentinel redis+cluster",
     "regiment-mongo": "mongo mongodb mongodb+srv",
-    "regiment-serializers": "msgpack json pickle",
+    "regiment-serializers": "msgpack json pickle signed",
     "regiment-compressors": "zlib gzip bzip2 lzma zstd",
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",

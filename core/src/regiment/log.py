@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 from regiment.context import attempt_now
@@ -110,13 +110,41 @@ def attempt_fields() -> dict[str, Any]:
     }
 
 
-class FieldLogger(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose methods take fields as keywords, and add those of the running task: `logger.info("fetched", url=…)`."""
+class FieldLogger:
+    """A logger whose methods take fields as keywords, and add those of the running task: `logger.info("fetched", url=…)`.
+
+    A field may have any name but `exc_info`; `args` fill the message, as in `logging`.
+    """
 
     def __init__(self, name: str) -> None:
-        super().__init__(logging.getLogger(name), {})
+        self._logger = logging.getLogger(name)
 
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Put the keywords that logging does not know among the fields."""
-        known = {name: kwargs.pop(name) for name in ("exc_info", "stack_info", "stacklevel") if name in kwargs}
-        return msg, {**known, "extra": {"regiment": {**attempt_fields(), **kwargs}}}
+    def log(self, level: int, message: str, /, *args: Any, **fields: Any) -> None:
+        """Log `message` at a level."""
+        self._say(level, message, args, fields)
+
+    def debug(self, message: str, /, *args: Any, **fields: Any) -> None:
+        """Log at DEBUG."""
+        self._say(logging.DEBUG, message, args, fields)
+
+    def info(self, message: str, /, *args: Any, **fields: Any) -> None:
+        """Log at INFO."""
+        self._say(logging.INFO, message, args, fields)
+
+    def warning(self, message: str, /, *args: Any, **fields: Any) -> None:
+        """Log at WARNING."""
+        self._say(logging.WARNING, message, args, fields)
+
+    def error(self, message: str, /, *args: Any, **fields: Any) -> None:
+        """Log at ERROR."""
+        self._say(logging.ERROR, message, args, fields)
+
+    def exception(self, message: str, /, *args: Any, **fields: Any) -> None:
+        """Log at ERROR with the traceback of the current exception."""
+        self._say(logging.ERROR, message, args, {"exc_info": True, **fields})
+
+    def _say(self, level: int, message: str, args: tuple[Any, ...], fields: dict[str, Any]) -> None:
+        if self._logger.isEnabledFor(level):
+            info = fields.pop("exc_info", None)
+            extra = {"regiment": {**attempt_fields(), **fields}}
+            self._logger.log(level, message, *args, exc_info=info, extra=extra, stacklevel=3)

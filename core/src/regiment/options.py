@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -54,7 +55,7 @@ def _plain_types(hint: Any) -> tuple[type, ...]:
     """The plain types a hint allows; empty if it allows anything else besides."""
     while getattr(hint, "__metadata__", None):
         hint = hint.__origin__
-    parts = typing.get_args(hint) if typing.get_origin(hint) is not None else (hint,)
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if any(part not in (str, int, float, bool, bytes, type(None)) for part in parts):
         return ()
     return (*parts, int) if float in parts else parts

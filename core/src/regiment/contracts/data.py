@@ -27,6 +27,20 @@ class Serializer(Protocol):
         """Raises `DecodeError`; `Forged` if a signature does not match, before anything is deserialized."""
 
 
+class Sealer(Serializer, Protocol):
+    """A serializer that also answers for what is around its bytes. Both verbs are optional, and come together.
+
+    `head` is the envelope up to the body (`docs/wire-format.md`): the names of serializer and compressor and the task's id.
+    `body` is what lies in the store, after compression.
+    """
+
+    def seal(self, head: bytes, queue: str, body: bytes) -> bytes:
+        """The body as it is sent."""
+
+    def unseal(self, head: bytes, queue: str, body: bytes) -> bytes:
+        """The body that `seal` was given; `Forged`, before anything is decompressed or deserialized, for any other."""
+
+
 @runtime_checkable
 class Compressor(Protocol):
     """Bytes to fewer bytes and back."""

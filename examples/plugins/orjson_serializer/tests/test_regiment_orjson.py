@@ -64,3 +64,12 @@ def test_garbage_is_a_decode_error_or_a_value(data: bytes) -> None:
         OrjsonSerializer().loads(data)
     except DecodeError:
         pass
+
+
+def test_a_few_bytes_do_not_become_a_million_objects():
+    serializer = OrjsonSerializer()
+    assert serializer.loads(serializer.dumps(["[,{" * 700_000])) == ["[,{" * 700_000]
+    with pytest.raises(ValueError, match="more than 1,048,576 elements"):
+        serializer.dumps([[]] * 600_000)
+    with pytest.raises(DecodeError, match="more than 1,048,576 elements"):
+        serializer.loads(b"[" + b"[]," * 600_000 + b"[]]")

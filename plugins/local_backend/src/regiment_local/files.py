@@ -67,6 +67,12 @@ def problem_of_path(path: str) -> str | None:
 FOLDER = ".regiment"
 """The folder that is made for the default file; what lies in one was found, not named."""
 
+LOG_LIVES = (
+    ", none with kill -9, and start nothing before all have ended: the last to close writes what was in its log into the file, "
+    "and what was queued is there again"
+)
+"""What helps where the write-ahead log was removed: whoever has it open still has what was in it."""
+
 _BESIDE = ("", "-wal", "-shm", "-journal", "-wake")
 """What SQLite and we add to the file's name; each of them is believed as much as the file is."""
 

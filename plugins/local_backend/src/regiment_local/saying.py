@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from regiment.errors import QueueFull, StoreError, StoreUnavailable
+from regiment_local.files import LOG_LIVES
 
 
 def busy(error: sqlite3.Error) -> bool:
@@ -45,7 +46,7 @@ def replaced(path: str, what: str) -> StoreError:
     """The error for a file that is not the one any more that was opened."""
     return StoreError(
         f"{path} was deleted or replaced while it was in use ({what}); nothing more is written to it. "
-        f"Stop all workers and producers, then start them again"
+        f"Stop all workers and producers{LOG_LIVES if '-wal' in what else ''}, then start them again"
     )
 
 

@@ -217,6 +217,12 @@ def assemble(app: Application, where: str = "") -> Parts:
     return Parts(config, broker.make(), broker, executor, killer, reg)
 
 
+def signs_and_reads_unsigned(config: WorkerConfig) -> bool:
+    """True if the serializer signs messages and the queue reads those of every other serializer as well."""
+    _, cls = registry(config.plugins).resolve("serializers", as_use(config.serializer))
+    return config.accept is None and hasattr(cls, "seal")
+
+
 def keeper_spec(parts: Parts) -> dict[str, Any]:
     """What supervisor and keeper must know of a worker, as data; an application's module is not among it."""
     name, _, options = located(parts.config, parts.registry, "")

@@ -1,4 +1,4 @@
-"""msgpack, json and signed pickle: how regiment turns arguments into bytes.
+"""msgpack, json, signed pickle, and a signature around any of them: how regiment turns arguments into bytes.
 
 The names here are the typed way to choose one: `WorkerConfig(serializer=Pickle(key=…))`.
 """
@@ -12,7 +12,9 @@ from regiment import Use
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Json", "Msgpack", "Pickle"]
+    from regiment.contracts import Serializer
+
+__all__ = ["Json", "Msgpack", "Pickle", "Signed"]
 
 
 class Msgpack(Use):
@@ -40,3 +42,16 @@ class Pickle(Use):
 
     def __init__(self, *, key: str, old_keys: Sequence[str] = ()) -> None:
         super().__init__("pickle", key=key, old_keys=old_keys)
+
+
+class Signed(Use):
+    """Plain data, signed with the first of `keys`, each of which is believed; tied to its queue and its task's id.
+
+    `Signed(keys=(KEY,))` is msgpack; `Signed("json", keys=…)`; or any serializer object. Say `accept=("signed",)` beside it, or
+    the queue reads unsigned messages too.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, serializer: str | Serializer = "msgpack", *, keys: Sequence[str]) -> None:
+        super().__init__("signed", serializer=serializer, keys=keys)

@@ -18,4 +18,9 @@ def regiment_serializers() -> Mapping[str, Offer]:
             summary="any object; signed, by name",
             trial={"key": "no secret, for checks only"},
         ),
+        "signed": Offer(
+            f"{home}.signed:SignedSerializer",
+            summary="msgpack, json or your own, signed with its queue and id",
+            trial={"keys": ("no secret, for checks only",)},
+        ),
     }

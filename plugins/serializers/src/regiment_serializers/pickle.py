@@ -14,11 +14,9 @@ from typing import Annotated, Any, ClassVar
 
 from regiment.contracts import Secret
 from regiment.errors import ConfigError, DecodeError, Forged
+from regiment_serializers import keys
 
 _DIGEST = 32
-_SHORTEST = 16
-_FEWEST = 8
-"""The least number of different characters in a key; a key with fewer was typed, not generated, and can be guessed."""
 
 
 class PickleSerializer:
@@ -35,32 +33,12 @@ class PickleSerializer:
         problems = self.check({"key": key, "old_keys": old_keys})
         if problems:
             raise ConfigError(problems)
-        self._keys = [one.encode("utf-8", "surrogatepass") for one in (key, *old_keys)]
+        self._keys = keys.in_bytes((key, *old_keys))
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
         """All problems of these options. The values are secret, so no text shows them."""
-        problems = []
-        if not _good(options.get("key")):
-            problems.append(
-                f"pickle: key is {_seen(options.get('key'))}; expected a secret of at least {_SHORTEST} "
-                "characters, such as secrets.token_hex(32) makes"
-            )
-        elif _typed(options["key"]):
-            problems.append(
-                f"pickle: key has fewer than {_FEWEST} different characters; expected a secret that was made and not typed, "
-                "such as secrets.token_hex(32) makes"
-            )
-        old = options.get("old_keys", ())
-        if not isinstance(old, (list, tuple)):
-            problems.append(f"pickle: old_keys is a {type(old).__name__}; expected a list of keys")
-        else:
-            problems += [
-                f"pickle: old_keys[{at}] is {_seen(one)}; expected at least {_SHORTEST} characters"
-                for at, one in enumerate(old)
-                if not _good(one)
-            ]
-        return problems
+        return keys.problems("pickle", [("key", options.get("key"))], options.get("old_keys", ()), "old_keys")
 
     def dumps(self, value: Any) -> bytes:
         try:
@@ -75,7 +53,7 @@ class PickleSerializer:
         if len(data) <= _DIGEST:
             raise DecodeError(f"a signed pickle is longer than {_DIGEST} bytes; this has {len(data)}")
         digest, pickled = data[:_DIGEST], data[_DIGEST:]
-        if not any(hmac.compare_digest(digest, hmac.digest(key, pickled, "sha256")) for key in self._keys):
+        if not keys.signed(digest, pickled, self._keys):
             raise Forged(
                 "the signature of a pickled message matches no key that is known here; it was not unpickled. "
                 "Either it was forged, or its producer has another key (old_keys accepts former ones)"
@@ -84,17 +62,3 @@ class PickleSerializer:
             return pickle.loads(pickled)
         except Exception as error:  # a class that is missing here, or an __init__ that raises
             raise DecodeError(f"not readable as pickle: {type(error).__name__}: {error}"[:300]) from error
-
-
-def _good(key: object) -> bool:
-    return isinstance(key, str) and len(key) >= _SHORTEST
-
-
-def _typed(key: str) -> bool:
-    return len(set(key)) < _FEWEST
-
-
-def _seen(key: object) -> str:
-    if key is None:
-        return "missing"
-    return f"{len(key)} characters long" if isinstance(key, str) else f"a {type(key).__name__}"

@@ -7,6 +7,7 @@ silence, so every value is looked at before; what it cannot do at all (more than
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,6 +23,10 @@ DEPTH = 150
 
 MARK = "!"
 """{"!": ["set", …]} is a set."""
+
+ELEMENTS = 1 << 20
+"""Elements of one message: a few bytes of JSON can become many objects, so that its size does not bound its memory."""
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
 def _aware(value: datetime) -> str:
@@ -65,13 +70,22 @@ class OrjsonSerializer:
     executes: ClassVar[bool] = False
 
     def dumps(self, value: Any) -> bytes:
-        return orjson.dumps(_pack(value, 0))
+        return _insist_on_few(orjson.dumps(_pack(value, 0)))
 
     def loads(self, data: bytes) -> Any:
         try:
-            return _unpack(orjson.loads(data))
+            return _unpack(orjson.loads(_insist_on_few(data)))
         except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
             raise DecodeError(f"orjson: {type(error).__name__}: {error}") from None
+
+
+def _insist_on_few(data: bytes) -> bytes:
+    """The message, if its elements are not too many: each has a mark before it or behind it. Both ways, so that what was pushed
+    can be read.
+    """
+    if len(data) > ELEMENTS and sum(map(_TEXT.sub(b"", data).count, (b",", b"[", b"{"))) > ELEMENTS:
+        raise ValueError(f"it has more than {ELEMENTS:,} elements; push where they are, or fewer at a time")
+    return data
 
 
 def _pack(value: Any, depth: int) -> Any:

@@ -29,6 +29,8 @@ LEAST_LEASE = round((SILENCE + 0.5) / (1 - 1 / RENEWALS), 1)
 SHORT_LEASE = 10.0
 """Seconds below which `check` warns."""
 
+UNSIGNED = "what it pushes is signed, and unsigned messages run too; say accept=… with the signed serializer alone"
+
 WORST_FIRST = (exits.TARGET, exits.PLUGIN, exits.CONFIG, exits.STORE, exits.BAD)
 
 
@@ -100,6 +102,8 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
     yield from (Finding(label, masked(problem.text), problem.code) for problem in problems)
     yield from (Finding(label, warning, 0) for warning in retries_that_cannot_be(app, face))
     yield from lease_too_short(app, label)
+    if not problems and parts.signs_and_reads_unsigned(app.config):
+        yield Finding(label, UNSIGNED, 0)
     if connect and not problems:
         yield from _connected(app, label)
 

@@ -13,6 +13,7 @@ from regiment.config import WorkerConfig
 from regiment.contracts import Dead, Delivery
 from regiment.errors import DecodeError
 from regiment_runner.worker.admission import Bury
+from regiment_runner.worker.parking import Brake
 
 
 class Told(Protocol):
@@ -22,6 +23,7 @@ class Told(Protocol):
     handlers: Mapping[str, Callable[..., Any]]
     died: Sequence[Callable[[Any], None]]
     call: Callable[..., Any]
+    brake: Brake
 
 
 def id_of(payload: bytes) -> str:

@@ -269,9 +269,12 @@ class Ending(Controls):
         queue = self.runtime.config.name
         if isinstance(decided, Wait):
             level = logging.WARNING if not self.delivery.parked else logging.INFO
-            log.event(level, "task.parked", reason=decided.text, next_in=round(decided.delay, 1), queue=queue)
+            delay = self.runtime.brake(decided.delay)
+            if (more := self.runtime.brake.told()) is not None:
+                held: dict[str, Any] = {"as_many_before": more} if more else {}
+                log.event(level, "task.parked", reason=decided.text, next_in=round(delay, 1), queue=queue, **held)
             self._mark_ended()
-            self._close(Park(self.number, decided.delay))
+            self._close(Park(self.number, delay))
         elif isinstance(decided, Bury):
             self._mark_ended()
             letter = buried(self.delivery, decided, queue)

@@ -14,6 +14,7 @@ from regiment.contracts import Application
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import page
+from regiment_runner.worker.parking import Brake
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.taking import Desk
 
@@ -33,6 +34,7 @@ class Runtime:
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
         self.call: Callable[..., Any] = hooks.get("call", _plainly)
         """Calls a hook that belongs to no task where this worker's code runs."""
+        self.brake = Brake()
         self.desk: Desk | None = None
         self.slots, self.elsewhere, self.forked = 1, False, False
         """`elsewhere`: attempts end in other threads than the source's driver; `forked`: this is a process that a task

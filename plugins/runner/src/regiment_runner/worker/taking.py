@@ -199,7 +199,7 @@ class Taking:
         """What becomes of a delivery that is not handed out; who wants to hear of a dead letter is told."""
         number = delivery.receipt
         if isinstance(decided, Wait):
-            return Park(number, decided.delay)
+            return Park(number, self._told.brake(decided.delay))
         if isinstance(decided, Bury):
             letter = buried(delivery, decided, self._queue)
         elif isinstance(decided, Judge) and decided.outcome.kind == outcomes.POISON and task is not None:

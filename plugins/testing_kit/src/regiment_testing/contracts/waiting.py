@@ -127,11 +127,8 @@ class WaitingContract(Bench):
 
     def test_an_overdue_consumer_ends_a_wait(self, open: Open) -> None:
         """Idle workers wake to take over, without a janitor: here two that keep the queue's stamp fresh."""
-        push(open("push"), "q", b"a")
-        lost = Consumer(open("lease"), terms=Terms(lease=LEASE))
-        lost.take()
         keeper = open("keep")
-        worker = idle(open)
+        worker = self._idle_beside_a_lost_one(open)
         stop = threading.Event()
 
         def renew() -> None:
@@ -150,6 +147,25 @@ class WaitingContract(Bench):
             stop.set()
             renewer.join()
         assert payloads == [b"a"]
+
+    @staticmethod
+    def _idle_beside_a_lost_one(open: Open) -> Consumer:
+        """A consumer whose exchange came back empty, since what there is is leased by one that nobody renews."""
+        producer = open("push")
+        for lease in (LEASE, 4 * LEASE, SOON / 2):
+            push(producer, "q", b"a")
+            lost, began = Consumer(open("lease"), terms=Terms(lease=lease)), time.monotonic()
+            lost.take()
+            worker = Consumer(open("lease"), "q")
+            early = worker.exchange().deliveries
+            if not early:
+                return worker
+            assert time.monotonic() - began >= lease, "a lease that had not passed was taken over"
+            worker.exchange(
+                Done(early[0].receipt, early[-1].receipt), limit=0
+            )  # a slow machine: once more, with a longer one
+            worker.release([], {})
+        raise AssertionError(f"this machine took more than {SOON / 2:g} s for two exchanges")
 
     def test_a_notice_ends_a_wait(self, open: Open) -> None:
         """So a resumed queue is served at once."""
