@@ -59,12 +59,7 @@ class Supervisor:
         reload: bool = False,
         heartbeat: str | None = None,
     ) -> None:
-        number = (workers, workers) if isinstance(workers, int) else workers
-        names = [targets] if isinstance(targets, str) else targets
-        parsed = [parse(name, number) for name in names]
-        twice = named_twice(parsed)
-        if twice:
-            raise ConfigError(twice)
+        groups = _groups([targets] if isinstance(targets, str) else targets, workers)
         options = Options(
             burst,
             stop_timeout,
@@ -84,7 +79,7 @@ class Supervisor:
             if preload:
                 raise ConfigError("--reload and --preload exclude each other: what is preloaded is never read again")
             reloading.check()
-        self.tree = Tree(options, [Group(target) for target in parsed])
+        self.tree = Tree(options, groups)
         self.place = Place(app_dir)
         self._stopping = 0.0
         self._watcher: reloading.Watcher | None = None
@@ -257,6 +252,15 @@ class Supervisor:
         """End what workers have forked that is not theirs any more, and reap it."""
         known = [item.pid for item in self.tree.children.values()]
         self.descendants.look(known, [int(name[1:]) for name in self.tree.children])
+
+
+def _groups(targets: Sequence[str], workers: int | tuple[int, int]) -> list[Group]:
+    number = (workers, workers) if isinstance(workers, int) else workers
+    parsed = [parse(name, number) for name in targets]
+    twice = named_twice(parsed)
+    if twice:
+        raise ConfigError(twice)
+    return [Group(target) for target in parsed]
 
 
 def _drain(fd: int) -> None:
