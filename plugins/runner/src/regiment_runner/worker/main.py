@@ -120,7 +120,7 @@ def _run(setup: Setup, report: Reporter) -> int:
         tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
     )
     sheet.write_off = source.write_off
-    runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.tell_keeper)
+    runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.hold.tell_keeper)
     runtime.desk.end = source.end
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
@@ -129,7 +129,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     try:
         _around_the_work(app, parts, source, report, sheet)
     except SystemExit:
-        if source.left_unsettled:
+        if source.hold.left_unsettled:
             report(ended=_how(source, sheet))  # what it holds is interrupted, and no crash
         raise
     for close in (runtime.desk.close, connector.close, parts.broker.close):
@@ -188,22 +188,10 @@ def _nothing() -> None:
 def _no_worker_any_more(sheet: Page, source: Source) -> None:
     """In a process that a task has forked: it may run on, but it is not the worker, and ends where the task ends."""
     sheet.detach()
-    source.runtime.forked = True
+    source.runtime.forked = source.outbox.forked = True
     crossing.take_as_ever()
     log.passing = log.PASSING
-
-    def leave(attempt: Any, settlement: Any = None) -> None:
-        log.event(
-            logging.ERROR,
-            "task.forked",
-            pid=os.getpid(),
-            next="a child of a task came back from its work and ends here; let it end with os._exit",
-        )
-        os._exit(1)
-
-    source.done = source.finish = leave  # type: ignore[method-assign]
-    # What follows one plain task by another looks up, and leaves, too.
-    source.end(respawn=True)
+    source.end(respawn=True)  # what follows one plain task by another looks up, and leaves, too
 
 
 def _how(source: Source, sheet: Page) -> str:

@@ -14,45 +14,27 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from regiment import log
-from regiment.contracts import Back, Dead, Done, Settlement
+from regiment.contracts import Back, Dead, Delivery, Done, Settlement
 from regiment.errors import Control, Respawn, Stop, StoreUnavailable
 from regiment_runner.shared import page, procfs
+from regiment_runner.worker import respawned
 from regiment_runner.worker.attempt import Attempt
 from regiment_runner.worker.controls import Controls
-from regiment_runner.worker.holding import NEVER, Holding
-from regiment_runner.worker.lease import Lease
+from regiment_runner.worker.lease import Hold, Lease
+from regiment_runner.worker.outbox import Outbox
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.verdict import is_suspect, was_struck
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
-_RESPAWNED = "respawned"
-"""The file in the tree's folder that holds which deliveries have asked for another process."""
-_REMEMBERED = 256
-"""How many of them are remembered, the last ones."""
-_ASKED = b'{"kind": "respawn", "reason": "asked for another process again, in that process"}'
+NEVER = 1 << 62
+"""A time on the boot clock, in nanoseconds, that does not come; and a number that nothing reaches."""
 _WEIGH_NS = 1_000_000
 """Nanoseconds between two readings of the own memory: a reading costs some 2 µs, so 0.2 % where a limit is set."""
 
 
-def _asked_before(path: Path, payload: bytes) -> bool:
-    """Whether this delivery is remembered; it is from now on. Where no file can be written nothing is."""
-    import hashlib
-
-    mark = hashlib.sha256(payload).hexdigest()[:32]
-    try:
-        known = path.read_text().split() if path.exists() else []
-        if mark not in known:
-            path.write_text("\n".join([*known, mark][-_REMEMBERED:]))
-            return False
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-class Source(Holding):
+class Source:
     """Attempts for an executor with `slots` slots.
 
     `wake` is an eventfd that becomes readable when anything outside wants the driver's attention: a signal, an order, an
@@ -68,15 +50,24 @@ class Source(Holding):
         *,
         burst: bool = False,
         elsewhere: bool = False,
-        tell_keeper: Callable[[], None] = lambda: None,
+        tell_keeper: Callable[[], object] = lambda: None,
     ) -> None:
-        super().__init__(runtime, lease, slots, wake, tell_keeper)
-        self.burst, self._map, self._pack = burst, self.page.map, page.PACK_START
+        self.runtime, self.lease, self.wake_fd, self.burst = runtime, lease, wake, burst
+        self.config, self.page = runtime.config, runtime.page
+        self.words, self._map, self._pack = self.page.words, self.page.map, page.PACK_START
+        self.hold = Hold(lease, self.page, wake, tell_keeper, lambda: self._busy, self._fenced)
+        self.outbox = Outbox()
+        self.slots = runtime.slots = slots
         self.elsewhere = runtime.elsewhere = slots > 1 or elsewhere
         """Whether attempts end in other threads than the driver's, which must then be woken."""
+        self.page.have_slots(slots)
         self.ended = self.respawn = self.stop_all = False
         self._attempts = [Attempt(runtime, self, slot) for slot in range(slots)]
-        self._finished: deque[tuple[Controls, Settlement | None]] = deque()
+        self._free = list(range(slots - 1, -1, -1))
+        self._busy = 0
+        self._batch: deque[Delivery] = deque()
+        self._alone: Delivery | None = None
+        """What runs, or is to run, without company."""
         self._suspects: list[Controls] = []
         """What asked for another process again: given back, counted, when this one ends."""
         self._stuck: deque[tuple[Attempt, int, str]] = deque()
@@ -84,21 +75,28 @@ class Source(Holding):
         """Attempts whose threads are not waited for any more."""
         self._check = True
         """Whether anything but starting the next delivery may be due."""
-        self._statm = -1
+        self._look_by = self._settle_by = 0
+        """When, on the boot clock, more must be looked at than the next delivery (lease, settlement, memory), and when the
+        settlement of what is done is due; 0: nothing is done and unsettled.
+        """
+        self._settle_ns = int(self.config.settle_within * 1e9)
+        self._give_back_ns = int((self.config.give_back_after or 0) * 1e9)
+        self._memory_by, self._statm = NEVER, -1
         if self.words[page.MEMORY]:
-            self._memory_by = 0
-            self._statm = procfs.open_statm()
+            self._memory_by, self._statm = 0, procfs.open_statm()
         self.too_large = 0
         """Resident memory in bytes that was found above the limit; 0: it was not."""
         self._tasks = self._returned = 0
         self._most = self.config.max_tasks_per_run or NEVER
+        self._next_due: float | None = None
+        self._last_task = time.monotonic()
 
     # What the executor and the attempts call
 
     def take(self, block: bool = True) -> Attempt | None:
         """The next attempt; None when the worker is to end, or, without `block`, when there is none now."""
         while True:
-            if self._finished or self._stuck:
+            if self.outbox.ended or self._stuck:
                 self._drain()
             if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
                 now = _clock(_BOOT)
@@ -116,18 +114,11 @@ class Source(Holding):
     def done(self, attempt: Controls) -> None:
         """An attempt has succeeded, and its page says so."""
         number = attempt.number
-        if self.elsewhere or attempt.identity != self.lease.consumer:
-            self._finished.append((attempt, Done(number, number)))
-            if self.elsewhere:
-                self.poke()
+        if self.elsewhere:
+            self.outbox.end(attempt, Done(number, number))
+            self.poke()
             return
-        if number == self._done_last + 1 and self._settle_by:
-            self._done_last = number
-            self._tasks += 1
-            if self._tasks >= self._most:
-                self._check = True
-        else:
-            self._note_done(number)
+        self._note_done(number)
         self._busy = 0
         self._alone = None
         self._free.append(0)
@@ -139,18 +130,12 @@ class Source(Holding):
             attempt.task = None
             self.done(attempt)
             return False
-        number = attempt.number
-        if number == self._done_last + 1 and self._settle_by:
-            self._done_last = number
-            self._tasks += 1
-        else:
-            self._note_done(number)
+        self._note_done(attempt.number)
         delivery = batch.popleft()
         number, payload, count, note, _ = delivery
         now = _clock(_BOOT)
         if now < self._look_by and not count and note is None:
-            pack = self._pack
-            pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
+            self._pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
             words[attempt.at] = number << 3 | page.STARTED
             if not words[page.REVOKED]:
                 attempt.delivery = delivery
@@ -163,11 +148,11 @@ class Source(Holding):
         self._free.append(0)
         return False
 
-    def finish(self, attempt: Controls, settlement: Settlement) -> None:
+    def finish(self, attempt: Controls, settlement: Settlement | None) -> None:
         """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
         if type(settlement) is Done:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
-        self._finished.append((attempt, settlement))
+        self.outbox.end(attempt, settlement)
         if self.elsewhere:
             self.poke()
 
@@ -177,12 +162,12 @@ class Source(Holding):
         The first time it goes back as it is. From the second on this is a crash in slow motion: at the end of this process
         it goes back counted, with the pauses of poison, until it is dead.
         """
-        if not _asked_before(self.page.path.with_name(_RESPAWNED), attempt.delivery.payload):
-            return False
-        self._finished.append((attempt, None))
-        if self.elsewhere:
-            self.poke()
-        return True
+        asked = respawned.asked_before(self.page.path, attempt.delivery.payload)
+        if asked:
+            self.outbox.end(attempt, None)
+            if self.elsewhere:
+                self.poke()
+        return asked
 
     def write_off(self, slot: int, number: int, stack: str) -> None:
         """The thread that runs `number` in `slot` does not obey; called in the main thread, between any two bytecodes."""
@@ -223,7 +208,7 @@ class Source(Holding):
             self._weigh()
         if self._tasks >= self._most:
             self.respawn = True
-        if self._pending or self._backs or (self._settle_by and page.now() >= self._settle_by):
+        if self.outbox.urgent or (self._settle_by and page.now() >= self._settle_by):
             self._exchange(0)
             self._check = True  # a task that asked for the end of this process has just been settled, perhaps
             return True
@@ -233,15 +218,11 @@ class Source(Holding):
         if not self._free:
             return False
         if self._batch:
-            until = words[page.LEASE_UNTIL]
-            if page.now() >= until - self._margin and until != self._asked_for:
-                self._renew_early()
-                return True
+            ready = self.hold.renewed()
             self._look_ahead()
-            if page.now() >= words[page.LEASE_UNTIL]:
-                self._late()
+            if not ready:
                 return True
-            return not self._must_wait_alone() or bool(self._backs)
+            return not self._must_wait_alone() or bool(self.outbox.backs)
         if self._alone is not None and self._busy:
             return False
         if self._exchange(self._limit()) or not self.lease.turn:
@@ -262,7 +243,7 @@ class Source(Holding):
         """Give back what has not started; sets `ended` once nothing runs, is unsettled or leased."""
         self._give_back_batch()
         self._alone = None
-        if self._backs or (self._settle_by and not self._busy):
+        if self.outbox.backs or (self._settle_by and not self._busy):
             self._exchange(0)
             return True
         if self._suspects and not self._busy:
@@ -285,9 +266,59 @@ class Source(Holding):
         if self._alone is not delivery:
             self._alone = delivery
             if len(self._batch) > 1:
-                self._backs.append(Back(self._batch[1].receipt, self._batch[-1].receipt))
+                self.outbox.backs.append(Back(self._batch[1].receipt, self._batch[-1].receipt))
                 self._batch = deque([delivery])
-        return bool(self._busy or self._backs)
+        return bool(self._busy or self.outbox.backs)
+
+    # Leasing and settling
+
+    def _exchange(self, limit: int) -> bool:
+        """Settle what has ended, and lease up to `limit`; whether anything was leased."""
+        if not self.lease.turn and not self.hold.join():
+            return False
+        settlements = self.outbox.settlements()
+        if settlements:
+            self._last_task = time.monotonic()
+        taken = self.hold.exchange(settlements, limit, not self._busy and not self._batch)
+        if taken is None:
+            return False
+        self._answered(taken.lost)
+        if limit:
+            self._next_due = None if taken.next_due is None else time.monotonic() + taken.next_due
+        if not taken.deliveries:
+            return False
+        self._batch.extend(taken.deliveries)
+        self._look_ahead()
+        if len(self._batch) > len(self._free):
+            # Something will wait behind something: the keeper must look in time, should that be slow.
+            wanted = page.now() + min(self._give_back_ns or NEVER, self._settle_ns)
+            if wanted < self.words[page.LOOKING]:
+                self.hold.tell_keeper()
+        return True
+
+    def _answered(self, lost: Sequence[int]) -> None:
+        """What was not Done has been settled: its slots are free again (R11)."""
+        self._settle_by = 0
+        free, gone, backs = self.outbox.answered(lost)
+        for attempt in free:
+            self.words[attempt.at] = attempt.number << 3 | page.DONE
+            if attempt in gone:
+                self._say_lost(attempt)
+            self._release_slot(attempt)
+        for back in backs:
+            for slot in range(self.slots):
+                number, phase = self.page.slot_word(slot)
+                if phase == page.RETURNING and back.first <= number <= back.last:
+                    self.words[page.slot_index(slot)] = number << 3 | page.DONE
+
+    def _fenced(self) -> None:
+        for attempt in self.outbox.fenced():
+            self._release_slot(attempt)
+        self._settle_by, self._alone = 0, None
+        self._batch.clear()
+
+    def _look_ahead(self) -> None:
+        self._look_by = min(self.hold.look_by(), self._settle_by or NEVER, self._memory_by)
 
     # Starting
 
@@ -321,14 +352,14 @@ class Source(Holding):
 
     def _give_back_batch(self) -> None:
         if self._batch:
-            self._backs.append(Back(self._batch[0].receipt, self._batch[-1].receipt))
+            self.outbox.backs.append(Back(self._batch[0].receipt, self._batch[-1].receipt))
             self._batch.clear()
 
     def _give_back_suspects(self) -> None:
         """The last thing that this process does in the store: it holds nothing else any more."""
         lease = self.lease
-        notes = {attempt.number: _ASKED for attempt in self._suspects}
-        self._insist(lambda: lease.connector.release(lease.queue, lease.consumer, (), notes))
+        notes = {attempt.number: respawned.NOTE for attempt in self._suspects}
+        self.hold.insist(lambda: lease.connector.release(lease.queue, lease.consumer, (), notes))
         for attempt in self._suspects:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
         self._suspects = []
@@ -339,8 +370,8 @@ class Source(Holding):
         """Take what ended from the outbox: Done rides on the next exchange, anything else goes at once (R11)."""
         while self._stuck:
             self._give_up_thread(*self._stuck.popleft())
-        while self._finished:
-            attempt, settlement = self._finished.popleft()
+        while self.outbox.ended:
+            attempt, settlement = self.outbox.ended.popleft()
             self._busy -= 1
             if attempt.identity != self.lease.consumer:
                 self._say_lost(attempt)
@@ -357,22 +388,26 @@ class Source(Holding):
                 self._tasks += 1
                 self._returned += type(settlement) is Back
                 self.words[page.DEAD_LETTERS] += type(settlement) is Dead
-                self._pending.append((attempt, settlement))
+                self.outbox.pending.append((attempt, settlement))
                 self._check = True
 
     def _note_done(self, number: int) -> None:
+        self.outbox.done(number, number)
         if not self._settle_by:
             self._settle_by = page.now() + self._settle_ns
             self._look_by = min(self._look_by, self._settle_by)
-            self._done_first = self._done_last = number
-        elif number == self._done_last + 1:
-            self._done_last = number
-        else:
-            self._done.append(Done(self._done_first, self._done_last))
-            self._done_first = self._done_last = number
         self._tasks += 1
         if self._tasks >= self._most:
             self._check = True
+
+    def _release_slot(self, attempt: Controls) -> None:
+        if self._alone is not None and self._alone is attempt.delivery:
+            self._alone = None
+        self._free.append(attempt.slot)
+
+    def _say_lost(self, attempt: Controls) -> None:
+        task_id = attempt.task.id if attempt.task is not None else None
+        log.event(logging.WARNING, "lease.lost", id=task_id, queue=self.lease.queue)
 
     def _give_up_thread(self, attempt: Attempt, number: int, stack: str) -> None:
         """End an attempt without its thread. The worker takes nothing more, and ends when its other slots are free."""
@@ -397,7 +432,7 @@ class Source(Holding):
         due = (self._settle_by - page.now()) / 1e9 if self._settle_by else 60.0
         full = not self._free or self._batch or self._alone is not None
         if full or self.words[page.ORDERS] or self.respawn or self.stop_all:
-            self._sleep(min(60.0, max(0.0, due)))
+            self.hold.sleep(min(60.0, max(0.0, due)))
             return
         seconds = min(self.config.recheck, 0.1) if self.burst else self.config.recheck
         seconds = min(seconds, max(0.0, due))
@@ -411,10 +446,10 @@ class Source(Holding):
         try:
             called = self.lease.connector.wait([(self.lease.queue, self.lease.consumer)], seconds, self.wake_fd)
         except StoreUnavailable as error:
-            self._unreachable(error)
-            self._sleep(random.uniform(0.05, 0.2))
+            self.hold.unreachable(error)
+            self.hold.sleep(random.uniform(0.05, 0.2))
         if not called:
-            self._sleep(0)
+            self.hold.sleep(0)
         if starvation is not None:
             waited = time.monotonic() - self._last_task
             if waited >= starvation.time_with_no_tasks:
@@ -446,5 +481,5 @@ class Source(Holding):
         return False
 
     def _burst_over(self) -> bool:
-        counts = self._insist(lambda: self.lease.connector.counts(self.lease.queue))
+        counts = self.hold.insist(lambda: self.lease.connector.counts(self.lease.queue))
         return counts is not None and not (counts.ready or counts.delayed or counts.leased)

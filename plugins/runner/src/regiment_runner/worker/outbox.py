@@ -1,0 +1,92 @@
+"""What has ended in a worker and its store does not know yet. Data only: no clock, no page, no store."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Collection
+
+from regiment import log
+from regiment.contracts import Back, Done, Settlement
+from regiment_runner.worker.controls import Controls
+
+
+class Outbox:
+    """Ends of attempts on their way into the next exchange. `end` may be called in any thread, all else by the driver.
+
+    A success is a number, which stands on the page as done already (R2). Any other settlement keeps its attempt, and with it
+    the slot, until it is answered (R11).
+    """
+
+    def __init__(self) -> None:
+        self.ended: deque[tuple[Controls, Settlement | None]] = deque()
+        """What attempts have left here and the driver has not looked at; None: one that asked for another process again."""
+        self.pending: list[tuple[Controls, Settlement]] = []
+        self.backs: list[Back] = []
+        """Spans of the batch that go back without having run."""
+        self.forked = False
+        """Whether this is a process that a task has forked: it settles nothing, and ends where the task ends."""
+        self._spans: list[Done] = []
+        self._first, self._last = 0, -1
+
+    @property
+    def urgent(self) -> bool:
+        """Whether anything is in here that goes at once; a success waits for the next exchange."""
+        return bool(self.pending or self.backs)
+
+    def done(self, first: int, last: int) -> None:
+        """Numbers that have succeeded, each told once; those that follow one another are settled as one span."""
+        if self.forked:
+            leave()
+        if first == self._last + 1:
+            self._last = last
+            return
+        if self._last >= 0:
+            self._spans.append(Done(self._first, self._last))
+        self._first, self._last = first, last
+
+    def end(self, attempt: Controls, settlement: Settlement | None) -> None:
+        """Any end of an attempt, for the driver to look at."""
+        if self.forked:
+            leave()
+        self.ended.append((attempt, settlement))
+
+    def settlements(self) -> list[Settlement]:
+        """All that the next exchange is to say."""
+        found: list[Settlement] = [*self._spans]
+        if self._last >= 0:
+            found.append(Done(self._first, self._last))
+        return [*found, *self.backs, *(settlement for _, settlement in self.pending)]
+
+    def answered(self, lost: Collection[int]) -> tuple[list[Controls], list[Controls], list[Back]]:
+        """The store has taken all of `settlements`, but for receipts that are `lost` to this consumer.
+
+        Returns the attempts whose slots are free again, those of them that are lost, and the spans that went back.
+        """
+        free = [attempt for attempt, _ in self.pending]
+        gone = [attempt for attempt, settlement in self.pending if settlement[0] in lost]
+        backs = self.backs
+        self._forget()
+        return free, gone, backs
+
+    def fenced(self) -> list[Controls]:
+        """Nothing of this will ever be settled (R1); the attempts whose slots are free again."""
+        free = [attempt for attempt, _ in self.pending]
+        self._forget()
+        return free
+
+    def _forget(self) -> None:
+        self._spans, self._first, self._last = [], 0, -1
+        self.pending, self.backs = [], []
+
+
+def leave() -> None:
+    """The end of a process that a task has forked and that came back from the task's work: it is no worker."""
+    log.event(
+        logging.ERROR,
+        "task.forked",
+        pid=os.getpid(),
+        next="a child of a task came back from its work and ends here; let it end with os._exit",
+    )
+    os._exit(1)
