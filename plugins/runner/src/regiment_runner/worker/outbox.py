@@ -6,10 +6,22 @@ import logging
 import os
 from collections import deque
 from collections.abc import Collection
+from typing import NamedTuple
 
 from regiment import log
 from regiment.contracts import Back, Done, Settlement
 from regiment_runner.worker.controls import Controls
+
+
+class Answered(NamedTuple):
+    """What was no success and is settled now."""
+
+    free: list[Controls]
+    """Attempts whose slots are free again (R11)."""
+    lost: list[Controls]
+    """Those of them of which the store knows nothing any more."""
+    backs: list[Back]
+    """Spans that went back."""
 
 
 class Outbox:
@@ -54,31 +66,31 @@ class Outbox:
 
     def settlements(self) -> list[Settlement]:
         """All that the next exchange is to say."""
-        found: list[Settlement] = [*self._spans]
+        found: list[Settlement] = [*self._spans] if self._spans else []
         if self._last >= 0:
             found.append(Done(self._first, self._last))
-        return [*found, *self.backs, *(settlement for _, settlement in self.pending)]
+        if self.pending or self.backs:
+            found += self.backs
+            found += [settlement for _, settlement in self.pending]
+        return found
 
-    def answered(self, lost: Collection[int]) -> tuple[list[Controls], list[Controls], list[Back]]:
-        """The store has taken all of `settlements`, but for receipts that are `lost` to this consumer.
-
-        Returns the attempts whose slots are free again, those of them that are lost, and the spans that went back.
-        """
-        free = [attempt for attempt, _ in self.pending]
-        gone = [attempt for attempt, settlement in self.pending if settlement[0] in lost]
-        backs = self.backs
-        self._forget()
-        return free, gone, backs
+    def answered(self, lost: Collection[int]) -> Answered | None:
+        """The store has taken all of `settlements`, but for receipts that are `lost` to this consumer; None: all was done."""
+        self._last = -1
+        if self._spans:
+            self._spans = []
+        if not self.pending and not self.backs:
+            return None
+        found = Answered([attempt for attempt, _ in self.pending], [], self.backs)
+        found.lost.extend(attempt for attempt, settlement in self.pending if settlement[0] in lost)
+        self.pending, self.backs = [], []
+        return found
 
     def fenced(self) -> list[Controls]:
         """Nothing of this will ever be settled (R1); the attempts whose slots are free again."""
         free = [attempt for attempt, _ in self.pending]
-        self._forget()
+        self._spans, self._last, self.pending, self.backs = [], -1, [], []
         return free
-
-    def _forget(self) -> None:
-        self._spans, self._first, self._last = [], 0, -1
-        self.pending, self.backs = [], []
 
 
 def leave() -> None:

@@ -23,7 +23,7 @@ from regiment_runner.worker import respawned
 from regiment_runner.worker.attempt import Attempt
 from regiment_runner.worker.controls import Controls
 from regiment_runner.worker.lease import Hold, Lease
-from regiment_runner.worker.outbox import Outbox
+from regiment_runner.worker.outbox import Answered, Outbox
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.verdict import is_suspect, was_struck
 
@@ -282,7 +282,10 @@ class Source:
         taken = self.hold.exchange(settlements, limit, not self._busy and not self._batch)
         if taken is None:
             return False
-        self._answered(taken.lost)
+        self._settle_by = 0
+        answered = self.outbox.answered(taken.lost)
+        if answered is not None:
+            self._slots_are_free(answered)
         if limit:
             self._next_due = None if taken.next_due is None else time.monotonic() + taken.next_due
         if not taken.deliveries:
@@ -296,16 +299,14 @@ class Source:
                 self.hold.tell_keeper()
         return True
 
-    def _answered(self, lost: Sequence[int]) -> None:
-        """What was not Done has been settled: its slots are free again (R11)."""
-        self._settle_by = 0
-        free, gone, backs = self.outbox.answered(lost)
-        for attempt in free:
+    def _slots_are_free(self, answered: Answered) -> None:
+        """What was not Done has been settled (R11)."""
+        for attempt in answered.free:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
-            if attempt in gone:
-                self._say_lost(attempt)
             self._release_slot(attempt)
-        for back in backs:
+        for attempt in answered.lost:
+            self._say_lost(attempt)
+        for back in answered.backs:
             for slot in range(self.slots):
                 number, phase = self.page.slot_word(slot)
                 if phase == page.RETURNING and back.first <= number <= back.last:
