@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from regiment import log
 from regiment.contracts import Back, Done, Settlement
-from regiment_runner.worker.controls import Controls
+from regiment_runner.worker.trial import Trial
 
 
 class Answered(NamedTuple):
     """What was no success and is settled now."""
 
-    free: list[Controls]
+    free: list[Trial]
     """Attempts whose slots are free again (R11)."""
-    lost: list[Controls]
+    lost: list[Trial]
     """Those of them of which the store knows nothing any more."""
     backs: list[Back]
     """Spans that went back."""
@@ -32,9 +32,9 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self.ended: deque[tuple[Controls, Settlement | None]] = deque()
+        self.ended: deque[tuple[Trial, Settlement | None]] = deque()
         """What attempts have left here and the driver has not looked at; None: one that asked for another process again."""
-        self.pending: list[tuple[Controls, Settlement]] = []
+        self.pending: list[tuple[Trial, Settlement]] = []
         self.backs: list[Back] = []
         """Spans of the batch that go back without having run."""
         self.forked = False
@@ -58,7 +58,7 @@ class Outbox:
             self._spans.append(Done(self._first, self._last))
         self._first, self._last = first, last
 
-    def end(self, attempt: Controls, settlement: Settlement | None) -> None:
+    def end(self, attempt: Trial, settlement: Settlement | None) -> None:
         """Any end of an attempt, for the driver to look at."""
         if self.forked:
             leave()
@@ -86,7 +86,7 @@ class Outbox:
         self.pending, self.backs = [], []
         return found
 
-    def fenced(self) -> list[Controls]:
+    def fenced(self) -> list[Trial]:
         """Nothing of this will ever be settled (R1); the attempts whose slots are free again."""
         free = [attempt for attempt, _ in self.pending]
         self._spans, self._last, self.pending, self.backs = [], -1, [], []

@@ -21,10 +21,10 @@ from regiment.errors import Control, Respawn, Stop, StoreUnavailable
 from regiment_runner.shared import page, procfs
 from regiment_runner.worker import respawned
 from regiment_runner.worker.attempt import Attempt
-from regiment_runner.worker.controls import Controls
 from regiment_runner.worker.lease import Hold, Lease
 from regiment_runner.worker.outbox import Answered, Outbox
 from regiment_runner.worker.runtime import Runtime
+from regiment_runner.worker.trial import Trial
 from regiment_runner.worker.verdict import is_suspect, was_struck
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
@@ -68,7 +68,7 @@ class Source:
         self._batch: deque[Delivery] = deque()
         self._alone: Delivery | None = None
         """What runs, or is to run, without company."""
-        self._suspects: list[Controls] = []
+        self._suspects: list[Trial] = []
         """What asked for another process again: given back, counted, when this one ends."""
         self._stuck: deque[tuple[Attempt, int, str]] = deque()
         self.written_off = 0
@@ -111,7 +111,7 @@ class Source:
                 return None
             self._wait()
 
-    def done(self, attempt: Controls) -> None:
+    def done(self, attempt: Trial) -> None:
         """An attempt has succeeded, and its page says so."""
         number = attempt.number
         if self.elsewhere:
@@ -123,7 +123,7 @@ class Source:
         self._alone = None
         self._free.append(0)
 
-    def follow(self, attempt: Controls) -> bool:
+    def follow(self, attempt: Trial) -> bool:
         """`done`, and then, unless anything else is due, this attempt is at the next delivery. For one slot only."""
         batch, words = self._batch, self.words
         if not batch or self._check or words[page.ORDERS]:
@@ -148,7 +148,7 @@ class Source:
         self._free.append(0)
         return False
 
-    def finish(self, attempt: Controls, settlement: Settlement | None) -> None:
+    def finish(self, attempt: Trial, settlement: Settlement | None) -> None:
         """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
         if type(settlement) is Done:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
@@ -156,7 +156,7 @@ class Source:
         if self.elsewhere:
             self.poke()
 
-    def came_back(self, attempt: Controls) -> bool:
+    def came_back(self, attempt: Trial) -> bool:
         """Settle an attempt that asks for another process, if its delivery has asked for this one already.
 
         The first time it goes back as it is. From the second on this is a crash in slow motion: at the end of this process
@@ -401,12 +401,12 @@ class Source:
         if self._tasks >= self._most:
             self._check = True
 
-    def _release_slot(self, attempt: Controls) -> None:
+    def _release_slot(self, attempt: Trial) -> None:
         if self._alone is not None and self._alone is attempt.delivery:
             self._alone = None
         self._free.append(attempt.slot)
 
-    def _say_lost(self, attempt: Controls) -> None:
+    def _say_lost(self, attempt: Trial) -> None:
         task_id = attempt.task.id if attempt.task is not None else None
         log.event(logging.WARNING, "lease.lost", id=task_id, queue=self.lease.queue)
 
