@@ -60,20 +60,15 @@ def test_each_end_is_settled_once_as_what_it_was_and_a_slot_is_free_when_its_end
             assert spans(said) == done, "R2: exactly what was told to be done"
             assert [one for one in said if isinstance(one, Back)] == gone
             assert [one[0] for one in said if isinstance(one, Again)] == [one.number for one in waiting]
-            assert outbox.urgent == bool(waiting or gone)
             lost = {one.number for one in waiting} if value else set()
             answered = outbox.answered(lost)
-            assert (answered is None) == (not waiting and not gone)
-            if answered is not None:
-                assert (answered.free, answered.backs) == (waiting, gone), (
-                    "R11: whatever was answered, and nothing else"
-                )
-                assert answered.lost == (waiting if value else [])
+            assert (answered.free, answered.backs) == (waiting, gone), "R11: whatever was answered, and nothing else"
+            assert answered.lost == (waiting if value else [])
             done, waiting, gone = [], [], []
         else:
             assert outbox.fenced() == waiting, "R1: its slots are free"
             done, waiting, gone = [], [], []
-            assert not outbox.settlements() and not outbox.urgent, "and nothing is said of what was done"
+            assert not outbox.settlements(), "and nothing is said of what was done"
         number += 1
 
 
@@ -97,7 +92,7 @@ def test_what_has_ended_elsewhere_waits_for_the_driver_and_is_no_settlement_yet(
     outbox: Any = Outbox()
     outbox.end(Ended(1), Park(1, 1.0))
     assert len(outbox.ended) == 1
-    assert not outbox.settlements() and not outbox.urgent
+    assert not outbox.settlements()
 
 
 def test_in_a_process_that_a_task_has_forked_every_end_is_the_end_of_the_process() -> None:

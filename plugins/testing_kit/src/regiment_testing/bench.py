@@ -79,10 +79,6 @@ class Bench:
     def done(self, attempt: Trial) -> None:
         """A plain success."""
 
-    def follow(self, attempt: Trial) -> bool:
-        """Nothing follows: each attempt is asked for."""
-        return False
-
     def finish(self, attempt: Trial, settlement: Settlement) -> None:
         """Any other end."""
         self._settlement = settlement

@@ -9,9 +9,9 @@ from regiment.context import attempt_now
 from regiment.errors import Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
 from regiment_runner.shared import page
-from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, whole
+from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, say_started, succeeded, whole
 from regiment_runner.worker.guarded import DONE, aworked, worked
-from regiment_runner.worker.opening import opened
+from regiment_runner.worker.opening import LARGE, opened
 from regiment_runner.worker.sprint import sprint
 from regiment_runner.worker.taking import Taking
 from regiment_runner.worker.trial import Trial
@@ -35,10 +35,11 @@ class Attempt(Trial):
         if self.outcome is not None or not self.runtime.plain:
             drive(whole(self, work, rules, worked))
             return
+        if self.runtime.loud:
+            say_started()
         outcome = worked(self, work, rules)
         if outcome is DONE:
-            self.task = None
-            self.source.done(self)
+            succeeded(self)
         else:
             drive(ending(self, outcome, rules))
 
@@ -52,10 +53,11 @@ class Attempt(Trial):
         if self.outcome is not None or not self.runtime.plain:
             await adrive(whole(self, work, rules, aworked))
             return
+        if self.runtime.loud:
+            say_started()
         outcome = await aworked(self, work, rules)
         if outcome is DONE:
-            self.task = None
-            self.source.done(self)
+            succeeded(self)
         else:
             await adrive(ending(self, outcome, rules))
 
@@ -63,10 +65,13 @@ class Attempt(Trial):
         """Run to the settlement, and then what is next in its slot, as long as nothing else is due: for an executor that
         runs one after the other in the thread that takes them. It saves some calls for each task.
         """
+        _, payload, count, note, _ = self.delivery
+        if self.line is None or count or note is not None or len(payload) > LARGE or not self.runtime.plain:
+            self.run()
+            return
         if attempt_now.get(None) is not self:
             attempt_now.set(self)
-        if not self.runtime.plain or not sprint(self):
-            self.run()
+        sprint(self, self.line)
 
     def abandon(self, stack: str) -> None:
         """End it as a timeout without its thread, which stands at `stack` and is not waited for any more.

@@ -21,6 +21,7 @@ from regiment.task import Task
 from regiment_runner.shared import descendants, page, procfs
 from regiment_runner.worker.admission import Bury, Decision, Wait
 from regiment_runner.worker.burying import buried, tell_dead
+from regiment_runner.worker.guarded import DONE
 from regiment_runner.worker.planning import Plan, complain, plan_of, planned
 from regiment_runner.worker.policy import Rules, Step
 from regiment_runner.worker.trial import Trial
@@ -37,8 +38,8 @@ def whole(attempt: Trial, work: Callable[[Task], Any], rules: Rules, guarded: Ca
     """Everything around the work, as steps: whoever drives them decides whether to call or to await."""
     runtime, task, outcome = attempt.runtime, attempt.task, attempt.outcome
     assert task is not None
-    if outcome is None and runtime.debug:
-        log.event(logging.DEBUG, "task.started", **log.attempt_fields())
+    if outcome is None and runtime.loud:
+        say_started()
     with ExitStack() as stack:
         for around in runtime.around:
             log.tell(_enter, stack, around, task)
@@ -185,6 +186,24 @@ def _mark_ended(attempt: Trial) -> None:
     words, at = attempt.words, attempt.at
     if words[at] & 7 == page.STARTED:
         words[at] = attempt.number << 3 | page.ENDED
+
+
+def succeeded(attempt: Trial) -> None:
+    """A plain success, of which nobody is told but those who read the log."""
+    if attempt.runtime.loud:
+        say_success(attempt)
+    attempt.task = None
+    attempt.source.done(attempt)
+
+
+def say_started() -> None:
+    """Log the start of the task that runs now."""
+    log.event(logging.DEBUG, "task.started", **log.attempt_fields())
+
+
+def say_success(attempt: Trial) -> None:
+    """Log a plain success."""
+    _log(attempt, DONE, Step("done"), (page.now() - attempt.started) / 1e9)
 
 
 def settle_unrun(attempt: Trial, decided: Decision) -> None:

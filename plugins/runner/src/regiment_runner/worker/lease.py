@@ -81,8 +81,8 @@ class Hold:
         self.left_unsettled = False
         """Whether it was told to end and did, although its store did not answer any more."""
         self._length = int(lease.terms.lease * 1e9)
-        self._asked_for = 0
-        """The end of the lease that this worker has tried to put off by itself; once for each."""
+        self.margin, self.asked_for = self._length // 3, 0
+        """Nanoseconds before the end of the lease at which this worker tries to put it off by itself, and the end for which it has."""
         self._lost_since: float | None = None
         self._throttle = log.Throttle()
         self._poll = select.poll()
@@ -164,11 +164,6 @@ class Hold:
             lease.connector.release(lease.queue, lease.consumer, (), {}, close=True)
         lease.renew_identity()
 
-    def look_by(self) -> int:
-        """When, on the boot clock, `renewed` is to be asked again, before anything starts."""
-        until = self.words[page.LEASE_UNTIL]
-        return until if until == self._asked_for else until - self._length // 3
-
     def renewed(self) -> bool:
         """Whether the lease has nothing against a start; else this has tried what can be done, and all is to be looked at again.
 
@@ -176,8 +171,8 @@ class Hold:
         by itself, and if that fails, what is leased may start until the lease has passed. Then the store itself is asked (R7).
         """
         until, sent = self.words[page.LEASE_UNTIL], page.now()
-        if sent >= until - self._length // 3 and until != self._asked_for:
-            self._asked_for = until
+        if sent >= until - self.margin and until != self.asked_for:
+            self.asked_for = until
             with contextlib.suppress(StoreUnavailable):
                 self._renewed(sent, self.lease.renew())
             return False

@@ -42,11 +42,6 @@ class Outbox:
         self._spans: list[Done] = []
         self._first, self._last = 0, -1
 
-    @property
-    def urgent(self) -> bool:
-        """Whether anything is in here that goes at once; a success waits for the next exchange."""
-        return bool(self.pending or self.backs)
-
     def done(self, first: int, last: int) -> None:
         """Numbers that have succeeded, each told once; those that follow one another are settled as one span."""
         if self.forked:
@@ -65,22 +60,21 @@ class Outbox:
         self.ended.append((attempt, settlement))
 
     def settlements(self) -> list[Settlement]:
-        """All that the next exchange is to say."""
-        found: list[Settlement] = [*self._spans] if self._spans else []
+        """All that the next exchange is to say. What is done is handed over: the exchange is repeated until it is answered,
+        and if it never is, the page says the same to the keeper. All else stays until it is answered.
+        """
+        found: list[Settlement] = []
         if self._last >= 0:
+            found += self._spans
             found.append(Done(self._first, self._last))
+            self._spans, self._last = [], -1
         if self.pending or self.backs:
             found += self.backs
             found += [settlement for _, settlement in self.pending]
         return found
 
-    def answered(self, lost: Collection[int]) -> Answered | None:
-        """The store has taken all of `settlements`, but for receipts that are `lost` to this consumer; None: all was done."""
-        self._last = -1
-        if self._spans:
-            self._spans = []
-        if not self.pending and not self.backs:
-            return None
+    def answered(self, lost: Collection[int]) -> Answered:
+        """The store has taken all of `settlements`, but for receipts that are `lost` to this consumer."""
         found = Answered([attempt for attempt, _ in self.pending], [], self.backs)
         found.lost.extend(attempt for attempt, settlement in self.pending if settlement[0] in lost)
         self.pending, self.backs = [], []

@@ -55,17 +55,18 @@ class Source:
         self.runtime, self.lease, self.wake_fd, self.burst = runtime, lease, wake, burst
         self.config, self.page = runtime.config, runtime.page
         self.words, self._map, self._pack = self.page.words, self.page.map, page.PACK_START
-        self.hold = Hold(lease, self.page, wake, tell_keeper, lambda: self._busy, self._fenced)
+        self.hold = Hold(lease, self.page, wake, tell_keeper, self._runs, self._fenced)
         self.outbox = Outbox()
         self.slots = runtime.slots = slots
         self.elsewhere = runtime.elsewhere = slots > 1 or elsewhere
         """Whether attempts end in other threads than the driver's, which must then be woken."""
         self.page.have_slots(slots)
         self.ended = self.respawn = self.stop_all = False
-        self._attempts = [Attempt(runtime, self, slot) for slot in range(slots)]
+        line = None if self.elsewhere else self
+        self._attempts = [Attempt(runtime, self, slot, line) for slot in range(slots)]
         self._free = list(range(slots - 1, -1, -1))
         self._busy = 0
-        self._batch: deque[Delivery] = deque()
+        self.batch: deque[Delivery] = deque()
         self._alone: Delivery | None = None
         """What runs, or is to run, without company."""
         self._suspects: list[Trial] = []
@@ -73,9 +74,9 @@ class Source:
         self._stuck: deque[tuple[Attempt, int, str]] = deque()
         self.written_off = 0
         """Attempts whose threads are not waited for any more."""
-        self._check = True
+        self.check = True
         """Whether anything but starting the next delivery may be due."""
-        self._look_by = self._settle_by = 0
+        self.look_by = self._settle_by = 0
         """When, on the boot clock, more must be looked at than the next delivery (lease, settlement, memory), and when the
         settlement of what is done is due; 0: nothing is done and unsettled.
         """
@@ -98,9 +99,9 @@ class Source:
         while True:
             if self.outbox.ended or self._stuck:
                 self._drain()
-            if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
+            if self.batch and self._free and not self.check and not self.words[page.ORDERS]:
                 now = _clock(_BOOT)
-                if now < self._look_by:
+                if now < self.look_by:
                     attempt = self._start(now)
                     if attempt is not None:
                         return attempt
@@ -118,35 +119,20 @@ class Source:
             self.outbox.end(attempt, Done(number, number))
             self.poke()
             return
-        self._note_done(number)
+        self.ran(number, number)
         self._busy = 0
         self._alone = None
         self._free.append(0)
 
-    def follow(self, attempt: Trial) -> bool:
-        """`done`, and then, unless anything else is due, this attempt is at the next delivery. For one slot only."""
-        batch, words = self._batch, self.words
-        if not batch or self._check or words[page.ORDERS]:
-            attempt.task = None
-            self.done(attempt)
-            return False
-        self._note_done(attempt.number)
-        delivery = batch.popleft()
-        number, payload, count, note, _ = delivery
-        now = _clock(_BOOT)
-        if now < self._look_by and not count and note is None:
-            self._pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
-            words[attempt.at] = number << 3 | page.STARTED
-            if not words[page.REVOKED]:
-                attempt.delivery = delivery
-                attempt.number = number
-                attempt.started = now
-                return True
-        batch.appendleft(delivery)
-        # The ordinary way, from where it is.
-        self._busy, attempt.task, self._alone = 0, None, None
-        self._free.append(0)
-        return False
+    def ran(self, first: int, last: int) -> None:
+        """These have succeeded in a sprint, in its one slot, and their page said so one after the other."""
+        self.outbox.done(first, last)
+        if not self._settle_by:
+            self._settle_by = page.now() + self._settle_ns
+            self.look_by = min(self.look_by, self._settle_by)
+        self._tasks += last - first + 1
+        if self._tasks >= self._most:
+            self.check = True
 
     def finish(self, attempt: Trial, settlement: Settlement | None) -> None:
         """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
@@ -180,12 +166,15 @@ class Source:
             self.respawn = True
         else:
             self.stop_all = True
-        self._check = True
+        self.check = True
 
     def poke(self) -> None:
         """Wake the driver."""
         with contextlib.suppress(BlockingIOError, OSError):
             os.eventfd_write(self.wake_fd, 1)
+
+    def _runs(self) -> bool:
+        return self._busy > 0
 
     @property
     def running(self) -> Sequence[Attempt]:
@@ -201,23 +190,23 @@ class Source:
 
     def _step(self) -> bool:
         """Do what is due besides starting; False if there is nothing to do but wait, or `ended` is set."""
-        self._check = False
+        self.check = False
         words = self.words
         words[page.TASKS] = self._tasks
         if self._statm >= 0 and page.now() >= self._memory_by:
             self._weigh()
         if self._tasks >= self._most:
             self.respawn = True
-        if self.outbox.urgent or (self._settle_by and page.now() >= self._settle_by):
+        if self.outbox.pending or self.outbox.backs or (self._settle_by and page.now() >= self._settle_by):
             self._exchange(0)
-            self._check = True  # a task that asked for the end of this process has just been settled, perhaps
+            self.check = True  # a task that asked for the end of this process has just been settled, perhaps
             return True
         if words[page.ORDERS] or self.respawn or self.stop_all:
-            self._check = True
+            self.check = True
             return self._wind_down()
         if not self._free:
             return False
-        if self._batch:
+        if self.batch:
             ready = self.hold.renewed()
             self._look_ahead()
             if not ready:
@@ -259,15 +248,15 @@ class Source:
         """Whether the next delivery is on its last try, or a suspect, and has company: it runs alone, or its neighbors die
         with it.
         """
-        delivery = self._batch[0]
+        delivery = self.batch[0]
         last = delivery.count >= self.config.max_deliveries - 1
         if not delivery.count or not (last or is_suspect(delivery.note)):
             return False
         if self._alone is not delivery:
             self._alone = delivery
-            if len(self._batch) > 1:
-                self.outbox.backs.append(Back(self._batch[1].receipt, self._batch[-1].receipt))
-                self._batch = deque([delivery])
+            if len(self.batch) > 1:
+                self.outbox.backs.append(Back(self.batch[1].receipt, self.batch[-1].receipt))
+                self.batch = deque([delivery])
         return bool(self._busy or self.outbox.backs)
 
     # Leasing and settling
@@ -279,20 +268,19 @@ class Source:
         settlements = self.outbox.settlements()
         if settlements:
             self._last_task = time.monotonic()
-        taken = self.hold.exchange(settlements, limit, not self._busy and not self._batch)
+        taken = self.hold.exchange(settlements, limit, not self._busy and not self.batch)
         if taken is None:
             return False
         self._settle_by = 0
-        answered = self.outbox.answered(taken.lost)
-        if answered is not None:
-            self._slots_are_free(answered)
+        if self.outbox.pending or self.outbox.backs:
+            self._slots_are_free(self.outbox.answered(taken.lost))
         if limit:
             self._next_due = None if taken.next_due is None else time.monotonic() + taken.next_due
         if not taken.deliveries:
             return False
-        self._batch.extend(taken.deliveries)
+        self.batch.extend(taken.deliveries)
         self._look_ahead()
-        if len(self._batch) > len(self._free):
+        if len(self.batch) > len(self._free):
             # Something will wait behind something: the keeper must look in time, should that be slow.
             wanted = page.now() + min(self._give_back_ns or NEVER, self._settle_ns)
             if wanted < self.words[page.LOOKING]:
@@ -316,19 +304,21 @@ class Source:
         for attempt in self.outbox.fenced():
             self._release_slot(attempt)
         self._settle_by, self._alone = 0, None
-        self._batch.clear()
+        self.batch.clear()
 
     def _look_ahead(self) -> None:
-        self._look_by = min(self.hold.look_by(), self._settle_by or NEVER, self._memory_by)
+        until, hold = self.words[page.LEASE_UNTIL], self.hold
+        ends = until if until == hold.asked_for else until - hold.margin
+        self.look_by = min(ends, self._settle_by or NEVER, self._memory_by)
 
     # Starting
 
     def _start(self, now: int) -> Attempt | None:
         """Start the next delivery of the batch in a free slot, if the rules let it (R10)."""
-        delivery = self._batch[0]
+        delivery = self.batch[0]
         number, payload, count, note, _ = delivery
         if count and self._must_wait_alone():
-            self._check = True
+            self.check = True
             return None
         attempt = self._attempts[self._free[-1]]
         phase = page.JUDGING if was_struck(note) else page.STARTED
@@ -338,7 +328,7 @@ class Source:
         if revoked and revoked >> 24 <= number <= (revoked >> 24) + (revoked & 0xFFFFFF):
             self._withdraw(attempt, number)
             return None
-        self._batch.popleft()
+        self.batch.popleft()
         self._free.pop()
         self._busy += 1
         attempt.delivery, attempt.number, attempt.started = delivery, number, now
@@ -349,12 +339,12 @@ class Source:
         """R14: the number stays on the page as *returning* until its Back, with the rest of the batch, is answered."""
         self.words[attempt.at] = number << 3 | page.RETURNING
         self._give_back_batch()
-        self._check = True
+        self.check = True
 
     def _give_back_batch(self) -> None:
-        if self._batch:
-            self.outbox.backs.append(Back(self._batch[0].receipt, self._batch[-1].receipt))
-            self._batch.clear()
+        if self.batch:
+            self.outbox.backs.append(Back(self.batch[0].receipt, self.batch[-1].receipt))
+            self.batch.clear()
 
     def _give_back_suspects(self) -> None:
         """The last thing that this process does in the store: it holds nothing else any more."""
@@ -379,27 +369,18 @@ class Source:
                 self._tasks += 1
                 self._release_slot(attempt)
             elif type(settlement) is Done:
-                self._note_done(settlement.first)
+                self.ran(settlement.first, settlement.last)
                 self._release_slot(attempt)
             elif settlement is None:
                 self._tasks += 1
                 self._suspects.append(attempt)
-                self._check = True
+                self.check = True
             else:
                 self._tasks += 1
                 self._returned += type(settlement) is Back
                 self.words[page.DEAD_LETTERS] += type(settlement) is Dead
                 self.outbox.pending.append((attempt, settlement))
-                self._check = True
-
-    def _note_done(self, number: int) -> None:
-        self.outbox.done(number, number)
-        if not self._settle_by:
-            self._settle_by = page.now() + self._settle_ns
-            self._look_by = min(self._look_by, self._settle_by)
-        self._tasks += 1
-        if self._tasks >= self._most:
-            self._check = True
+                self.check = True
 
     def _release_slot(self, attempt: Trial) -> None:
         if self._alone is not None and self._alone is attempt.delivery:
@@ -431,7 +412,7 @@ class Source:
         """Sleep until something may have changed: in the store if something new could start, else on the descriptor."""
         now = time.monotonic()
         due = (self._settle_by - page.now()) / 1e9 if self._settle_by else 60.0
-        full = not self._free or self._batch or self._alone is not None
+        full = not self._free or self.batch or self._alone is not None
         if full or self.words[page.ORDERS] or self.respawn or self.stop_all:
             self.hold.sleep(min(60.0, max(0.0, due)))
             return

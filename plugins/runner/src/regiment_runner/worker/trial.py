@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -22,13 +23,24 @@ class Settler(Protocol):
 
     def done(self, attempt: Trial) -> None: ...
 
-    def follow(self, attempt: Trial) -> bool: ...
-
     def finish(self, attempt: Trial, settlement: Settlement) -> None: ...
 
     def end(self, respawn: bool) -> None: ...
 
     def came_back(self, attempt: Trial) -> bool: ...
+
+
+class Line(Protocol):
+    """What a sprint may know of the source, where the thread that takes is the one that runs."""
+
+    batch: deque[Delivery]
+    """What was leased and has not started."""
+    check: bool
+    """Whether anything but starting the next delivery may be due."""
+    look_by: int
+    """When, on the boot clock, something is: the lease, the settlement, the memory."""
+
+    def ran(self, first: int, last: int) -> None: ...
 
 
 class Trial:
@@ -42,6 +54,8 @@ class Trial:
         "guard",
         "guarded",
         "identity",
+        "line",
+        "memory",
         "number",
         "outcome",
         "runtime",
@@ -59,9 +73,9 @@ class Trial:
     identity: str
     started: int
 
-    def __init__(self, runtime: Runtime, source: Settler, slot: int) -> None:
-        self.runtime, self.source, self.slot = runtime, source, slot
-        self.at, self.words = page.slot_index(slot), runtime.page.words
+    def __init__(self, runtime: Runtime, source: Settler, slot: int, line: Line | None = None) -> None:
+        self.runtime, self.source, self.slot, self.line = runtime, source, slot, line
+        self.at, self.words, self.memory = page.slot_index(slot), runtime.page.words, runtime.page.map
         self.start_at = self.at * 8 + page.START_AT
         self.task: Task | None = None
         """None until it is decoded."""
