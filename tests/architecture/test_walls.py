@@ -162,7 +162,6 @@ LARGE = {
     "regiment_redis.shard": 502,
     "regiment_redis.spread": 363,
     "regiment_mongo.base": 400,
-    "regiment_runner.worker.source": 361,
     "regiment_console.demo": 305,
 }
 LARGE_FUNCTIONS = 12

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from typing import Any, NoReturn
 
+from regiment import log
 from regiment import outcome as outcomes
 from regiment.context import attempt_now
 from regiment.errors import Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
@@ -73,11 +76,18 @@ class Attempt(Trial):
             attempt_now.set(self)
         sprint(self, self.line)
 
-    def abandon(self, stack: str) -> None:
-        """End it as a timeout without its thread, which stands at `stack` and is not waited for any more.
+    def write_off(self, number: int, stack: str) -> bool:
+        """End it without its thread, which runs `number` and stands at `stack`; False if that has come back after all."""
+        if self.number != number or not self.claim():
+            return False
+        task_id = getattr(self.task, "id", None)
+        queue = self.runtime.config.name
+        log.event(logging.WARNING, "worker.thread_lost", queue=queue, id=task_id, next="the worker is replaced")
+        threading.Thread(target=self._abandon, args=(stack,), daemon=True).start()
+        return True
 
-        For a thread of its own, after `claim`: the handlers that run here may take their time.
-        """
+    def _abandon(self, stack: str) -> None:
+        """End it as a timeout. In a thread of its own: the handlers that run here may take their time."""
         attempt_now.set(self)
         task = self.task
         found = None if task is None else self.runtime.work_for(task)

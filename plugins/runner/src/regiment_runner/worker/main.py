@@ -28,6 +28,7 @@ from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
 from regiment_runner.worker.started import not_started
 from regiment_runner.worker.taking import Desk
+from regiment_runner.worker.waiting import obey
 
 FIRST_CONNECTION = 10.0
 """Seconds that the first worker of a target tries to reach its store before `run` gives up."""
@@ -100,11 +101,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     report(found=list(found))
     app = targets.application(found[label])
     parts = assemble(app, label)
-    if not parts.connector.capabilities.shared and not setup.solo:
-        raise ConfigError(
-            f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
-            f"one that several share, or run with --solo"
-        )
+    _be_shared(parts, label, setup)
     report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry))
     _configure_logging(app.config.logging)
     connector = _connect(parts, setup)
@@ -134,9 +131,18 @@ def _run(setup: Setup, report: Reporter) -> int:
         raise
     for close in (runtime.desk.close, connector.close, parts.broker.close):
         _close(close)
-    why = process.out_of_memory(source.too_large, sheet.words[page.MEMORY]) if source.too_large else ""
+    why = process.out_of_memory(source.weight.too_large, sheet.words[page.MEMORY]) if source.weight.too_large else ""
     report(ended=_how(source, sheet), why=why, over=source.over)
     return exits.OK
+
+
+def _be_shared(parts: Parts, label: str, setup: Setup) -> None:
+    """`ConfigError` where a supervisor's workers would each have a store of their own."""
+    if not parts.connector.capabilities.shared and not setup.solo:
+        raise ConfigError(
+            f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
+            f"one that several share, or run with --solo"
+        )
 
 
 def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, sheet: Page) -> None:
@@ -159,7 +165,7 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
         report(leaving=_how(source, sheet))
         _tell(parts.registry, "regiment_worker_stopping", app)
         if "finalize" in handlers:
-            source.obey("finalize", handlers["finalize"])
+            obey(source.runtime, source.end, "finalize", handlers["finalize"])
         _close(getattr(parts.executor, "close", _nothing))
 
 
@@ -195,7 +201,7 @@ def _no_worker_any_more(sheet: Page, source: Source) -> None:
 
 
 def _how(source: Source, sheet: Page) -> str:
-    if source.too_large:
+    if source.weight.too_large:
         return "memory"
     if source.stop_all:
         return "stop"

@@ -9,16 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from regiment import log
 from regiment.contracts import Back, Dead, Delivery, Done, Settlement
-from regiment.errors import Control, Respawn, Stop, StoreUnavailable
-from regiment_runner.shared import page, procfs
+from regiment_runner.shared import page
 from regiment_runner.worker import respawned
 from regiment_runner.worker.attempt import Attempt
 from regiment_runner.worker.lease import Hold, Lease
@@ -26,12 +23,12 @@ from regiment_runner.worker.outbox import Answered, Outbox
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.trial import Trial
 from regiment_runner.worker.verdict import is_suspect, was_struck
+from regiment_runner.worker.waiting import Waiting
+from regiment_runner.worker.weight import Weight
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
 NEVER = 1 << 62
 """A time on the boot clock, in nanoseconds, that does not come; and a number that nothing reaches."""
-_WEIGH_NS = 1_000_000
-"""Nanoseconds between two readings of the own memory: a reading costs some 2 µs, so 0.2 % where a limit is set."""
 
 
 class Source:
@@ -56,6 +53,7 @@ class Source:
         self.config, self.page = runtime.config, runtime.page
         self.words, self._map, self._pack = self.page.words, self.page.map, page.PACK_START
         self.hold = Hold(lease, self.page, wake, tell_keeper, self._runs, self._fenced)
+        self.waiting = Waiting(runtime, self.hold, burst, self.end)
         self.outbox = Outbox()
         self.slots = runtime.slots = slots
         self.elsewhere = runtime.elsewhere = slots > 1 or elsewhere
@@ -82,15 +80,9 @@ class Source:
         """
         self._settle_ns = int(self.config.settle_within * 1e9)
         self._give_back_ns = int((self.config.give_back_after or 0) * 1e9)
-        self._memory_by, self._statm = NEVER, -1
-        if self.words[page.MEMORY]:
-            self._memory_by, self._statm = 0, procfs.open_statm()
-        self.too_large = 0
-        """Resident memory in bytes that was found above the limit; 0: it was not."""
+        self.weight = Weight(self.words[page.MEMORY])
         self._tasks = self._returned = 0
         self._most = self.config.max_tasks_per_run or NEVER
-        self._next_due: float | None = None
-        self._last_task = time.monotonic()
 
     # What the executor and the attempts call
 
@@ -177,11 +169,6 @@ class Source:
         return self._busy > 0
 
     @property
-    def running(self) -> Sequence[Attempt]:
-        """Attempts that have started and whose slot is not free again."""
-        return [attempt for attempt in self._attempts if attempt.slot not in self._free]
-
-    @property
     def over(self) -> int:
         """How many attempts have ended with anything but a return to the queue."""
         return self._tasks - self._returned
@@ -193,9 +180,7 @@ class Source:
         self.check = False
         words = self.words
         words[page.TASKS] = self._tasks
-        if self._statm >= 0 and page.now() >= self._memory_by:
-            self._weigh()
-        if self._tasks >= self._most:
+        if self.weight.over() or self._tasks >= self._most:
             self.respawn = True
         if self.outbox.pending or self.outbox.backs or (self._settle_by and page.now() >= self._settle_by):
             self._exchange(0)
@@ -220,13 +205,6 @@ class Source:
             self.ended = True
         # An order that came while the store was asked has woken nobody who would wake again.
         return bool(words[page.ORDERS])
-
-    def _weigh(self) -> None:
-        """Between two tasks: over the limit, this process ends and another takes its place."""
-        used = procfs.resident_of(self._statm)
-        self._memory_by = page.now() + _WEIGH_NS
-        if used > self.words[page.MEMORY]:
-            self.too_large, self.respawn = used, True
 
     def _wind_down(self) -> bool:
         """Give back what has not started; sets `ended` once nothing runs, is unsettled or leased."""
@@ -267,7 +245,7 @@ class Source:
             return False
         settlements = self.outbox.settlements()
         if settlements:
-            self._last_task = time.monotonic()
+            self.waiting.last_task = time.monotonic()
         taken = self.hold.exchange(settlements, limit, not self._busy and not self.batch)
         if taken is None:
             return False
@@ -275,7 +253,7 @@ class Source:
         if self.outbox.pending or self.outbox.backs:
             self._slots_are_free(self.outbox.answered(taken.lost))
         if limit:
-            self._next_due = None if taken.next_due is None else time.monotonic() + taken.next_due
+            self.waiting.next_due = None if taken.next_due is None else time.monotonic() + taken.next_due
         if not taken.deliveries:
             return False
         self.batch.extend(taken.deliveries)
@@ -309,7 +287,7 @@ class Source:
     def _look_ahead(self) -> None:
         until, hold = self.words[page.LEASE_UNTIL], self.hold
         ends = until if until == hold.asked_for else until - hold.margin
-        self.look_by = min(ends, self._settle_by or NEVER, self._memory_by)
+        self.look_by = min(ends, self._settle_by or NEVER, self.weight.by)
 
     # Starting
 
@@ -360,26 +338,29 @@ class Source:
     def _drain(self) -> None:
         """Take what ended from the outbox: Done rides on the next exchange, anything else goes at once (R11)."""
         while self._stuck:
-            self._give_up_thread(*self._stuck.popleft())
+            attempt, number, stack = self._stuck.popleft()
+            if attempt.write_off(number, stack):
+                self.written_off += 1
+                self.end(respawn=True)  # it takes nothing more, and ends when its other slots are free
         while self.outbox.ended:
-            attempt, settlement = self.outbox.ended.popleft()
+            ended, settlement = self.outbox.ended.popleft()
             self._busy -= 1
-            if attempt.identity != self.lease.consumer:
-                self._say_lost(attempt)
+            if ended.identity != self.lease.consumer:
+                self._say_lost(ended)
                 self._tasks += 1
-                self._release_slot(attempt)
+                self._release_slot(ended)
             elif type(settlement) is Done:
                 self.ran(settlement.first, settlement.last)
-                self._release_slot(attempt)
+                self._release_slot(ended)
             elif settlement is None:
                 self._tasks += 1
-                self._suspects.append(attempt)
+                self._suspects.append(ended)
                 self.check = True
             else:
                 self._tasks += 1
                 self._returned += type(settlement) is Back
                 self.words[page.DEAD_LETTERS] += type(settlement) is Dead
-                self.outbox.pending.append((attempt, settlement))
+                self.outbox.pending.append((ended, settlement))
                 self.check = True
 
     def _release_slot(self, attempt: Trial) -> None:
@@ -391,76 +372,16 @@ class Source:
         task_id = attempt.task.id if attempt.task is not None else None
         log.event(logging.WARNING, "lease.lost", id=task_id, queue=self.lease.queue)
 
-    def _give_up_thread(self, attempt: Attempt, number: int, stack: str) -> None:
-        """End an attempt without its thread. The worker takes nothing more, and ends when its other slots are free."""
-        if attempt.number != number or not attempt.claim():
-            return  # it has come back after all
-        self.written_off += 1
-        self.end(respawn=True)
-        log.event(
-            logging.WARNING,
-            "worker.thread_lost",
-            queue=self.lease.queue,
-            id=getattr(attempt.task, "id", None),
-            next="the worker is replaced",
-        )
-        threading.Thread(target=attempt.abandon, args=(stack,), daemon=True).start()
-
     # Waiting
 
     def _wait(self) -> None:
         """Sleep until something may have changed: in the store if something new could start, else on the descriptor."""
-        now = time.monotonic()
         due = (self._settle_by - page.now()) / 1e9 if self._settle_by else 60.0
         full = not self._free or self.batch or self._alone is not None
         if full or self.words[page.ORDERS] or self.respawn or self.stop_all:
             self.hold.sleep(min(60.0, max(0.0, due)))
             return
-        seconds = min(self.config.recheck, 0.1) if self.burst else self.config.recheck
-        seconds = min(seconds, max(0.0, due))
-        if self._next_due is not None:
-            seconds = min(seconds, max(0.0, self._next_due - now))
-        starvation = None if self._busy else self.config.starvation
-        if starvation is not None:
-            left = self._last_task + starvation.time_with_no_tasks - now
-            seconds = min(seconds, max(0.001, left))
-        called: Sequence[str] = ()
-        try:
-            called = self.lease.connector.wait([(self.lease.queue, self.lease.consumer)], seconds, self.wake_fd)
-        except StoreUnavailable as error:
-            self.hold.unreachable(error)
-            self.hold.sleep(random.uniform(0.05, 0.2))
-        if not called:
-            self.hold.sleep(0)
-        if starvation is not None:
-            waited = time.monotonic() - self._last_task
-            if waited >= starvation.time_with_no_tasks:
-                self._starve(waited)
-
-    def _starve(self, seconds: float) -> None:
-        self._last_task = time.monotonic()
-        log.event(logging.INFO, "worker.starving", seconds=round(seconds, 1), queue=self.lease.queue)
-        told = self.runtime.handlers.get("on_starvation")
-        if told is None:
-            return
-        self.obey("on_starvation", told, seconds)
-
-    def obey(self, name: str, hook: Callable[..., object], *args: object) -> bool:
-        """Call a hook that belongs to no task; whether it was obeyed, having asked for the end of this process or of all.
-
-        What else it raises is logged.
-        """
-        try:
-            self.runtime.call(hook, *args)
-        except (Stop, Respawn) as control:
-            self.end(respawn=isinstance(control, Respawn))
-            return True
-        except Control:
-            text = "only stop and respawn work here"
-            log.event(logging.ERROR, "hook.error", hook=name, error=text)
-        except BaseException as error:
-            log.event(logging.ERROR, "hook.error", exc_info=error, hook=name)
-        return False
+        self.waiting.for_a_task(max(0.0, due), not self._busy)
 
     def _burst_over(self) -> bool:
         counts = self.hold.insist(lambda: self.lease.connector.counts(self.lease.queue))
