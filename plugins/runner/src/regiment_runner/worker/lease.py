@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import select
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from regiment.contracts import Connector, Settlement, Taken, Terms
 from regiment.errors import Fenced, StoreUnavailable
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.pause import Pause
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 """Batches are cut at this many bytes of payload."""
@@ -105,7 +105,7 @@ class Hold:
 
     def insist(self, ask: Callable[[], Any]) -> Any:
         """Ask the store until it answers; None if it refused this consumer."""
-        pause = 0.05
+        pause = Pause(0.05, 1.0)
         while True:
             try:
                 answer = ask()
@@ -114,8 +114,7 @@ class Hold:
                 return None
             except StoreUnavailable as error:
                 self.unreachable(error)
-                self.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(1.0, pause * 2)
+                self.sleep(pause())
                 continue
             if self._lost_since is not None:
                 seconds = round(time.monotonic() - self._lost_since, 1)

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import logging
 import os
-import random
 import signal
 import socket
 import sys
@@ -23,6 +22,7 @@ from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
 from regiment_runner.shared import crossing, page, process, procfs
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.pause import Pause
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
@@ -232,19 +232,19 @@ def _configure_logging(settings: Logging) -> None:
 
 def _connect(parts: Parts, setup: Setup) -> Connector:
     """Open the worker's connection. The first worker gives up in time; a later one waits for its store."""
-    deadline, pause, tries = time.monotonic() + FIRST_CONNECTION, 0.05, 0
+    deadline, pause, tries = time.monotonic() + FIRST_CONNECTION, Pause(0.05, 2.0), 0
     while True:
         tries += 1
         try:
             parts.connector.open("lease")
             return parts.connector
         except StoreUnavailable as error:
-            if setup.first and time.monotonic() + pause > deadline:
+            seconds = pause()
+            if setup.first and time.monotonic() + seconds > deadline:
                 raise StoreUnavailable(f"{error}; tried {tries} times in {FIRST_CONNECTION:.0f} s") from error
             if os.getppid() == 1:
                 raise
-            time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2.0, pause * 2)
+            time.sleep(seconds)
 
 
 def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
