@@ -12,7 +12,7 @@ from typing import Any
 from regiment import __version__, log
 from regiment_runner.shared import page, process, procfs
 from regiment_runner.supervisor import heartbeat, memory
-from regiment_runner.supervisor.members import Child, Group, Tree
+from regiment_runner.supervisor.members import Child, Group, Recycle, Tree
 
 CLOSE_LOOK = 0.1
 """Seconds between two readings of memory while a worker is above its limit."""
@@ -113,7 +113,7 @@ class Care:
                 next="these workers are replaced when they have finished what they run",
             )
             for item in lost:
-                item.recycle = "page removed from outside"
+                item.recycle = Recycle("page", "page removed from outside")
                 tree.order(item, page.STOP)
 
     # Memory
@@ -133,7 +133,7 @@ class Care:
             }
             process.send(item.pidfd, signal.SIGKILL)
         elif item.recycle is None and item.ready:
-            item.recycle = process.out_of_memory(used, limit)
+            item.recycle = Recycle("memory", process.out_of_memory(used, limit))
             self._tree.order(item, page.STOP)
         return True
 
@@ -152,7 +152,7 @@ class Care:
             if idle and group.size > group.low and not any(item.recycle for item in group.children):
                 group.size -= 1
                 item = min(idle, key=lambda one: one.idle_since)
-                item.recycle = f"idle for {now - item.idle_since:.0f} s"
+                item.recycle = Recycle("idle", f"idle for {now - item.idle_since:.0f} s")
                 self._tree.order(item, page.STOP)
 
     def backlog(self, group: Group, ready: int) -> None:

@@ -52,6 +52,13 @@ class Group:
         self.last_end = ""
 
 
+class Recycle(NamedTuple):
+    """Why the supervisor replaces a worker between two tasks: `kind` is counted (memory, idle, page, reload), `reason` is said."""
+
+    kind: str
+    reason: str
+
+
 class Child:
     """One worker process, as its supervisor sees it."""
 
@@ -87,7 +94,7 @@ class Child:
         """Whether it was asked for its stacks."""
         self.fatal: dict[str, Any] | None = None
         """The note of a kill for memory."""
-        self.recycle: str | None = None
+        self.recycle: Recycle | None = None
         """Why the supervisor has asked it to end between two tasks."""
         self.started = self.idle_since = time.monotonic()
 

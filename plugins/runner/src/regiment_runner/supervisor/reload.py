@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from regiment import exits, log
 from regiment.errors import PluginError
 from regiment_runner.shared import page, process
-from regiment_runner.supervisor.members import Tree
+from regiment_runner.supervisor.members import Recycle, Tree
 
 
 def check() -> None:
@@ -40,7 +40,7 @@ class Watcher:
             return
         log.event(logging.INFO, "supervisor.reload", reason="files changed")
         for item in self._tree.children.values():
-            item.recycle = "files changed"
+            item.recycle = Recycle("reload", "files changed")
             self._tree.order(item, page.STOP)
 
     def end(self) -> None:
