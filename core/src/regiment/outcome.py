@@ -21,7 +21,6 @@ INTERRUPTED = "interrupted"
 UNREADABLE = "unreadable"
 UNKNOWN = "unknown"
 POISON = "poison"
-LEASE_LOST = "lease_lost"
 
 HANDLERS = {
     SUCCESS: "on_success",
