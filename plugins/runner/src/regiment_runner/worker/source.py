@@ -180,7 +180,7 @@ class Source:
         self.check = False
         words = self.words
         words[page.TASKS] = self._tasks
-        if self.weight.over() or self._tasks >= self._most:
+        if self._tasks >= self._most or (self.weight.limit and self.weight.over()):
             self.respawn = True
         if self.outbox.pending or self.outbox.backs or (self._settle_by and page.now() >= self._settle_by):
             self._exchange(0)

@@ -12,7 +12,7 @@ class Weight:
     """Resident memory, held against `limit` bytes; 0: there is none."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._statm = procfs.open_statm() if limit else -1
         self.by = 0 if limit else 1 << 62
         """When, on the boot clock in nanoseconds, it is to be read again."""
@@ -21,10 +21,10 @@ class Weight:
 
     def over(self) -> bool:
         """Read it, if it is time; whether it is above the limit."""
-        now = page.now() if self._limit else 0
+        now = page.now()
         if now < self.by:
             return False
         self.by, used = now + WEIGH_NS, procfs.resident_of(self._statm)
-        if used > self._limit:
+        if used > self.limit:
             self.too_large = used
-        return used > self._limit
+        return used > self.limit
