@@ -26,7 +26,7 @@ ROOMS = {
     "agreements": "contracts hooks config",
     "tools": "log installed registry codec policy verdict descendants",
     "store side": "broker",
-    "running side": "page taking runtime controls ending attempt holding source keeper",
+    "running side": "page taking runtime trial opening guarded planning ending sprint attempt outbox lease waiting weight source keeper",
     "wiring": "assemble",
     "faces": "pushing worker queue",
 }

@@ -130,7 +130,7 @@ def test_the_core_alone_says_that_nothing_is_installed_and_what_to_install(wheel
 PROGRAMS = ("regiment-runner", "regiment-console")
 EVERYDAY = {
     "regiment-local": ("connectors", {"local", "memory"}),
-    "regiment-serializers": ("serializers", {"json", "msgpack", "pickle"}),
+    "regiment-serializers": ("serializers", {"json", "msgpack", "pickle", "signed"}),
     "regiment-compressors": ("compressors", {"bzip2", "gzip", "lzma", "zlib", "zstd"}),
     "regiment-executors": ("executors", {"asyncio", "serial", "threaded"}),
     "regiment-killers": ("killers", {"coroutine", "process", "thread"}),

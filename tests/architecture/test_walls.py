@@ -30,7 +30,7 @@ OPTIONS = (
     # "memory", "process", "thread" and "json" are ordinary words too
     "local redis mongo msgpack pickle zlib gzip bzip2 lzma zstd serial threaded coroutine sqlite mongodb"
 ).split()
-MOST_OF_CORE, MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 2970, 300, 50
+MOST_OF_CORE, MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 2985, 300, 50
 
 
 def distribution(module: str) -> str:
@@ -38,8 +38,7 @@ def distribution(module: str) -> str:
 
 
 def test_no_module_is_part_of_a_circle_of_imports() -> None:
-    supervisor = {f"regiment_runner.supervisor.{name}" for name in "care deaths nursery reload signals tree".split()}
-    assert [one for one in house.circles() if not supervisor >= set(one)] == []
+    assert house.circles() == []
 
 
 def test_every_module_of_the_core_has_a_room() -> None:
@@ -156,16 +155,9 @@ def test_the_core_can_be_read_in_an_evening(record_property: object) -> None:
     assert sizes()["regiment"] <= MOST_OF_CORE
 
 
-LARGE = {
-    # Rooms that were larger before the walls stood; none may grow, and each is to be cut.
-    "regiment_runner.worker.source": 353,
-}
-LARGE_FUNCTIONS = 1
-
-
 @pytest.mark.parametrize("name", house.modules())
 def test_a_file_fits_in_the_head(name: str) -> None:
-    assert house.code_lines(house.modules()[name].read_text()) <= LARGE.get(name, MOST_OF_A_FILE)
+    assert house.code_lines(house.modules()[name].read_text()) <= MOST_OF_A_FILE
 
 
 def test_a_function_fits_on_a_screen() -> None:
@@ -175,7 +167,7 @@ def test_a_function_fits_on_a_screen() -> None:
         for function, _, lines in house.functions(path)
         if lines > MOST_OF_A_FUNCTION
     ]
-    assert len(large) <= LARGE_FUNCTIONS, large
+    assert large == []
 
 
 # The picture and the distributions

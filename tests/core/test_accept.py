@@ -162,7 +162,7 @@ TRUSTED = {
     "regiment.build": "the configuration",
     "regiment_runner.parts": "the configuration",
     "regiment_runner.keeper.store": "what its own supervisor handed over",
-    "regiment_runner.supervisor.nursery": "what the workers of its own configuration report",
+    "regiment_runner.supervisor.hearing": "what the workers of its own configuration report",
     "regiment_console.config": "the configuration",
     "regiment_console.plugins_show": "offers by the registry's own list",
     "regiment_testing.faults": "the configuration",

@@ -57,7 +57,7 @@ def test_a_relative_heartbeat_is_meant_from_where_the_supervisor_was_made(
     monkeypatch.chdir(tmp_path)
     made = Supervisor("app", heartbeat="beat")
     monkeypatch.chdir("/")
-    assert made.heartbeat == str(tmp_path / "beat")
+    assert made.tree.options.heartbeat == str(tmp_path / "beat")
 
 
 def test_only_the_configuration_reads_which_store_the_environment_names_and_where_it_is() -> None:

@@ -29,10 +29,10 @@ from regiment_killers.process import Process
 from regiment_runner.parts import check, terms_of
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
-from regiment_runner.worker.controls import Controls
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
+from regiment_runner.worker.trial import Trial
 from regiment_runner.worker.verdict import REASON_LIMIT, safe_repr, trace
 
 todo: dict[str, Any] = {}
@@ -76,11 +76,11 @@ class Bench:
         self.settled: list[Settlement] = []
         finish, done = self.source.finish, self.source.done
 
-        def finished(attempt: Controls, settlement: Settlement) -> None:
+        def finished(attempt: Trial, settlement: Settlement) -> None:
             self.settled.append(settlement)
             finish(attempt, settlement)
 
-        def well(attempt: Controls) -> None:
+        def well(attempt: Trial) -> None:
             self.settled.append(Done(attempt.number, attempt.number))
             done(attempt)
 
@@ -395,7 +395,7 @@ def test_what_runs_when_an_error_of_our_own_ends_the_loop_is_interrupted_and_not
         todo.update(ends=lambda: left.pop(0)())
         finish = one.source.finish
 
-        def broken(attempt: Controls, settlement: Settlement) -> None:
+        def broken(attempt: Trial, settlement: Settlement) -> None:
             if isinstance(settlement, Dead):
                 raise RuntimeError("an error of our own")
             finish(attempt, settlement)

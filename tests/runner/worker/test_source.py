@@ -134,7 +134,7 @@ def test_nothing_starts_when_the_lease_has_passed_until_the_store_has_renewed_it
     one.push(*range(5))
     assert one.run(1) == [0]
     one.words[page.LEASE_UNTIL] = page.now() - 1
-    one.source._look_by = 0
+    one.source.look_by = 0
     assert one.run(1) == [1]
     assert one.words[page.LEASE_UNTIL] > page.now()
 
@@ -150,7 +150,7 @@ def test_a_worker_whose_keeper_has_not_begun_renews_by_itself_while_a_third_of_t
     assert one.run(1) == [0]
     assert not asked
     one.words[page.LEASE_UNTIL] = page.now() + int(9e9)
-    one.source._look_by = 0
+    one.source.look_by = 0
     assert one.run(3) == [1, 2, 3]
     assert one.words[page.LEASE_UNTIL] > page.now() + int(29e9)
     assert len(asked) == 1
@@ -170,7 +170,7 @@ def test_a_store_that_does_not_answer_keeps_nobody_from_what_is_leased_until_the
 
     one.lease.renew = away  # type: ignore[method-assign]
     one.words[page.LEASE_UNTIL] = page.now() + int(9e9)
-    one.source._look_by = 0
+    one.source.look_by = 0
     assert one.run(3) == [1, 2, 3]
     assert len(asked) == 1, "once, and not before each task"
 
@@ -185,7 +185,7 @@ def test_a_worker_that_was_taken_for_dead_starts_nothing_and_goes_on_under_a_new
     old, last = one.lease.consumer, one.lease.next - 1
     one.connector.release("q", old, (), {}, close=True)
     one.words[page.LEASE_UNTIL] = page.now() - 1
-    one.source._look_by = 0
+    one.source.look_by = 0
     assert one.run() == [0, 1, 2, 3, 4], "what it had not settled came back, and nothing else ran"
     assert one.lease.consumer != old
     ((_, join),) = one.sheet.joins()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from regiment_runner.supervisor.tree import Supervisor as Supervisor
+    from regiment_runner.supervisor.supervisor import Supervisor as Supervisor
 
 
 def __getattr__(name: str) -> object:
     if name != "Supervisor":
         raise AttributeError(f"module 'regiment_runner' has no attribute {name!r}")
-    from regiment_runner.supervisor.tree import Supervisor
+    from regiment_runner.supervisor.supervisor import Supervisor
 
     return Supervisor

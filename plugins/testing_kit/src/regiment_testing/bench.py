@@ -26,8 +26,8 @@ from regiment.task import Task
 from regiment.worker import Running, Worker
 from regiment_runner.shared import page
 from regiment_runner.worker.attempt import Attempt
-from regiment_runner.worker.controls import Controls
 from regiment_runner.worker.runtime import Runtime
+from regiment_runner.worker.trial import Trial
 from regiment_testing.heap import Entry
 
 Face = type[Worker] | Queue
@@ -76,14 +76,10 @@ class Bench:
 
     # Called by an attempt, as its source
 
-    def done(self, attempt: Controls) -> None:
+    def done(self, attempt: Trial) -> None:
         """A plain success."""
 
-    def follow(self, attempt: Controls) -> bool:
-        """Nothing follows: the caller asks for each attempt."""
-        return False
-
-    def finish(self, attempt: Controls, settlement: Settlement) -> None:
+    def finish(self, attempt: Trial, settlement: Settlement) -> None:
         """Any other end."""
         self._settlement = settlement
 
@@ -94,8 +90,8 @@ class Bench:
         else:
             self.stopped = True
 
-    def came_back(self, attempt: Controls) -> bool:
-        """Here a task may ask for another process without limit; `drain` has one."""
+    def came_back(self, attempt: Trial) -> bool:
+        """Here a task may ask for another process as often as it likes; `drain` has a limit."""
         return False
 
     # The life of the worker

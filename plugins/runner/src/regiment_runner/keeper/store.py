@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from regiment.config import Use
 from regiment.contracts import Connector
 from regiment.errors import StoreUnavailable
 from regiment.registry import registry
+from regiment_runner.shared.pause import Pause
 
 
 class Store:
@@ -41,7 +41,7 @@ class Store:
             self.jobs.put(Job(not urgent, next(self._numbers), key, do))
 
     def _run(self) -> None:
-        pause = PAUSE
+        pause = Pause(PAUSE, LONGEST_PAUSE)
         while True:
             job = self.jobs.get()
             try:
@@ -49,10 +49,9 @@ class Store:
             except Exception as error:
                 self.jobs.put(job)  # in its old place: only what is urgent goes ahead
                 self._failed(job, error)
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(LONGEST_PAUSE, pause * 2)
+                time.sleep(pause())
             else:
-                pause = PAUSE
+                pause.over()
                 self.waiting.discard(job.key)
                 self._succeeded(job)
                 self._done()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from regiment_runner.supervisor.tree import Supervisor
+from regiment_runner.supervisor.supervisor import Supervisor
 
 __all__ = ["Supervisor"]

@@ -7,15 +7,12 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from regiment import __version__, log
 from regiment_runner.shared import page, process, procfs
 from regiment_runner.supervisor import heartbeat, memory
-from regiment_runner.supervisor.members import Child, Group
-
-if TYPE_CHECKING:
-    from regiment_runner.supervisor.tree import Supervisor
+from regiment_runner.supervisor.members import Child, Group, Recycle, Tree
 
 CLOSE_LOOK = 0.1
 """Seconds between two readings of memory while a worker is above its limit."""
@@ -27,42 +24,41 @@ EARLY = 0.25
 class Care:
     """The duties of a tick. `look` does what is due and returns when it wants to look again (monotonic time)."""
 
-    def __init__(self, tree: Supervisor) -> None:
+    def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._notify = heartbeat.Notify()
-        places = [str(tree.tree / heartbeat.BEAT), *([tree.heartbeat] if tree.heartbeat else [])]
-        self._hearts = [heartbeat.Heartbeat(place, tree.tick) for place in places]
+        given = tree.options.heartbeat
+        places = [str(tree.folder / heartbeat.BEAT), *([given] if given else [])]
+        self._hearts = [heartbeat.Heartbeat(place, tree.options.tick) for place in places]
         self._throttle = log.Throttle()
         self._keeper = 0
         self._folder = (0, 0)
         """The tree's folder as it was at the last look: its number, and when a name in it changed."""
         self.kills = memory.Kills()
         self._tick_at = self._memory_at = self._scale_at = 0.0
-        self.changed = True
-        """Whether the roster must be written again."""
 
     def look(self, now: float) -> float:
         """Do what is due."""
-        tree = self._tree
-        if tree.max_memory and now >= self._memory_at:
-            near = [self._weigh(item, tree.max_memory) for item in list(tree.children.values())]
-            self._memory_at = now + (min(CLOSE_LOOK, tree.tick) if any(near) else tree.tick)
-        if now >= self._tick_at - EARLY * tree.tick:
-            self._tick_at = now + tree.tick
+        tree, tick = self._tree, self._tree.options.tick
+        if tree.options.max_memory and now >= self._memory_at:
+            near = [self._weigh(item, tree.options.max_memory) for item in list(tree.children.values())]
+            self._memory_at = now + (min(CLOSE_LOOK, tick) if any(near) else tick)
+        if now >= self._tick_at - EARLY * tick:
+            self._tick_at = now + tick
             self._look_at_folder()
             self._let_leave(now)
             self._live()
         if now >= self._scale_at and any(group.high > group.low for group in tree.groups):
             # Twice a tick, so that what follows from a look (the keeper's answer, the start) is within one, too.
-            self._scale_at = now + tree.tick / 2
+            self._scale_at = now + tick / 2
             self._scale(now)
-        if self.changed or tree.keeping.pid != self._keeper:
-            self.changed, self._keeper = False, tree.keeping.pid
+        if tree.changed or tree.keeping.pid != self._keeper:
+            tree.changed, self._keeper = False, tree.keeping.pid
             try:
-                heartbeat.write(tree.tree / heartbeat.ROSTER, self._roster())
+                heartbeat.write(tree.folder / heartbeat.ROSTER, self._roster())
             except OSError as error:
-                self._unwritten(tree.tree, error)
-        times = (self._tick_at + EARLY * tree.tick, self._scale_at, self._memory_at)
+                self._unwritten(tree.folder, error)
+        times = (self._tick_at + EARLY * tick, self._scale_at, self._memory_at)
         return min(at for at in times if at > now)
 
     def stopping(self, again: bool) -> None:
@@ -82,26 +78,21 @@ class Care:
         for item in self._tree.children.values():
             if item.ready and item.page.words[page.STATE] == page.STOPPING and not item.stopped:
                 item.leaving = item.leaving or now
-                if now - item.leaving >= self._tree.stop_timeout:
+                if now - item.leaving >= self._tree.options.stop_timeout:
                     item.stopped = True
                     process.send(item.pidfd, signal.SIGKILL)
 
     # The folder
-
-    def have_folder(self) -> None:
-        """Make the tree's folder again if something outside has removed it; what lay in it is gone."""
-        if page.have_tree(self._tree.tree):
-            self.changed = True
 
     def _look_at_folder(self) -> None:
         """A worker whose page was removed goes on, but nobody sees it, and no new keeper finds it: it is replaced."""
         tree = self._tree
         status: os.stat_result | None
         try:
-            status = os.stat(tree.tree)
+            status = os.stat(tree.folder)
             if (status.st_ino, status.st_mtime_ns) == self._folder:
                 return  # nothing was made or removed there
-            here = set(os.listdir(tree.tree))
+            here = set(os.listdir(tree.folder))
         except OSError:
             status, here = None, set()
         absent = [item for item in tree.children.values() if item.page.path.name not in here]
@@ -109,20 +100,20 @@ class Care:
             self._folder = (status.st_ino, status.st_mtime_ns)
         lost = [item for item in absent if item.ready and item.recycle is None]
         try:
-            self.have_folder()
+            tree.have_folder()
         except OSError as error:
-            self._unwritten(tree.tree, error)
+            self._unwritten(tree.folder, error)
         if lost and not tree.stopping:
             log.event(
                 logging.ERROR,
                 "supervisor.pages_lost",
-                path=str(tree.tree),
+                path=str(tree.folder),
                 workers=len(lost),
                 reason="something outside has removed them (systemd: RemoveIPC=, tmpfiles.d; or a cleaning script)",
                 next="these workers are replaced when they have finished what they run",
             )
             for item in lost:
-                item.recycle = "page removed from outside"
+                item.recycle = Recycle("page", "page removed from outside")
                 tree.order(item, page.STOP)
 
     # Memory
@@ -132,7 +123,7 @@ class Care:
         used = procfs.resident(item.pid) or 0
         if used <= limit:
             return False
-        hard = int(limit * self._tree.memory_factor)
+        hard = int(limit * self._tree.options.memory_factor)
         if used > hard and item.fatal is None:
             item.fatal = {
                 "kind": "memory",
@@ -142,7 +133,7 @@ class Care:
             }
             process.send(item.pidfd, signal.SIGKILL)
         elif item.recycle is None and item.ready:
-            item.recycle = process.out_of_memory(used, limit)
+            item.recycle = Recycle("memory", process.out_of_memory(used, limit))
             self._tree.order(item, page.STOP)
         return True
 
@@ -155,11 +146,13 @@ class Care:
             busy = [item for item in group.children if item.busy(now)]
             if len(busy) == len(group.children) and busy and group.size < group.high:
                 self._tree.keeping.ask_backlog(busy[0].name)
-            idle = [item for item in group.children if now - item.idle_since >= self._tree.scale_down and item.ready]
+            idle = [
+                item for item in group.children if now - item.idle_since >= self._tree.options.scale_down and item.ready
+            ]
             if idle and group.size > group.low and not any(item.recycle for item in group.children):
                 group.size -= 1
                 item = min(idle, key=lambda one: one.idle_since)
-                item.recycle = f"idle for {now - item.idle_since:.0f} s"
+                item.recycle = Recycle("idle", f"idle for {now - item.idle_since:.0f} s")
                 self._tree.order(item, page.STOP)
 
     def backlog(self, group: Group, ready: int) -> None:

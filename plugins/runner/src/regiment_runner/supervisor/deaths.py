@@ -7,31 +7,37 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from regiment import exits, log
 from regiment.printing import say
 from regiment_runner.shared import page, process
 from regiment_runner.shared.descendants import end_group
-from regiment_runner.supervisor import ends, pages
+from regiment_runner.supervisor import ends
 from regiment_runner.supervisor.ends import End
-from regiment_runner.supervisor.members import Child
-
-if TYPE_CHECKING:
-    from regiment_runner.supervisor.tree import Supervisor
+from regiment_runner.supervisor.members import Child, Tree
 
 STEADY = 10.0
 """Seconds after which a worker that ends without a task is no sign that the next one will."""
 
 
 class Deaths:
-    """Deals with the ends of a tree's workers, until the keeper has given back what each held."""
+    """Deals with the ends of a tree's workers, until the keeper has given back what each held.
 
-    def __init__(self, tree: Supervisor) -> None:
-        self._tree = tree
-        self.waiting: list[Child] = []
-        """Workers that have ended and whose tasks the keeper has not given back yet."""
+    `hear` reads a worker's last words, `reap` looks after what it has left behind, `oom` tells whether the kernel has killed
+    one more process for memory, `stop` ends the tree.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        hear: Callable[[Child], None],
+        reap: Callable[[], None],
+        oom: Callable[[], bool],
+        stop: Callable[[str], None],
+    ) -> None:
+        self._tree, self._hear, self._reap, self._oom, self._stop = tree, hear, reap, oom, stop
         self._told: set[str] = set()
 
     def reap(self, item: Child) -> None:
@@ -41,16 +47,16 @@ class Deaths:
         status = process.reap(item.pidfd)
         if status is None:
             return
-        pages.believable(item)
-        tree.nursery.hear(item)
+        item.believable()
+        self._hear(item)
         tree.loop.drop(item.pidfd)
         tree.loop.drop(item.channel.fileno())
         del tree.children[item.name]
         item.group.children.remove(item)
-        self.waiting.append(item)
-        tree.look_at_descendants()
-        tree.care.changed = True
-        end = ends.judge(item, status, status == -signal.SIGKILL and tree.care.kills.another())
+        tree.waiting.append(item)
+        self._reap()
+        tree.changed = True
+        end = ends.judge(item, status, status == -signal.SIGKILL and self._oom())
         self._follow(item, end)
         joined = any(True for _ in item.page.joins())
         if not tree.keeping.bury(item.name, joined, **ends.post_mortem(item, status, end)):
@@ -90,7 +96,7 @@ class Deaths:
             return
         group.failures += 1
         group.first_error = group.first_error or text
-        if group.failures >= tree.give_up:
+        if group.failures >= tree.options.give_up:
             log.event(logging.ERROR, "supervisor.crash_loop", target=group.label, failures=group.failures)
             self._give_up(
                 exits.CRASH_LOOP,
@@ -137,7 +143,7 @@ class Deaths:
         group.fruitless += 1
         if group.fruitless == 1:
             group.first_end = (item.failed or {}).get("text") or end.reason
-        if crashed and group.fruitless >= self._tree.give_up and not steady:
+        if crashed and group.fruitless >= self._tree.options.give_up and not steady:
             log.event(logging.ERROR, "supervisor.crash_loop", target=group.label, failures=group.fruitless)
             self._give_up(
                 exits.CRASH_LOOP,
@@ -156,7 +162,7 @@ class Deaths:
 
     def _pause(self, item: Child, failures: int) -> float:
         """Put the next start of a group off, the longer the more have failed; seconds."""
-        first, last = self._tree.crash_backoff
+        first, last = self._tree.options.crash_backoff
         delay: float = min(last, first * 2 ** (failures - 1)) * random.uniform(0.8, 1.2)
         item.group.next_start = time.monotonic() + delay
         return delay
@@ -165,7 +171,7 @@ class Deaths:
         self._tell(text)
         if self._tree.exit_code == exits.OK:
             self._tree.exit_code = code
-        self._tree.stop("a worker cannot start")
+        self._stop("a worker cannot start")
 
     def _tell(self, text: str) -> None:
         """Say why the tree cannot go on: each reason once, however many children have it."""
@@ -175,8 +181,8 @@ class Deaths:
 
     def forget(self, name: str) -> None:
         """The keeper has given back what it held: nothing is left to do for this child."""
-        for item in [item for item in self.waiting if item.name == name]:
-            self.waiting.remove(item)
+        for item in [item for item in self._tree.waiting if item.name == name]:
+            self._tree.waiting.remove(item)
             path: Path = item.page.path
             item.page.close()
             for fd in (item.pidfd, item.wake):

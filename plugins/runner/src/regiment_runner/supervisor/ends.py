@@ -22,10 +22,6 @@ class End(NamedTuple):
     level: int = logging.INFO
 
 
-_RECYCLED = {"out": "memory", "idle": "idle", "page": "page"}
-"""First word of what the supervisor recycles a worker for, and its kind; any other is a reload."""
-
-
 def judge(item: Child, status: int, oom: bool) -> End:
     """What ended a worker; `oom` says whether the kernel has killed something for memory since the last question."""
     if item.ended in ("stop", "burst"):
@@ -33,9 +29,7 @@ def judge(item: Child, status: int, oom: bool) -> End:
     if item.ended == "ordered" and item.recycle is None:
         return End("ordered", "told to end", "worker.stopped")
     if item.ended is not None:
-        reason = item.recycle or item.why or item.ended
-        kind = item.ended if item.recycle is None else _RECYCLED.get(reason.split()[0], "reload")
-        return End(kind, reason)
+        return End(*(item.recycle or (item.ended, item.why or item.ended)))
     if item.stopped:
         return End(
             "stop_timeout",

@@ -1,14 +1,22 @@
-"""The members of a tree, as the supervisor sees them: the workers of a target, and one worker."""
+"""The tree as its supervisor sees it: what it was given, the workers of a target, one worker. State only: no duty is here."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from regiment_runner.shared import crossing, page
+from regiment import exits
+from regiment_runner.shared import crossing, page, process
 from regiment_runner.shared.page import Page
+from regiment_runner.supervisor.keeping import Keeping
+from regiment_runner.supervisor.loop import Loop
 from regiment_runner.supervisor.numbers import Target
 from regiment_runner.supervisor.pauses import Pauses
 from regiment_runner.supervisor.strikes import WorkerView
@@ -42,6 +50,13 @@ class Group:
         self.ends: Counter[str] = Counter()
         """How often its workers have ended, by what ended them."""
         self.last_end = ""
+
+
+class Recycle(NamedTuple):
+    """Why the supervisor replaces a worker between two tasks: `kind` is counted (memory, idle, page, reload), `reason` is said."""
+
+    kind: str
+    reason: str
 
 
 class Child:
@@ -79,7 +94,7 @@ class Child:
         """Whether it was asked for its stacks."""
         self.fatal: dict[str, Any] | None = None
         """The note of a kill for memory."""
-        self.recycle: str | None = None
+        self.recycle: Recycle | None = None
         """Why the supervisor has asked it to end between two tasks."""
         self.started = self.idle_since = time.monotonic()
 
@@ -87,6 +102,19 @@ class Child:
     def serving(self) -> bool:
         """Whether it takes tasks now, as its page says: one that finishes its last does not."""
         return self.ready and self.page.words[page.STATE] == page.READY
+
+    def believable(self) -> bool:
+        """True if its page makes sense: a worker can write anything there. Else it is killed, and what it held comes back
+        when its lease ends, as that of a lost host does: nobody can know what it ran.
+        """
+        why = self.page.damage()
+        if why is None:
+            return True
+        if self.fatal is None:
+            reason = f"its page is damaged ({why}): something in it writes where it should not"
+            self.fatal = {"kind": "crash", "reason": reason}
+            process.send(self.pidfd, signal.SIGKILL)
+        return False
 
     @property
     def fruitless(self) -> bool:
@@ -103,3 +131,73 @@ class Child:
         if working or waiting or not self.ready:
             self.idle_since = now
         return working >= max(1, words[page.SLOTS]) or bool(waiting)
+
+
+class Options(NamedTuple):
+    """What a supervisor was given, all but its targets; `regiment_runner.Supervisor` says what each means."""
+
+    burst: bool
+    stop_timeout: float
+    app_dir: str
+    tick: float
+    crash_backoff: tuple[float, float]
+    give_up: int
+    max_memory: int | None
+    memory_factor: float
+    scale_down: float
+    preload: bool
+    reload: bool
+    heartbeat: str | None
+
+
+class Tree:
+    """What all who have a duty in the supervisor share. It does nothing by itself."""
+
+    keeping: Keeping
+    folder: Path
+    """Where its pages, its roster and its heartbeat are."""
+    watcher_poke: int
+    """Eventfd with which a worker tells that a deadline comes earlier than the one its supervisor sleeps for."""
+
+    def __init__(self, options: Options, groups: list[Group]) -> None:
+        self.options, self.groups = options, groups
+        self.children: dict[str, Child] = {}
+        self.waiting: list[Child] = []
+        """Workers that have ended and whose tasks the keeper has not given back yet."""
+        self.loop = Loop()
+        self.signal_fds: tuple[int, ...] = ()
+        self.exit_code = exits.OK
+        self.dead_letters = 0
+        """How many its workers have made."""
+        self.quiet = False
+        """Whether nothing more is to be leased (SIGUSR2)."""
+        self.stopping = False
+        """Whether the end has begun."""
+        self.again = False
+        """Whether the end is to be followed by executing this process anew."""
+        self.changed = True
+        """Whether the roster must be written again."""
+
+    def order(self, item: Child, order: int) -> None:
+        """Give one worker an order through its page, and wake it."""
+        if item.believable():
+            item.page.words[page.ORDERS] |= order
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(item.wake, 1)
+
+    def order_all(self, order: int) -> None:
+        """Give every worker an order."""
+        for item in self.children.values():
+            self.order(item, order)
+
+    def have_folder(self) -> None:
+        """Make its folder again if something outside has removed it; what lay in it is gone."""
+        if page.have_tree(self.folder):
+            self.changed = True
+
+    def own_fds(self) -> Iterable[int]:
+        """Descriptors that a child must not keep."""
+        fds = [*self.signal_fds, *self.keeping.fds]
+        for item in (*self.children.values(), *self.waiting):
+            fds += [item.pidfd, item.channel.fileno(), item.wake]
+        return [fd for fd in fds if fd >= 0]

@@ -6,14 +6,11 @@ import logging
 import os
 import signal
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from regiment import exits, log
 from regiment.errors import PluginError
 from regiment_runner.shared import page, process
-
-if TYPE_CHECKING:
-    from regiment_runner.supervisor.tree import Supervisor
+from regiment_runner.supervisor.members import Recycle, Tree
 
 
 def check() -> None:
@@ -25,10 +22,10 @@ def check() -> None:
 class Watcher:
     """The child that watches the files of a tree's application; every byte it sends means: drain and restart."""
 
-    def __init__(self, tree: Supervisor) -> None:
+    def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        _, self._pidfd = process.fork(lambda: watch(tree.app_dir, write), [self._read, *tree.own_fds()])
+        _, self._pidfd = process.fork(lambda: watch(tree.options.app_dir, write), [self._read, *tree.own_fds()])
         os.close(write)
         tree.loop.add(self._read, self._changed)
 
@@ -43,7 +40,7 @@ class Watcher:
             return
         log.event(logging.INFO, "supervisor.reload", reason="files changed")
         for item in self._tree.children.values():
-            item.recycle = "files changed"
+            item.recycle = Recycle("reload", "files changed")
             self._tree.order(item, page.STOP)
 
     def end(self) -> None:

@@ -9,14 +9,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from regiment import log
 from regiment_runner.shared import page, process
 from regiment_runner.shared.blackbox import blackbox_lines
-
-if TYPE_CHECKING:
-    from regiment_runner.supervisor.tree import Supervisor
+from regiment_runner.supervisor.members import Tree
 
 SAME_SIGNAL = 1.0
 """Seconds within which further stop signals are the same one."""
@@ -30,22 +28,28 @@ _HELD = {*HEARD} - {signal.SIGCHLD}
 """What waits, blocked, from the last look at the signals of one program to the first of the next one."""
 
 
-class Signals:
-    """Hears for `tree`: from `take` to `give_back` a signal is a byte in a pipe."""
+class Stop(Protocol):
+    """What ends the tree: `regiment_runner.Supervisor.stop`."""
 
-    def __init__(self, tree: Supervisor) -> None:
-        self._tree = tree
-        self.again = False
-        """Whether the end is to be followed by executing this process anew."""
+    def __call__(self, why: str, *, repeated: bool = True) -> None: ...
+
+
+class Signals:
+    """Hears for `tree`: from `take` to `give_back` a signal is a byte in a pipe.
+
+    `stop` ends the tree, `reap` looks after processes that workers have left behind.
+    """
+
+    def __init__(self, tree: Tree, place: Place, stop: Stop, reap: Callable[[], None]) -> None:
+        self._tree, self._place, self._end, self._reap = tree, place, stop, reap
         self.stacks_at = 0.0
         """When the stacks that were asked for are to be read; 0: none were."""
-        self.fds: tuple[int, ...] = ()
         self._old_fd = -1
         self._old: dict[signal.Signals, Any] = {}
 
     def take(self) -> None:
         """Stand ready for signals before anything is imported."""
-        read, write = self.fds = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        read, write = self._tree.signal_fds = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._old_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self._old = {number: signal.signal(number, _nothing) for number in HEARD}
         self._tree.loop.add(read, self._read)
@@ -56,22 +60,22 @@ class Signals:
 
         Then signals are held until the next program hears them: none falls between the two.
         """
-        execute = execute and self.again
+        execute = execute and self._tree.again
         if execute:
             signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
             execute = not set(self._heard()).intersection(STOPS)
         signal.set_wakeup_fd(self._old_fd)
         for number, handler in self._old.items():
             signal.signal(number, handler)
-        self._tree.loop.drop(self.fds[0])
-        for fd in self.fds:
+        self._tree.loop.drop(self._tree.signal_fds[0])
+        for fd in self._tree.signal_fds:
             os.close(fd)
-        self.fds = ()
+        self._tree.signal_fds = ()
         return execute
 
     def _heard(self) -> bytes:
         try:
-            return os.read(self.fds[0], 1024)
+            return os.read(self._tree.signal_fds[0], 1024)
         except BlockingIOError:
             return b""
 
@@ -85,17 +89,17 @@ class Signals:
 
     def _stop(self, number: signal.Signals) -> None:
         """The end; after SIGHUP that is no second signal, but the end of what SIGHUP wanted to begin."""
-        ending, self.again = self.again, False
+        ending, self._tree.again = self._tree.again, False
         if ending:
             log.event(logging.INFO, "supervisor.stopping", reason=f"{number.name}: not executed anew")
-        self._tree.stop(number.name, repeated=not ending)
+        self._end(number.name, repeated=not ending)
 
     def _hang_up(self) -> None:
         """SIGHUP: on a terminal the end; else new code: this process and its children are executed anew."""
         if os.isatty(0):
-            self._tree.stop("SIGHUP")
-        elif not self._tree.stopping or self.again:
-            missing = self._tree.place.missing()
+            self._end("SIGHUP")
+        elif not self._tree.stopping or self._tree.again:
+            missing = self._place.missing()
             if missing:
                 log.event(
                     logging.ERROR,
@@ -103,8 +107,8 @@ class Signals:
                     error=f"{missing} is not there any more, so SIGHUP is not obeyed and what runs goes on",
                 )
                 return
-            self.again = True
-            self._tree.stop("SIGHUP: to be executed anew")
+            self._tree.again = True
+            self._end("SIGHUP: to be executed anew")
 
     def _quiet(self) -> None:
         self._tree.quiet = True
@@ -128,7 +132,7 @@ class Signals:
         signal.SIGTERM: lambda self: self._stop(signal.SIGTERM),
         signal.SIGINT: lambda self: self._stop(signal.SIGINT),
         signal.SIGHUP: _hang_up,
-        signal.SIGCHLD: lambda self: self._tree.look_at_descendants(),
+        signal.SIGCHLD: lambda self: self._reap(),
         signal.SIGUSR1: _stacks,
         signal.SIGUSR2: _quiet,
     }

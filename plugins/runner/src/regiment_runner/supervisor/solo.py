@@ -52,8 +52,8 @@ class Solo:
         open_standard()
         with contextlib.suppress(AttributeError, ValueError):
             sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
-        self.tree = page.make_tree()
-        self.page = Page(self.tree / f"{NAME}.page", create=True)
+        self.folder = page.make_tree()
+        self.page = Page(self.folder / f"{NAME}.page", create=True)
         self.page.words[page.WATCHING] = 0  # nobody watches: no deadline is worth a wake-up
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._over = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -141,7 +141,7 @@ class Solo:
                     readable(cast(Any, self.keeping.channel).fileno(), 0.1)
                     self.keeping.receive()
             self.keeping.stop(patience=max(0.1, deadline - time.monotonic()))
-        page.remove_tree(self.tree)
+        page.remove_tree(self.folder)
 
     def _catch(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,32 +1,28 @@
-"""One try at one delivery, from its decoding to its settlement: the only place where an outcome is judged."""
+"""One try at one delivery, as its task and its executor see it."""
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import logging
+import threading
 from typing import Any, NoReturn
 
+from regiment import log
 from regiment import outcome as outcomes
 from regiment.context import attempt_now
-from regiment.errors import DecodeError, TaskTimeout
+from regiment.errors import Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
-from regiment.task import Task
 from regiment_runner.shared import page
-from regiment_runner.worker.admission import RUN, Judge, admit, beyond
-from regiment_runner.worker.controls import UNGUARDED, Controls
-from regiment_runner.worker.ending import NO_RULES, Ending, Steps
-from regiment_runner.worker.policy import Rules
-from regiment_runner.worker.verdict import judge, promised_only
+from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, say_started, succeeded, whole
+from regiment_runner.worker.guarded import DONE, aworked, worked
+from regiment_runner.worker.opening import LARGE, opened
+from regiment_runner.worker.sprint import sprint
+from regiment_runner.worker.taking import Taking
+from regiment_runner.worker.trial import Trial
+from regiment_runner.worker.verdict import read_note
 
-LARGE = 4096
-"""Bytes of a payload above which its decoding has a limit. What fewer bytes can make a decoder do takes milliseconds."""
 
-
-class Attempt(Ending):
-    """One try. Each slot has one, used again for every delivery that runs there; `task` is None until decoded."""
+class Attempt(Trial):
+    """One try. What it is made of stands in `Trial`; how it opens, works and ends are functions that take it."""
 
     __slots__ = ()
 
@@ -34,103 +30,64 @@ class Attempt(Ending):
 
     def run(self) -> None:
         """Run to the settlement, here. Never raises what the task raised."""
-        self._run_each(self._end_alone)
+        attempt_now.set(self)
+        found = opened(self)
+        if found is None:
+            return
+        work, rules = found
+        if self.outcome is not None or not self.runtime.plain:
+            drive(whole(self, work, rules, worked))
+            return
+        if self.runtime.loud:
+            say_started()
+        outcome = worked(self, work, rules)
+        if outcome is DONE:
+            succeeded(self)
+        else:
+            drive(ending(self, outcome, rules))
+
+    async def arun(self) -> None:
+        """The same on an event loop, where hooks and `work` may be coroutine functions."""
+        attempt_now.set(self)
+        found = opened(self)
+        if found is None:
+            return
+        work, rules = found
+        if self.outcome is not None or not self.runtime.plain:
+            await adrive(whole(self, work, rules, aworked))
+            return
+        if self.runtime.loud:
+            say_started()
+        outcome = await aworked(self, work, rules)
+        if outcome is DONE:
+            succeeded(self)
+        else:
+            await adrive(ending(self, outcome, rules))
 
     def run_on(self) -> None:
         """Run to the settlement, and then what is next in its slot, as long as nothing else is due: for an executor that
         runs one after the other in the thread that takes them. It saves some calls for each task.
         """
-        self._run_each(self.source.follow)
-
-    def _run_each(self, follow: Callable[[Controls], bool]) -> None:
+        _, payload, count, note, _ = self.delivery
+        if self.line is None or count or note is not None or len(payload) > LARGE or not self.runtime.plain:
+            self.run()
+            return
         if attempt_now.get(None) is not self:
             attempt_now.set(self)
-        _, payload, count, note, _ = self.delivery
-        if count or note is not None:
-            self._run_apart()
-            return
-        runtime, words, at = self.runtime, self.words, self.at
-        plain, decode, queue = runtime.plain, runtime.decode, runtime.queue
-        while True:
-            if len(payload) > LARGE:
-                self._run_apart()
-                return
-            try:
-                self.task = task = decode(payload, queue)
-            except DecodeError as error:
-                self._settle_unrun(admit(self.delivery, error, runtime.config, time.time()))
-                return
-            found = self.found
-            if found is None or task.name != self.shown or task.expires is not None:
-                found = self._admit(task)
-                if found is None:
-                    return
-            work, rules = found
-            if not plain:
-                _drive(self._whole(work, rules, self._work))
-                return
-            if rules.limited:
-                outcome = self._work(work, rules)
-            else:
-                # `_work` where nothing strikes, without its call.
-                try:
-                    value = work(task)
-                    if value is None:
-                        words[at] = self.number << 3 | page.DONE
-                        outcome = _DONE
-                    else:
-                        outcome = self._judge_value(value)
-                except BaseException as error:
-                    outcome = self._raised(error, rules)
-            if outcome is not _DONE:
-                _drive(self._ending(outcome, rules))
-                return
-            if not follow(self):
-                return
-            payload = self.delivery[1]
+        sprint(self, self.line)
 
-    def _run_apart(self) -> None:
-        """One that was struck, has ended a worker, or is large: step by step, and what follows it is taken anew."""
-        found = self._open()
-        if found is None:
-            return
-        work, rules = found
-        if self.outcome is not None or not self.runtime.plain:
-            _drive(self._whole(work, rules, self._work))
-            return
-        outcome = self._work(work, rules)
-        if outcome is _DONE:
-            self._end_alone(self)
-        else:
-            _drive(self._ending(outcome, rules))
+    def write_off(self, number: int, stack: str) -> bool:
+        """End it without its thread, which runs `number` and stands at `stack`; False if that has come back after all."""
+        if self.number != number or not self.claim():
+            return False
+        task_id = getattr(self.task, "id", None)
+        queue = self.runtime.config.name
+        log.event(logging.WARNING, "worker.thread_lost", queue=queue, id=task_id, next="the worker is replaced")
+        threading.Thread(target=self._abandon, args=(stack,), daemon=True).start()
+        return True
 
-    def _end_alone(self, attempt: Controls) -> bool:
-        self.task = None
-        self.source.done(self)
-        return False
-
-    async def arun(self) -> None:
-        """The same on an event loop, where hooks and `work` may be coroutine functions."""
-        attempt_now.set(self)
-        found = self._open()
-        if found is None:
-            return
-        work, rules = found
-        if self.outcome is not None or not self.runtime.plain:
-            await _adrive(self._whole(work, rules, self._awork))
-            return
-        outcome = await self._awork(work, rules)
-        if outcome is _DONE:
-            self.task = None
-            self.source.done(self)
-        else:
-            await _adrive(self._ending(outcome, rules))
-
-    def abandon(self, stack: str) -> None:
-        """End it as a timeout without its thread, which stands at `stack` and is not waited for any more.
-
-        For a thread of its own, after `claim`: the handlers that run here may take their time.
-        """
+    def _abandon(self, stack: str) -> None:
+        """End it as a timeout. In a thread of its own: the handlers that run here may take their time."""
         attempt_now.set(self)
         task = self.task
         found = None if task is None else self.runtime.work_for(task)
@@ -146,214 +103,58 @@ class Attempt(Ending):
             outcomes.TIMEOUT,
             error=TaskTimeout(text),
             text=f"{text}; it stands at\n{stack}",
-            evidence={**evidence, **self._measured()},
+            evidence={**evidence, **measured(self)},
         )
-        _drive(self._ending(outcome, rules))
+        drive(ending(self, outcome, rules))
 
-    def claim(self) -> bool:
-        """Whether the caller is the one to end this attempt: its own thread, or who writes that off; the first is."""
-        try:
-            return self.ending.pop()
-        except IndexError:
-            return False
+    # What a task may call, through `current()`
 
-    # The life of an attempt
-
-    def _open(self) -> tuple[Callable[[Task], Any], Rules] | None:
-        """Decode; (work, rules), or None if it is settled already. What must not run has its `outcome` set."""
-        config, delivery = self.runtime.config, self.delivery
-        end = beyond(delivery, config)
-        if end is None:
-            try:
-                self.task = task = self._decoded()
-            except DecodeError as error:
-                self._settle_unrun(admit(delivery, error, config, time.time()))
-                return None
-            return self._admit(task)
-        self._settle_unrun(end)
-        return None
-
-    def _decoded(self) -> Task:
-        """The task. A stranger may write bytes that take for ever to decode, so large ones are decoded under a hard limit.
-
-        What was struck before is in the phase *judging*, which is never struck: for the decoding it is *started* again.
-        """
-        runtime, (_, payload, count, _, _) = self.runtime, self.delivery
-        if len(payload) <= LARGE:
-            return runtime.decode(payload, runtime.queue, count)
-        words, at, number = self.words, self.at, self.number
-        before = words[at]
-        words[at] = number << 3 | page.STARTED
-        runtime.page.arm(self.slot, 0, runtime.decode_ns)
-        try:
-            return runtime.decode(payload, runtime.queue, count)
-        finally:
-            words[at + page.HARD] = 0
-            self._stand_still_if_condemned()
-            words[at] = before
-
-    def _admit(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
-        """What runs a task that was decoded, and its rules; as `_open`."""
-        runtime = self.runtime
-        if task.name != self.shown or self.found is None:
-            self.shown = task.name
-            runtime.page.name(self.slot, task.name)
-            self.found = runtime.work_for(task)
-        known = self.found is not None
-        decided = admit(self.delivery, task, runtime.config, time.time(), known)
-        if decided is RUN:
-            self.outcome = None
-            return self.found
-        if isinstance(decided, Judge):
-            self.outcome = decided.outcome
-            return self.found
-        self._settle_unrun(decided)
-        return None
-
-    def _work(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
-        """The guarded region. A strike lands inside of it or nowhere: it ends by a word on the page (R12).
-
-        A plain success is marked done at once; whatever has more to do is marked *ended*.
-        """
-        words, at, number = self.words, self.at, self.number
-        elsewhere = self.runtime.elsewhere and rules.limited
-        ended = number << 3 | (page.DONE if self.runtime.plain else page.ENDED)
-        if elsewhere:
-            self.ending = [True]
-        try:
-            with self.guard if rules is self.guarded else self._guard(rules):
-                value = work(self.task)  # type: ignore[arg-type]
-                words[at] = ended if value is None else number << 3 | page.ENDED
-            if words[at + page.CONDEMNED] == number:
-                self._stand_still_if_condemned()
-            if elsewhere and not self.claim():
-                _stand_still_for_ever()
-        except BaseException as error:
-            if elsewhere and not self.claim():
-                _stand_still_for_ever()
-            return self._raised(error, rules)
-        return _DONE if value is None else self._judge_value(value)
-
-    def _raised(self, error: BaseException, rules: Rules) -> Outcome:
-        self.words[self.at] = self.number << 3 | page.ENDED
-        self._stand_still_if_condemned()
-        return judge(error, rules)
-
-    def _judge_value(self, value: Any) -> Outcome:
-        """The outcome of work that returned something."""
-        words, at, number = self.words, self.at, self.number
-        words[at] = number << 3 | page.ENDED
-        promised = promised_only(value)
-        if promised is not None:
-            return promised
-        if self.runtime.plain:
-            words[at] = number << 3 | page.DONE
-            return _DONE
-        return Outcome(outcomes.SUCCESS, value)
-
-    def _guard(self, rules: Rules) -> AbstractContextManager[None]:
-        """The killer's guard for these limits, kept if it may be used again."""
-        if not rules.limited:
-            return UNGUARDED
-        killer = self.runtime.killer
-        made: AbstractContextManager[None] = killer.guard(self.slot, rules.soft, rules.hard)
-        if self.runtime.reusable:
-            self.guard, self.guarded = made, rules
-        return made
-
-    async def _awork(self, work: Callable[[Task], Any], rules: Rules) -> Outcome:
-        """The same on a loop: a coroutine function is awaited, a plain function runs in a thread."""
-        runtime, task, words, at = self.runtime, self.task, self.words, self.at
-        assert task is not None
-        ended = self.number << 3 | (page.DONE if runtime.plain else page.ENDED)
-        try:
-            with self._guard(rules):
-                value = work(task) if runtime.awaits(task.name) else await _in_thread(work, task)
-                if inspect.isawaitable(value):
-                    value = await value
-                words[at] = ended if value is None else self.number << 3 | page.ENDED
-        except BaseException as error:
-            words[at] = self.number << 3 | page.ENDED
-            self._stand_still_if_condemned()
-            if type(error).__name__ == "CancelledError" and self._interrupted():
-                return Outcome(outcomes.INTERRUPTED, error=error)
-            return judge(error, rules)
-        if rules.limited:
-            self._stand_still_if_condemned()
-        if value is not None:
-            return self._judge_value(value)
-        return _DONE if runtime.plain else Outcome(outcomes.SUCCESS, value)
-
-    def _interrupted(self) -> bool:
-        """Whether the coroutine of this attempt was cancelled from outside: at a stop, by its executor, by a neighbor."""
-        import asyncio
-
-        ordered = bool(self.words[page.ORDERS] & page.STOP)
-        return ordered or getattr(asyncio.current_task(), "interrupted", False)
-
-    def _stand_still_if_condemned(self) -> None:
-        """R12, R16: named by the supervisor, the worker waits for the strike, or for the name to be taken back."""
+    def remaining(self) -> float | None:
+        """Seconds until this task's limit; None without one. Negative if it has passed."""
         words, at = self.words, self.at
-        while words[at + page.CONDEMNED] == self.number:
-            time.sleep(0.0005)
+        limit = words[at + page.SOFT] or words[at + page.HARD]
+        return (limit - page.now()) / 1e9 if limit else None
 
+    def progress(self, done: int, total: int = 0, note: str = "") -> None:
+        """Tell `regiment workers` how far this task is; costs no system call."""
+        self.runtime.page.progress(self.slot, done, total, note)
 
-def _stand_still_for_ever() -> NoReturn:
-    """In a thread that was written off and has come back: its task has ended without it, and its worker is leaving."""
-    while True:
-        time.sleep(3600)
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What was kept when this task was struck, or ended a worker before: `rung`, `reason`, `stacks`, `rss` (bytes),
+        `cpu` and `seconds`, as far as they are known; empty for an ordinary task.
+        """
+        if self.outcome is not None and self.outcome.evidence:
+            return self.outcome.evidence
+        return read_note(self.delivery.note)
 
+    def take(self, number: int, queue: str | None = None) -> Taking:
+        """`with current().take(100) as tasks:` up to `number` tasks of a queue (this one by default) to do in one go.
 
-async def _in_thread(work: Callable[[Task], Any], task: Task) -> Any:
-    """Run plain work in a thread of the loop's, with this context. A cancellation does not end it: nothing can."""
-    import asyncio
-    import contextvars
+        They are done at the end of the block and go back if it raises.
+        """
+        if self.runtime.desk is None:
+            raise RuntimeError("take works in a task that a worker runs")
+        return self.runtime.desk.take(number, queue, self.runtime)
 
-    def caught() -> tuple[Any, BaseException | None]:
-        try:
-            return work(task), None
-        except BaseException as error:
-            return None, error
+    def retry(self, **options: Any) -> NoReturn:
+        """Run this task again as one of its retries: `delay` seconds from now, or `at` a time; `priority`; `kwargs`, if
+        not with the arguments that were pushed.
+        """
+        raise Retry(**options)
 
-    loop = asyncio.get_running_loop()
-    future = loop.run_in_executor(None, contextvars.copy_context().run, caught)
-    while not future.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(future)
-    value, error = future.result()
-    if error is not None:
-        raise error
-    return value
+    def requeue(self, **options: Any) -> NoReturn:
+        """Run this task again without counting a run: `delay`, `at`, `priority`, `kwargs`."""
+        raise Requeue(**options)
 
+    def fail(self, reason: object = None) -> NoReturn:
+        """Make this task a dead letter at once."""
+        raise Fail(reason=reason)
 
-def _drive(steps: Steps) -> None:
-    """Run steps by calling them; each is told what its call returned, or raised."""
-    ended: tuple[Any, BaseException | None]
-    with contextlib.suppress(StopIteration):
-        call, args = next(steps)
-        while True:
-            try:
-                ended = call(*args), None
-            except BaseException as error:
-                ended = None, error
-            call, args = steps.send(ended)
+    def stop(self, *, done: bool = False) -> NoReturn:
+        """End all workers of this target; the task goes back, or is finished if `done`."""
+        raise Stop(done=done)
 
-
-async def _adrive(steps: Steps) -> None:
-    """Run steps on an event loop: what they return is awaited where it can be."""
-    ended: tuple[Any, BaseException | None]
-    with contextlib.suppress(StopIteration):
-        call, args = next(steps)
-        while True:
-            try:
-                value = call(*args)
-                if inspect.isawaitable(value):
-                    value = await value
-                ended = value, None
-            except BaseException as error:
-                ended = None, error
-            call, args = steps.send(ended)
-
-
-_DONE = Outcome(outcomes.SUCCESS)
-"""A success of which nobody wants to know more."""
+    def respawn(self, *, done: bool = False) -> NoReturn:
+        """Replace this worker process; the task goes back, or is finished if `done`."""
+        raise Respawn(done=done)

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import logging
 import os
-import random
 import signal
 import socket
 import sys
@@ -23,11 +22,13 @@ from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
 from regiment_runner.shared import crossing, page, process, procfs
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.pause import Pause
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
 from regiment_runner.worker.started import not_started
 from regiment_runner.worker.taking import Desk
+from regiment_runner.worker.waiting import obey
 
 FIRST_CONNECTION = 10.0
 """Seconds that the first worker of a target tries to reach its store before `run` gives up."""
@@ -100,11 +101,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     report(found=list(found))
     app = targets.application(found[label])
     parts = assemble(app, label)
-    if not parts.connector.capabilities.shared and not setup.solo:
-        raise ConfigError(
-            f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
-            f"one that several share, or run with --solo"
-        )
+    _be_shared(parts, label, setup)
     report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry))
     _configure_logging(app.config.logging)
     connector = _connect(parts, setup)
@@ -120,7 +117,7 @@ def _run(setup: Setup, report: Reporter) -> int:
         tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
     )
     sheet.write_off = source.write_off
-    runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.tell_keeper)
+    runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.hold.tell_keeper)
     runtime.desk.end = source.end
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
@@ -129,14 +126,23 @@ def _run(setup: Setup, report: Reporter) -> int:
     try:
         _around_the_work(app, parts, source, report, sheet)
     except SystemExit:
-        if source.left_unsettled:
+        if source.hold.left_unsettled:
             report(ended=_how(source, sheet))  # what it holds is interrupted, and no crash
         raise
     for close in (runtime.desk.close, connector.close, parts.broker.close):
         _close(close)
-    why = process.out_of_memory(source.too_large, sheet.words[page.MEMORY]) if source.too_large else ""
+    why = process.out_of_memory(source.weight.too_large, sheet.words[page.MEMORY]) if source.weight.too_large else ""
     report(ended=_how(source, sheet), why=why, over=source.over)
     return exits.OK
+
+
+def _be_shared(parts: Parts, label: str, setup: Setup) -> None:
+    """`ConfigError` where a supervisor's workers would each have a store of their own."""
+    if not parts.connector.capabilities.shared and not setup.solo:
+        raise ConfigError(
+            f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
+            f"one that several share, or run with --solo"
+        )
 
 
 def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, sheet: Page) -> None:
@@ -159,7 +165,7 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
         report(leaving=_how(source, sheet))
         _tell(parts.registry, "regiment_worker_stopping", app)
         if "finalize" in handlers:
-            source.obey("finalize", handlers["finalize"])
+            obey(source.runtime, source.end, "finalize", handlers["finalize"])
         _close(getattr(parts.executor, "close", _nothing))
 
 
@@ -188,26 +194,14 @@ def _nothing() -> None:
 def _no_worker_any_more(sheet: Page, source: Source) -> None:
     """In a process that a task has forked: it may run on, but it is not the worker, and ends where the task ends."""
     sheet.detach()
-    source.runtime.forked = True
+    source.runtime.forked = source.outbox.forked = True
     crossing.take_as_ever()
     log.passing = log.PASSING
-
-    def leave(attempt: Any, settlement: Any = None) -> None:
-        log.event(
-            logging.ERROR,
-            "task.forked",
-            pid=os.getpid(),
-            next="a child of a task came back from its work and ends here; let it end with os._exit",
-        )
-        os._exit(1)
-
-    source.done = source.finish = leave  # type: ignore[method-assign]
-    # What follows one plain task by another looks up, and leaves, too.
-    source.end(respawn=True)
+    source.end(respawn=True)  # what follows one plain task by another looks up, and leaves, too
 
 
 def _how(source: Source, sheet: Page) -> str:
-    if source.too_large:
+    if source.weight.too_large:
         return "memory"
     if source.stop_all:
         return "stop"
@@ -238,19 +232,19 @@ def _configure_logging(settings: Logging) -> None:
 
 def _connect(parts: Parts, setup: Setup) -> Connector:
     """Open the worker's connection. The first worker gives up in time; a later one waits for its store."""
-    deadline, pause, tries = time.monotonic() + FIRST_CONNECTION, 0.05, 0
+    deadline, pause, tries = time.monotonic() + FIRST_CONNECTION, Pause(0.05, 2.0), 0
     while True:
         tries += 1
         try:
             parts.connector.open("lease")
             return parts.connector
         except StoreUnavailable as error:
-            if setup.first and time.monotonic() + pause > deadline:
+            seconds = pause()
+            if setup.first and time.monotonic() + seconds > deadline:
                 raise StoreUnavailable(f"{error}; tried {tries} times in {FIRST_CONNECTION:.0f} s") from error
             if os.getppid() == 1:
                 raise
-            time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2.0, pause * 2)
+            time.sleep(seconds)
 
 
 def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:

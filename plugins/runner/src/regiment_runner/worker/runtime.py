@@ -48,13 +48,14 @@ class Runtime:
         hard = Rules.of(self.config).hard
         self.decode_ns = int((DECODING if hard is None else hard) * 1e9)
         """Nanoseconds after which the worker is killed while it decodes a large payload."""
-        self.debug = log.logger.isEnabledFor(logging.DEBUG)
-        has = self.handlers.keys()
-        self.plain = not (
-            self.around or self.started or self.finished or self.debug or has & {"pre_work", "post_work", "on_success"}
-        )
-        """Whether a success needs nothing but its settlement."""
         self.levels = self.config.logging.events
+        success = self.levels.get("task.success", "DEBUG")
+        named = [logging.DEBUG, *([getattr(logging, success)] if success else [])]
+        self.loud = any(log.logger.isEnabledFor(level) for level in named)
+        """Whether the log may want to hear of a start or a success."""
+        has = self.handlers.keys()
+        self.plain = not (self.around or self.started or self.finished or has & {"pre_work", "post_work", "on_success"})
+        """Whether a success needs nothing but its settlement."""
 
     def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
         """What runs the task, and its rules; None for a name that the application does not know."""

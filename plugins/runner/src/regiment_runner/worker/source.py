@@ -9,50 +9,29 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 from regiment import log
-from regiment.contracts import Back, Dead, Done, Settlement
-from regiment.errors import Control, Respawn, Stop, StoreUnavailable
-from regiment_runner.shared import page, procfs
+from regiment.contracts import Back, Dead, Delivery, Done, Settlement
+from regiment_runner.shared import page
+from regiment_runner.worker import respawned
 from regiment_runner.worker.attempt import Attempt
-from regiment_runner.worker.controls import Controls
-from regiment_runner.worker.holding import NEVER, Holding
-from regiment_runner.worker.lease import Lease
+from regiment_runner.worker.lease import Hold, Lease
+from regiment_runner.worker.outbox import Answered, Outbox
 from regiment_runner.worker.runtime import Runtime
+from regiment_runner.worker.trial import Trial
 from regiment_runner.worker.verdict import is_suspect, was_struck
+from regiment_runner.worker.waiting import Waiting
+from regiment_runner.worker.weight import Weight
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
-_RESPAWNED = "respawned"
-"""The file in the tree's folder that holds which deliveries have asked for another process."""
-_REMEMBERED = 256
-"""How many of them are remembered, the last ones."""
-_ASKED = b'{"kind": "respawn", "reason": "asked for another process again, in that process"}'
-_WEIGH_NS = 1_000_000
-"""Nanoseconds between two readings of the own memory: a reading costs some 2 µs, so 0.2 % where a limit is set."""
+NEVER = 1 << 62
+"""A time on the boot clock, in nanoseconds, that does not come; and a number that nothing reaches."""
 
 
-def _asked_before(path: Path, payload: bytes) -> bool:
-    """Whether this delivery is remembered; it is from now on. Where no file can be written nothing is."""
-    import hashlib
-
-    mark = hashlib.sha256(payload).hexdigest()[:32]
-    try:
-        known = path.read_text().split() if path.exists() else []
-        if mark not in known:
-            path.write_text("\n".join([*known, mark][-_REMEMBERED:]))
-            return False
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-class Source(Holding):
+class Source:
     """Attempts for an executor with `slots` slots.
 
     `wake` is an eventfd that becomes readable when anything outside wants the driver's attention: a signal, an order, an
@@ -68,28 +47,40 @@ class Source(Holding):
         *,
         burst: bool = False,
         elsewhere: bool = False,
-        tell_keeper: Callable[[], None] = lambda: None,
+        tell_keeper: Callable[[], object] = lambda: None,
     ) -> None:
-        super().__init__(runtime, lease, slots, wake, tell_keeper)
-        self.burst, self._map, self._pack = burst, self.page.map, page.PACK_START
+        self.runtime, self.lease, self.wake_fd, self.burst = runtime, lease, wake, burst
+        self.config, self.page = runtime.config, runtime.page
+        self.words, self._map, self._pack = self.page.words, self.page.map, page.PACK_START
+        self.hold = Hold(lease, self.page, wake, tell_keeper, self._runs, self._fenced)
+        self.waiting = Waiting(runtime, self.hold, burst, self.end)
+        self.outbox = Outbox()
+        self.slots = runtime.slots = slots
         self.elsewhere = runtime.elsewhere = slots > 1 or elsewhere
         """Whether attempts end in other threads than the driver's, which must then be woken."""
+        self.page.have_slots(slots)
         self.ended = self.respawn = self.stop_all = False
-        self._attempts = [Attempt(runtime, self, slot) for slot in range(slots)]
-        self._finished: deque[tuple[Controls, Settlement | None]] = deque()
-        self._suspects: list[Controls] = []
+        line = None if self.elsewhere else self
+        self._attempts = [Attempt(runtime, self, slot, line) for slot in range(slots)]
+        self._free = list(range(slots - 1, -1, -1))
+        self._busy = 0
+        self.batch: deque[Delivery] = deque()
+        self._alone: Delivery | None = None
+        """What runs, or is to run, without company."""
+        self._suspects: list[Trial] = []
         """What asked for another process again: given back, counted, when this one ends."""
         self._stuck: deque[tuple[Attempt, int, str]] = deque()
         self.written_off = 0
         """Attempts whose threads are not waited for any more."""
-        self._check = True
+        self.check = True
         """Whether anything but starting the next delivery may be due."""
-        self._statm = -1
-        if self.words[page.MEMORY]:
-            self._memory_by = 0
-            self._statm = procfs.open_statm()
-        self.too_large = 0
-        """Resident memory in bytes that was found above the limit; 0: it was not."""
+        self.look_by = self._settle_by = 0
+        """When, on the boot clock, more must be looked at than the next delivery (lease, settlement, memory), and when the
+        settlement of what is done is due; 0: nothing is done and unsettled.
+        """
+        self._settle_ns = int(self.config.settle_within * 1e9)
+        self._give_back_ns = int((self.config.give_back_after or 0) * 1e9)
+        self.weight = Weight(self.words[page.MEMORY])
         self._tasks = self._returned = 0
         self._most = self.config.max_tasks_per_run or NEVER
 
@@ -98,11 +89,11 @@ class Source(Holding):
     def take(self, block: bool = True) -> Attempt | None:
         """The next attempt; None when the worker is to end, or, without `block`, when there is none now."""
         while True:
-            if self._finished or self._stuck:
+            if self.outbox.ended or self._stuck:
                 self._drain()
-            if self._batch and self._free and not self._check and not self.words[page.ORDERS]:
+            if self.batch and self._free and not self.check and not self.words[page.ORDERS]:
                 now = _clock(_BOOT)
-                if now < self._look_by:
+                if now < self.look_by:
                     attempt = self._start(now)
                     if attempt is not None:
                         return attempt
@@ -113,76 +104,48 @@ class Source(Holding):
                 return None
             self._wait()
 
-    def done(self, attempt: Controls) -> None:
+    def done(self, attempt: Trial) -> None:
         """An attempt has succeeded, and its page says so."""
         number = attempt.number
-        if self.elsewhere or attempt.identity != self.lease.consumer:
-            self._finished.append((attempt, Done(number, number)))
-            if self.elsewhere:
-                self.poke()
+        if self.elsewhere:
+            self.outbox.end(attempt, Done(number, number))
+            self.poke()
             return
-        if number == self._done_last + 1 and self._settle_by:
-            self._done_last = number
-            self._tasks += 1
-            if self._tasks >= self._most:
-                self._check = True
-        else:
-            self._note_done(number)
+        self.ran(number, number)
         self._busy = 0
         self._alone = None
         self._free.append(0)
 
-    def follow(self, attempt: Controls) -> bool:
-        """`done`, and then, unless anything else is due, this attempt is at the next delivery. For one slot only."""
-        batch, words = self._batch, self.words
-        if not batch or self._check or words[page.ORDERS]:
-            attempt.task = None
-            self.done(attempt)
-            return False
-        number = attempt.number
-        if number == self._done_last + 1 and self._settle_by:
-            self._done_last = number
-            self._tasks += 1
-        else:
-            self._note_done(number)
-        delivery = batch.popleft()
-        number, payload, count, note, _ = delivery
-        now = _clock(_BOOT)
-        if now < self._look_by and not count and note is None:
-            pack = self._pack
-            pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
-            words[attempt.at] = number << 3 | page.STARTED
-            if not words[page.REVOKED]:
-                attempt.delivery = delivery
-                attempt.number = number
-                attempt.started = now
-                return True
-        batch.appendleft(delivery)
-        # The ordinary way, from where it is.
-        self._busy, attempt.task, self._alone = 0, None, None
-        self._free.append(0)
-        return False
+    def ran(self, first: int, last: int) -> None:
+        """These have succeeded in a sprint, in its one slot, and their page said so one after the other."""
+        self.outbox.done(first, last)
+        if not self._settle_by:
+            self._settle_by = page.now() + self._settle_ns
+            self.look_by = min(self.look_by, self._settle_by)
+        self._tasks += last - first + 1
+        if self._tasks >= self._most:
+            self.check = True
 
-    def finish(self, attempt: Controls, settlement: Settlement) -> None:
+    def finish(self, attempt: Trial, settlement: Settlement | None) -> None:
         """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
         if type(settlement) is Done:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
-        self._finished.append((attempt, settlement))
+        self.outbox.end(attempt, settlement)
         if self.elsewhere:
             self.poke()
 
-    def came_back(self, attempt: Controls) -> bool:
+    def came_back(self, attempt: Trial) -> bool:
         """Settle an attempt that asks for another process, if its delivery has asked for this one already.
 
         The first time it goes back as it is. From the second on this is a crash in slow motion: at the end of this process
         it goes back counted, with the pauses of poison, until it is dead.
         """
-        if not _asked_before(self.page.path.with_name(_RESPAWNED), attempt.delivery.payload):
-            return False
-        self._finished.append((attempt, None))
-        if self.elsewhere:
-            self.poke()
-        return True
+        asked = respawned.asked_before(self.page.path, attempt.delivery.payload)
+        if asked:
+            self.outbox.end(attempt, None)
+            if self.elsewhere:
+                self.poke()
+        return asked
 
     def write_off(self, slot: int, number: int, stack: str) -> None:
         """The thread that runs `number` in `slot` does not obey; called in the main thread, between any two bytecodes."""
@@ -195,17 +158,15 @@ class Source(Holding):
             self.respawn = True
         else:
             self.stop_all = True
-        self._check = True
+        self.check = True
 
     def poke(self) -> None:
         """Wake the driver."""
         with contextlib.suppress(BlockingIOError, OSError):
             os.eventfd_write(self.wake_fd, 1)
 
-    @property
-    def running(self) -> Sequence[Attempt]:
-        """Attempts that have started and whose slot is not free again."""
-        return [attempt for attempt in self._attempts if attempt.slot not in self._free]
+    def _runs(self) -> bool:
+        return self._busy > 0
 
     @property
     def over(self) -> int:
@@ -216,32 +177,26 @@ class Source(Holding):
 
     def _step(self) -> bool:
         """Do what is due besides starting; False if there is nothing to do but wait, or `ended` is set."""
-        self._check = False
+        self.check = False
         words = self.words
         words[page.TASKS] = self._tasks
-        if self._statm >= 0 and page.now() >= self._memory_by:
-            self._weigh()
-        if self._tasks >= self._most:
+        if self._tasks >= self._most or (self.weight.limit and self.weight.over()):
             self.respawn = True
-        if self._pending or self._backs or (self._settle_by and page.now() >= self._settle_by):
+        if self.outbox.pending or self.outbox.backs or (self._settle_by and page.now() >= self._settle_by):
             self._exchange(0)
-            self._check = True  # a task that asked for the end of this process has just been settled, perhaps
+            self.check = True  # a task that asked for the end of this process has just been settled, perhaps
             return True
         if words[page.ORDERS] or self.respawn or self.stop_all:
-            self._check = True
+            self.check = True
             return self._wind_down()
         if not self._free:
             return False
-        if self._batch:
-            until = words[page.LEASE_UNTIL]
-            if page.now() >= until - self._margin and until != self._asked_for:
-                self._renew_early()
-                return True
+        if self.batch:
+            ready = self.hold.renewed()
             self._look_ahead()
-            if page.now() >= words[page.LEASE_UNTIL]:
-                self._late()
+            if not ready:
                 return True
-            return not self._must_wait_alone() or bool(self._backs)
+            return not self._must_wait_alone() or bool(self.outbox.backs)
         if self._alone is not None and self._busy:
             return False
         if self._exchange(self._limit()) or not self.lease.turn:
@@ -251,18 +206,11 @@ class Source(Holding):
         # An order that came while the store was asked has woken nobody who would wake again.
         return bool(words[page.ORDERS])
 
-    def _weigh(self) -> None:
-        """Between two tasks: over the limit, this process ends and another takes its place."""
-        used = procfs.resident_of(self._statm)
-        self._memory_by = page.now() + _WEIGH_NS
-        if used > self.words[page.MEMORY]:
-            self.too_large, self.respawn = used, True
-
     def _wind_down(self) -> bool:
         """Give back what has not started; sets `ended` once nothing runs, is unsettled or leased."""
         self._give_back_batch()
         self._alone = None
-        if self._backs or (self._settle_by and not self._busy):
+        if self.outbox.backs or (self._settle_by and not self._busy):
             self._exchange(0)
             return True
         if self._suspects and not self._busy:
@@ -278,25 +226,77 @@ class Source(Holding):
         """Whether the next delivery is on its last try, or a suspect, and has company: it runs alone, or its neighbors die
         with it.
         """
-        delivery = self._batch[0]
+        delivery = self.batch[0]
         last = delivery.count >= self.config.max_deliveries - 1
         if not delivery.count or not (last or is_suspect(delivery.note)):
             return False
         if self._alone is not delivery:
             self._alone = delivery
-            if len(self._batch) > 1:
-                self._backs.append(Back(self._batch[1].receipt, self._batch[-1].receipt))
-                self._batch = deque([delivery])
-        return bool(self._busy or self._backs)
+            if len(self.batch) > 1:
+                self.outbox.backs.append(Back(self.batch[1].receipt, self.batch[-1].receipt))
+                self.batch = deque([delivery])
+        return bool(self._busy or self.outbox.backs)
+
+    # Leasing and settling
+
+    def _exchange(self, limit: int) -> bool:
+        """Settle what has ended, and lease up to `limit`; whether anything was leased."""
+        if not self.lease.turn and not self.hold.join():
+            return False
+        settlements = self.outbox.settlements()
+        if settlements:
+            self.waiting.last_task = time.monotonic()
+        taken = self.hold.exchange(settlements, limit, not self._busy and not self.batch)
+        if taken is None:
+            return False
+        self._settle_by = 0
+        if self.outbox.pending or self.outbox.backs:
+            self._slots_are_free(self.outbox.answered(taken.lost))
+        if limit:
+            self.waiting.next_due = None if taken.next_due is None else time.monotonic() + taken.next_due
+        if not taken.deliveries:
+            return False
+        self.batch.extend(taken.deliveries)
+        self._look_ahead()
+        if len(self.batch) > len(self._free):
+            # Something will wait behind something: the keeper must look in time, should that be slow.
+            wanted = page.now() + min(self._give_back_ns or NEVER, self._settle_ns)
+            if wanted < self.words[page.LOOKING]:
+                self.hold.tell_keeper()
+        return True
+
+    def _slots_are_free(self, answered: Answered) -> None:
+        """What was not Done has been settled (R11)."""
+        for attempt in answered.free:
+            self.words[attempt.at] = attempt.number << 3 | page.DONE
+            self._release_slot(attempt)
+        for attempt in answered.lost:
+            self._say_lost(attempt)
+        for back in answered.backs:
+            for slot in range(self.slots):
+                number, phase = self.page.slot_word(slot)
+                if phase == page.RETURNING and back.first <= number <= back.last:
+                    self.words[page.slot_index(slot)] = number << 3 | page.DONE
+
+    def _fenced(self) -> None:
+        for attempt in self.outbox.fenced():
+            self._release_slot(attempt)
+        self._settle_by, self._alone = 0, None
+        self.batch.clear()
+
+    def _look_ahead(self) -> None:
+        until, hold = self.words[page.LEASE_UNTIL], self.hold
+        ends = until if until == hold.asked_for else until - hold.margin
+        self.look_by = min(ends, self._settle_by or NEVER, self.weight.by)
 
     # Starting
 
     def _start(self, now: int) -> Attempt | None:
         """Start the next delivery of the batch in a free slot, if the rules let it (R10)."""
-        delivery = self._batch[0]
+        delivery = self.batch[0]
         number, payload, count, note, _ = delivery
         if count and self._must_wait_alone():
-            self._check = True
+            self.check = True
             return None
         attempt = self._attempts[self._free[-1]]
         phase = page.JUDGING if was_struck(note) else page.STARTED
@@ -306,7 +306,7 @@ class Source(Holding):
         if revoked and revoked >> 24 <= number <= (revoked >> 24) + (revoked & 0xFFFFFF):
             self._withdraw(attempt, number)
             return None
-        self._batch.popleft()
+        self.batch.popleft()
         self._free.pop()
         self._busy += 1
         attempt.delivery, attempt.number, attempt.started = delivery, number, now
@@ -317,18 +317,18 @@ class Source(Holding):
         """R14: the number stays on the page as *returning* until its Back, with the rest of the batch, is answered."""
         self.words[attempt.at] = number << 3 | page.RETURNING
         self._give_back_batch()
-        self._check = True
+        self.check = True
 
     def _give_back_batch(self) -> None:
-        if self._batch:
-            self._backs.append(Back(self._batch[0].receipt, self._batch[-1].receipt))
-            self._batch.clear()
+        if self.batch:
+            self.outbox.backs.append(Back(self.batch[0].receipt, self.batch[-1].receipt))
+            self.batch.clear()
 
     def _give_back_suspects(self) -> None:
         """The last thing that this process does in the store: it holds nothing else any more."""
         lease = self.lease
-        notes = {attempt.number: _ASKED for attempt in self._suspects}
-        self._insist(lambda: lease.connector.release(lease.queue, lease.consumer, (), notes))
+        notes = {attempt.number: respawned.NOTE for attempt in self._suspects}
+        self.hold.insist(lambda: lease.connector.release(lease.queue, lease.consumer, (), notes))
         for attempt in self._suspects:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
         self._suspects = []
@@ -338,113 +338,51 @@ class Source(Holding):
     def _drain(self) -> None:
         """Take what ended from the outbox: Done rides on the next exchange, anything else goes at once (R11)."""
         while self._stuck:
-            self._give_up_thread(*self._stuck.popleft())
-        while self._finished:
-            attempt, settlement = self._finished.popleft()
+            attempt, number, stack = self._stuck.popleft()
+            if attempt.write_off(number, stack):
+                self.written_off += 1
+                self.end(respawn=True)  # it takes nothing more, and ends when its other slots are free
+        while self.outbox.ended:
+            ended, settlement = self.outbox.ended.popleft()
             self._busy -= 1
-            if attempt.identity != self.lease.consumer:
-                self._say_lost(attempt)
+            if ended.identity != self.lease.consumer:
+                self._say_lost(ended)
                 self._tasks += 1
-                self._release_slot(attempt)
+                self._release_slot(ended)
             elif type(settlement) is Done:
-                self._note_done(settlement.first)
-                self._release_slot(attempt)
+                self.ran(settlement.first, settlement.last)
+                self._release_slot(ended)
             elif settlement is None:
                 self._tasks += 1
-                self._suspects.append(attempt)
-                self._check = True
+                self._suspects.append(ended)
+                self.check = True
             else:
                 self._tasks += 1
                 self._returned += type(settlement) is Back
                 self.words[page.DEAD_LETTERS] += type(settlement) is Dead
-                self._pending.append((attempt, settlement))
-                self._check = True
+                self.outbox.pending.append((ended, settlement))
+                self.check = True
 
-    def _note_done(self, number: int) -> None:
-        if not self._settle_by:
-            self._settle_by = page.now() + self._settle_ns
-            self._look_by = min(self._look_by, self._settle_by)
-            self._done_first = self._done_last = number
-        elif number == self._done_last + 1:
-            self._done_last = number
-        else:
-            self._done.append(Done(self._done_first, self._done_last))
-            self._done_first = self._done_last = number
-        self._tasks += 1
-        if self._tasks >= self._most:
-            self._check = True
+    def _release_slot(self, attempt: Trial) -> None:
+        if self._alone is not None and self._alone is attempt.delivery:
+            self._alone = None
+        self._free.append(attempt.slot)
 
-    def _give_up_thread(self, attempt: Attempt, number: int, stack: str) -> None:
-        """End an attempt without its thread. The worker takes nothing more, and ends when its other slots are free."""
-        if attempt.number != number or not attempt.claim():
-            return  # it has come back after all
-        self.written_off += 1
-        self.end(respawn=True)
-        log.event(
-            logging.WARNING,
-            "worker.thread_lost",
-            queue=self.lease.queue,
-            id=getattr(attempt.task, "id", None),
-            next="the worker is replaced",
-        )
-        threading.Thread(target=attempt.abandon, args=(stack,), daemon=True).start()
+    def _say_lost(self, attempt: Trial) -> None:
+        task_id = attempt.task.id if attempt.task is not None else None
+        log.event(logging.WARNING, "lease.lost", id=task_id, queue=self.lease.queue)
 
     # Waiting
 
     def _wait(self) -> None:
         """Sleep until something may have changed: in the store if something new could start, else on the descriptor."""
-        now = time.monotonic()
         due = (self._settle_by - page.now()) / 1e9 if self._settle_by else 60.0
-        full = not self._free or self._batch or self._alone is not None
+        full = not self._free or self.batch or self._alone is not None
         if full or self.words[page.ORDERS] or self.respawn or self.stop_all:
-            self._sleep(min(60.0, max(0.0, due)))
+            self.hold.sleep(min(60.0, max(0.0, due)))
             return
-        seconds = min(self.config.recheck, 0.1) if self.burst else self.config.recheck
-        seconds = min(seconds, max(0.0, due))
-        if self._next_due is not None:
-            seconds = min(seconds, max(0.0, self._next_due - now))
-        starvation = None if self._busy else self.config.starvation
-        if starvation is not None:
-            left = self._last_task + starvation.time_with_no_tasks - now
-            seconds = min(seconds, max(0.001, left))
-        called: Sequence[str] = ()
-        try:
-            called = self.lease.connector.wait([(self.lease.queue, self.lease.consumer)], seconds, self.wake_fd)
-        except StoreUnavailable as error:
-            self._unreachable(error)
-            self._sleep(random.uniform(0.05, 0.2))
-        if not called:
-            self._sleep(0)
-        if starvation is not None:
-            waited = time.monotonic() - self._last_task
-            if waited >= starvation.time_with_no_tasks:
-                self._starve(waited)
-
-    def _starve(self, seconds: float) -> None:
-        self._last_task = time.monotonic()
-        log.event(logging.INFO, "worker.starving", seconds=round(seconds, 1), queue=self.lease.queue)
-        told = self.runtime.handlers.get("on_starvation")
-        if told is None:
-            return
-        self.obey("on_starvation", told, seconds)
-
-    def obey(self, name: str, hook: Callable[..., object], *args: object) -> bool:
-        """Call a hook that belongs to no task; whether it was obeyed, having asked for the end of this process or of all.
-
-        What else it raises is logged.
-        """
-        try:
-            self.runtime.call(hook, *args)
-        except (Stop, Respawn) as control:
-            self.end(respawn=isinstance(control, Respawn))
-            return True
-        except Control:
-            text = "only stop and respawn work here"
-            log.event(logging.ERROR, "hook.error", hook=name, error=text)
-        except BaseException as error:
-            log.event(logging.ERROR, "hook.error", exc_info=error, hook=name)
-        return False
+        self.waiting.for_a_task(max(0.0, due), not self._busy)
 
     def _burst_over(self) -> bool:
-        counts = self._insist(lambda: self.lease.connector.counts(self.lease.queue))
+        counts = self.hold.insist(lambda: self.lease.connector.counts(self.lease.queue))
         return counts is not None and not (counts.ready or counts.delayed or counts.leased)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from regiment.errors import DecodeError, Fenced, Respawn, Stop, StoreUnavailable
 from regiment.task import Task
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.pause import Pause
 from regiment_runner.worker.admission import RUN, Bury, Decision, Judge, Wait, admit, beyond
 from regiment_runner.worker.burying import Told, buried, id_of, tell_dead
 from regiment_runner.worker.lease import Lease
@@ -146,15 +146,14 @@ class Taking:
 
     def _insist(self, ask: Callable[[], T], seconds: float = float("inf")) -> T:
         """Ask until the store answers, at most so many seconds; a task's own time limit ends it as well."""
-        pause, deadline = 0.05, time.monotonic() + seconds
+        pause, deadline = Pause(0.05, 1.0), time.monotonic() + seconds
         while True:
             try:
                 return ask()
             except StoreUnavailable:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(1.0, pause * 2)
+                time.sleep(pause())
 
     # What was taken
 

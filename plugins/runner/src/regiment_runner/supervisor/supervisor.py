@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from regiment import exits, installed, log
 from regiment.errors import ConfigError, RegimentError
@@ -18,13 +18,12 @@ from regiment.standard import open_standard
 from regiment.targets import find
 from regiment_runner.shared import logs, page, process
 from regiment_runner.shared.descendants import Descendants
-from regiment_runner.supervisor import pages
 from regiment_runner.supervisor import reload as reloading
 from regiment_runner.supervisor.care import EARLY, Care
 from regiment_runner.supervisor.deaths import Deaths
+from regiment_runner.supervisor.hearing import Hearing
 from regiment_runner.supervisor.keeping import Keeping
-from regiment_runner.supervisor.loop import Loop
-from regiment_runner.supervisor.members import Child, Group
+from regiment_runner.supervisor.members import Group, Options, Tree
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse
 from regiment_runner.supervisor.nursery import Nursery
@@ -60,39 +59,36 @@ class Supervisor:
         reload: bool = False,
         heartbeat: str | None = None,
     ) -> None:
-        number = (workers, workers) if isinstance(workers, int) else workers
-        names = [targets] if isinstance(targets, str) else targets
-        parsed = [parse(name, number) for name in names]
-        twice = named_twice(parsed)
-        if twice:
-            raise ConfigError(twice)
-        self.groups = [Group(target) for target in parsed]
-        self.burst, self.stop_timeout, self.tick = burst, stop_timeout, tick
-        self.app_dir, self.place = os.path.abspath(app_dir), Place(app_dir)
-        installed.leave_out(self.app_dir)
-        self.crash_backoff, self.give_up = crash_backoff, give_up
-        self.max_memory = parse_size(max_memory) if isinstance(max_memory, str) else max_memory
-        self.memory_factor, self.scale_down = memory_factor, scale_down
-        self.preload, self.reload = preload, reload
-        self.heartbeat = os.path.abspath(heartbeat) if heartbeat else None
+        groups = _groups([targets] if isinstance(targets, str) else targets, workers)
+        options = Options(
+            burst,
+            stop_timeout,
+            os.path.abspath(app_dir),
+            tick,
+            crash_backoff,
+            give_up,
+            parse_size(max_memory) if isinstance(max_memory, str) else max_memory,
+            memory_factor,
+            scale_down,
+            preload,
+            reload,
+            os.path.abspath(heartbeat) if heartbeat else None,
+        )
+        installed.leave_out(options.app_dir)
         if reload:
             if preload:
                 raise ConfigError("--reload and --preload exclude each other: what is preloaded is never read again")
             reloading.check()
-        self.children: dict[str, Child] = {}
-        self.exit_code = exits.OK
-        self.dead_letters = 0
-        """How many its workers have made."""
-        self.quiet = False
-        """Whether nothing more is to be leased (SIGUSR2)."""
-        self._stopping: float | None = None
+        self.tree = Tree(options, groups)
+        self.place = Place(app_dir)
+        self._stopping = 0.0
         self._watcher: reloading.Watcher | None = None
         self._deadline: float | None = None
         self._killed: float | None = None
         """When the stop timeout ended, and what still ran was killed."""
-        self.loop = Loop()
         self.descendants = Descendants()
-        self.signals, self.nursery, self.deaths = Signals(self), Nursery(self), Deaths(self)
+        self.signals = Signals(self.tree, self.place, self.stop, self.look_at_descendants)
+        self.hearing = Hearing(self.tree)
 
     # Life
 
@@ -107,41 +103,50 @@ class Supervisor:
         open_standard()
         logs.configure()
         self.signals.take()
-        if self.preload:
+        tree = self.tree
+        if tree.options.preload:
             self._preload()
-        self.tree = page.make_tree()
+        tree.folder = page.make_tree()
         try:
-            self.care = Care(self)
+            self.care = Care(tree)
         except ConfigError:
-            page.remove_tree(self.tree)
+            page.remove_tree(tree.folder)
             raise
-        self.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        tree.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.descendants.adopt()
-        self.keeping = Keeping(self.own_fds, tag=self.descendants.tag)
-        self.loop.add(self.watcher_poke, lambda: _drain(self.watcher_poke))
-        self.nursery.share_defaults()
+        tree.keeping = Keeping(tree.own_fds, tag=self.descendants.tag)
+        tree.loop.add(tree.watcher_poke, lambda: _drain(tree.watcher_poke))
+        self._meet()
         try:
             self.nursery.fill(time.monotonic())  # the keeper has time until they are configured
-            self.keeping.start()
+            tree.keeping.start()
             if registry().hooks("regiment_supervisor_event"):
-                log.logger.addHandler(Retold(self.keeping.tell))
-            if self.reload:
-                self._watcher = reloading.Watcher(self)
+                log.logger.addHandler(Retold(tree.keeping.tell))
+            if tree.options.reload:
+                self._watcher = reloading.Watcher(tree)
             log.event(logging.DEBUG, "supervisor.started", pid=os.getpid())
             while not self._over():
                 self._turn()
         finally:
             self._end()
-            again = self.signals.give_back(execute=self.exit_code in (exits.OK, exits.KILLED))
+            again = self.signals.give_back(execute=tree.exit_code in (exits.OK, exits.KILLED))
         if again:
             self.place.execute_anew()
-        return self.exit_code
+        return tree.exit_code
+
+    def _meet(self) -> None:
+        """Have those who have a duty know of each other what they call."""
+        tree, hearing = self.tree, self.hearing
+        self.deaths = Deaths(tree, hearing.hear, self.look_at_descendants, self.care.kills.another, self.stop)
+        self.nursery = Nursery(tree, self.descendants.wear, on_word=hearing.hear, on_end=self.deaths.reap)
+        hearing.share_defaults()
 
     def _preload(self) -> None:
         """Import the applications here, so that children share their pages. A thread would not survive the forks."""
-        if self.app_dir not in sys.path:
-            sys.path.insert(0, self.app_dir)
-        for group in self.groups:
+        app_dir = self.tree.options.app_dir
+        if app_dir not in sys.path:
+            sys.path.insert(0, app_dir)
+        for group in self.tree.groups:
             find(group.target)
         alive = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
         if alive:
@@ -150,30 +155,25 @@ class Supervisor:
                 "workers; start them in initialize(), or run without --preload"
             )
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the end has begun."""
-        return self._stopping is not None
-
     def _turn(self) -> None:
         """One turn of the loop: start what is missing, strike what is late, sleep, deal with what woke us."""
         now = time.monotonic()
-        for item in list(self.children.values()):
-            pages.believable(item)
-        self.keeping.look(now)
+        for item in list(self.tree.children.values()):
+            item.believable()
+        self.tree.keeping.look(now)
         later = self.nursery.fill(now)
-        wake = min(later, self.care.look(now), self._watch(), self.keeping.patience)
+        wake = min(later, self.care.look(now), self._watch(), self.tree.keeping.patience)
         if self._deadline is not None:
             wake = min(wake, self._deadline)
         if self.signals.stacks_at:
             wake = min(wake, self.signals.stacks_at)
-        self.loop.sleep(wake, self.keeping.fds)
-        for name in self.keeping.receive():
+        self.tree.loop.sleep(wake, self.tree.keeping.fds)
+        for name in self.tree.keeping.receive():
             self.deaths.forget(name)
-        while self.keeping.backlogs:
-            name, tasks = self.keeping.backlogs.popitem()
-            if name in self.children:
-                self.care.backlog(self.children[name].group, tasks)
+        while self.tree.keeping.backlogs:
+            name, tasks = self.tree.keeping.backlogs.popitem()
+            if name in self.tree.children:
+                self.care.backlog(self.tree.children[name].group, tasks)
         if self.signals.stacks_at and time.monotonic() >= self.signals.stacks_at:
             self.signals.log_stacks()
         if self._deadline is not None and time.monotonic() >= self._deadline:
@@ -182,11 +182,11 @@ class Supervisor:
     def _watch(self) -> float:
         """Let each killer look at its workers; returns the monotonic time of the earliest deadline."""
         now, earliest = page.now(), 0
-        ticking = now + int((1 + EARLY) * self.tick * 1e9)
-        for item in self.children.values():
+        ticking = now + int((1 + EARLY) * self.tree.options.tick * 1e9)
+        for item in self.tree.children.values():
             killer = item.group.killer
             if killer is None and item.spec is not None:
-                self.nursery.arm(item.group, item.spec)
+                self.hearing.arm(item.group, item.spec)
                 killer = item.group.killer
             if killer is None or item.view.struck or item.spec is None:
                 continue
@@ -196,7 +196,7 @@ class Supervisor:
             if wake is not None and (not earliest or wake < earliest):
                 earliest = wake
         until = min(earliest or ticking, ticking)
-        for item in self.children.values():
+        for item in self.tree.children.values():
             item.page.words[page.WATCHING] = until
         return time.monotonic() + max(0, until - page.now()) / 1e9
 
@@ -205,71 +205,62 @@ class Supervisor:
     def stop(self, why: str = "stop() was called", *, repeated: bool = True) -> None:
         """Finish what runs, give back the rest; a second call more than a second later ends at once, if `repeated`."""
         now = time.monotonic()
-        if self._stopping is None:
-            log.event(logging.INFO, "supervisor.stopping", reason=why, timeout=self.stop_timeout)
-            self._stopping, self._deadline = now, now + self.stop_timeout
-            self.order_all(page.STOP)
-            self.care.stopping(self.signals.again)
+        if not self.tree.stopping:
+            log.event(logging.INFO, "supervisor.stopping", reason=why, timeout=self.tree.options.stop_timeout)
+            self.tree.stopping = True
+            self._stopping, self._deadline = now, now + self.tree.options.stop_timeout
+            self.tree.order_all(page.STOP)
+            self.care.stopping(self.tree.again)
         elif not repeated:
             self._stopping = now
-            self.care.stopping(self.signals.again)
+            self.care.stopping(self.tree.again)
         elif now - self._stopping >= SAME_SIGNAL:
             self._deadline = now
-
-    def order_all(self, order: int) -> None:
-        """Give every worker an order."""
-        for item in self.children.values():
-            self.order(item, order)
-
-    def order(self, item: Child, order: int) -> None:
-        """Give one worker an order through its page, and wake it."""
-        if pages.believable(item):
-            item.page.words[page.ORDERS] |= order
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_write(item.wake, 1)
 
     def _kill_what_runs(self) -> None:
         self._killed = self._killed or time.monotonic()
         self._deadline = time.monotonic() + GIVE_BACK
-        for item in self.children.values():
+        for item in self.tree.children.values():
             item.stopped = True
-            self.exit_code = exits.KILLED
+            self.tree.exit_code = exits.KILLED
             process.send(item.pidfd, signal.SIGKILL)
 
     def _over(self) -> bool:
-        if self.children or self.keeping.unacknowledged:
+        if self.tree.children or self.tree.keeping.unacknowledged:
             # What the keeper cannot give back, because its store does not answer, waits for the lease.
             patient = self._killed is None or time.monotonic() < self._killed + GIVE_BACK
-            return not self.children and not patient
-        return self.stopping or all(group.over for group in self.groups)
+            return not self.tree.children and not patient
+        return self.tree.stopping or all(group.over for group in self.tree.groups)
 
     def _end(self) -> None:
-        for item in list(self.children.values()):
+        for item in list(self.tree.children.values()):
             process.send(item.pidfd, signal.SIGKILL)
         if self._watcher is not None:
             self._watcher.end()
-        self.keeping.stop(patience=GIVE_BACK if self.keeping.unacknowledged else 2.0)
+        self.tree.keeping.stop(patience=GIVE_BACK if self.tree.keeping.unacknowledged else 2.0)
         self.descendants.end_all(2.0)
         self.descendants.let_go()
-        if self.burst and self.dead_letters and self.exit_code == exits.OK:
-            self.exit_code = exits.BAD
+        if self.tree.options.burst and self.tree.dead_letters and self.tree.exit_code == exits.OK:
+            self.tree.exit_code = exits.BAD
         self.care.end()
-        page.remove_tree(self.tree)
-        log.event(logging.INFO, "supervisor.stopped", exit_code=self.exit_code)
+        page.remove_tree(self.tree.folder)
+        log.event(logging.INFO, "supervisor.stopped", exit_code=self.tree.exit_code)
 
     # What the parts of a tree share
 
     def look_at_descendants(self) -> None:
         """End what workers have forked that is not theirs any more, and reap it."""
-        known = [item.pid for item in self.children.values()]
-        self.descendants.look(known, [int(name[1:]) for name in self.children])
+        known = [item.pid for item in self.tree.children.values()]
+        self.descendants.look(known, [int(name[1:]) for name in self.tree.children])
 
-    def own_fds(self) -> Iterable[int]:
-        """Descriptors that a child must not keep."""
-        fds = [*self.signals.fds, *self.keeping.fds]
-        for item in (*self.children.values(), *self.deaths.waiting):
-            fds += [item.pidfd, item.channel.fileno(), item.wake]
-        return [fd for fd in fds if fd >= 0]
+
+def _groups(targets: Sequence[str], workers: int | tuple[int, int]) -> list[Group]:
+    number = (workers, workers) if isinstance(workers, int) else workers
+    parsed = [parse(name, number) for name in targets]
+    twice = named_twice(parsed)
+    if twice:
+        raise ConfigError(twice)
+    return [Group(target) for target in parsed]
 
 
 def _drain(fd: int) -> None:

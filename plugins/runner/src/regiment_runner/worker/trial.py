@@ -1,0 +1,99 @@
+"""One try at one delivery, as all know it who have to do with it: state only. `Attempt` is the same with what may be asked of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+from regiment.contracts import Delivery, Settlement
+from regiment.outcome import Outcome
+from regiment.task import Task
+from regiment_runner.shared import page
+from regiment_runner.worker.policy import Rules
+from regiment_runner.worker.runtime import Runtime
+
+UNGUARDED: nullcontext[None] = nullcontext()
+"""The guard of a task without a limit."""
+
+
+class Settler(Protocol):
+    """Who takes the settlements: the source."""
+
+    def done(self, attempt: Trial) -> None: ...
+
+    def finish(self, attempt: Trial, settlement: Settlement) -> None: ...
+
+    def end(self, respawn: bool) -> None: ...
+
+    def came_back(self, attempt: Trial) -> bool: ...
+
+
+class Line(Protocol):
+    """What a sprint may know of the source, where the thread that takes is the one that runs."""
+
+    batch: deque[Delivery]
+    """What was leased and has not started."""
+    check: bool
+    """Whether anything but starting the next delivery may be due."""
+    look_by: int
+    """When, on the boot clock, something is: the lease, the settlement, the memory."""
+
+    def ran(self, first: int, last: int) -> None: ...
+
+
+class Trial:
+    """One try. Each slot has one, used again for every delivery that runs there; `task` is None until it is decoded."""
+
+    __slots__ = (
+        "at",
+        "claims",
+        "delivery",
+        "found",
+        "guard",
+        "guarded",
+        "identity",
+        "line",
+        "memory",
+        "number",
+        "outcome",
+        "runtime",
+        "shown",
+        "slot",
+        "source",
+        "start_at",
+        "started",
+        "task",
+        "words",
+    )
+
+    delivery: Delivery
+    number: int
+    identity: str
+    started: int
+
+    def __init__(self, runtime: Runtime, source: Settler, slot: int, line: Line | None = None) -> None:
+        self.runtime, self.source, self.slot, self.line = runtime, source, slot, line
+        self.at, self.words, self.memory = page.slot_index(slot), runtime.page.words, runtime.page.map
+        self.start_at = self.at * 8 + page.START_AT
+        self.task: Task | None = None
+        """None until it is decoded."""
+        self.shown = ""
+        """The name that stands on the page."""
+        self.found: tuple[Callable[[Task], Any], Rules] | None = None
+        """What runs tasks of that name."""
+        self.outcome: Outcome | None = None
+        """How it ended, while its handlers run."""
+        self.claims: list[bool] = []
+        """Empty once somebody has claimed the end of this try."""
+        self.guard: AbstractContextManager[None] = UNGUARDED
+        self.guarded: Rules | None = None
+        """The rules whose limits `guard` arms."""
+
+    def claim(self) -> bool:
+        """Whether the caller is the one to end this attempt: its own thread, or who writes that off; the first is."""
+        try:
+            return self.claims.pop()
+        except IndexError:
+            return False

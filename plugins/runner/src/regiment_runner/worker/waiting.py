@@ -1,0 +1,73 @@
+"""How a driver that has nothing to start waits: for its store, for the next settlement, and for the hook of starvation."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from regiment import log
+from regiment.errors import Control, Respawn, Stop, StoreUnavailable
+from regiment_runner.worker.lease import Hold
+from regiment_runner.worker.runtime import Runtime
+
+
+class Waiting:
+    """The sleep of the driver. `end` ends this process (`respawn`), or all workers of its target."""
+
+    def __init__(self, runtime: Runtime, hold: Hold, burst: bool, end: Callable[[bool], None]) -> None:
+        self._runtime, self._config, self._hold, self._end = runtime, runtime.config, hold, end
+        self._recheck = min(self._config.recheck, 0.1) if burst else self._config.recheck
+        self.next_due: float | None = None
+        """When, on the monotonic clock, the first delayed task of the queue is due."""
+        self.last_task = time.monotonic()
+        """When something was settled last."""
+
+    def for_a_task(self, most: float, idle: bool) -> None:
+        """Wait at most so many seconds until the store may have a task, or the worker is woken; `idle`: nothing runs."""
+        hold, lease, now = self._hold, self._hold.lease, time.monotonic()
+        seconds = min(self._recheck, most)
+        if self.next_due is not None:
+            seconds = min(seconds, max(0.0, self.next_due - now))
+        starvation = self._config.starvation if idle else None
+        if starvation is not None:
+            left = self.last_task + starvation.time_with_no_tasks - now
+            seconds = min(seconds, max(0.001, left))
+        called: Sequence[str] = ()
+        try:
+            called = lease.connector.wait([(lease.queue, lease.consumer)], seconds, hold.wake_fd)
+        except StoreUnavailable as error:
+            hold.unreachable(error)
+            hold.sleep(random.uniform(0.05, 0.2))
+        if not called:
+            hold.sleep(0)
+        if starvation is not None:
+            waited = time.monotonic() - self.last_task
+            if waited >= starvation.time_with_no_tasks:
+                self._starve(waited)
+
+    def _starve(self, seconds: float) -> None:
+        self.last_task = time.monotonic()
+        log.event(logging.INFO, "worker.starving", seconds=round(seconds, 1), queue=self._config.name)
+        told = self._runtime.handlers.get("on_starvation")
+        if told is not None:
+            obey(self._runtime, self._end, "on_starvation", told, seconds)
+
+
+def obey(runtime: Runtime, end: Callable[[bool], None], name: str, hook: Callable[..., object], *args: object) -> bool:
+    """Call a hook that belongs to no task; whether it was obeyed, having asked for the end of this process or of all.
+
+    What else it raises is logged.
+    """
+    try:
+        runtime.call(hook, *args)
+    except (Stop, Respawn) as control:
+        end(isinstance(control, Respawn))
+        return True
+    except Control:
+        text = "only stop and respawn work here"
+        log.event(logging.ERROR, "hook.error", hook=name, error=text)
+    except BaseException as error:
+        log.event(logging.ERROR, "hook.error", exc_info=error, hook=name)
+    return False
