@@ -33,10 +33,10 @@ class MemoryConnector:
 
     def __init__(self, url: str | None = None, *, name: str = "") -> None:
         self.name = name if url is None else url.removeprefix("memory:").removeprefix("//")
-        if "@" in self.name or "://" in self.name:  # another store's address, perhaps, with its password
+        if "@" in self.name:  # another store's address, perhaps, with its password
             raise ConfigError(
                 f'the name of a memory store begins with "{self.name[:3]}…" and is no name; expected memory:NAME, '
-                "without @ and ://"
+                "without @"
             )
         self._open: Store | None = None
         self._role: Role | None = None
