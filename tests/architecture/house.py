@@ -24,7 +24,7 @@ CORE_ROOMS = {
     "agreements": "settings config contracts context",
     "plugins": "hooks log installed options registry",
     "store side": "culprit codec lock broker build",
-    "faces": "pushing worker queue targets",
+    "faces": "asking pushing worker queue targets",
     "shell": "text cli __main__",
 }
 """The rooms of the core, each above those that it may import from; in a room, the first comes first."""
@@ -143,7 +143,7 @@ def room_of(module: str) -> str:
     first = rest.partition(".")[0]
     if top == "regiment":
         return next((room for room, names in CORE_ROOMS.items() if first in names.split()), "words")
-    if top == "regiment_runner" and first in ("shared", "worker", "keeper", "supervisor", "verbs"):
+    if top == "regiment_runner" and first in ("shared", "worker", "keeper", "steward", "supervisor", "verbs"):
         return f"{top}/{first}"
     return top
 

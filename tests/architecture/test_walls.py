@@ -23,7 +23,7 @@ ORDER = {
 PARTS = ("local", "redis", "mongo", "serializers", "compressors", "executors", "killers")
 """Distributions that offer parts: they know the contracts, and nothing else of the core."""
 OPEN_TO_PARTS = {"regiment", "regiment.contracts", "regiment.hooks", "regiment.errors", "regiment.outcome"}
-RUNNER = ["shared", "parts", "keeper", "worker", "supervisor", "verbs"]
+RUNNER = ["shared", "parts", "keeper", "steward", "worker", "supervisor", "verbs"]
 """Inside the runner a folder is a process; each imports from those before it."""
 NEVER_MEET = {("worker", "keeper"), ("keeper", "worker"), ("keeper", "parts"), ("shared", "parts")}
 OPTIONS = (

@@ -27,7 +27,7 @@ PICKLE = Use("pickle", key=KEY)
 
 def codec(**settings: Any) -> Codec:
     config = WorkerConfig(name="q", **settings)
-    return make_codec(config, registry(config.plugins))
+    return make_codec(config, registry().scope(config.plugins))
 
 
 def envelope(serializer: str, compressor: str = "", body: bytes = b"x") -> bytes:

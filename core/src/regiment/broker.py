@@ -39,7 +39,8 @@ class Broker:
 
     def __init__(self, make: Callable[[], Connector], codec: Codec, config: WorkerConfig) -> None:
         self.make, self.codec, self.config = make, codec, config
-        self.headers: list[Callable[..., dict[str, str]]] = []
+        self.asked: tuple[Any, ...] = ()
+        """Plugins that have a say in pushes, and those that put a context around them; empty if there are none."""
         self.observers: list[Callable[[str, Sequence[Task]], None]] = []
         self._mine: tuple[int, threading.RLock, list[Connector]] = (0, threading.RLock(), [])
 

@@ -8,16 +8,17 @@ from itertools import islice
 from regiment import bounds
 from regiment.context import attempt_now
 from regiment.errors import ArgumentsError, ConfigError, TargetError
-from regiment.task import PRIORITIES, Task, new_id, new_ids
+from regiment.task import OPTIONS, PRIORITIES, Task, new_id, new_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
     from typing import Any
 
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
+    from regiment.contracts import Push
 
     Inherited = tuple[str | None, dict[str, str] | None, float | None]
     """Trace id, headers, expiry."""
@@ -30,8 +31,6 @@ override: Callable[[WorkerConfig], Broker] | None = None
 
 BULK = 1000
 """Tasks of one round trip of a bulk push."""
-
-OPTIONS = ("queue", "name", "priority", "delay", "at", "expires", "id", "trace_id", "headers")
 
 
 class Outlet:
@@ -51,6 +50,14 @@ class Outlet:
             self._broker = make_broker(self.config(), self.where)
         return self._broker
 
+    def offered(self) -> list[str]:
+        """The options of a push that the plugins of this face's queue offer."""
+        from regiment.registry import registry
+
+        scope = registry().scope(self.config().plugins)
+        scope.refuse()
+        return list(scope.push_options)
+
     def pushing(self, **options: Any) -> Pushing:
         """A push with these options, yet to be given its arguments."""
         return Pushing(self, options)
@@ -63,7 +70,7 @@ class Pushing:
 
     def __init__(self, outlet: Outlet, options: dict[str, Any]) -> None:
         self._outlet, self._options = outlet, options
-        self._how = _checked(options) if options else _PLAIN
+        self._how = _checked(options, outlet) if options else _PLAIN
 
     def push(self, /, **kwargs: Any) -> Pushed:
         """Push one task with these arguments."""
@@ -91,7 +98,22 @@ class Pushing:
         task = Task(self._options.get("id") or new_id(), queue, name, kwargs, now)
         if inherited is not None:
             task.trace_id, task.headers, task.expires = inherited
+        if broker.asked:
+            return self._ask(broker, queue, task)
         return broker.push_one(queue, task, **self._how)
+
+    def _ask(self, broker: Broker, queue: str, task: Task) -> Pushed:
+        """`push_one` where plugins have a say; they may also say what the answer is."""
+        from regiment.broker import Pushed
+
+        push, existed = self._asked(broker, queue, [task])
+        return (push.answer or Pushed)(task.id, queue, bool(existed))
+
+    def _asked(self, broker: Broker, queue: str, tasks: list[Task]) -> tuple[Push, Sequence[int]]:
+        from regiment.asking import ask
+
+        more = {name: value for name, value in self._options.items() if name not in OPTIONS}
+        return ask(broker, queue, tasks, more, self._how)
 
     def send_many(self, many: Iterable[dict[str, Any]]) -> int:
         """Push many, as they come."""
@@ -110,7 +132,8 @@ class Pushing:
             if inherited is not None:
                 for task in chunk:
                     task.trace_id, task.headers, task.expires = inherited
-            total += len(chunk) - len(broker.push(queue, chunk, **self._how))
+            known = self._asked(broker, queue, chunk)[1] if broker.asked else broker.push(queue, chunk, **self._how)
+            total += len(chunk) - len(known)
         return total
 
     def _prepare(self) -> tuple[Broker, str, str, float, Inherited | None]:
@@ -120,7 +143,7 @@ class Pushing:
         options, now = self._options, time.time()
         broker = self._outlet.broker()
         attempt = attempt_now.get(None)
-        if not options and attempt is None and not broker.headers:
+        if not options and attempt is None:
             return broker, broker.config.name, "", now, None
         queue, name = options.get("queue") or self._outlet.config().name, options.get("name") or ""
         trace_id, headers = options.get("trace_id"), options.get("headers")
@@ -128,10 +151,8 @@ class Pushing:
             trace_id = trace_id or attempt.task.trace_id or attempt.task.id
             if attempt.task.headers:
                 headers = {**attempt.task.headers, **(headers or {})}
-        for hook in broker.headers:
-            headers = {**(headers or {}), **_of_plugin(hook, queue, name)}
         if headers and headers is not options.get("headers"):
-            _refuse("headers", headers)  # with those that a plugin or the running task adds
+            _refuse("headers", headers)  # with those of the running task
         expires = options.get("expires")
         if expires is not None:
             expires = _expiry(expires, now)
@@ -144,15 +165,14 @@ _PLAIN: dict[str, Any] = {"priority": PRIORITIES["NORMAL"], "ids": False}
 """What a push without options says of its way."""
 
 
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
+def _checked(options: dict[str, Any], outlet: Outlet) -> dict[str, Any]:
     """What the options say of the way, not of the task; `ArgumentsError` for one that no store could take."""
     for option, value in options.items():
-        if option not in OPTIONS:
+        if option not in OPTIONS and option not in (offered := outlet.offered()):
             from regiment.errors import nearest
 
-            raise ArgumentsError(
-                f'no push option "{option}".{nearest(option, OPTIONS)} There are: {", ".join(OPTIONS)}'
-            )
+            known = (*OPTIONS, *offered)
+            raise ArgumentsError(f'no push option "{option}".{nearest(option, known)} There are: {", ".join(known)}')
         if value is not None and option in bounds.TABLE:
             _refuse(option, value)
     if options.get("headers") is not None:
@@ -179,15 +199,6 @@ def _refuse(option: str, value: Any) -> None:
     problem = bounds.refusal(option, value)
     if problem:
         raise ArgumentsError(problem)
-
-
-def _of_plugin(hook: Callable[..., Any], queue: str, name: str) -> dict[str, str]:
-    """The headers that a plugin adds; what is none is named as its mistake."""
-    found = hook(queue, name) or {}
-    if not bounds.headers(found):
-        whose = getattr(hook, "__module__", None) or repr(hook)
-        raise ArgumentsError(f"headers of the plugin {whose} are {bounds.seen(found)}; expected {bounds.HEADERS}")
-    return dict(found)
 
 
 def _expiry(value: float | timedelta | datetime, now: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import threading
 import typing
@@ -13,10 +14,11 @@ from typing import Any
 from regiment import installed
 from regiment.config import Use, is_offer_name
 from regiment.contracts import CONTRACT_VERSION
-from regiment.errors import ConfigError, PluginError, nearest
-from regiment.hooks import OFFERS, PROJECT, Offer, manager
+from regiment.errors import ConfigError, PluginError, RegimentError, nearest
+from regiment.hooks import OFFERS, PROJECT, TOO_LATE, Offer, manager
 from regiment.known import DISTRIBUTIONS, OURS
 from regiment.options import check_options
+from regiment.task import OPTIONS, RULES
 
 GROUP = "regiment"
 
@@ -37,6 +39,8 @@ class Plugin:
         self.name, self.distribution, self.version = name, distribution, version
         self.state, self.reason = "ok", ""
         self.offers: dict[str, dict[str, Offer]] = {}
+        self.error: RegimentError | None = None
+        """What made it broken, where that says it all."""
 
     @property
     def source(self) -> str:
@@ -45,32 +49,77 @@ class Plugin:
 
 
 class Registry:
-    """All plugins of this process. `extra` are modules or objects beside the entry points, `block` names to leave out."""
+    """All plugins of this process, made once. `extra` are modules or objects beside the entry points, `block` names to
+    leave out. What one queue names besides is in a `scope`.
+    """
+
+    where = "--plugin or REGIMENT_PLUGINS"
+    """Where plugins were named that have no entry point."""
 
     def __init__(self, extra: Iterable[Any] = (), block: Iterable[str] = ()) -> None:
         self.block = {*block, *_listed("REGIMENT_NO_PLUGINS")}
         self.plugins: list[Plugin] = []
+        self.errors: list[RegimentError] = []
+        """Why something that was named cannot be used; `refuse` raises it."""
+        self.push_options: dict[str, tuple[str, Plugin]] = {}
+        """Option of a push that a plugin offers -> what it means, and whose it is."""
         self.pm = manager()
         self._known: dict[str, dict[str, tuple[Offer, Plugin]]] = {kind: {} for kind in OFFERS}
+        self._scopes: dict[Any, Scope] = {}
         for name, distribution, version, load in _entry_points():
             self._add(Plugin(name, distribution, version), load)
         for item in [*_listed("REGIMENT_PLUGINS"), *extra]:
-            self.add(item)
+            self._name(item)
 
-    def add(self, item: Any) -> None:
-        """Load a plugin that is not packaged: a module's name, a module, or an object."""
-        name = item if isinstance(item, str) else getattr(item, "__name__", type(item).__name__)
-        if not any(plugin.name == name for plugin in self.plugins):
-            load = (lambda: importlib.import_module(item)) if isinstance(item, str) else (lambda: item)
-            self._add(Plugin(name), load)
+    def scope(self, plugins: Sequence[Any]) -> Registry:
+        """What a queue with these `plugins=` sees: all that is here, then its own, in their order.
 
-    def _add(self, plugin: Plugin, load: Any) -> None:
+        The same plugins give the same scope; its objects are made once in a process.
+        """
+        if not plugins:
+            return self
+        key = tuple(item if isinstance(item, (str, Use)) else id(item) for item in plugins)
+        with _lock:
+            found = self._scopes.get(key)
+            if found is None:
+                found = self._scopes[key] = Scope(self, plugins)
+            return found
+
+    def refuse(self) -> None:
+        """Raise what is wrong with plugins that were named: a `PluginError`, or else a `ConfigError` of their options."""
+        for error in sorted(self.errors, key=lambda error: not isinstance(error, PluginError)):
+            raise error
+
+    def _name(self, item: Any) -> None:
+        """Add what was named: a module, the use of an extension, or an object."""
+        if isinstance(item, str):
+            plugin, load = Plugin(item), lambda: importlib.import_module(item)
+        elif isinstance(item, Use):
+            plugin, load = Plugin(item.name), lambda: self.build("extensions", item)
+            _, owner = self._known["extensions"].get(item.name, (None, plugin))
+            plugin.distribution, plugin.version = owner.distribution, owner.version
+        else:
+            plugin, load = Plugin(getattr(item, "__name__", type(item).__name__)), lambda: item
+        base, names = plugin.name, {one.name for one in self.plugins}
+        for number in itertools.count(2):
+            if plugin.name not in names:
+                break
+            plugin.name = f"{base} ({number})"
+        self._add(plugin, load, blocked_by=base)
+        if plugin.state not in ("ok", "blocked"):
+            text = f"the plugin {base} ({self.where}) is {plugin.state}: {plugin.reason}"
+            self.errors.append(plugin.error or PluginError(text))
+
+    def _add(self, plugin: Plugin, load: Any, blocked_by: str = "") -> None:
         self.plugins.append(plugin)
-        if {plugin.name, plugin.distribution} & self.block:
+        if {plugin.name, blocked_by or plugin.name, plugin.distribution} & self.block:
             plugin.state, plugin.reason = "blocked", "blocked by --no-plugin or REGIMENT_NO_PLUGINS"
             return
         try:
             module = load()
+            if self._has(module):  # named twice, or installed besides: it counts once
+                self.plugins.remove(plugin)
+                return
             self.pm.register(module, plugin.name)
             self.pm.check_pending()
             self._collect(plugin, module)
@@ -78,9 +127,13 @@ class Registry:
             if self.pm.has_plugin(plugin.name):
                 self.pm.unregister(name=plugin.name)
             plugin.state, plugin.reason = "broken", f"{type(error).__name__}: {error}"
+            plugin.error = error if isinstance(error, (ConfigError, PluginError)) else None
             return
         if plugin.state != "ok":
             self.pm.unregister(name=plugin.name)
+
+    def _has(self, module: Any) -> bool:
+        return bool(self.pm.is_registered(module))
 
     def _collect(self, plugin: Plugin, module: Any) -> None:
         offers: dict[str, dict[str, Offer]] = {}
@@ -111,8 +164,24 @@ class Registry:
                     )
                     taken[1].reason = plugin.reason
                     return
+        options = dict(getattr(module, "regiment_push_options", dict)())
+        plugin.reason = self._clash(plugin, options)
+        if plugin.reason:
+            plugin.state = "refused"
+            return
+        self.push_options.update({name: (line, plugin) for name, line in options.items()})
         for kind, named in offers.items():
             self._known[kind].update({name: (offer, plugin) for name, offer in named.items()})
+
+    def _clash(self, plugin: Plugin, options: Iterable[str]) -> str:
+        for name in options:
+            if name in (*OPTIONS, *RULES, "timeout"):
+                return f"push option {name!r} of {plugin.source} is regiment's own; it needs another name"
+            taken = self.push_options.get(name)
+            if taken is not None:
+                both = f"{taken[1].source} and {plugin.source}"
+                return f"push option {name!r} is offered by both {both}; leave one of them out"
+        return ""
 
     def offers(self, kind: str) -> dict[str, Offer]:
         """Name -> offer of everything of a kind that can be used."""
@@ -219,6 +288,36 @@ class Registry:
         return made(kind, name, cls, use.options)
 
 
+class Scope(Registry):
+    """What one queue sees: the plugins of the process, and after them those of its own `plugins=`."""
+
+    where = "plugins="
+
+    def __init__(self, base: Registry, plugins: Sequence[Any]) -> None:
+        self.block, self.pm, self._base = base.block, manager(), base
+        self.plugins, self.errors, self.push_options = [*base.plugins], [*base.errors], {**base.push_options}
+        self._known = {kind: dict(known) for kind, known in base._known.items()}
+        self.named = list(plugins)
+        """Kept, so that no other object gets the identity of one of these."""
+        for item in plugins:
+            self._name(item)
+
+    def hooks(self, name: str) -> list[tuple[str, Callable[..., Any]]]:
+        return [*self._base.hooks(name), *super().hooks(name)]
+
+    def _collect(self, plugin: Plugin, module: Any) -> None:
+        late = [name for name in TOO_LATE if hasattr(module, name)]
+        if late:
+            raise PluginError(
+                f"the plugin {plugin.name} ({self.where}) has {late[0]}, which is asked before any queue is known; "
+                f"install it with an entry point, or name it by --plugin or REGIMENT_PLUGINS"
+            )
+        super()._collect(plugin, module)
+
+    def _has(self, module: Any) -> bool:
+        return super()._has(module) or self._base._has(module)
+
+
 def made(kind: str, name: str, cls: Any, options: Mapping[str, Any]) -> Any:
     """A part of this class; `ConfigError` with all problems of its options."""
     problems = check_options(f"{kind[:-1]} {name!r}", cls, options)
@@ -268,7 +367,7 @@ def _listed(variable: str) -> list[str]:
     return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _options: dict[str, list[Any]] = {"extra": [], "block": []}
 
 
@@ -283,13 +382,10 @@ def _shared() -> Registry:
     return Registry(_options["extra"], _options["block"])
 
 
-def registry(plugins: Iterable[Any] = ()) -> Registry:
-    """The registry of this process, made at first use, with `plugins` (of a `WorkerConfig`) added."""
+def registry() -> Registry:
+    """The registry of this process, made at first use and never changed afterwards; `scope` has what a queue names."""
     with _lock:
-        shared = _shared()
-        for item in plugins:
-            shared.add(item)
-        return shared
+        return _shared()
 
 
 __all__ = [
@@ -297,6 +393,7 @@ __all__ = [
     "PROJECT",
     "Plugin",
     "Registry",
+    "Scope",
     "made",
     "registry",
     "use_plugins",

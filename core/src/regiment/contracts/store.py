@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
-Role = Literal["push", "lease", "keep", "look"]
+Role = Literal["push", "lease", "keep", "look", "duty"]
 """Why a connector is opened: to push (durable to the last), to lease and settle, to renew for others, to look only."""
 
 Span = tuple[int, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from regiment import config as defaults
@@ -12,6 +13,7 @@ from regiment.build import also_accepted, connector_choice, connector_use, locat
 from regiment.config import CONNECTOR_VARIABLE, Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import MOST_SLOTS, Application, Connector, Terms
 from regiment.errors import ConfigError, PluginError
+from regiment.hooks import ELSEWHERE
 from regiment.options import check_options
 from regiment.registry import Registry, registry
 
@@ -44,7 +46,8 @@ def check(app: Application, where: str = "") -> list[str]:
     """All problems of a worker's configuration, whatever their kind; nothing is connected."""
     config = app.config
     problems = [*config.check(), *_of_tasks(app)]
-    reg = registry(config.plugins)
+    reg = registry().scope(config.plugins)
+    problems += [str(error) for error in reg.errors] + _of_objects(config)
     uses: list[tuple[str, Any]] = [
         *(("serializers", one) for one in also_accepted(config)),
         ("serializers", config.serializer),
@@ -75,6 +78,35 @@ def check(app: Application, where: str = "") -> list[str]:
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
     return problems
+
+
+def _of_objects(config: WorkerConfig) -> list[str]:
+    """What no other process could build: an object with hooks for the keeper or the supervisor, options that are no data."""
+    problems = []
+    for item in config.plugins:
+        name = getattr(item, "__name__", type(item).__name__)
+        if isinstance(item, Use):
+            try:
+                json.dumps(item.options)
+            except (TypeError, ValueError) as error:
+                problems.append(f"the extension {item.name!r} has options that are no plain data: {error}")
+        elif not isinstance(item, (str, ModuleType)) and (far := [hook for hook in ELSEWHERE if hasattr(item, hook)]):
+            problems.append(
+                f"plugins=: the object {name} has {far[0]}, which is asked in a process that never imports this "
+                f'application; name its module ("package.module"), or offer it as an extension and use that'
+            )
+    return problems
+
+
+def plugins_as_data(config: WorkerConfig) -> list[str | dict[str, Any]]:
+    """The plugins of a queue that other processes build for themselves: modules, and extensions with their options."""
+    found: list[str | dict[str, Any]] = []
+    for item in config.plugins:
+        if isinstance(item, Use):
+            found.append({"name": item.name, "options": item.options})
+        elif isinstance(item, (str, ModuleType)):
+            found.append(item if isinstance(item, str) else item.__name__)
+    return found
 
 
 def _chosen(config: WorkerConfig, problems: list[str]) -> Use | None:
@@ -195,9 +227,10 @@ def _able(reg: Registry, verb: str, place: str) -> str:
 def assemble(app: Application, where: str = "") -> Parts:
     """Check everything and build the parts; all problems are raised as one `ConfigError`."""
     config = app.config
-    reg = registry(config.plugins)
+    reg = registry().scope(config.plugins)
     problems = check(app, where)
     if problems:
+        reg.refuse()
         use, _ = connector_use(config)
         reg.resolve("connectors", use, where)  # a missing plugin is a PluginError of its own: exit 6, not 5
         for kind, choice in (
@@ -225,8 +258,9 @@ def keeper_spec(parts: Parts) -> dict[str, Any]:
             "name": name,
             "options": options,
             "where": parts.connector.describe(),
-            "plugins": [item for item in config.plugins if isinstance(item, str)],
+            "plugins": [item for item in plugins_as_data(config) if isinstance(item, str)],
         },
+        "plugins": plugins_as_data(config),
         "killer": {"name": killer.name, "options": killer.options},
         "lease": config.lease,
         "give_back_after": config.give_back_after,

@@ -24,6 +24,8 @@ class Group:
         """How many workers it has now, or is to have: between `low` and `high`."""
         self.killer: Any = None
         self.children: list[Child] = []
+        self.notes: dict[str, Any] | None = None
+        """What its application notes for services, by plugin; None: its next worker is to say so."""
         self.proven = False
         """Whether a worker of it was ever ready."""
         self.failures = 0

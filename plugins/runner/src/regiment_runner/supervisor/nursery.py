@@ -18,6 +18,7 @@ from regiment.errors import PluginError, RegimentError
 from regiment.registry import registry
 from regiment_runner.shared import page, process
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.scopes import scope_of
 from regiment_runner.supervisor.members import Child, Group
 from regiment_runner.supervisor.numbers import Target
 from regiment_runner.worker import main as child
@@ -112,6 +113,7 @@ class Nursery:
                 tree.app_dir,
                 tree.burst,
                 first=not group.proven,
+                notes=group.notes is None,
             )
 
             def mark() -> None:
@@ -166,6 +168,8 @@ class Nursery:
         item.spec, group = message["configured"], item.group
         assert item.spec is not None
         self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
+        if "notes" in message:
+            self._services(group, item.spec, message["notes"])
         parts = item.spec["parts"]
         self.arm(group, item.spec)
         if group.high > 1 or len(self._tree.groups) > 1:
@@ -188,13 +192,21 @@ class Nursery:
                 plugins=message["plugins"],
             )
 
+    def _services(self, group: Group, spec: dict[str, Any], notes: dict[str, Any]) -> None:
+        """Have the services that plugins of this target want; a tree that cannot have them does not start."""
+        group.notes = notes
+        try:
+            self._tree.services.ask(group.label, spec, notes)
+        except RegimentError as error:
+            self._tree.deaths.give_up(error.exit_code, str(error))
+
     def arm(self, group: Group, spec: dict[str, Any]) -> None:
         """Have the group's killer here, too; what cannot be loaded for want of descriptors or memory is tried again."""
         if group.killer is not None:
             return
         killer = spec["killer"]
         try:
-            group.killer = registry().build("killers", Use(killer["name"], **killer["options"]))
+            group.killer = scope_of(spec).build("killers", Use(killer["name"], **killer["options"]))
         except (PluginError, OSError, MemoryError) as error:
             if not process.exhausted(error):
                 raise

@@ -18,6 +18,7 @@ from regiment.standard import open_standard
 from regiment.targets import find
 from regiment_runner.shared import logs, page, process
 from regiment_runner.shared.descendants import Descendants
+from regiment_runner.shared.retold import Retold
 from regiment_runner.supervisor import pages
 from regiment_runner.supervisor import reload as reloading
 from regiment_runner.supervisor.care import EARLY, Care
@@ -28,7 +29,7 @@ from regiment_runner.supervisor.members import Child, Group
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse
 from regiment_runner.supervisor.nursery import Nursery
-from regiment_runner.supervisor.retold import Retold
+from regiment_runner.supervisor.services import Services
 from regiment_runner.supervisor.signals import SAME_SIGNAL, Place, Signals
 
 GIVE_BACK = 0.4
@@ -91,6 +92,7 @@ class Supervisor:
         self._killed: float | None = None
         """When the stop timeout ended, and what still ran was killed."""
         self.loop = Loop()
+        self.services = Services(self.own_fds)
         self.descendants = Descendants()
         self.signals, self.nursery, self.deaths = Signals(self), Nursery(self), Deaths(self)
 
@@ -123,7 +125,7 @@ class Supervisor:
         try:
             self.nursery.fill(time.monotonic())  # the keeper has time until they are configured
             self.keeping.start()
-            if registry().hooks("regiment_supervisor_event"):
+            if registry().hooks("regiment_event"):
                 log.logger.addHandler(Retold(self.keeping.tell))
             if self.reload:
                 self._watcher = reloading.Watcher(self)
@@ -162,12 +164,13 @@ class Supervisor:
             pages.believable(item)
         self.keeping.look(now)
         later = self.nursery.fill(now)
-        wake = min(later, self.care.look(now), self._watch(), self.keeping.patience)
+        services = self.services.look(now)
+        wake = min(later, self.care.look(now), self._watch(), self.keeping.patience, services)
         if self._deadline is not None:
             wake = min(wake, self._deadline)
         if self.signals.stacks_at:
             wake = min(wake, self.signals.stacks_at)
-        self.loop.sleep(wake, self.keeping.fds)
+        self.loop.sleep(wake, [*self.keeping.fds, *self.services.fds])
         for name in self.keeping.receive():
             self.deaths.forget(name)
         while self.keeping.backlogs:
@@ -248,6 +251,7 @@ class Supervisor:
             process.send(item.pidfd, signal.SIGKILL)
         if self._watcher is not None:
             self._watcher.end()
+        self.services.stop()
         self.keeping.stop(patience=GIVE_BACK if self.keeping.unacknowledged else 2.0)
         self.descendants.end_all(2.0)
         self.descendants.let_go()
@@ -266,7 +270,7 @@ class Supervisor:
 
     def own_fds(self) -> Iterable[int]:
         """Descriptors that a child must not keep."""
-        fds = [*self.signals.fds, *self.keeping.fds]
+        fds = [*self.signals.fds, *self.keeping.fds, *self.services.fds]
         for item in (*self.children.values(), *self.deaths.waiting):
             fds += [item.pidfd, item.channel.fileno(), item.wake]
         return [fd for fd in fds if fd >= 0]

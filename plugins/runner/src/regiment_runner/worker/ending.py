@@ -99,6 +99,9 @@ class Ending(Controls):
         self._log(outcome, plan.step, seconds)
         for told in runtime.finished:
             log.tell(told, task, outcome, seconds)
+        if outcome.kind != outcomes.SUCCESS:
+            for told in runtime.failed:
+                log.tell(told, task, outcome, seconds)
         if isinstance(plan.settlement, Dead):
             reason = json.loads(plan.settlement.reason)
             if task is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import json
 import logging
 import os
 import random
@@ -18,11 +19,12 @@ from typing import Any, NamedTuple
 from regiment import exits, log, targets
 from regiment.config import Logging
 from regiment.contracts import Connector
-from regiment.errors import ConfigError, RegimentError, Respawn, Stop, StoreUnavailable, TaskTimeout
+from regiment.errors import ConfigError, PluginError, RegimentError, Respawn, Stop, StoreUnavailable, TaskTimeout
 from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
 from regiment_runner.shared import crossing, page, process, procfs
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.retold import retell
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
@@ -48,6 +50,8 @@ class Setup(NamedTuple):
     first: bool = False
     """Whether no worker of this target has run yet: then it must reach its store, or say why not."""
     solo: bool = False
+    notes: bool = False
+    """Whether this worker is to say what the application notes for services."""
 
 
 def main(setup: Setup) -> int:
@@ -105,7 +109,9 @@ def _run(setup: Setup, report: Reporter) -> int:
             f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
             f"one that several share, or run with --solo"
         )
-    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry))
+    notes = {"notes": notes_of(app, parts.registry)} if setup.notes else {}
+    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry), **notes)
+    retell(parts.registry, "worker")
     _configure_logging(app.config.logging)
     connector = _connect(parts, setup)
     runtime = _runtime(app, parts, sheet)
@@ -258,6 +264,7 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
         "around": "regiment_around_attempt",
         "started": "regiment_task_started",
         "finished": "regiment_task_finished",
+        "failed": "regiment_task_failed",
         "died": "regiment_task_dead",
     }
     found = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
@@ -269,6 +276,17 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
 def _tell(reg: Registry, hook: str, *args: Any) -> None:
     for _, call in reg.hooks(hook):
         log.tell(call, *args)
+
+
+def notes_of(app: Any, reg: Registry) -> dict[str, Any]:
+    """Plugin -> the plain data that it notes of the application for its services; `PluginError` for what is none."""
+    notes = {}
+    for plugin, call in reg.hooks("regiment_notes"):
+        try:
+            notes[plugin] = json.loads(json.dumps(call(app)))
+        except Exception as error:
+            raise PluginError(f"the notes of the plugin {plugin}: {type(error).__name__}: {error}") from error
+    return notes
 
 
 def plugins_in_words(reg: Registry) -> list[str]:
