@@ -25,7 +25,10 @@ PARTS = ("local", "redis", "mongo", "serializers", "compressors", "executors", "
 OPEN_TO_PARTS = {"regiment", "regiment.contracts", "regiment.hooks", "regiment.errors", "regiment.outcome"}
 RUNNER = ["shared", "parts", "keeper", "steward", "worker", "supervisor", "verbs"]
 """Inside the runner a folder is a process; each imports from those before it."""
-NEVER_MEET = {("worker", "keeper"), ("keeper", "worker"), ("keeper", "parts"), ("shared", "parts")}
+NEVER_MEET = {
+    *(("worker", "keeper"), ("keeper", "worker"), ("keeper", "parts"), ("shared", "parts")),
+    *(("steward", "parts"), ("steward", "keeper"), ("worker", "steward")),
+}
 OPTIONS = (
     # "memory", "process", "thread" and "json" are ordinary words too
     "local redis mongo msgpack pickle zlib gzip bzip2 lzma zstd serial threaded coroutine sqlite mongodb"

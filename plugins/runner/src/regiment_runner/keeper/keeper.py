@@ -12,26 +12,22 @@ import json
 import logging
 import math
 import os
-import queue
 import select
 import socket
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from regiment import log
 from regiment.contracts import Connector, Span
-from regiment.registry import registry
-from regiment_runner.keeper.release import release_plan, running
+from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
+from regiment_runner.keeper.telling import Telling
 from regiment_runner.shared import crossing, page
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
 from regiment_runner.shared.polling import readable
-from regiment_runner.shared.retold import Retold
-from regiment_runner.shared.scopes import scope_of
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
@@ -99,9 +95,7 @@ class Keeper:
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
         self._gone = False
-        self._events: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
-        self._observers = threading.Thread(target=self._tell_observers, daemon=True)
-        self._beginning = threading.Lock()
+        self.telling = Telling()
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
@@ -112,8 +106,7 @@ class Keeper:
         for fd in (self.channel.fileno(), self.parent, self.poke, self._kick):
             poll.register(fd, select.POLLIN)
         ticked = -1e9
-        if registry().hooks("regiment_event"):
-            log.logger.addHandler(Retold(lambda event: self._observe(_event, event, "keeper")))
+        self.telling.hear_the_log()
         while not self._gone:
             now = time.monotonic()
             if now - ticked >= TICK:
@@ -162,11 +155,11 @@ class Keeper:
             ward = self.wards.get(message["dead"])
             if ward is not None and ward.dead is None:
                 ward.dead = message
-                self._tell_end(ward, message.get("end", {}))
+                self.telling.end(ward.name, ward.page, ward.spec, message.get("end", {}))
             elif ward is None:
                 self._released.append(message["dead"])
         elif "event" in message:
-            self._observe(_event, message["event"], "supervisor")
+            self.telling.event(message["event"], "supervisor")
         elif "count" in message:
             self._count(message["count"])
         elif "bye" in message:
@@ -342,33 +335,6 @@ class Keeper:
 
         ward.store.ask(("release", ward.name), job)
 
-    def _tell_observers(self) -> None:
-        """The body of a thread: observers of the supervisor may be slow, and hold nobody up but each other."""
-        while (told := self._events.get()) is not None:
-            tell, *args = told
-            log.tell(tell, *args)
-
-    def _observe(self, tell: Callable[..., None], *args: Any) -> None:
-        """Have that thread tell something; it begins with the first."""
-        if threading.current_thread() is self._observers:
-            return  # what is logged while they are told, of an observer that failed
-        with self._beginning:
-            if self._observers.ident is None:
-                self._observers.start()
-        self._events.put((tell, *args))
-
-    def _tell_end(self, ward: Ward, end: Mapping[str, Any]) -> None:
-        """A worker has ended: what its plugins are told of it stands on its page now."""
-        try:
-            calls = scope_of(ward.spec).hooks("regiment_worker_ended")
-        except Exception as error:
-            log.event(logging.ERROR, "plugin.error", exc_info=error, plugin="regiment_worker_ended")
-            return
-        told = {"worker": ward.name, "pid": ward.page.words[page.PID], "queue": ward.spec["queue"], **end}
-        told["tasks"] = running(ward.page) if calls else []
-        for _, call in calls:
-            self._observe(log.tell, call, told)
-
     def _last_gasp(self) -> None:
         """The supervisor is gone: wait for the workers' ends, give back what they held, uncounted."""
         deadline = time.monotonic() + LAST_GASP
@@ -383,14 +349,7 @@ class Keeper:
             self._acknowledge()
         while any(store.waiting for store in self.stores.values()) and time.monotonic() < deadline:
             time.sleep(0.005)
-        if self._observers.is_alive():
-            self._events.put(None)
-            self._observers.join(max(0.0, deadline - time.monotonic()))
-
-
-def _event(event: dict[str, Any], process: str) -> None:
-    for _, call in registry().hooks("regiment_event"):
-        log.tell(call, event, process)
+        self.telling.stop(max(0.0, deadline - time.monotonic()))
 
 
 def start(channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:

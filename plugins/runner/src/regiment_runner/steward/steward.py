@@ -57,9 +57,10 @@ class Target:
 class Servant:
     """One service and its thread."""
 
-    def __init__(self, service: Mapping[str, Any]) -> None:
+    def __init__(self, service: Mapping[str, Any], first: tuple[Target, Any]) -> None:
         self.name, self.options, self.kind = service["target"], service["options"], service["kind"]
         self.inbox: queue.SimpleQueue[tuple[Target, Any]] = queue.SimpleQueue()
+        self.inbox.put(first)
         self.known: dict[str, tuple[Target, Any]] = {}
         self.began: float | None = None
         """Monotonic time since which a call has been going on; None between two calls, and while a server serves."""
@@ -78,7 +79,7 @@ class Servant:
                         self._call(made.learn, *known)
                 self._learn(made, 0.0)
                 if self.kind == "server":
-                    made.serve()
+                    self._serve(made)
                     return
                 seconds = float(self._call(made.look, time.time()))
                 self._learn(made, min(max(seconds, SOONEST), LATEST))
@@ -88,6 +89,13 @@ class Servant:
                     log.event(logging.ERROR, "service.error", exc_info=error, service=self.name)
                 time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
                 pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _serve(self, made: Any) -> None:
+        """A server serves in a thread of its own, while this one tells it of further targets."""
+        serving = threading.Thread(target=made.serve, name=f"regiment {self.name} serves", daemon=True)
+        serving.start()
+        while serving.is_alive():
+            self._learn(made, TICK)
 
     def _call(self, call: Any, *args: Any) -> Any:
         self.began = time.monotonic()
@@ -182,8 +190,11 @@ class Steward:
             return False
         if message is not None:
             key, service = message["key"], message["service"]
-            servant = self.servants.get(key) or self.servants.setdefault(key, Servant(service))
-            servant.inbox.put((Target(message["learn"], message["spec"]), message["notes"]))
+            learnt = (Target(message["learn"], message["spec"]), message["notes"])
+            if key in self.servants:
+                self.servants[key].inbox.put(learnt)
+            else:
+                self.servants[key] = Servant(service, learnt)
         return True
 
 
