@@ -141,6 +141,10 @@ class Broker:
         """`push` for one task."""
         return Pushed(task.id, queue, bool(self.push(queue, (task,), **how)))
 
+    def pushed(self, task: Task, existed: Sequence[int], answer: Callable[[str, str, bool], Any] | None = None) -> Any:
+        """The answer of a push of one task."""
+        return (answer or Pushed)(task.id, task.queue, bool(existed))
+
     def lock(self, name: str) -> Lock:
         """A lock of this store."""
         return Lock(name, self.open)

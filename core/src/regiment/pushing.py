@@ -13,6 +13,7 @@ from regiment.task import OPTIONS, PRIORITIES, Task, new_id, new_ids
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import ExitStack
     from datetime import datetime, timedelta
     from typing import Any
 
@@ -99,21 +100,31 @@ class Pushing:
         if inherited is not None:
             task.trace_id, task.headers, task.expires = inherited
         if broker.asked:
-            return self._ask(broker, queue, task)
+            push, existed = self._ask(broker, queue, [task])
+            answer: Pushed = broker.pushed(task, existed, push.answer)
+            return answer
         return broker.push_one(queue, task, **self._how)
 
-    def _ask(self, broker: Broker, queue: str, task: Task) -> Pushed:
-        """`push_one` where plugins have a say; they may also say what the answer is."""
-        from regiment.broker import Pushed
+    def _ask(self, broker: Broker, queue: str, tasks: list[Task]) -> tuple[Push, Sequence[int]]:
+        """Let plugins change a push, then send it inside of their contexts; the push as it went, and what existed."""
+        from contextlib import ExitStack
 
-        push, existed = self._asked(broker, queue, [task])
-        return (push.answer or Pushed)(task.id, queue, bool(existed))
+        from regiment import log
+        from regiment.contracts import Push
 
-    def _asked(self, broker: Broker, queue: str, tasks: list[Task]) -> tuple[Push, Sequence[int]]:
-        from regiment.asking import ask
-
-        more = {name: value for name, value in self._options.items() if name not in OPTIONS}
-        return ask(broker, queue, tasks, more, self._how)
+        push, how = Push(broker, queue, tasks, self._options), self._how
+        asked, around = broker.asked
+        with ExitStack() as stack:
+            for plugin, call in asked:
+                call(push)
+                how = _changed(push, plugin)
+            for plugin, call in around:
+                log.tell(_enter, stack, call, push)
+                how = _changed(push, plugin)
+            for task in tasks:
+                task.headers, task.trace_id, task.expires = push.headers or None, push.trace_id, push.expires
+                task.id = push.id or task.id
+            return push, broker.push(queue, tasks, **how)
 
     def send_many(self, many: Iterable[dict[str, Any]]) -> int:
         """Push many, as they come."""
@@ -132,7 +143,7 @@ class Pushing:
             if inherited is not None:
                 for task in chunk:
                     task.trace_id, task.headers, task.expires = inherited
-            known = self._asked(broker, queue, chunk)[1] if broker.asked else broker.push(queue, chunk, **self._how)
+            known = self._ask(broker, queue, chunk)[1] if broker.asked else broker.push(queue, chunk, **self._how)
             total += len(chunk) - len(known)
         return total
 
@@ -165,10 +176,10 @@ _PLAIN: dict[str, Any] = {"priority": PRIORITIES["NORMAL"], "ids": False}
 """What a push without options says of its way."""
 
 
-def _checked(options: dict[str, Any], outlet: Outlet) -> dict[str, Any]:
+def _checked(options: dict[str, Any], outlet: Outlet | None = None) -> dict[str, Any]:
     """What the options say of the way, not of the task; `ArgumentsError` for one that no store could take."""
     for option, value in options.items():
-        if option not in OPTIONS and option not in (offered := outlet.offered()):
+        if option not in OPTIONS and outlet and option not in (offered := outlet.offered()):
             from regiment.errors import nearest
 
             known = (*OPTIONS, *offered)
@@ -193,6 +204,27 @@ def _checked(options: dict[str, Any], outlet: Outlet) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise ArgumentsError(str(error)) from None
     return how
+
+
+def _changed(push: Push, plugin: str) -> dict[str, Any]:
+    """What a push says of its way after a plugin; `ArgumentsError` with its name for what no store could take."""
+    try:
+        if push.id is not None and len(push.tasks) > 1:
+            raise ArgumentsError(f"id is {bounds.seen(push.id)}; expected None, for it has {len(push.tasks)} tasks")
+        if push.expires is not None:
+            bounds.timestamp(push.expires, "expires")
+        return _checked({option: getattr(push, option) for option in push.CHANGED})
+    except (TypeError, ValueError) as error:
+        raise ArgumentsError(f"the plugin {plugin} has changed a push: {error}") from None
+
+
+def _enter(stack: ExitStack, around: Callable[[Push], Any], push: Push) -> None:
+    """Put a plugin's context around a push: it sees how that ends, and changes nothing of it."""
+    from regiment import log
+
+    manager = around(push)
+    manager.__enter__()
+    stack.push(lambda *error: log.tell(manager.__exit__, *error))
 
 
 def _refuse(option: str, value: Any) -> None:

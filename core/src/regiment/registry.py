@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
 import threading
 import typing
@@ -12,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from regiment import installed
+from regiment.bounds import seen
 from regiment.config import Use, is_offer_name
 from regiment.contracts import CONTRACT_VERSION
 from regiment.errors import ConfigError, PluginError, RegimentError, nearest
@@ -39,6 +39,7 @@ class Plugin:
         self.name, self.distribution, self.version = name, distribution, version
         self.state, self.reason = "ok", ""
         self.offers: dict[str, dict[str, Offer]] = {}
+        self.push_options: dict[str, str] = {}
         self.error: RegimentError | None = None
         """What made it broken, where that says it all."""
 
@@ -64,6 +65,7 @@ class Registry:
         self.push_options: dict[str, tuple[str, Plugin]] = {}
         """Option of a push that a plugin offers -> what it means, and whose it is."""
         self.pm = manager()
+        self._loaded: list[Any] = []
         self._known: dict[str, dict[str, tuple[Offer, Plugin]]] = {kind: {} for kind in OFFERS}
         self._scopes: dict[Any, Scope] = {}
         for name, distribution, version, load in _entry_points():
@@ -78,6 +80,8 @@ class Registry:
         """
         if not plugins:
             return self
+        if not isinstance(plugins, (list, tuple)):
+            raise ConfigError(f"plugins is {seen(plugins)}; expected a list of modules, extensions and objects")
         key = tuple(item if isinstance(item, (str, Use)) else id(item) for item in plugins)
         with _lock:
             found = self._scopes.get(key)
@@ -100,24 +104,21 @@ class Registry:
             plugin.distribution, plugin.version = owner.distribution, owner.version
         else:
             plugin, load = Plugin(getattr(item, "__name__", type(item).__name__)), lambda: item
-        base, names = plugin.name, {one.name for one in self.plugins}
-        for number in itertools.count(2):
-            if plugin.name not in names:
-                break
-            plugin.name = f"{base} ({number})"
-        self._add(plugin, load, blocked_by=base)
+        if any(one.name == plugin.name for one in self.plugins):
+            plugin.name += f" ({len(self.plugins)})"
+        self._add(plugin, load)
         if plugin.state not in ("ok", "blocked"):
-            text = f"the plugin {base} ({self.where}) is {plugin.state}: {plugin.reason}"
+            text = f"the plugin {plugin.name} ({self.where}) is {plugin.state}: {plugin.reason}"
             self.errors.append(plugin.error or PluginError(text))
 
-    def _add(self, plugin: Plugin, load: Any, blocked_by: str = "") -> None:
+    def _add(self, plugin: Plugin, load: Any) -> None:
         self.plugins.append(plugin)
-        if {plugin.name, blocked_by or plugin.name, plugin.distribution} & self.block:
+        if {plugin.name.partition(" (")[0], plugin.distribution} & self.block:
             plugin.state, plugin.reason = "blocked", "blocked by --no-plugin or REGIMENT_NO_PLUGINS"
             return
         try:
             module = load()
-            if self._has(module):  # named twice, or installed besides: it counts once
+            if any(module is one for one in self._loaded):  # named twice, or installed besides: it counts once
                 self.plugins.remove(plugin)
                 return
             self.pm.register(module, plugin.name)
@@ -131,9 +132,8 @@ class Registry:
             return
         if plugin.state != "ok":
             self.pm.unregister(name=plugin.name)
-
-    def _has(self, module: Any) -> bool:
-        return bool(self.pm.is_registered(module))
+        else:
+            self._loaded.append(module)
 
     def _collect(self, plugin: Plugin, module: Any) -> None:
         offers: dict[str, dict[str, Offer]] = {}
@@ -164,24 +164,19 @@ class Registry:
                     )
                     taken[1].reason = plugin.reason
                     return
-        options = dict(getattr(module, "regiment_push_options", dict)())
-        plugin.reason = self._clash(plugin, options)
-        if plugin.reason:
-            plugin.state = "refused"
-            return
-        self.push_options.update({name: (line, plugin) for name, line in options.items()})
+        for name, line in dict(getattr(module, "regiment_push_options", dict)()).items():
+            owner = self.push_options.get(name, ("", None))[1]
+            if owner or name in (*OPTIONS, *RULES, "timeout"):
+                plugin.state = "refused"
+                both = (
+                    f"offered by both {owner.source} and {plugin.source}" if owner else f"{plugin.source}'s and our own"
+                )
+                plugin.reason = f"push option {name!r} is {both}; leave one of them out, or give it another name"
+                return
+            plugin.push_options[name] = line
+        self.push_options.update({name: (line, plugin) for name, line in plugin.push_options.items()})
         for kind, named in offers.items():
             self._known[kind].update({name: (offer, plugin) for name, offer in named.items()})
-
-    def _clash(self, plugin: Plugin, options: Iterable[str]) -> str:
-        for name in options:
-            if name in (*OPTIONS, *RULES, "timeout"):
-                return f"push option {name!r} of {plugin.source} is regiment's own; it needs another name"
-            taken = self.push_options.get(name)
-            if taken is not None:
-                both = f"{taken[1].source} and {plugin.source}"
-                return f"push option {name!r} is offered by both {both}; leave one of them out"
-        return ""
 
     def offers(self, kind: str) -> dict[str, Offer]:
         """Name -> offer of everything of a kind that can be used."""
@@ -295,10 +290,10 @@ class Scope(Registry):
 
     def __init__(self, base: Registry, plugins: Sequence[Any]) -> None:
         self.block, self.pm, self._base = base.block, manager(), base
-        self.plugins, self.errors, self.push_options = [*base.plugins], [*base.errors], {**base.push_options}
+        self.plugins, self.errors, self._loaded = [*base.plugins], [*base.errors], [*base._loaded]
+        self.push_options = {**base.push_options}
         self._known = {kind: dict(known) for kind, known in base._known.items()}
-        self.named = list(plugins)
-        """Kept, so that no other object gets the identity of one of these."""
+        self.named = list(plugins)  # kept, so that no other object gets the identity of one of these
         for item in plugins:
             self._name(item)
 
@@ -313,9 +308,6 @@ class Scope(Registry):
                 f"install it with an entry point, or name it by --plugin or REGIMENT_PLUGINS"
             )
         super()._collect(plugin, module)
-
-    def _has(self, module: Any) -> bool:
-        return super()._has(module) or self._base._has(module)
 
 
 def made(kind: str, name: str, cls: Any, options: Mapping[str, Any]) -> Any:

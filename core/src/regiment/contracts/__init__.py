@@ -8,7 +8,7 @@ own clock, unless a name says otherwise; so a worker's wrong clock moves nobody'
 from __future__ import annotations
 
 from regiment.contracts.data import Compressor, Secret, Serializer
-from regiment.contracts.extending import Duty, News, Push, Served, Server, Service
+from regiment.contracts.extending import Duty, Push, Served, Server, Service
 from regiment.contracts.running import (
     MOST_SLOTS,
     Application,
@@ -68,7 +68,6 @@ __all__ = [
     "Killer",
     "KillerPage",
     "Letter",
-    "News",
     "Park",
     "Peeked",
     "Place",

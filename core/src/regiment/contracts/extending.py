@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from regiment.contracts.store import Board, Connector
+from regiment.contracts.store import Connector
 from regiment.task import Task
 
 
@@ -14,24 +14,20 @@ class Push:
     """One push before it is encoded: one task, or up to 1,000 of a bulk push that go the same way.
 
     A plugin may change `headers`, `trace_id` and `expires` (seconds since the epoch, or None) of all its tasks, `id` (of
-    one task only: an id of one's own, or None), `priority` (HIGH, NORMAL, LOW), `delay` (seconds) or `at` (seconds since
-    the epoch), and `answer`: what makes the answer of `push` from id, queue and whether it existed. `options` are those
-    that extensions offer and this push was given; `tasks`, `queue` and `broker` are there to be read.
+    one task only: an id of one's own, or None), `priority`, `delay` and `at` (as options of a push), and `answer`: what
+    makes the answer of `push` from id, queue and whether it existed. `options` are all that this push was given, those
+    that extensions offer among them; `tasks`, `queue` and `broker` are there to be read.
     """
 
-    __slots__ = (
-        *("answer", "at", "broker", "delay", "expires", "headers", "id", "options", "priority", "queue", "tasks"),
-        "trace_id",
-    )
+    CHANGED = ("headers", "trace_id", "id", "priority", "delay", "at")
+    __slots__ = (*CHANGED, "answer", "broker", "expires", "options", "queue", "tasks")
 
     def __init__(self, broker: Any, queue: str, tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         first = tasks[0]
         self.broker, self.queue, self.tasks, self.options = broker, queue, tasks, options
         self.headers: dict[str, str] = dict(first.headers or {})
         self.trace_id, self.expires = first.trace_id, first.expires
-        self.id: str | None = None
-        self.priority, self.delay = "NORMAL", 0.0
-        self.at: float | None = None
+        self.id, self.priority, self.delay, self.at = map(options.get, ("id", "priority", "delay", "at"))
         self.answer: Callable[[str, str, bool], Any] | None = None
 
     @property
@@ -64,7 +60,7 @@ class Duty(Protocol):
     """A duty of the steward: it has a thread of its own there, which calls its verbs one after the other.
 
     It never imports an application. `look` is called again after as many seconds as it says; what it raises is logged, and
-    it is called again later. A duty that has `news` is told the notice board of a queue whenever that has changed.
+    it is called again later. One that has `news(queue, board)` is told the notice board of a queue whenever that has changed.
     """
 
     def learn(self, target: Served, notes: Any) -> None:
@@ -72,13 +68,6 @@ class Duty(Protocol):
 
     def look(self, now: float) -> float:
         """Do what is due at `now` (seconds since the epoch); seconds until the next look."""
-
-
-class News(Protocol):
-    """What a duty may have besides."""
-
-    def news(self, queue: str, board: Board) -> None:
-        """The notice board of a queue has changed."""
 
 
 @runtime_checkable

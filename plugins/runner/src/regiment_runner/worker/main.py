@@ -97,21 +97,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     blackbox = open(setup.page.with_suffix(".stacks"), "wb", buffering=0)  # noqa: SIM115  stays open for faulthandler
     faulthandler.enable(file=blackbox, all_threads=True)
     faulthandler.register(page.DUMP_SIGNAL, file=blackbox, all_threads=True)
-    if setup.app_dir not in sys.path:
-        sys.path.insert(0, setup.app_dir)
-    found = targets.find(setup.target)
-    label = next(iter(found))
-    report(found=list(found))
-    app = targets.application(found[label])
-    parts = assemble(app, label)
-    if not parts.connector.capabilities.shared and not setup.solo:
-        raise ConfigError(
-            f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
-            f"one that several share, or run with --solo"
-        )
-    notes = {"notes": notes_of(app, parts.registry)} if setup.notes else {}
-    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry), **notes)
-    retell(parts.registry, "worker")
+    app, parts = _assembled(setup, report)
     _configure_logging(app.config.logging)
     connector = _connect(parts, setup)
     runtime = _runtime(app, parts, sheet)
@@ -143,6 +129,26 @@ def _run(setup: Setup, report: Reporter) -> int:
     why = process.out_of_memory(source.too_large, sheet.words[page.MEMORY]) if source.too_large else ""
     report(ended=_how(source, sheet), why=why, over=source.over)
     return exits.OK
+
+
+def _assembled(setup: Setup, report: Reporter) -> tuple[Any, Parts]:
+    """Import the target, and tell the supervisor what it is made of."""
+    if setup.app_dir not in sys.path:
+        sys.path.insert(0, setup.app_dir)
+    found = targets.find(setup.target)
+    label = next(iter(found))
+    report(found=list(found))
+    app = targets.application(found[label])
+    parts = assemble(app, label)
+    if not parts.connector.capabilities.shared and not setup.solo:
+        raise ConfigError(
+            f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
+            f"one that several share, or run with --solo"
+        )
+    notes = {"notes": notes_of(app, parts.registry)} if setup.notes else {}
+    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry), **notes)
+    retell(parts.registry, "worker")
+    return app, parts
 
 
 def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, sheet: Page) -> None:
