@@ -143,7 +143,7 @@ def room_of(module: str) -> str:
     first = rest.partition(".")[0]
     if top == "regiment":
         return next((room for room, names in CORE_ROOMS.items() if first in names.split()), "words")
-    if top == "regiment_runner" and first in ("shared", "worker", "keeper", "supervisor", "verbs"):
+    if top == "regiment_runner" and first in ("shared", "worker", "keeper", "steward", "supervisor", "verbs"):
         return f"{top}/{first}"
     return top
 

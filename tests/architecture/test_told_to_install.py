@@ -34,7 +34,8 @@ NO_DISTRIBUTIONS = {
     "patient",
     "strict",
     "tally",
-    "marked",  # what readers of the pages make themselves
+    "marked",
+    "census",  # what readers of the pages make themselves
     "solo",
     "store",
     "driver",

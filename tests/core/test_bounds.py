@@ -162,9 +162,11 @@ def test_arguments_that_are_no_mapping_of_names_are_refused_in_words(kwargs: Any
 
 
 def test_headers_of_a_plugin_are_held_to_the_same_table(captured: Capture) -> None:
-    broker = q.broker
-    broker.headers.append(lambda queue, name: {"a": 5})  # type: ignore[dict-item]
-    with pytest.raises(ArgumentsError, match=r"headers of the plugin .*test_bounds are .*expected"):
+    def wrong(push: Any) -> None:
+        push.headers["a"] = 5
+
+    q.broker.asked = ([("careless", wrong)], [])
+    with pytest.raises(ArgumentsError, match=r"the plugin careless has changed a push: headers is .*expected"):
         take.push()
 
 

@@ -39,7 +39,8 @@ class Broker:
 
     def __init__(self, make: Callable[[], Connector], codec: Codec, config: WorkerConfig) -> None:
         self.make, self.codec, self.config = make, codec, config
-        self.headers: list[Callable[..., dict[str, str]]] = []
+        self.asked: tuple[Any, ...] = ()
+        """Plugins that have a say in pushes, and those that put a context around them; empty if there are none."""
         self.observers: list[Callable[[str, Sequence[Task]], None]] = []
         self._mine: tuple[int, threading.RLock, list[Connector]] = (0, threading.RLock(), [])
 
@@ -139,6 +140,10 @@ class Broker:
     def push_one(self, queue: str, task: Task, **how: Any) -> Pushed:
         """`push` for one task."""
         return Pushed(task.id, queue, bool(self.push(queue, (task,), **how)))
+
+    def pushed(self, task: Task, existed: Sequence[int], answer: Callable[[str, str, bool], Any] | None = None) -> Any:
+        """The answer of a push of one task."""
+        return (answer or Pushed)(task.id, task.queue, bool(existed))
 
     def lock(self, name: str) -> Lock:
         """A lock of this store."""

@@ -41,7 +41,7 @@ def connector_choice(config: WorkerConfig) -> tuple[Use, str]:
 
 def make_connector(config: WorkerConfig, where: str = "") -> Callable[[], Connector]:
     """A function that builds the configured connector, unopened. Problems raise here, not later."""
-    _, cls, options = located(config, registry(config.plugins), where)
+    _, cls, options = located(config, registry().scope(config.plugins), where)
     return partial(cls, **options)
 
 
@@ -103,8 +103,14 @@ def make_broker(config: WorkerConfig, where: str = "") -> Broker:
     problems = config.check()
     if problems:
         raise ConfigError([f"{where}: {problem}" if where else problem for problem in problems])
-    reg = registry(config.plugins)
-    broker = Broker(make_connector(config, where), make_codec(config, reg), config)
-    broker.headers = [call for _, call in reg.hooks("regiment_push_headers")]
+    reg = registry().scope(config.plugins)
+    reg.refuse()
+    return heard(Broker(make_connector(config, where), make_codec(config, reg), config), reg)
+
+
+def heard(broker: Broker, reg: Registry) -> Broker:
+    """A broker that asks and tells the plugins of its queue."""
+    asked, around = reg.hooks("regiment_push"), reg.hooks("regiment_around_push")
+    broker.asked = (asked, around) if asked or around else ()
     broker.observers = [call for _, call in reg.hooks("regiment_tasks_pushed")]
     return broker

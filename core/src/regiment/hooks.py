@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
-from regiment.contracts import CONTRACT_VERSION
+from regiment.contracts import CONTRACT_VERSION, Application, Push, Service
 
 if TYPE_CHECKING:
     from regiment.outcome import Outcome
@@ -71,8 +71,18 @@ class Specs:
         raise NotImplementedError
 
     @hookspec
+    def regiment_extensions(self) -> Mapping[str, Offer]:
+        """Objects with hooks, chosen by a queue in `plugins=`."""
+        raise NotImplementedError
+
+    @hookspec
     def regiment_commands(self) -> Mapping[str, Offer]:
         """click commands that join the command line; only `regiment` itself uses them."""
+        raise NotImplementedError
+
+    @hookspec
+    def regiment_push_options(self) -> Mapping[str, str]:
+        """Options of pushes and of `@task` that a plugin understands: name -> one line. It finds them in `push.options`."""
         raise NotImplementedError
 
     # Observers are told what happens and change nothing. Each call is guarded on its own: an exception is a log line
@@ -99,28 +109,60 @@ class Specs:
         """In the worker, after the handler of the outcome, before the settlement is sent."""
 
     @hookspec
+    def regiment_task_failed(self, task: Task, outcome: Outcome, seconds: float) -> None:
+        """In the worker, as `regiment_task_finished`, but not for successes, which it costs nothing."""
+
+    @hookspec
     def regiment_task_dead(self, letter: Any) -> None:
         """In the worker, when a dead letter is made; `letter` is a mapping with task_id, queue, name and reason."""
 
     @hookspec
-    def regiment_supervisor_event(self, event: Mapping[str, Any]) -> None:
-        """In the keeper: an event that the supervisor logs, as a mapping with "event" and its fields."""
+    def regiment_worker_ended(self, end: Mapping[str, Any]) -> None:
+        """In the keeper, when a worker's process is gone: worker, pid, queue, kind, reason, and the tasks that ran."""
+
+    @hookspec
+    def regiment_event(self, event: Mapping[str, Any], process: str) -> None:
+        """What a process of a tree logs, as a mapping with "event" and its fields; what the supervisor logs, in the keeper."""
 
     # Around: these are part of a task's path, and their answers count.
 
     @hookspec
-    def regiment_push_headers(self, queue: str, name: str) -> dict[str, str]:
-        """In the process that pushes, before a task is encoded: headers to add (both keys and values str)."""
+    def regiment_push(self, push: Push) -> None:
+        """In the process that pushes, before tasks are encoded: may change the push. An exception reaches the caller."""
+
+    @hookspec
+    def regiment_around_push(self, push: Push) -> AbstractContextManager[None]:
+        """In the process that pushes: a context manager around encoding and storing, which sees a failure."""
         raise NotImplementedError
+
+    @hookspec
+    def regiment_loading(self, target: str) -> None:
+        """Before a target's module is imported, in a worker or a command. Not for plugins that a queue names."""
 
     @hookspec
     def regiment_around_attempt(self, task: Task) -> AbstractContextManager[None]:
         """In the worker: a context manager around pre_work, work and handlers. Collected once, at start."""
         raise NotImplementedError
 
+    # Services: what runs beside the keeper of a tree. An exception fails the start.
 
-OFFERS = ("connectors", "serializers", "compressors", "executors", "killers", "commands")
+    @hookspec
+    def regiment_notes(self, app: Application) -> Any:
+        """In the first worker of a target, before it connects: plain data of the application for this plugin's services."""
+
+    @hookspec
+    def regiment_services(self, spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
+        """In the supervisor, for each target: which services are to run. `spec` is what its keeper knows."""
+        raise NotImplementedError
+
+
+OFFERS = ("connectors", "serializers", "compressors", "executors", "killers", "extensions", "commands")
 """Kinds of offers; the hook of each is `regiment_<kind>`."""
+
+TOO_LATE = ("regiment_loading", "regiment_commands")
+"""Asked before any queue is known, so nothing that a queue names can have them."""
+ELSEWHERE = ("regiment_connectors", "regiment_killers", "regiment_worker_ended", "regiment_services")
+"""Asked in processes that never import an application, so an object of the application cannot have them."""
 
 
 def manager() -> pluggy.PluginManager:

@@ -8,17 +8,19 @@ from itertools import islice
 from regiment import bounds
 from regiment.context import attempt_now
 from regiment.errors import ArgumentsError, ConfigError, TargetError, nearest
-from regiment.task import PRIORITIES, Task, new_id, new_ids
+from regiment.task import OPTIONS, PRIORITIES, Task, new_id, new_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import ExitStack
     from datetime import datetime, timedelta
     from typing import Any, ParamSpec
     from typing import Generic as Generic
 
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
+    from regiment.contracts import Push
 
     P = ParamSpec("P")
 
@@ -42,8 +44,6 @@ override: Callable[[WorkerConfig], Broker] | None = None
 BULK = 1000
 """Tasks of one round trip of a bulk push."""
 
-OPTIONS = ("queue", "name", "priority", "delay", "at", "expires", "id", "trace_id", "headers")
-
 
 class Outlet:
     """The way from a face to its store: the broker is built at the first push, and kept."""
@@ -61,6 +61,14 @@ class Outlet:
 
             self._broker = make_broker(self.config(), self.where)
         return self._broker
+
+    def offered(self) -> list[str]:
+        """The options of a push that the plugins of this face's queue offer."""
+        from regiment.registry import registry
+
+        scope = registry().scope(self.config().plugins)
+        scope.refuse()
+        return list(scope.push_options)
 
     def pushing(self, **options: Any) -> Pushing[...]:
         """A push with these options, yet to be given its arguments."""
@@ -86,7 +94,7 @@ class Pushing(Generic[P]):
 
     def __init__(self, outlet: Outlet, options: dict[str, Any], parameters: Names) -> None:
         self._outlet, self._options, self.parameters = outlet, options, parameters
-        self._how = _checked(options) if options else _PLAIN
+        self._how = _checked(options, outlet) if options else _PLAIN
 
     def push(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
         """Push one task; wrong arguments fail here, with `ArgumentsError`."""
@@ -114,7 +122,32 @@ class Pushing(Generic[P]):
         task = Task(self._options.get("id") or new_id(), queue, name, kwargs, now)
         if inherited is not None:
             task.trace_id, task.headers, task.expires = inherited
+        if broker.asked:
+            push, existed = self._ask(broker, queue, [task])
+            answer: Pushed = broker.pushed(task, existed, push.answer)
+            return answer
         return broker.push_one(queue, task, **self._how)
+
+    def _ask(self, broker: Broker, queue: str, tasks: list[Task]) -> tuple[Push, Sequence[int]]:
+        """Let plugins change a push, then send it inside of their contexts; the push as it went, and what existed."""
+        from contextlib import ExitStack
+
+        from regiment import log
+        from regiment.contracts import Push
+
+        push, how = Push(broker, queue, tasks, self._options), self._how
+        asked, around = broker.asked
+        with ExitStack() as stack:
+            for plugin, call in asked:
+                call(push)
+                how = _changed(push, plugin)
+            for plugin, call in around:
+                log.tell(_enter, stack, call, push)
+                how = _changed(push, plugin)
+            for task in tasks:
+                task.headers, task.trace_id, task.expires = push.headers or None, push.trace_id, push.expires
+                task.id = push.id or task.id
+            return push, broker.push(queue, tasks, **how)
 
     def send_each(self, stream: Iterator[dict[str, Any]]) -> int:
         """Push many, as they come; their arguments were looked at."""
@@ -129,7 +162,8 @@ class Pushing(Generic[P]):
             if inherited is not None:
                 for task in chunk:
                     task.trace_id, task.headers, task.expires = inherited
-            total += len(chunk) - len(broker.push(queue, chunk, **self._how))
+            known = self._ask(broker, queue, chunk)[1] if broker.asked else broker.push(queue, chunk, **self._how)
+            total += len(chunk) - len(known)
         return total
 
     def _prepare(self) -> tuple[Broker, str, str, float, Inherited | None]:
@@ -139,7 +173,7 @@ class Pushing(Generic[P]):
         options, now = self._options, time.time()
         broker = self._outlet.broker()
         attempt = attempt_now.get(None)
-        if not options and attempt is None and not broker.headers:
+        if not options and attempt is None:
             return broker, broker.config.name, "", now, None
         queue, name = options.get("queue") or self._outlet.config().name, options.get("name") or ""
         trace_id, headers = options.get("trace_id"), options.get("headers")
@@ -147,10 +181,8 @@ class Pushing(Generic[P]):
             trace_id = trace_id or attempt.task.trace_id or attempt.task.id
             if attempt.task.headers:
                 headers = {**attempt.task.headers, **(headers or {})}
-        for hook in broker.headers:
-            headers = {**(headers or {}), **_of_plugin(hook, queue, name)}
         if headers and headers is not options.get("headers"):
-            _refuse("headers", headers)  # with those that a plugin or the running task adds
+            _refuse("headers", headers)  # with those of the running task
         expires = options.get("expires")
         if expires is not None:
             expires = _expiry(expires, now)
@@ -163,13 +195,12 @@ _PLAIN: dict[str, Any] = {"priority": PRIORITIES["NORMAL"], "ids": False}
 """What a push without options says of its way."""
 
 
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
+def _checked(options: dict[str, Any], outlet: Outlet | None = None) -> dict[str, Any]:
     """What the options say of the way, not of the task; `ArgumentsError` for one that no store could take."""
     for option, value in options.items():
-        if option not in OPTIONS:
-            raise ArgumentsError(
-                f'no push option "{option}".{nearest(option, OPTIONS)} There are: {", ".join(OPTIONS)}'
-            )
+        if option not in OPTIONS and outlet and option not in (offered := outlet.offered()):
+            known = (*OPTIONS, *offered)
+            raise ArgumentsError(f'no push option "{option}".{nearest(option, known)} There are: {", ".join(known)}')
         if value is not None and option in bounds.TABLE:
             _refuse(option, value)
     if options.get("headers") is not None:
@@ -192,19 +223,31 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     return how
 
 
+def _changed(push: Push, plugin: str) -> dict[str, Any]:
+    """What a push says of its way after a plugin; `ArgumentsError` with its name for what no store could take."""
+    try:
+        if push.id is not None and len(push.tasks) > 1:
+            raise ArgumentsError(f"id is {bounds.seen(push.id)}; expected None, for it has {len(push.tasks)} tasks")
+        if push.expires is not None:
+            bounds.timestamp(push.expires, "expires")
+        return _checked({option: getattr(push, option) for option in push.CHANGED})
+    except (TypeError, ValueError) as error:
+        raise ArgumentsError(f"the plugin {plugin} has changed a push: {error}") from None
+
+
+def _enter(stack: ExitStack, around: Callable[[Push], Any], push: Push) -> None:
+    """Put a plugin's context around a push: it sees how that ends, and changes nothing of it."""
+    from regiment import log
+
+    manager = around(push)
+    manager.__enter__()
+    stack.push(lambda *error: log.tell(manager.__exit__, *error))
+
+
 def _refuse(option: str, value: Any) -> None:
     problem = bounds.refusal(option, value)
     if problem:
         raise ArgumentsError(problem)
-
-
-def _of_plugin(hook: Callable[..., Any], queue: str, name: str) -> dict[str, str]:
-    """The headers that a plugin adds; what is none is named as its mistake."""
-    found = hook(queue, name) or {}
-    if not bounds.headers(found):
-        whose = getattr(hook, "__module__", None) or repr(hook)
-        raise ArgumentsError(f"headers of the plugin {whose} are {bounds.seen(found)}; expected {bounds.HEADERS}")
-    return dict(found)
 
 
 def _expiry(value: float | timedelta | datetime, now: float) -> float:

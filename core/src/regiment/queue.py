@@ -6,6 +6,7 @@ from regiment.bounds import TEXT, seen, text
 from regiment.config import Timeouts, WorkerConfig
 from regiment.errors import ArgumentsError, ConfigError, nearest
 from regiment.pushing import Generic, Names, Outlet, P, Pushing, arguments, each
+from regiment.task import RULES
 from regiment.worker import HOOKS
 
 TYPE_CHECKING = False
@@ -26,7 +27,6 @@ else:
         return function
 
 
-_RULES = ("timeouts", "max_retries", "retry_on", "dead_on", "backoff")
 _VAR_POSITIONAL, _VAR_KEYWORD, _YIELDS = 0x04, 0x08, 0x20 | 0x200  # of a code object's co_flags
 
 
@@ -85,8 +85,11 @@ class TaskFunction(Pushing[P], Generic[P, R]):
     """A function that is a task of a queue: call it to run it here, `push` it to run it in a worker."""
 
     def __init__(self, queue: Queue, function: Callable[P, R], name: str, settings: dict[str, Any]) -> None:
-        super().__init__(queue.outlet, {"name": name}, Parameters(function, f"task {name!r} of queue {queue.name!r}"))
-        self.queue, self.function, self.name, self.settings = queue, function, name, settings
+        self._always = {option: value for option, value in settings.items() if option not in RULES}
+        parameters = Parameters(function, f"task {name!r} of queue {queue.name!r}")
+        super().__init__(queue.outlet, {"name": name, **self._always}, parameters)
+        self.queue, self.function, self.name = queue, function, name
+        self.settings = {rule: value for rule, value in settings.items() if rule in RULES}
         self.__name__, self.__doc__, self.__wrapped__ = name, function.__doc__, function
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -103,7 +106,7 @@ class TaskFunction(Pushing[P], Generic[P, R]):
                 f"name is {seen(options['name'])}, of the task {self.name!r}, which has its own; "
                 "queue.options(name=…) pushes by name"
             )
-        return Pushing(self.queue.outlet, {"name": self.name, **options}, self.parameters)
+        return Pushing(self.queue.outlet, {"name": self.name, **self._always, **options}, self.parameters)
 
     def run(self, task: Task) -> R:
         """Run a delivered task."""
@@ -133,7 +136,7 @@ class Queue:
         self, function: Any = None, /, *, name: str | None = None, timeout: float | None = None, **settings: Any
     ) -> Any:
         """Make a function a task of this queue; `timeouts`, `max_retries`, `retry_on`, `dead_on` and `backoff`
-        override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`.
+        override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`; options of its pushes that plugins offer.
         """
         if function is None:
             return lambda function: self._add(function, name, timeout, settings)
@@ -158,9 +161,10 @@ class Queue:
         ):
             raise ConfigError(f'queue {self.name!r} has two tasks named "{wire}"; give one a name: @task(name="…")')
         for setting in settings:
-            if setting not in _RULES:
+            if setting not in RULES and setting not in (offered := self.outlet.offered()):
+                there = (*RULES, *offered)
                 raise ConfigError(
-                    f'@task has no setting "{setting}".{nearest(setting, _RULES)} It has: {", ".join(_RULES)}'
+                    f'@task has no setting "{setting}".{nearest(setting, there)} It has: {", ".join(there)}'
                 )
         if timeout is not None:
             settings = {**settings, "timeouts": Timeouts(timeout)}

@@ -11,12 +11,14 @@ from functools import lru_cache
 from typing import Any
 
 from regiment import installed
+from regiment.bounds import seen
 from regiment.config import Use, is_offer_name
 from regiment.contracts import CONTRACT_VERSION
-from regiment.errors import ConfigError, PluginError, nearest
-from regiment.hooks import OFFERS, PROJECT, Offer, manager
+from regiment.errors import ConfigError, PluginError, RegimentError, nearest
+from regiment.hooks import OFFERS, PROJECT, TOO_LATE, Offer, manager
 from regiment.known import DISTRIBUTIONS, OURS
 from regiment.options import check_options
+from regiment.task import OPTIONS, RULES
 
 GROUP = "regiment"
 
@@ -37,6 +39,9 @@ class Plugin:
         self.name, self.distribution, self.version = name, distribution, version
         self.state, self.reason = "ok", ""
         self.offers: dict[str, dict[str, Offer]] = {}
+        self.push_options: dict[str, str] = {}
+        self.error: RegimentError | None = None
+        """What made it broken, where that says it all."""
 
     @property
     def source(self) -> str:
@@ -45,32 +50,77 @@ class Plugin:
 
 
 class Registry:
-    """All plugins of this process. `extra` are modules or objects beside the entry points, `block` names to leave out."""
+    """All plugins of this process, made once. `extra` are modules or objects beside the entry points, `block` names to
+    leave out. What one queue names besides is in a `scope`.
+    """
+
+    where = "--plugin or REGIMENT_PLUGINS"
+    """Where plugins were named that have no entry point."""
 
     def __init__(self, extra: Iterable[Any] = (), block: Iterable[str] = ()) -> None:
         self.block = {*block, *_listed("REGIMENT_NO_PLUGINS")}
         self.plugins: list[Plugin] = []
+        self.errors: list[RegimentError] = []
+        """Why something that was named cannot be used; `refuse` raises it."""
+        self.push_options: dict[str, tuple[str, Plugin]] = {}
+        """Option of a push that a plugin offers -> what it means, and whose it is."""
         self.pm = manager()
+        self._loaded: list[Any] = []
         self._known: dict[str, dict[str, tuple[Offer, Plugin]]] = {kind: {} for kind in OFFERS}
+        self._scopes: dict[Any, Scope] = {}
         for name, distribution, version, load in _entry_points():
             self._add(Plugin(name, distribution, version), load)
         for item in [*_listed("REGIMENT_PLUGINS"), *extra]:
-            self.add(item)
+            self._name(item)
 
-    def add(self, item: Any) -> None:
-        """Load a plugin that is not packaged: a module's name, a module, or an object."""
-        name = item if isinstance(item, str) else getattr(item, "__name__", type(item).__name__)
-        if not any(plugin.name == name for plugin in self.plugins):
-            load = (lambda: importlib.import_module(item)) if isinstance(item, str) else (lambda: item)
-            self._add(Plugin(name), load)
+    def scope(self, plugins: Sequence[Any]) -> Registry:
+        """What a queue with these `plugins=` sees: all that is here, then its own, in their order.
+
+        The same plugins give the same scope; its objects are made once in a process.
+        """
+        if not plugins:
+            return self
+        if not isinstance(plugins, (list, tuple)):
+            raise ConfigError(f"plugins is {seen(plugins)}; expected a list of modules, extensions and objects")
+        key = tuple(item if isinstance(item, (str, Use)) else id(item) for item in plugins)
+        with _lock:
+            found = self._scopes.get(key)
+            if found is None:
+                found = self._scopes[key] = Scope(self, plugins)
+            return found
+
+    def refuse(self) -> None:
+        """Raise what is wrong with plugins that were named: a `PluginError`, or else a `ConfigError` of their options."""
+        for error in sorted(self.errors, key=lambda error: not isinstance(error, PluginError)):
+            raise error
+
+    def _name(self, item: Any) -> None:
+        """Add what was named: a module, the use of an extension, or an object."""
+        if isinstance(item, str):
+            plugin, load = Plugin(item), lambda: importlib.import_module(item)
+        elif isinstance(item, Use):
+            plugin, load = Plugin(item.name), lambda: self.build("extensions", item)
+            _, owner = self._known["extensions"].get(item.name, (None, plugin))
+            plugin.distribution, plugin.version = owner.distribution, owner.version
+        else:
+            plugin, load = Plugin(getattr(item, "__name__", type(item).__name__)), lambda: item
+        if any(one.name == plugin.name for one in self.plugins):
+            plugin.name += f" ({len(self.plugins)})"
+        self._add(plugin, load)
+        if plugin.state not in ("ok", "blocked"):
+            text = f"the plugin {plugin.name} ({self.where}) is {plugin.state}: {plugin.reason}"
+            self.errors.append(plugin.error or PluginError(text))
 
     def _add(self, plugin: Plugin, load: Any) -> None:
         self.plugins.append(plugin)
-        if {plugin.name, plugin.distribution} & self.block:
+        if {plugin.name.partition(" (")[0], plugin.distribution} & self.block:
             plugin.state, plugin.reason = "blocked", "blocked by --no-plugin or REGIMENT_NO_PLUGINS"
             return
         try:
             module = load()
+            if any(module is one for one in self._loaded):  # named twice, or installed besides: it counts once
+                self.plugins.remove(plugin)
+                return
             self.pm.register(module, plugin.name)
             self.pm.check_pending()
             self._collect(plugin, module)
@@ -78,9 +128,12 @@ class Registry:
             if self.pm.has_plugin(plugin.name):
                 self.pm.unregister(name=plugin.name)
             plugin.state, plugin.reason = "broken", f"{type(error).__name__}: {error}"
+            plugin.error = error if isinstance(error, (ConfigError, PluginError)) else None
             return
         if plugin.state != "ok":
             self.pm.unregister(name=plugin.name)
+        else:
+            self._loaded.append(module)
 
     def _collect(self, plugin: Plugin, module: Any) -> None:
         offers: dict[str, dict[str, Offer]] = {}
@@ -111,6 +164,17 @@ class Registry:
                     )
                     taken[1].reason = plugin.reason
                     return
+        for name, line in dict(getattr(module, "regiment_push_options", dict)()).items():
+            owner = self.push_options.get(name, ("", None))[1]
+            if owner or name in (*OPTIONS, *RULES, "timeout"):
+                plugin.state = "refused"
+                both = (
+                    f"offered by both {owner.source} and {plugin.source}" if owner else f"{plugin.source}'s and our own"
+                )
+                plugin.reason = f"push option {name!r} is {both}; leave one of them out, or give it another name"
+                return
+            plugin.push_options[name] = line
+        self.push_options.update({name: (line, plugin) for name, line in plugin.push_options.items()})
         for kind, named in offers.items():
             self._known[kind].update({name: (offer, plugin) for name, offer in named.items()})
 
@@ -218,6 +282,33 @@ class Registry:
         return made(kind, name, cls, use.options)
 
 
+class Scope(Registry):
+    """What one queue sees: the plugins of the process, and after them those of its own `plugins=`."""
+
+    where = "plugins="
+
+    def __init__(self, base: Registry, plugins: Sequence[Any]) -> None:
+        self.block, self.pm, self._base = base.block, manager(), base
+        self.plugins, self.errors, self._loaded = [*base.plugins], [*base.errors], [*base._loaded]
+        self.push_options = {**base.push_options}
+        self._known = {kind: dict(known) for kind, known in base._known.items()}
+        self.named = list(plugins)  # kept, so that no other object gets the identity of one of these
+        for item in plugins:
+            self._name(item)
+
+    def hooks(self, name: str) -> list[tuple[str, Callable[..., Any]]]:
+        return [*self._base.hooks(name), *super().hooks(name)]
+
+    def _collect(self, plugin: Plugin, module: Any) -> None:
+        late = [name for name in TOO_LATE if hasattr(module, name)]
+        if late:
+            raise PluginError(
+                f"the plugin {plugin.name} ({self.where}) has {late[0]}, which is asked before any queue is known; "
+                f"install it with an entry point, or name it by --plugin or REGIMENT_PLUGINS"
+            )
+        super()._collect(plugin, module)
+
+
 def made(kind: str, name: str, cls: Any, options: Mapping[str, Any]) -> Any:
     """A part of this class; `ConfigError` with all problems of its options."""
     problems = check_options(f"{kind[:-1]} {name!r}", cls, options)
@@ -267,7 +358,7 @@ def _listed(variable: str) -> list[str]:
     return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _options: dict[str, list[Any]] = {"extra": [], "block": []}
 
 
@@ -282,13 +373,10 @@ def _shared() -> Registry:
     return Registry(_options["extra"], _options["block"])
 
 
-def registry(plugins: Iterable[Any] = ()) -> Registry:
-    """The registry of this process, made at first use, with `plugins` (of a `WorkerConfig`) added."""
+def registry() -> Registry:
+    """The registry of this process, made at first use and never changed afterwards; `scope` has what a queue names."""
     with _lock:
-        shared = _shared()
-        for item in plugins:
-            shared.add(item)
-        return shared
+        return _shared()
 
 
-__all__ = ["GROUP", "PROJECT", "Plugin", "Registry", "made", "registry", "use_plugins"]
+__all__ = ["GROUP", "PROJECT", "Plugin", "Registry", "Scope", "made", "registry", "use_plugins"]

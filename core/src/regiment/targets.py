@@ -12,8 +12,9 @@ from typing import Any
 from regiment import pushing
 from regiment.build import connector_use
 from regiment.config import WorkerConfig
-from regiment.errors import RegimentError, TargetError, nearest
+from regiment.errors import PluginError, RegimentError, TargetError, nearest
 from regiment.queue import Queue, TaskFunction
+from regiment.registry import registry
 from regiment.worker import Running, Worker
 
 
@@ -21,6 +22,8 @@ def load(module: str) -> ModuleType:
     """Import a target's module; an error in it, or a push during the import, is a `TargetError` that names the line."""
     if not all(part.isidentifier() for part in module.split(".")):
         raise TargetError(_no_module(module))
+    if module not in sys.modules:
+        _announce(module)
     pushing.importing = module
     try:
         return importlib.import_module(module)
@@ -34,6 +37,17 @@ def load(module: str) -> ModuleType:
         raise TargetError(_broken(module, error)) from error
     finally:
         pushing.importing = None
+
+
+def _announce(module: str) -> None:
+    """Tell plugins that an application is about to be imported: what it needs is set up then."""
+    for plugin, call in registry().hooks("regiment_loading"):
+        try:
+            call(module)
+        except Exception as error:
+            raise PluginError(
+                f'the plugin {plugin} could not get ready for "{module}": {type(error).__name__}: {error}'
+            ) from error
 
 
 def _no_module(module: str) -> str:

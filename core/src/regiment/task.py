@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 PRIORITIES = {"HIGH": 0, "NORMAL": 1, "LOW": 2}
 """Priority names and the numbers that stores keep; a lower number is served first."""
 
+OPTIONS = ("queue", "name", "priority", "delay", "at", "expires", "id", "trace_id", "headers")
+"""The options of a push; extensions offer more."""
+RULES = ("timeouts", "max_retries", "retry_on", "dead_on", "backoff")
+"""The settings that a task may have for itself."""
+
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ids: tuple[int, str, Any] = (0, "", None)

@@ -57,8 +57,8 @@ def regiment_around_attempt(task):
     raise RuntimeError("a context that fails at its end")
 
 @hookimpl
-def regiment_supervisor_event(event):
-    note("event", event["event"])
+def regiment_event(event, process):
+    note("event", event["event"], process)
     raise RuntimeError("an observer that fails")
 """
 
@@ -83,8 +83,9 @@ def test_observers_that_raise_are_reported_by_name_and_change_nothing(tmp_path: 
     assert ["pushed", "observed", 1] in seen
     attempt = [words for words in seen if words[0] in ("enter", "finished", "leave")]
     assert attempt == [["enter", "greet"], ["finished", "success"], ["leave", "greet"]]
-    assert ["event", "supervisor.started"] in seen
-    assert ["event", "worker.stopped"] in seen
+    assert ["event", "supervisor.started", "supervisor"] in seen
+    assert ["event", "worker.stopped", "supervisor"] in seen
+    assert ["event", "worker.ready", "worker"] in seen
 
 
 EVERYTHING = """
@@ -121,13 +122,47 @@ def regiment_task_dead(letter):
     note("task_dead", letter["queue"], letter["name"], letter["error"])
 
 @hookimpl
-def regiment_supervisor_event(event):
-    note("supervisor_event", event["event"])
+def regiment_task_failed(task, outcome, seconds):
+    note("task_failed", outcome.kind, seconds >= 0)
 
 @hookimpl
-def regiment_push_headers(queue, name):
-    note("push_headers", queue, name)
-    return {"tenant": "acme"}
+def regiment_worker_ended(end):
+    note("worker_ended", end["queue"], end["kind"], end["tasks"])
+
+@hookimpl
+def regiment_event(event, process):
+    note("event", process, event["event"])
+
+@hookimpl
+def regiment_push_options():
+    note("push_options")
+    return {"lane": "a lane of its own"}
+
+@hookimpl
+def regiment_push(push):
+    note("push", push.queue, push.name)
+    push.headers["tenant"] = "acme"
+
+@hookimpl
+@contextlib.contextmanager
+def regiment_around_push(push):
+    note("around_push", "enter")
+    yield
+    note("around_push", "leave")
+
+@hookimpl
+def regiment_loading(target):
+    note("loading", target)
+
+@hookimpl
+def regiment_notes(app):
+    note("notes", app.config.name)
+    return {"tasks": sorted(app.works)}
+
+@hookimpl
+def regiment_services(spec, notes):
+    note("services", spec["queue"], notes)
+    return {}
 
 @hookimpl
 @contextlib.contextmanager
@@ -155,25 +190,39 @@ def test_each_hook_is_called_where_and_with_what_its_page_says(tmp_path: Path) -
 
     seen = [json.loads(line) for line in (tmp_path / "seen.txt").read_text().splitlines()]
     assert {f"regiment_{hook}" for hook, *_ in seen} == set(TOLD)
-    told = {hook: (pid, where, words) for hook, pid, where, *words in seen}
+    told = {hook: (pid, where, words) for hook, pid, where, *words in seen if words[:1] != ["keeper"]}
     worker = told["worker_started"][0]
-    of_worker = [(hook, *words) for hook, pid, _, *words in seen if pid == worker]
+    of_worker = [(hook, *words) for hook, pid, _, *words in seen if pid == worker and hook != "event"]
     assert of_worker == [
+        ("loading", "observed"),
+        ("notes", "observed"),
         ("worker_started", "observed"),
         ("around_attempt", "enter"),
         ("task_started", "acme"),
         ("task_finished", "failure", True),
+        ("task_failed", "failure", True),
         ("task_dead", "observed", "divide", "division by zero"),
         ("around_attempt", "leave"),
         ("worker_stopping", "observed"),
     ]
-    pusher = told["push_headers"][0]
+    pusher = told["push"][0]
     assert [(hook, *words) for hook, pid, _, *words in seen if pid == pusher] == [
-        ("push_headers", "observed", "divide"),
+        ("push_options",),
+        ("loading", "observed"),
+        ("push", "observed", "divide"),
+        ("around_push", "enter"),
         ("tasks_pushed", "observed", [{"number": "0"}]),
+        ("around_push", "leave"),
     ]
-    keeper, where, _ = told["supervisor_event"]
-    assert keeper not in (worker, pusher) and where == "thread", "it holds up no lease"
+    supervisor, _, words = told["services"]
+    assert words == ["observed", {"tasks": ["divide"]}]
+    keeper, where, words = told["worker_ended"]
+    assert words == ["observed", "burst", []]
+    assert keeper not in (supervisor, worker, pusher) and where == "thread", "it holds up no lease"
+    assert {(pid, process) for hook, pid, _, *words in seen if hook == "event" for process in words[:1]} == {
+        (keeper, "supervisor"),
+        (worker, "worker"),
+    }
 
 
 class First:
@@ -276,7 +325,7 @@ def test_every_hook_is_documented_has_a_real_user_and_a_test(name: str) -> None:
         used |= implementations(path)
     for kind in KINDS:  # what `regiment plugins new` makes is installed and run by the tests
         made = make(kind, "one")
-        (source,) = (text for path, text in made.items() if path.endswith("/hooks.py"))
+        source = "".join(text for path, text in made.items() if path.startswith("src/"))
         used |= {name for name in HOOKS if f"def {name}(" in source}
     assert name in used, f"nobody uses {name}"
     tested = f"def {name}(" in EVERYTHING or name.removeprefix("regiment_") in OFFERS

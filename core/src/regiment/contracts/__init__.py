@@ -1,4 +1,4 @@
-"""The five contracts: what a connector, serializer, compressor, executor and killer must do.
+"""The contracts: what a connector, serializer, compressor, executor and killer must do, and what extensions are given.
 
 Batch-first, no singular twins; bytes in, bytes out. Each verb says what happens on repeat, on absence and in a race;
 `regiment_testing.contracts` examines every promise made here. Seconds are floats and relative to now, by the store's
@@ -8,6 +8,7 @@ own clock, unless a name says otherwise; so a worker's wrong clock moves no leas
 from __future__ import annotations
 
 from regiment.contracts.data import *
+from regiment.contracts.extending import *
 from regiment.contracts.running import *
 from regiment.contracts.store import *
 from regiment.errors import *

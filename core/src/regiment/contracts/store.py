@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
-Role = Literal["push", "lease", "keep", "look"]
-"""Why a connector is opened: to push (fully durable), to lease and settle, to renew for other processes, only to look.
-"""
+Role = Literal["push", "lease", "keep", "look", "duty"]
+"""Why a connector is opened: to push (fully durable), to lease and settle, to renew for other processes, only to look, for a duty."""
 
 Span = tuple[int, int]
 """First and last receipt of a closed range."""

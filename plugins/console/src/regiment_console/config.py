@@ -88,7 +88,7 @@ def _part(config: WorkerConfig, name: str, value: Any, origin: str) -> tuple[Any
         return config.executor_use(), "number_of_threads"
     if name == "killer" and value is None:
         try:
-            _, executor = registry(config.plugins).resolve("executors", config.executor_use())
+            _, executor = registry().scope(config.plugins).resolve("executors", config.executor_use())
         except PluginError:
             return None, "default"
         return Use(executor.default_killer), f"default of executor {config.executor_use().name}"
@@ -108,7 +108,7 @@ def _shown(value: Any, kind: str | None, config: WorkerConfig) -> str:
 
 def _use_shown(use: Use, kind: str, config: WorkerConfig) -> str:
     try:
-        name, cls = registry(config.plugins).resolve(kind, use)
+        name, cls = registry().scope(config.plugins).resolve(kind, use)
     except Exception:  # not installed, or broken: its options cannot be asked, so their names must tell
         name, cls = use.scheme or use.name, None
     options = {option: _option_shown(cls, option, value) for option, value in use.options.items()}

@@ -54,7 +54,7 @@ class Store:
     def codec(self) -> Codec:
         """What reads the payloads here."""
         if None not in self._codecs:
-            self._codecs[None] = make_codec(self.config, registry(self.config.plugins))
+            self._codecs[None] = make_codec(self.config, registry().scope(self.config.plugins))
         return self._codecs[None]
 
     def codec_like(self, head: Head) -> Codec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from regiment import config as defaults
@@ -13,6 +14,7 @@ from regiment.build import also_accepted, connector_choice, connector_use, locat
 from regiment.config import CONNECTOR_VARIABLE, Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import MOST_SLOTS, Application, Connector, Terms
 from regiment.errors import ConfigError, PluginError
+from regiment.hooks import ELSEWHERE
 from regiment.options import check_options
 from regiment.registry import Registry, registry
 
@@ -52,7 +54,8 @@ def check(app: Application, where: str = "") -> list[Problem]:
     """All problems of a worker's configuration, whatever their kind; nothing is connected."""
     config = app.config
     problems = [Problem(text) for text in (*config.check(), *_of_tasks(app))]
-    reg = registry(config.plugins)
+    reg = registry().scope(config.plugins)
+    problems += [Problem(str(error), error.exit_code) for error in reg.errors] + _of_objects(config)
     uses: list[tuple[str, Any]] = [
         *(("serializers", one) for one in also_accepted(config)),
         ("serializers", config.serializer),
@@ -83,6 +86,37 @@ def check(app: Application, where: str = "") -> list[Problem]:
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
     return problems
+
+
+def _of_objects(config: WorkerConfig) -> list[Problem]:
+    """What no other process could build: an object with hooks for the keeper or the supervisor, options that are no data."""
+    problems: list[Problem] = []
+    for item in config.plugins:
+        name = getattr(item, "__name__", type(item).__name__)
+        if isinstance(item, Use):
+            try:
+                json.dumps(item.options)
+            except (TypeError, ValueError) as error:
+                text = f"the extension {item.name!r} has options that are no plain data: {error}"
+                problems.append(Problem(text))
+        elif not isinstance(item, (str, ModuleType)) and (far := [hook for hook in ELSEWHERE if hasattr(item, hook)]):
+            text = (
+                f"plugins=: the object {name} has {far[0]}, which is asked in a process that never imports this "
+                f'application; name its module ("package.module"), or offer it as an extension and use that'
+            )
+            problems.append(Problem(text))
+    return problems
+
+
+def plugins_as_data(config: WorkerConfig) -> list[str | dict[str, Any]]:
+    """The plugins of a queue that other processes build for themselves: modules, and extensions with their options."""
+    found: list[str | dict[str, Any]] = []
+    for item in config.plugins:
+        if isinstance(item, Use):
+            found.append({"name": item.name, "options": item.options})
+        elif isinstance(item, (str, ModuleType)):
+            found.append(item if isinstance(item, str) else item.__name__)
+    return found
 
 
 def _chosen(config: WorkerConfig, problems: list[Problem]) -> Use | None:
@@ -210,7 +244,7 @@ def assemble(app: Application, where: str = "") -> Parts:
             raise PluginError(problem.text)
     if problems:
         raise ConfigError([problem.text for problem in problems])
-    config, reg = app.config, registry(app.config.plugins)
+    config, reg = app.config, registry().scope(app.config.plugins)
     broker = make_broker(config, where)
     executor = reg.build("executors", config.executor_use())
     killer = reg.build("killers", as_use(config.killer or executor.default_killer))
@@ -219,7 +253,7 @@ def assemble(app: Application, where: str = "") -> Parts:
 
 def signs_and_reads_unsigned(config: WorkerConfig) -> bool:
     """True if the serializer signs messages and the queue reads those of every other serializer as well."""
-    _, cls = registry(config.plugins).resolve("serializers", as_use(config.serializer))
+    _, cls = registry().scope(config.plugins).resolve("serializers", as_use(config.serializer))
     return config.accept is None and hasattr(cls, "seal")
 
 
@@ -233,8 +267,9 @@ def keeper_spec(parts: Parts) -> dict[str, Any]:
             "name": name,
             "options": options,
             "where": parts.connector.describe(),
-            "plugins": [item for item in config.plugins if isinstance(item, str)],
+            "plugins": [item for item in plugins_as_data(config) if isinstance(item, str)],
         },
+        "plugins": plugins_as_data(config),
         "killer": {"name": killer.name, "options": killer.options},
         "lease": config.lease,
         "give_back_after": config.give_back_after,

@@ -100,7 +100,7 @@ class Bench:
         face = self.face
         app: Any = face if isinstance(face, Queue) else Running(face())
         self._app = app
-        self._registry = registry(self._app.config.plugins)
+        self._registry = registry().scope(self._app.config.plugins)
         executor = self._registry.resolve("executors", self._app.config.executor_use())[1]
         self._awaits, self._respawn = bool(executor.is_async), False
         self._runtime = Runtime(
@@ -111,6 +111,7 @@ class Bench:
             around=self._hooks("regiment_around_attempt"),
             started=self._hooks("regiment_task_started"),
             finished=[*self._hooks("regiment_task_finished"), self._note],
+            failed=self._hooks("regiment_task_failed"),
             died=self._hooks("regiment_task_dead"),
         )
         self._call("initialize")

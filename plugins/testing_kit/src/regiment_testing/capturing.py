@@ -10,7 +10,7 @@ from typing import Any
 from regiment import outcome as outcomes
 from regiment import pushing
 from regiment.broker import Broker, Pushed
-from regiment.build import make_codec
+from regiment.build import heard, make_codec
 from regiment.config import WorkerConfig
 from regiment.contracts import Again, Back, Connector, Dead, Done, Park
 from regiment.errors import ConfigError
@@ -215,7 +215,8 @@ class Capture:
             problems = config.check()
             if problems:
                 raise ConfigError(problems)
-            reg = registry(config.plugins)
+            reg = registry().scope(config.plugins)
+            reg.refuse()
             codec = make_codec(config, reg)
             # A port has the verbs that pushers call; the others are for workers, and there are none here.
             port: Any = Port(self._heap, codec)
@@ -223,9 +224,7 @@ class Capture:
             def make() -> Connector:
                 return port  # type: ignore[no-any-return]
 
-            found = self._brokers[id(config)] = Broker(make, codec, config)
-            found.headers = [call for _, call in reg.hooks("regiment_push_headers")]
-            found.observers = [call for _, call in reg.hooks("regiment_tasks_pushed")]
+            found = self._brokers[id(config)] = heard(Broker(make, codec, config), reg)
         return found
 
     def _look_again(self) -> None:

@@ -20,6 +20,7 @@ CONTRACTS = {
     "compressor": contracts.CompressorContract,
     "executor": contracts.ExecutorContract,
     "killer": contracts.KillerContract,
+    "extension": contracts.ExtensionContract,
 }
 
 Outcome = Literal["holds", "fails", "not asked"]
@@ -109,6 +110,8 @@ def _subject(kind: str, cls: type[Any], options: Mapping[str, Any]) -> type[Any]
             made.close()
 
     body: dict[str, Any] = {kind: pytest.fixture(part)}
+    if kind == "extension":
+        body = {"extension": pytest.fixture(lambda self: cls), "options": pytest.fixture(lambda self: dict(options))}
     if kind == "connector":
         body = {"connect": pytest.fixture(connect), "capabilities": cls.capabilities}
     return type(f"Test{cls.__name__}", (CONTRACTS[kind],), body)

@@ -150,10 +150,26 @@ def _killer(killer: Any, folder: Path) -> list[Figure]:
     return found
 
 
+def _extension(extension: Any, folder: Path) -> list[Figure]:
+    from regiment import Queue
+    from regiment_testing import capture
+
+    def pushes(*plugins: Any) -> Callable[[], object]:
+        pushing = Queue("figures", connector="memory", plugins=list(plugins)).options(name="task")
+        return lambda: [pushing.push(**ARGUMENTS) for _ in range(TASKS)]
+
+    with capture():
+        return [
+            _each("a captured push without it", TASKS, pushes()),
+            _each("a captured push with it", TASKS, pushes(extension)),
+        ]
+
+
 _KINDS: Mapping[str, Callable[[Any, Path], list[Figure]]] = {
     "connector": _connector,
     "serializer": _serializer,
     "compressor": _compressor,
     "executor": _executor,
     "killer": _killer,
+    "extension": _extension,
 }

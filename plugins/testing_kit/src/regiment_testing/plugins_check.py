@@ -23,7 +23,7 @@ from regiment.registry import Plugin, Registry, registry
 if TYPE_CHECKING:
     from regiment_testing.examining import Result
 
-EXAMINED = ("connectors", "serializers", "compressors", "executors", "killers")
+EXAMINED = ("connectors", "serializers", "compressors", "executors", "killers", "extensions")
 
 
 class Part(NamedTuple):

@@ -23,7 +23,7 @@ from regiment.printing import put, say
 from regiment.registry import registry
 
 KINDS = (*(kind[:-1] for kind in OFFERS), "observer")
-PARTS = KINDS[:5]
+PARTS = KINDS[:6]
 """The kinds that have an examination."""
 
 SUMMARIES = {
@@ -32,11 +32,13 @@ SUMMARIES = {
     "compressor": "a way to make those bytes fewer",
     "executor": "a way to run tasks",
     "killer": "a way to stop tasks that hang",
+    "extension": "hooks that a queue chooses, with options",
     "command": "a command of regiment",
     "observer": "watches what tasks do",
 }
 FILES: Mapping[str, Mapping[str, str]] = {
     "connector": {"connector.py": "connector.py", "state.py": "state.py"},
+    "extension": {"hooks.py": "hooks.py", "extension.py": "extension.py"},
     "command": {"hooks.py": "hooks.py", "command.py": "command.py"},
     "observer": {"hooks.py": "hooks.py"},
 }

@@ -58,7 +58,9 @@ def regiment_task_dead(letter: Mapping[str, Any]) -> None:
 
 
 @hookimpl
-def regiment_supervisor_event(event: Mapping[str, Any]) -> None:
+def regiment_event(event: Mapping[str, Any], process: str) -> None:
+    if process != "supervisor":
+        return
     events.labels(event["event"]).inc()
     if os.getpid() not in _serving:
         _serving.append(os.getpid())

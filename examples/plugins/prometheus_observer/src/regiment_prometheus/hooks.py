@@ -22,7 +22,7 @@ if os.environ.get(VARIABLE):
             f"{FOLDER} is {os.environ.get(FOLDER)!r}; expected an empty folder in which the workers count, as {VARIABLE} is set"
         )
     from regiment_prometheus.counting import (  # noqa: F401
-        regiment_supervisor_event,
+        regiment_event,
         regiment_task_dead,
         regiment_task_finished,
         regiment_tasks_pushed,

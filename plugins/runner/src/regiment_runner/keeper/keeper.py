@@ -12,10 +12,8 @@ import json
 import logging
 import math
 import os
-import queue
 import select
 import socket
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,9 +21,9 @@ from typing import Any
 
 from regiment import log
 from regiment.contracts import Connector, Span
-from regiment.registry import registry
 from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
+from regiment_runner.keeper.telling import Telling
 from regiment_runner.shared import crossing, page
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
@@ -97,8 +95,7 @@ class Keeper:
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
         self._gone = False
-        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._observers = threading.Thread(target=self._tell_observers, daemon=True)
+        self.telling = Telling()
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
@@ -109,8 +106,7 @@ class Keeper:
         for fd in (self.channel.fileno(), self.parent, self.poke, self._kick):
             poll.register(fd, select.POLLIN)
         ticked = -1e9
-        if registry().hooks("regiment_supervisor_event"):
-            self._observers.start()
+        self.telling.hear_the_log()
         while not self._gone:
             now = time.monotonic()
             if now - ticked >= TICK:
@@ -159,10 +155,11 @@ class Keeper:
             ward = self.wards.get(message["dead"])
             if ward is not None and ward.dead is None:
                 ward.dead = message
+                self.telling.end(ward.name, ward.page, ward.spec, message.get("end", {}))
             elif ward is None:
                 self._released.append(message["dead"])
         elif "event" in message:
-            self._events.put(message["event"])
+            self.telling.event(message["event"], "supervisor")
         elif "count" in message:
             self._count(message["count"])
         elif "bye" in message:
@@ -338,12 +335,6 @@ class Keeper:
 
         ward.store.ask(("release", ward.name), job)
 
-    def _tell_observers(self) -> None:
-        """The body of a thread: observers of the supervisor may be slow, and hold nobody up but each other."""
-        while (told := self._events.get()) is not None:
-            for _, call in registry().hooks("regiment_supervisor_event"):
-                log.tell(call, told)
-
     def _last_gasp(self) -> None:
         """The supervisor is gone: wait for the workers' ends, give back what they held, uncounted."""
         deadline = time.monotonic() + LAST_GASP
@@ -358,9 +349,7 @@ class Keeper:
             self._acknowledge()
         while any(store.waiting for store in self.stores.values()) and time.monotonic() < deadline:
             time.sleep(0.005)
-        if self._observers.is_alive():
-            self._events.put(None)
-            self._observers.join(max(0.0, deadline - time.monotonic()))
+        self.telling.stop(max(0.0, deadline - time.monotonic()))
 
 
 def start(channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:

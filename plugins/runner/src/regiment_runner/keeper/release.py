@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from regiment.codec import read_head
+from regiment.errors import DecodeError
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
 
@@ -47,3 +49,19 @@ def release_plan(
 
 
 _INTERRUPTED = {"kind": "interrupted", "reason": "its worker was ended for another reason"}
+
+
+def running(sheet: Page) -> list[dict[str, Any]]:
+    """The tasks that ran when a worker ended, as its page shows them: name, id, and for how many seconds."""
+    if sheet.damage() is not None:
+        return []
+    found = []
+    for slot in sheet.slots():
+        if slot.phase in page.OPEN:
+            try:
+                task_id = read_head(slot.head).task_id
+            except DecodeError:
+                task_id = ""
+            seconds = round(max(0, page.now() - slot.started) / 1e9, 3)
+            found.append({"name": slot.name, "id": task_id, "seconds": seconds})
+    return found

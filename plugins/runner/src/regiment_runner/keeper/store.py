@@ -14,8 +14,8 @@ from regiment import log
 from regiment.config import Use
 from regiment.contracts import Connector
 from regiment.errors import StoreUnavailable
-from regiment.registry import registry
 from regiment_runner.shared.pause import Pause
+from regiment_runner.shared.scopes import scope_of
 
 
 class Store:
@@ -59,7 +59,7 @@ class Store:
     def _open(self) -> Connector:
         if self._connector is None:
             use = Use(self.spec["name"], **self.spec["options"])
-            connector: Connector = registry(self.spec.get("plugins", ())).build("connectors", use)
+            connector: Connector = scope_of(self.spec).build("connectors", use)
             connector.open("keep")
             self._connector = connector
         return self._connector

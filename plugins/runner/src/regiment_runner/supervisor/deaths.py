@@ -59,7 +59,8 @@ class Deaths:
         end = ends.judge(item, status, status == -signal.SIGKILL and self._oom())
         self._follow(item, end)
         joined = any(True for _ in item.page.joins())
-        if not tree.keeping.bury(item.name, joined, **ends.post_mortem(item, status, end)):
+        told = {"kind": end.kind, "reason": end.reason, "target": item.group.label}
+        if not tree.keeping.bury(item.name, joined, end=told, **ends.post_mortem(item, status, end)):
             self.forget(item.name)
 
     def _follow(self, item: Child, end: End) -> None:
@@ -89,7 +90,7 @@ class Deaths:
         group, failed, tree = item.group, item.failed, self._tree
         text = failed["text"] if failed else f"it ended before it was ready: {end.reason}"
         if failed and not group.proven and failed["code"] != exits.CRASH_LOOP:
-            self._give_up(failed["code"], text)
+            self.give_up(failed["code"], text)
             return
         if failed and failed.get("exhausted") and group.proven:
             self._exhausted(item, text)
@@ -98,7 +99,7 @@ class Deaths:
         group.first_error = group.first_error or text
         if group.failures >= tree.options.give_up:
             log.event(logging.ERROR, "supervisor.crash_loop", target=group.label, failures=group.failures)
-            self._give_up(
+            self.give_up(
                 exits.CRASH_LOOP,
                 f"{group.label} failed to start {group.failures} times in a row\n{group.first_error}",
             )
@@ -145,7 +146,7 @@ class Deaths:
             group.first_end = (item.failed or {}).get("text") or end.reason
         if crashed and group.fruitless >= self._tree.options.give_up and not steady:
             log.event(logging.ERROR, "supervisor.crash_loop", target=group.label, failures=group.fruitless)
-            self._give_up(
+            self.give_up(
                 exits.CRASH_LOOP,
                 f"workers of {group.label} ended {group.fruitless} times in a row before they had begun a task\n"
                 f"{group.first_end}",
@@ -167,7 +168,8 @@ class Deaths:
         item.group.next_start = time.monotonic() + delay
         return delay
 
-    def _give_up(self, code: int, text: str) -> None:
+    def give_up(self, code: int, text: str) -> None:
+        """Say why the tree cannot go on, and end it."""
         self._tell(text)
         if self._tree.exit_code == exits.OK:
             self._tree.exit_code = code

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from regiment import __version__, log
 from regiment.build import connector_use
 from regiment.config import Use, WorkerConfig, as_use
-from regiment.errors import PluginError
+from regiment.errors import PluginError, RegimentError
 from regiment.registry import registry
 from regiment_runner.shared import page, process
+from regiment_runner.shared.scopes import scope_of
 from regiment_runner.supervisor.members import Child, Group, Tree
 from regiment_runner.supervisor.numbers import Target
 
@@ -25,6 +27,8 @@ class Hearing:
         self._announced: set[str] = set()
         self._shared: set[tuple[str, str]] = set()
         self._throttle = log.Throttle()
+        self.give_up: Callable[[int, str], None] = lambda code, text: None
+        """Ends a tree that cannot go on, with its exit code and why."""
 
     def hear(self, item: Child) -> None:
         """Read all that a worker has said."""
@@ -68,6 +72,8 @@ class Hearing:
         item.spec, group = message["configured"], item.group
         assert item.spec is not None
         self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
+        if "notes" in message:
+            self._services(group, item.spec, message["notes"])
         parts = item.spec["parts"]
         self.arm(group, item.spec)
         if group.high > 1 or len(self._tree.groups) > 1:
@@ -90,13 +96,21 @@ class Hearing:
                 plugins=message["plugins"],
             )
 
+    def _services(self, group: Group, spec: dict[str, Any], notes: dict[str, Any]) -> None:
+        """Have the services that plugins of this target want; a tree that cannot have them does not start."""
+        group.notes = notes
+        try:
+            self._tree.services.ask(group.label, spec, notes)
+        except RegimentError as error:
+            self.give_up(error.exit_code, str(error))
+
     def arm(self, group: Group, spec: dict[str, Any]) -> None:
         """Have the group's killer here, too; what cannot be loaded for want of descriptors or memory is tried again."""
         if group.killer is not None:
             return
         killer = spec["killer"]
         try:
-            group.killer = registry().build("killers", Use(killer["name"], **killer["options"]))
+            group.killer = scope_of(spec).build("killers", Use(killer["name"], **killer["options"]))
         except (PluginError, OSError, MemoryError) as error:
             if not process.exhausted(error):
                 raise

@@ -19,6 +19,7 @@ from regiment_runner.supervisor.keeping import Keeping
 from regiment_runner.supervisor.loop import Loop
 from regiment_runner.supervisor.numbers import Target
 from regiment_runner.supervisor.pauses import Pauses
+from regiment_runner.supervisor.services import Services
 from regiment_runner.supervisor.strikes import WorkerView
 
 
@@ -32,6 +33,8 @@ class Group:
         """How many workers it has now, or is to have: between `low` and `high`."""
         self.killer: Any = None
         self.children: list[Child] = []
+        self.notes: dict[str, Any] | None = None
+        """What its application notes for services, by plugin; None: its next worker is to say so."""
         self.proven = False
         """Whether a worker of it was ever ready."""
         self.failures = 0
@@ -154,6 +157,7 @@ class Tree:
     """What all who have a duty in the supervisor share. It does nothing by itself."""
 
     keeping: Keeping
+    services: Services
     folder: Path
     """Where its pages, its roster and its heartbeat are."""
     watcher_poke: int
@@ -197,7 +201,7 @@ class Tree:
 
     def own_fds(self) -> Iterable[int]:
         """Descriptors that a child must not keep."""
-        fds = [*self.signal_fds, *self.keeping.fds]
+        fds = [*self.signal_fds, *self.keeping.fds, *self.services.fds]
         for item in (*self.children.values(), *self.waiting):
             fds += [item.pidfd, item.channel.fileno(), item.wake]
         return [fd for fd in fds if fd >= 0]

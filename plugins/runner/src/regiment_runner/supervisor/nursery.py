@@ -107,6 +107,7 @@ class Nursery:
                 tree.options.app_dir,
                 tree.options.burst,
                 first=not group.proven,
+                notes=group.notes is None,
             )
 
             def mark() -> None:

@@ -39,6 +39,8 @@ class Watcher:
             )
             return
         log.event(logging.INFO, "supervisor.reload", reason="files changed")
+        for group in self._tree.groups:
+            group.notes = None
         for item in self._tree.children.values():
             item.recycle = Recycle("reload", "files changed")
             self._tree.order(item, page.STOP)

@@ -18,6 +18,7 @@ from regiment.standard import open_standard
 from regiment.targets import find
 from regiment_runner.shared import logs, page, process
 from regiment_runner.shared.descendants import Descendants
+from regiment_runner.shared.retold import Retold
 from regiment_runner.supervisor import reload as reloading
 from regiment_runner.supervisor.care import EARLY, Care
 from regiment_runner.supervisor.deaths import Deaths
@@ -27,7 +28,7 @@ from regiment_runner.supervisor.members import Group, Options, Tree
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse
 from regiment_runner.supervisor.nursery import Nursery
-from regiment_runner.supervisor.retold import Retold
+from regiment_runner.supervisor.services import Services
 from regiment_runner.supervisor.signals import SAME_SIGNAL, Place, Signals
 
 GIVE_BACK = 0.4
@@ -86,6 +87,7 @@ class Supervisor:
         self._deadline: float | None = None
         self._killed: float | None = None
         """When the stop timeout ended, and what still ran was killed."""
+        self.tree.services = Services(self.tree.own_fds)
         self.descendants = Descendants()
         self.signals = Signals(self.tree, self.place, self.stop, self.look_at_descendants)
         self.hearing = Hearing(self.tree)
@@ -120,7 +122,7 @@ class Supervisor:
         try:
             self.nursery.fill(time.monotonic())  # the keeper has time until they are configured
             tree.keeping.start()
-            if registry().hooks("regiment_supervisor_event"):
+            if registry().hooks("regiment_event"):
                 log.logger.addHandler(Retold(tree.keeping.tell))
             if tree.options.reload:
                 self._watcher = reloading.Watcher(tree)
@@ -139,6 +141,7 @@ class Supervisor:
         tree, hearing = self.tree, self.hearing
         self.deaths = Deaths(tree, hearing.hear, self.look_at_descendants, self.care.kills.another, self.stop)
         self.nursery = Nursery(tree, self.descendants.wear, on_word=hearing.hear, on_end=self.deaths.reap)
+        hearing.give_up = self.deaths.give_up
         hearing.share_defaults()
 
     def _preload(self) -> None:
@@ -162,12 +165,13 @@ class Supervisor:
             item.believable()
         self.tree.keeping.look(now)
         later = self.nursery.fill(now)
-        wake = min(later, self.care.look(now), self._watch(), self.tree.keeping.patience)
+        services = self.tree.services.look(now)
+        wake = min(later, self.care.look(now), self._watch(), self.tree.keeping.patience, services)
         if self._deadline is not None:
             wake = min(wake, self._deadline)
         if self.signals.stacks_at:
             wake = min(wake, self.signals.stacks_at)
-        self.tree.loop.sleep(wake, self.tree.keeping.fds)
+        self.tree.loop.sleep(wake, [*self.tree.keeping.fds, *self.tree.services.fds])
         for name in self.tree.keeping.receive():
             self.deaths.forget(name)
         while self.tree.keeping.backlogs:
@@ -237,6 +241,7 @@ class Supervisor:
             process.send(item.pidfd, signal.SIGKILL)
         if self._watcher is not None:
             self._watcher.end()
+        self.tree.services.stop()
         self.tree.keeping.stop(patience=GIVE_BACK if self.tree.keeping.unacknowledged else 2.0)
         self.descendants.end_all(2.0)
         self.descendants.let_go()

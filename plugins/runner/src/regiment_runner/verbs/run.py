@@ -96,13 +96,13 @@ def command(
     if style == "console":
         log.logger.addFilter(_announce)
     if solo:
+        _look_at_plugins()
         others = {"--max-memory": max_memory, "--preload": preload, "--reload": reload, "--heartbeat": heartbeat}
         _no_supervisor([option for option, value in others.items() if value])
         return _solo(targets, workers, burst, said.app_dir)
-    from regiment.registry import registry
+    _look_at_plugins()  # before the fork: supervisor, keeper and workers all need it, and none has to look again
     from regiment_runner.supervisor import Supervisor
 
-    registry()  # before the fork: supervisor, keeper and workers all need it, and none has to look again
     return Supervisor(
         targets,
         workers=number,
@@ -114,6 +114,17 @@ def command(
         reload=reload,
         heartbeat=heartbeat,
     ).run()
+
+
+def _look_at_plugins() -> None:
+    """Load the plugins; `PluginError` for one that was named and cannot be used, a warning for all that were merely found."""
+    from regiment.registry import registry
+
+    registry().refuse()
+    unused = [plugin for plugin in registry().plugins if plugin.state not in ("ok", "blocked")]
+    if unused:
+        lines = "; ".join(f"{plugin.name} of {plugin.source} is {plugin.state}: {plugin.reason}" for plugin in unused)
+        log.event(logging.WARNING, "plugin.unusable", reason=lines, next="see regiment plugins")
 
 
 def _no_supervisor(options: list[str]) -> None:

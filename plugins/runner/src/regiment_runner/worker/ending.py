@@ -98,6 +98,9 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
     _log(attempt, outcome, plan.step, seconds)
     for told in runtime.finished:
         log.tell(told, task, outcome, seconds)
+    if outcome.kind != outcomes.SUCCESS:
+        for told in runtime.failed:
+            log.tell(told, task, outcome, seconds)
     if isinstance(plan.settlement, Dead):
         reason = json.loads(plan.settlement.reason)
         if task is not None:

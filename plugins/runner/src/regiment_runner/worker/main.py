@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import json
 import logging
 import os
 import signal
@@ -17,12 +18,13 @@ from typing import Any, NamedTuple
 from regiment import exits, log, targets
 from regiment.config import Logging
 from regiment.contracts import Connector
-from regiment.errors import ConfigError, RegimentError, Respawn, Stop, StoreUnavailable, TaskTimeout
+from regiment.errors import ConfigError, PluginError, RegimentError, Respawn, Stop, StoreUnavailable, TaskTimeout
 from regiment.registry import Registry
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
 from regiment_runner.shared import crossing, page, process, procfs
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.pause import Pause
+from regiment_runner.shared.retold import retell
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
@@ -49,6 +51,8 @@ class Setup(NamedTuple):
     first: bool = False
     """Whether no worker of this target has run yet: then it must reach its store, or say why not."""
     solo: bool = False
+    notes: bool = False
+    """Whether this worker is to say what the application notes for services."""
 
 
 def main(setup: Setup) -> int:
@@ -94,15 +98,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     blackbox = open(setup.page.with_suffix(".stacks"), "wb", buffering=0)  # noqa: SIM115  stays open for faulthandler
     faulthandler.enable(file=blackbox, all_threads=True)
     faulthandler.register(page.DUMP_SIGNAL, file=blackbox, all_threads=True)
-    if setup.app_dir not in sys.path:
-        sys.path.insert(0, setup.app_dir)
-    found = targets.find(setup.target)
-    label = next(iter(found))
-    report(found=list(found))
-    app = targets.application(found[label])
-    parts = assemble(app, label)
-    _be_shared(parts, label, setup)
-    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry))
+    app, parts = _assembled(setup, report)
     _configure_logging(app.config.logging)
     connector = _connect(parts, setup)
     runtime = _runtime(app, parts, sheet)
@@ -136,13 +132,24 @@ def _run(setup: Setup, report: Reporter) -> int:
     return exits.OK
 
 
-def _be_shared(parts: Parts, label: str, setup: Setup) -> None:
-    """`ConfigError` where a supervisor's workers would each have a store of their own."""
+def _assembled(setup: Setup, report: Reporter) -> tuple[Any, Parts]:
+    """Import the target, and tell the supervisor what it is made of."""
+    if setup.app_dir not in sys.path:
+        sys.path.insert(0, setup.app_dir)
+    found = targets.find(setup.target)
+    label = next(iter(found))
+    report(found=list(found))
+    app = targets.application(found[label])
+    parts = assemble(app, label)
     if not parts.connector.capabilities.shared and not setup.solo:
         raise ConfigError(
             f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
             f"one that several share, or run with --solo"
         )
+    notes = {"notes": notes_of(app, parts.registry)} if setup.notes else {}
+    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry), **notes)
+    retell(parts.registry, "worker")
+    return app, parts
 
 
 def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, sheet: Page) -> None:
@@ -252,6 +259,7 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
         "around": "regiment_around_attempt",
         "started": "regiment_task_started",
         "finished": "regiment_task_finished",
+        "failed": "regiment_task_failed",
         "died": "regiment_task_dead",
     }
     found = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
@@ -263,6 +271,17 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
 def _tell(reg: Registry, hook: str, *args: Any) -> None:
     for _, call in reg.hooks(hook):
         log.tell(call, *args)
+
+
+def notes_of(app: Any, reg: Registry) -> dict[str, Any]:
+    """Plugin -> the plain data that it notes of the application for its services; `PluginError` for what is none."""
+    notes = {}
+    for plugin, call in reg.hooks("regiment_notes"):
+        try:
+            notes[plugin] = json.loads(json.dumps(call(app)))
+        except Exception as error:
+            raise PluginError(f"the notes of the plugin {plugin}: {type(error).__name__}: {error}") from error
+    return notes
 
 
 def plugins_in_words(reg: Registry) -> list[str]:

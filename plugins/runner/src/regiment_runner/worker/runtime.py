@@ -31,6 +31,7 @@ class Runtime:
         self.around: Sequence[Callable[[Task], AbstractContextManager[Any]]] = hooks.get("around", ())
         self.started: Sequence[Callable[[Task], None]] = hooks.get("started", ())
         self.finished: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("finished", ())
+        self.failed: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("failed", ())
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
         self.call: Callable[..., Any] = hooks.get("call", _plainly)
         """Calls a hook that belongs to no task where this worker's code runs."""

@@ -24,6 +24,7 @@ __all__ = [
     "CompressorContract",
     "ConnectorContract",
     "ExecutorContract",
+    "ExtensionContract",
     "KillerContract",
     "SerializerContract",
 ]
@@ -33,6 +34,7 @@ _HOME = {
     "SerializerContract": "serializer",
     "CompressorContract": "compressor",
     "ExecutorContract": "executor",
+    "ExtensionContract": "extension",
     "KillerContract": "killer",
 }
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from regiment_testing.contracts.compressor import CompressorContract as CompressorContract
     from regiment_testing.contracts.connector import ConnectorContract as ConnectorContract
     from regiment_testing.contracts.executor import ExecutorContract as ExecutorContract
+    from regiment_testing.contracts.extension import ExtensionContract as ExtensionContract
     from regiment_testing.contracts.killer import KillerContract as KillerContract
     from regiment_testing.contracts.serializer import SerializerContract as SerializerContract
 
@@ -51,6 +54,7 @@ for _name in (
     "connector",
     "examination",
     "executor",
+    "extension",
     "keys",
     "killer",
     "lease",

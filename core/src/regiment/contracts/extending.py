@@ -1,0 +1,81 @@
+"""What extensions are given, and what they give: a push on its way, services, and what runs beside the keeper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+from regiment.contracts.store import Connector
+from regiment.task import Task
+
+
+class Push:
+    """One push before it is encoded: one task, or up to 1,000 of a bulk push that go the same way.
+
+    A plugin may change `headers`, `trace_id` and `expires` (seconds since the epoch, or None) of all its tasks, `id` (of
+    one task only: an id of one's own, or None), `priority`, `delay` and `at` (as options of a push), and `answer`: what
+    makes the answer of `push` from id, queue and whether it existed. `options` are all that this push was given, those
+    that extensions offer among them; `tasks`, `queue` and `broker` are there to be read.
+    """
+
+    CHANGED = ("headers", "trace_id", "id", "priority", "delay", "at")
+    __slots__ = (*CHANGED, "answer", "broker", "expires", "options", "queue", "tasks")
+
+    def __init__(self, broker: Any, queue: str, tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
+        first = tasks[0]
+        self.broker, self.queue, self.tasks, self.options = broker, queue, tasks, options
+        self.headers: dict[str, str] = dict(first.headers or {})
+        self.trace_id, self.expires = first.trace_id, first.expires
+        self.id, self.priority, self.delay, self.at = map(options.get, ("id", "priority", "delay", "at"))
+        self.answer: Callable[[str, str, bool], Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its tasks; empty for a worker in class form."""
+        return self.tasks[0].name
+
+
+class Service(NamedTuple):
+    """What runs beside the keeper of a tree: "module:attribute", options as plain data, and which kind it is."""
+
+    target: str
+    options: Mapping[str, Any] = MappingProxyType({})
+    kind: Literal["duty", "server"] = "duty"
+
+
+class Served(Protocol):
+    """A target of the tree, as a service learns of it. `spec` is what the keeper knows of its workers."""
+
+    label: str
+    queue: str
+    spec: Mapping[str, Any]
+
+    def connect(self) -> Connector:
+        """A connection of the service's own to the store of this queue, opened in the role `duty`; it closes it."""
+
+
+@runtime_checkable
+class Duty(Protocol):
+    """A duty of the steward: it has a thread of its own there, which calls its verbs one after the other.
+
+    It never imports an application. `look` is called again after as many seconds as it says; what it raises is logged, and
+    it is called again later. One that has `news(queue, board)` is told the notice board of a queue whenever that has changed.
+    """
+
+    def learn(self, target: Served, notes: Any) -> None:
+        """A target of the tree, and its plain data (None without any); told again when these have changed."""
+
+    def look(self, now: float) -> float:
+        """Do what is due at `now` (seconds since the epoch); seconds until the next look."""
+
+
+@runtime_checkable
+class Server(Protocol):
+    """A service with a process of its own; `serve` runs in a thread there, and its end is the end of the process."""
+
+    def learn(self, target: Served, notes: Any) -> None:
+        """As a duty's."""
+
+    def serve(self) -> None:
+        """Serve until the process ends."""
