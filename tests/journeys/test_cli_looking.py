@@ -225,12 +225,15 @@ def test_plugins_lists_what_each_offers_and_json_has_it_all(cli):
     assert "connector local" in shown and "option busy_timeout: float, default 5.0" in shown
 
 
-def test_a_broken_plugin_is_a_line_in_the_list_and_hurts_nobody_else(cli):
+def test_a_broken_plugin_is_a_line_in_the_list_and_an_error_where_it_was_named(cli):
     cli.write("bad_plugin.py", "raise RuntimeError('no such luck')\n")
     listed = cli("plugins", "--plugin", "bad_plugin")
     assert listed.code == 0
     assert "bad_plugin: RuntimeError: no such luck" in listed.err and "broken" in listed.out
-    assert cli("--plugin", "bad_plugin", "push", "hello:greet", "name=Ada").code == 0
+    pushed = cli("--plugin", "bad_plugin", "push", "hello:greet", "name=Ada")
+    assert pushed.code == 6 and "bad_plugin" in pushed.err and "no such luck" in pushed.err
+    assert cli("queues", "--json").document["queues"] == [], "nothing was pushed"
+    assert cli("push", "hello:greet", "name=Ada").code == 0
 
 
 def test_a_blocked_plugin_says_so_and_what_it_had_is_missed_in_words(cli):
