@@ -106,6 +106,7 @@ EXCEPTIONS = rule(_exceptions, "a tuple of exception types")
 DELIVERY = rule(lambda value: value in ("at_least_once", "at_most_once"), '"at_least_once" or "at_most_once"')
 DELAYS = rule(_delays, f"a tuple of seconds from 0 to {bounds.YEARS} years")
 EVENTS = rule(lambda value: hasattr(value, "values"), "a mapping of events to levels")
+PLUGINS = rule(lambda value: isinstance(value, (tuple, list)), "a list of modules, extensions and objects")
 RETRIES = or_none(whole(0), f"a whole number from 0 to {bounds.MOST:,}, or None for no end")
 
 
@@ -201,7 +202,7 @@ class WorkerConfig(Settings):
     push_durability: str | None = None
     starvation: Starvation | None = field(or_none(record(Starvation), "Starvation(seconds), or None"), default=None)
     logging: Logging = field(record(Logging), default=Logging())
-    plugins: Sequence[Any] = ()
+    plugins: Sequence[Any] = field(PLUGINS, default=())
 
     if TYPE_CHECKING:
 

@@ -51,6 +51,7 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
 
     settings().reach_application()
     found = find_task(task)
+    _refuse_own_memory(found)
     how = found.options(**given)
     if values is None:
         _many(task, found, how, as_json)
@@ -63,6 +64,17 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
         say(f'{task} {pushed.id} was queued before on "{pushed.queue}" ({where}); nothing was added')
     else:
         say(f'queued {task} {pushed.id} on "{pushed.queue}" ({where}); {_alive(workers)}')
+
+
+def _refuse_own_memory(found: Any) -> None:
+    """A store that lives in one process ends with this one, and the task with it."""
+    outlet = found.queue.outlet if hasattr(found, "queue") else found.outlet
+    made = outlet.broker().make()
+    if not made.capabilities.shared:
+        raise click.UsageError(
+            f"{made.describe()} lives in one process, and this one ends at once: nothing was queued. "
+            "Push to a store that several share, or from the program that runs the task"
+        )
 
 
 def _many(task: str, found: Any, how: Any, as_json: bool) -> None:

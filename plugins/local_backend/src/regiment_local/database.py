@@ -57,13 +57,14 @@ class Database:
     # opening
 
     def _open(self) -> None:
+        files.refuse_folder(self.path)
         files.refuse_strangers(self.path)
         files.make_folder(self.path)
         files.refuse_network(os.path.dirname(self.path))
         files.make_file(self.path)
         files.refuse_strangers(self.path)  # again: another user may have been quicker
-        self.handle = self._connect("rw")
         try:
+            self.handle = self._connect("rw")
             self._patiently(self._prepare, time.monotonic() + self.busy_timeout)
             self._file = files.identity(self.path)
             self._log = files.identity(self.path + "-wal")

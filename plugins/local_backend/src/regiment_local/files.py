@@ -163,6 +163,14 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
+def refuse_folder(path: str) -> None:
+    """`StoreError` where the path of the file is a folder's."""
+    if os.path.isdir(path):
+        raise StoreError(
+            f"{path} is a folder; expected the path of a file, such as sqlite:///{path.rstrip('/')}/queue.db"
+        )
+
+
 def make_folder(path: str) -> None:
     """Make the folder of the file, for its owner alone and ignored by git, if it is absent. Raises `StoreError`."""
     folder = os.path.dirname(path)

@@ -54,7 +54,7 @@ def check(app: Application, where: str = "") -> list[Problem]:
     """All problems of a worker's configuration, whatever their kind; nothing is connected."""
     config = app.config
     problems = [Problem(text) for text in (*config.check(), *_of_tasks(app))]
-    reg = registry().scope(config.plugins)
+    reg = registry().scope(config.plugins if isinstance(config.plugins, (tuple, list)) else ())
     problems += [Problem(str(error), error.exit_code) for error in reg.errors] + _of_objects(config)
     uses: list[tuple[str, Any]] = [
         *(("serializers", one) for one in also_accepted(config)),
@@ -91,7 +91,7 @@ def check(app: Application, where: str = "") -> list[Problem]:
 def _of_objects(config: WorkerConfig) -> list[Problem]:
     """What no other process could build: an object with hooks for the keeper or the supervisor, options that are no data."""
     problems: list[Problem] = []
-    for item in config.plugins:
+    for item in config.plugins if isinstance(config.plugins, (tuple, list)) else ():
         name = getattr(item, "__name__", type(item).__name__)
         if isinstance(item, Use):
             try:

@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 
 import click
 
-from regiment import exits, targets
+from regiment import bounds, exits, targets
 from regiment.build import make_connector
 from regiment.cli.options import json_option, settings
 from regiment.cli.terminal import show_json
-from regiment.errors import ConfigError, RegimentError, StoreError
+from regiment.errors import ConfigError, RegimentError, StoreError, nearest
 from regiment.masking import masked
 from regiment.printing import put, say
 from regiment.queue import Queue
 from regiment.text import many
+from regiment.worker import HOOKS
 from regiment_runner import parts
 from regiment_runner.keeper.keeper import RENEWALS
 from regiment_runner.supervisor.keeping import SILENCE
@@ -104,6 +105,7 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
     yield from lease_too_short(app, label)
     if not problems and parts.signs_and_reads_unsigned(app.config):
         yield Finding(label, UNSIGNED, 0)
+    yield from (Finding(label, warning, 0) for warning in hooks_that_nobody_calls(face))
     if connect and not problems:
         yield from _connected(app, label)
 
@@ -126,7 +128,7 @@ def _connected(app: Any, label: str) -> Iterator[Finding]:
 def lease_too_short(app: Any, label: str) -> Iterator[Finding]:
     """A keeper that hangs is replaced after `SILENCE`; a lease that ends sooner lets two living workers run one task."""
     lease = app.config.lease
-    if lease <= 0:
+    if not bounds.limit(lease):
         return  # said already
     if lease < LEAST_LEASE:
         yield Finding(
@@ -185,3 +187,11 @@ def _raises_retry(node: ast.AST) -> bool:
         case ast.Raise(exc=ast.Call(func=ast.Attribute(attr="Retry"))):
             return True
     return False
+
+
+def hooks_that_nobody_calls(face: Any) -> Iterator[str]:
+    """Methods of a worker class that are called like hooks, `on_…`, and are none."""
+    if isinstance(face, type):
+        for name in (one for cls in face.__mro__ for one in vars(cls)):
+            if name.startswith("on_") and name not in HOOKS:
+                yield f"the method {name} is no hook, and nothing calls it.{nearest(name, HOOKS)}"
