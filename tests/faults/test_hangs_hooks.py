@@ -81,22 +81,24 @@ def test_a_hook_that_hangs_is_said_once_then_ended_and_poison_in_the_end(site: S
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_an_on_timeout_that_hangs_after_a_kill_is_called_again_and_not_the_work(site: Site, place: str) -> None:
+def test_an_on_timeout_that_hangs_is_called_again_and_after_a_hard_strike_the_work_is_not(
+    site: Site, place: str
+) -> None:
     settings = LIMITS.replace("max_deliveries=2", "max_deliveries=5").replace(
         "0.3, grace", "soft=None, hard=0.3, grace"
     )
     app(site, place, "on_timeout", settings + ", killer='process'")
     tree = site.tree(workers=1)
     n = site.push("victim", seconds=30)
-    slow = tree.event("hook.slow", within=10)
-    assert slow["hook"] == "on_timeout"
-    tree.event("worker.crashed", within=10, count=1)
+    assert tree.event("hook.slow", within=10)["hook"] == "on_timeout"
     (site.folder / "hanging").unlink()
     site.store.quiet(15)
     reason = site.store.dead()[n]
     books = site.books()
     assert reason["kind"] == "timeout", reason
-    assert [told.outcome for told in books.told[n]].count("on_timeout") >= 1
+    assert [told.outcome for told in books.told[n]] == ["on_timeout"], "it hung once"
+    # Only in serial the strike was soft: then the hook hung in the worker that had run the work, and no note was kept.
+    assert len(books.starts[n]) == (2 if place == "serial" else 1)
 
 
 @pytest.mark.parametrize("place", ["threaded", "asyncio"])

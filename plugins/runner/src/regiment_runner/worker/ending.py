@@ -22,7 +22,7 @@ from regiment_runner.shared import descendants, page, procfs
 from regiment_runner.worker.admission import Bury, Decision, Wait
 from regiment_runner.worker.burying import buried, tell_dead
 from regiment_runner.worker.guarded import DONE
-from regiment_runner.worker.hooking import Call, Steps, hooked
+from regiment_runner.worker.hooking import Answer, Call, Steps, hooked
 from regiment_runner.worker.planning import Plan, complain, plan_of, planned
 from regiment_runner.worker.policy import Rules, Step
 from regiment_runner.worker.trial import Trial
@@ -141,7 +141,7 @@ def measured(attempt: Trial) -> dict[str, Any]:
     }
 
 
-def _handler(attempt: Trial, outcome: Outcome) -> Generator[Call, tuple[Any, Any], Outcome | None]:
+def _handler(attempt: Trial, outcome: Outcome) -> Generator[Call, Answer, Outcome | None]:
     """Call the handler of the outcome; a control with which it replaces a failure is returned, judged."""
     name = outcomes.HANDLERS.get(outcome.kind)
     if name is None or name not in attempt.runtime.handlers:
@@ -155,9 +155,7 @@ def _handler(attempt: Trial, outcome: Outcome) -> Generator[Call, tuple[Any, Any
     return (yield from _hook(attempt, name, attempt.task, *extra, replaces=replaces))
 
 
-def _hook(
-    attempt: Trial, name: str, *args: Any, replaces: bool = False
-) -> Generator[Call, tuple[Any, Any], Outcome | None]:
+def _hook(attempt: Trial, name: str, *args: Any, replaces: bool = False) -> Generator[Call, Answer, Outcome | None]:
     """Call a hook if the user has it. Stop and respawn are obeyed, and leave the settlement as it is; another control
     is returned where it `replaces` the outcome; all else is logged.
     """
