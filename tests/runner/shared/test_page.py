@@ -183,11 +183,11 @@ def test_a_page_for_which_there_is_no_room_is_an_error_in_words_and_leaves_no_fi
 def test_the_limit_of_a_hook_is_no_killers_in_any_phase(sheet: Page, phase: int) -> None:
     """R12: `pre_work` runs in *started*, and its limit is none of the task's."""
     sheet.start(0, 7, b"", page.now(), phase)
-    overdue.arm(sheet, 0, "pre_work", 2 * 10**9, 10**9)
+    overdue.arm(sheet, page.slot_index(0), "pre_work", 2 * 10**9, 10**9)
     assert list(sheet.readings()) == []
     (one,) = overdue.running(sheet)
     assert (one.number, one.hook, one.end_at - one.slow_at) == (7, "pre_work", 10**9)
-    overdue.disarm(sheet, 0)
+    overdue.disarm(sheet, page.slot_index(0))
     assert list(overdue.running(sheet)) == list(sheet.readings()) == []
 
 
@@ -195,7 +195,7 @@ def test_what_a_task_has_armed_is_no_hook_and_what_has_ended_runs_none(sheet: Pa
     sheet.start(0, 7, b"", page.now())
     sheet.arm(0, 10**9, 2 * 10**9)
     assert list(overdue.running(sheet)) == []
-    overdue.arm(sheet, 0, "on_dead", 1, 1)
+    overdue.arm(sheet, page.slot_index(0), "on_dead", 1, 1)
     sheet.words[page.slot_index(0)] = 7 << 3 | page.DONE
     assert list(overdue.running(sheet)) == []
 

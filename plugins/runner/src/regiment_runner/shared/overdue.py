@@ -42,10 +42,11 @@ class Running(NamedTuple):
     end_at: int
 
 
-def arm(sheet: Page, slot: int, hook: str, limit: int, grace: int) -> None:
-    """In the worker: note that a hook begins which is slow after `limit` nanoseconds, and ended `grace` later."""
-    words, at = sheet.words, page.slot_index(slot)
-    slow_at = page.now() + limit
+def arm(sheet: Page, at: int, hook: str, limit: int, grace: int) -> None:
+    """In the worker: note in the slot whose words begin `at` that a hook begins, slow after `limit` nanoseconds, and ended
+    `grace` later.
+    """
+    words, slow_at = sheet.words, page.now() + limit
     # The mark first: who reads the hard word first never takes the other for a soft limit.
     words[at + page.HARD] = NUMBERS[hook] << HOOK_SHIFT | (slow_at + grace) & _AT
     words[at + page.SOFT] = slow_at
@@ -53,11 +54,10 @@ def arm(sheet: Page, slot: int, hook: str, limit: int, grace: int) -> None:
         sheet.wake_watcher()
 
 
-def disarm(sheet: Page, slot: int) -> None:
+def disarm(sheet: Page, at: int) -> None:
     """In the worker: the hook has ended."""
-    words, at = sheet.words, page.slot_index(slot)
-    words[at + page.SOFT] = 0
-    words[at + page.HARD] = 0
+    words = sheet.words
+    words[at + page.SOFT] = words[at + page.HARD] = 0  # in this order
 
 
 def running(sheet: Page) -> Iterator[Running]:

@@ -24,8 +24,8 @@ def hooked(attempt: Trial, name: str, *args: Any) -> Generator[Call, Answer, Bas
     if limit is None:
         _, error = yield attempt.runtime.handlers[name], args
         return error
-    sheet, slot = attempt.runtime.page, attempt.slot
-    overdue.arm(sheet, slot, name, *limit)
+    sheet, at = attempt.runtime.page, attempt.at
+    overdue.arm(sheet, at, name, *limit)
     _, error = yield attempt.runtime.handlers[name], args
-    overdue.disarm(sheet, slot)
+    overdue.disarm(sheet, at)
     return error
