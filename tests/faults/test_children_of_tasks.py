@@ -144,7 +144,7 @@ def test_a_task_may_close_the_standard_descriptors(site: Site) -> None:
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_run_and_push_work_with_standard_descriptors_closed(site: Site, closed: tuple[int, ...]) -> None:
-    target = site.app("recheck=0.2")
+    target = site.app("recheck=0.2, lease=30")
     line = [sys.executable, "-m", "regiment"]
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(site.runtime)}
 

@@ -139,7 +139,7 @@ for child in mine:
 
 @pytest.mark.fault(15)
 def test_a_program_that_supervises_keeps_its_own_children(site: Site) -> None:
-    site.app("max_deliveries=1", body=FORKS)
+    site.app("max_deliveries=1, lease=30", body=FORKS)
     site.push("breeds", hang="crash")
     variables = {**os.environ, "XDG_RUNTIME_DIR": str(site.runtime)}
     host = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 
 from harness.chance import tries
 from regiment.contracts import MOST_SLOTS
-from regiment_runner.shared import page
+from regiment_runner.shared import overdue, page
 from regiment_runner.shared.page import Page
 
 SIZE = 4096 + MOST_SLOTS * 256
@@ -77,6 +77,7 @@ def read_all(made: Page) -> list[Any]:
         list(made.numbers()),
         made.highest(),
         list(made.readings()),
+        list(overdue.running(made)),
         list(made.slots()),
         list(made.struck()),
         made.finished(1),

@@ -43,6 +43,8 @@ CASES = [
     ("dead show 12345", 1, ['no dead letter "12345"']),
     ("plugins show msgpck", 6, ['named "msgpck"', 'Did you mean "msgpack"?']),
     ("check brief:q", 5, ["lease is 1 s; expected 4 or more", "a keeper that hangs is replaced after 2.5 s"]),
+    ("run brief:q", 5, ["lease is 1 s; expected 4 or more", "a keeper that hangs is replaced after 2.5 s"]),
+    ("run brief:q --solo", 5, ["lease is 1 s; expected 4 or more", "a keeper that hangs is replaced after 2.5 s"]),
     (
         "queues --connector mongodb+srv://u:hunter2@h/ --no-plugin mongo --no-plugin regiment-mongo",
         6,

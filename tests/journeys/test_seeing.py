@@ -39,7 +39,7 @@ def nap(seconds: float) -> None:
 def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
-other = Queue("other", lease=1)
+other = Queue("other", lease=4)
 
 @other.task
 def nothing() -> None: ...

@@ -83,8 +83,7 @@ def or_none(inner: Rule, expected: str = "") -> Rule:
     """The same, or None."""
 
     def of(value: object) -> str | None:
-        said = None if value is None else inner(value)
-        return said and (expected or f"{said}, or None")
+        return None if value is None or not (said := inner(value)) else expected or f"{said}, or None"
 
     return of
 
@@ -180,6 +179,7 @@ class WorkerConfig(Settings):
     number_of_threads: int | None = field(or_none(whole(1), "a whole number, 1 or more"), default=None)
     tasks_per_transaction: int = field(whole(1, 100_000), default=1)
     timeouts: Timeouts = field(record(Timeouts), default=Timeouts())
+    hook_limit: float | None = field(or_none(LIMIT), default=60.0)
     max_retries: int | None = field(RETRIES, default=0)
     retry_on: tuple[type[BaseException], ...] = field(EXCEPTIONS, default=(Exception,))
     dead_on: tuple[type[BaseException], ...] = field(EXCEPTIONS, default=())

@@ -246,7 +246,7 @@ def twice(n, text):
 @pytest.mark.fault(47)
 def test_the_check_of_an_application_says_that_its_server_may_evict_tasks(site: Site) -> None:
     with redis("--maxmemory-policy", "allkeys-lru") as server:
-        site.app(connector=repr(server.url))
+        site.app("lease=30", connector=repr(server.url))
         done = subprocess.run(
             [sys.executable, "-m", "regiment", "check", "app:work", "--connect"],
             cwd=site.folder,

@@ -11,7 +11,7 @@ import pytest
 
 from harness.wait import eventually
 from regiment.contracts import Connector
-from regiment_runner.keeper.release import release_plan
+from regiment_runner.keeper.release import release_plan, running
 from regiment_runner.keeper.store import Store
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
@@ -113,3 +113,20 @@ def test_renewals_go_ahead_of_what_a_store_refuses_again_and_again(tmp_path: Pat
     store.ask(("settle", "w1"), settle)
     eventually(lambda: "settled another" in done, 5, lambda: str(done))
     assert done == ["refused", "renewed", "refused", "refused", "settled", "settled another"]
+
+
+def test_a_judge_that_was_killed_in_a_hook_counts_and_its_note_stays(sheet: Page) -> None:
+    """R18, also where the supervisor names it: its neighbors are no suspects (R17)."""
+    note(sheet, 0, 5, page.JUDGING)
+    note(sheet, 1, 6, page.ENDED)
+    note(sheet, 2, 7, page.STARTED)
+    killed = {"kind": "crash", "rung": "hook"}
+    _, suspects = plan(sheet, {"notes": {"5": killed, "6": killed}})
+    assert suspects == {5: None, 6: killed}
+
+
+def test_the_tasks_of_a_worker_that_ended_are_told_with_their_ids_however_long_the_message(sheet: Page) -> None:
+    head = bytes([0xA9, 1, 7]) + b"msgpack" + b"\0" + bytes([6]) + b"id-123"
+    for slot, rest in enumerate((b"", b"x" * 1000)):
+        sheet.start(slot, slot + 1, head + rest, page.now())
+    assert [told["id"] for told in running(sheet)] == ["id-123", "id-123"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from regiment.contracts import MOST_SLOTS
-from regiment_runner.shared import page
+from regiment.worker import HOOKS
+from regiment_runner.shared import overdue, page
 from regiment_runner.shared.page import Page
 
 
@@ -176,3 +177,30 @@ def test_a_page_for_which_there_is_no_room_is_an_error_in_words_and_leaves_no_fi
     with pytest.raises(page.NoRoom, match=r"no room for a page of 8,192 bytes.*--shm-size"):
         Page(tmp_path / "w1.page", create=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("phase", sorted(page.OPEN))
+def test_the_limit_of_a_hook_is_no_killers_in_any_phase(sheet: Page, phase: int) -> None:
+    """R12: `pre_work` runs in *started*, and its limit is none of the task's."""
+    sheet.start(0, 7, b"", page.now(), phase)
+    overdue.arm(sheet, page.slot_index(0), "pre_work", 2 * 10**9, 10**9)
+    assert list(sheet.readings()) == []
+    (one,) = overdue.running(sheet)
+    assert (one.number, one.hook, one.end_at - one.slow_at) == (7, "pre_work", 10**9)
+    overdue.disarm(sheet, page.slot_index(0))
+    assert list(overdue.running(sheet)) == list(sheet.readings()) == []
+
+
+def test_what_a_task_has_armed_is_no_hook_and_what_has_ended_runs_none(sheet: Page) -> None:
+    sheet.start(0, 7, b"", page.now())
+    sheet.arm(0, 10**9, 2 * 10**9)
+    assert list(overdue.running(sheet)) == []
+    overdue.arm(sheet, page.slot_index(0), "on_dead", 1, 1)
+    sheet.words[page.slot_index(0)] = 7 << 3 | page.DONE
+    assert list(overdue.running(sheet)) == []
+
+
+def test_every_hook_of_a_task_has_a_number_that_the_page_has_room_for() -> None:
+    without_a_task = {"initialize", "finalize", "on_starvation"}
+    assert set(overdue.NUMBERS) == set(HOOKS) - without_a_task
+    assert len(overdue.HOOKS) <= 16

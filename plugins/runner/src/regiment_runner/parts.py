@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -17,6 +18,10 @@ from regiment.errors import ConfigError, PluginError
 from regiment.hooks import ELSEWHERE
 from regiment.options import check_options
 from regiment.registry import Registry, registry
+from regiment_runner.shared.silence import LEAST_LEASE, SILENCE
+
+TEST_LEASES = "REGIMENT_TEST_LEASES"
+"""Set by the tests of this repository alone (`tests/harness`), whose leases are tenths of the real ones."""
 
 
 class Parts(NamedTuple):
@@ -54,6 +59,7 @@ def check(app: Application, where: str = "") -> list[Problem]:
     """All problems of a worker's configuration, whatever their kind; nothing is connected."""
     config = app.config
     problems = [Problem(text) for text in (*config.check(), *_of_tasks(app))]
+    problems += [] if problems else _lease_too_short(config)
     reg = registry().scope(config.plugins if isinstance(config.plugins, (tuple, list)) else ())
     problems += [Problem(str(error), error.exit_code) for error in reg.errors] + _of_objects(config)
     uses: list[tuple[str, Any]] = [
@@ -86,6 +92,17 @@ def check(app: Application, where: str = "") -> list[Problem]:
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
     return problems
+
+
+def _lease_too_short(config: WorkerConfig) -> list[Problem]:
+    """A keeper that hangs is replaced after `SILENCE`; a lease that ends sooner lets two living workers run one task."""
+    if config.lease >= LEAST_LEASE or TEST_LEASES in os.environ:
+        return []
+    text = (
+        f"lease is {config.lease:g} s; expected {LEAST_LEASE:g} or more: a keeper that hangs is replaced after {SILENCE:g} s, "
+        f"and a lease that ends before its successor renews it lets a second worker run what still runs"
+    )
+    return [Problem(text)]
 
 
 def _of_objects(config: WorkerConfig) -> list[Problem]:

@@ -28,14 +28,10 @@ from regiment_runner.shared import crossing, page
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
 from regiment_runner.shared.polling import readable
+from regiment_runner.shared.silence import RENEWALS
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
-
-
-RENEWALS = 4
-"""Renewals in the time of a lease. Stores take more than a third of a lease without any for an outage of their own, and
-move all deadlines (R8): renewing every third, and a little late as ever, kept a dead host's consumers alive."""
 
 NOTHING: Span = (0, 0)
 """A span without a receipt: what `release(only=…)` gives back when it is only to settle."""

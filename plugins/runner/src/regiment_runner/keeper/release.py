@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from regiment.codec import read_head
-from regiment.errors import DecodeError
 from regiment_runner.shared import page
+from regiment_runner.shared.heads import id_of
 from regiment_runner.shared.page import Page
 
 
@@ -32,7 +31,8 @@ def release_plan(
                 if phase not in (page.STARTED, page.ENDED, page.JUDGING) or number < join.first:
                     continue
                 if number in struck:
-                    suspects[number] = json.dumps(struck[number]).encode()
+                    # R18, as below: killed in a hook of what it judged.
+                    suspects[number] = b"" if phase == page.JUDGING else json.dumps(struck[number]).encode()
                 elif not merely_interrupted:
                     # R18: a judge that was killed counts, and the note it judged stays.
                     note = b"" if phase == page.JUDGING else json.dumps(dead.get("note", {})).encode()
@@ -58,10 +58,6 @@ def running(sheet: Page) -> list[dict[str, Any]]:
     found = []
     for slot in sheet.slots():
         if slot.phase in page.OPEN:
-            try:
-                task_id = read_head(slot.head).task_id
-            except DecodeError:
-                task_id = ""
             seconds = round(max(0, page.now() - slot.started) / 1e9, 3)
-            found.append({"name": slot.name, "id": task_id, "seconds": seconds})
+            found.append({"name": slot.name, "id": id_of(slot.head) or "", "seconds": seconds})
     return found

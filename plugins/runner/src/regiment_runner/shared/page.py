@@ -71,6 +71,8 @@ WORD, CONDEMNED, STRUCK, START, SOFT, HARD, PROGRESS, TOTAL = range(8)
 PACK_START = struct.Struct(f"QQQQQ{HEAD_BYTES}s").pack_into
 """Writes START to TOTAL and the head of a payload; the source calls it without the detour of `Page.start`."""
 START_AT = 8 * START
+HOOK_SHIFT = 59
+"""From this bit on a HARD word says which hook it is the limit of (`overdue`); such a one is no killer's. 18 years are below it."""
 _HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
 _SIZE = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
 _TRIES = 1000
@@ -309,12 +311,12 @@ class Page:
 
     def numbers(self) -> Iterator[tuple[int, int, int]]:
         """(slot, number, phase) of each slot that was ever used."""
-        for slot in range(self._used()):
+        for slot in range(self.used()):
             number, phase = self.slot_word(slot)
             if number and phase < len(PHASES):
                 yield slot, number, phase
 
-    def _used(self) -> int:
+    def used(self) -> int:
         """How many slots to look at; what a worker says of it is believed up to the size of the page."""
         return min(max(1, self.words[SLOTS]), MOST_SLOTS)
 
@@ -324,17 +326,14 @@ class Page:
 
     def readings(self) -> Iterator[Reading]:
         """Slots with a task started and a limit armed; each reading is of one and the same number."""
-        for slot in range(self._used()):
+        for slot in range(self.used()):
             at = slot_index(slot)
             word = self.words[at]
             if word & 7 != STARTED:
                 continue
-            started, soft, hard = (
-                self.words[at + START],
-                self.words[at + SOFT],
-                self.words[at + HARD],
-            )
-            if (soft or hard) and self.words[at] == word:
+            started, hard = self.words[at + START], self.words[at + HARD]
+            soft = self.words[at + SOFT]  # after the other, which says whether both are a hook's
+            if (soft or hard) and not hard >> HOOK_SHIFT and self.words[at] == word:
                 yield Reading(slot, word >> 3, STARTED, started, soft, hard, self.words[at + STRUCK])
 
     def slots(self) -> Iterator[SlotState]:

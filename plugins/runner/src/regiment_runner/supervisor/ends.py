@@ -13,7 +13,7 @@ from regiment_runner.supervisor.strikes import crash_note
 
 class End(NamedTuple):
     """`kind` is what is counted: ordered, stop, burst, respawn, max_tasks_per_run, memory, idle, page, reload, stop_timeout,
-    timeout, oom, crash, or start for a worker that ended before it was ready.
+    timeout, hook, oom, crash, or start for a worker that ended before it was ready.
     """
 
     kind: str
@@ -41,6 +41,9 @@ def judge(item: Child, status: int, oom: bool) -> End:
         return End("memory", item.fatal["reason"], "worker.crashed", logging.ERROR)
     if item.view.struck or ended_by_soft_strike(item, status):
         return End("timeout", "killed for a task past its limit", "worker.crashed", logging.WARNING)
+    if item.hooks.killed:
+        reason = next(iter(item.hooks.killed.values()))["reason"]
+        return End("hook", reason, "worker.crashed", logging.ERROR)
     if item.dumped and status == -page.DUMP_SIGNAL:
         return End(
             "crash", "ended by the signal for its stacks, which its task had reset", "worker.crashed", logging.ERROR
@@ -70,6 +73,8 @@ def post_mortem(item: Child, status: int, end: End) -> dict[str, Any]:
         item.view.ended_softly()
     if item.view.struck:
         return {"notes": {str(number): note for number, note in item.view.notes().items()}}
+    if item.hooks.killed:
+        return {"notes": {str(number): note for number, note in item.hooks.killed.items()}}
     if item.dumped and status == -page.DUMP_SIGNAL:
         return {"interrupted": True}
     note = crash_note(item.view, status)

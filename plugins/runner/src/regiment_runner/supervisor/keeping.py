@@ -15,10 +15,8 @@ from typing import Any
 from regiment import exits, log
 from regiment_runner.keeper import keeper
 from regiment_runner.shared import crossing, process, procfs
+from regiment_runner.shared.silence import SILENCE
 from regiment_runner.supervisor.pauses import Pauses
-
-SILENCE = 2.5
-"""Seconds after its last sign of life at which a keeper is killed and replaced."""
 
 AGAIN = 0.05
 """Seconds before what a keeper could not take yet is offered again."""

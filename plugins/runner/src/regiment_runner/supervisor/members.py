@@ -20,6 +20,7 @@ from regiment_runner.supervisor.loop import Loop
 from regiment_runner.supervisor.numbers import Target
 from regiment_runner.supervisor.pauses import Pauses
 from regiment_runner.supervisor.services import Services
+from regiment_runner.supervisor.slow import SlowHooks
 from regiment_runner.supervisor.strikes import WorkerView
 
 
@@ -78,6 +79,7 @@ class Child:
         self.name, self.group, self.page = name, group, sheet
         self.pid, self.pidfd, self.channel, self.wake = pid, pidfd, channel, wake
         self.view = WorkerView(sheet, pid, pidfd, wake)
+        self.hooks = SlowHooks(self.view)
         self.inbox = crossing.Inbox()
         self.spec: dict[str, Any] | None = None
         self.ready = False

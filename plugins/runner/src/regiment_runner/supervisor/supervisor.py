@@ -192,13 +192,16 @@ class Supervisor:
             if killer is None and item.spec is not None:
                 self.hearing.arm(item.group, item.spec)
                 killer = item.group.killer
-            if killer is None or item.view.struck or item.spec is None:
+            if killer is None or item.view.struck or item.hooks.killed or item.spec is None:
                 continue
             # Published before the look: a deadline armed meanwhile is either seen now, or pokes us.
             item.page.words[page.WATCHING] = ticking
-            wake = killer.watch(item.view, now)
-            if wake is not None and (not earliest or wake < earliest):
-                earliest = wake
+            for wake in (
+                killer.watch(item.view, now),
+                None if item.view.struck else item.hooks.watch(now, item.spec["queue"]),
+            ):
+                if wake is not None and (not earliest or wake < earliest):
+                    earliest = wake
         until = min(earliest or ticking, ticking)
         for item in self.tree.children.values():
             item.page.words[page.WATCHING] = until

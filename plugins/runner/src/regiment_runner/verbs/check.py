@@ -21,11 +21,7 @@ from regiment.queue import Queue
 from regiment.text import many
 from regiment.worker import HOOKS
 from regiment_runner import parts
-from regiment_runner.keeper.keeper import RENEWALS
-from regiment_runner.supervisor.keeping import SILENCE
-
-LEAST_LEASE = round((SILENCE + 0.5) / (1 - 1 / RENEWALS), 1)
-"""Seconds in which a keeper that hangs right before a renewal is noticed, replaced, and its successor renews."""
+from regiment_runner.shared.silence import LEAST_LEASE
 
 SHORT_LEASE = 10.0
 """Seconds below which `check` warns."""
@@ -102,7 +98,7 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
     problems = parts.check(app, label)
     yield from (Finding(label, masked(problem.text), problem.code) for problem in problems)
     yield from (Finding(label, warning, 0) for warning in retries_that_cannot_be(app, face))
-    yield from lease_too_short(app, label)
+    yield from short_lease(app, label)
     if not problems and parts.signs_and_reads_unsigned(app.config):
         yield Finding(label, UNSIGNED, 0)
     yield from (Finding(label, warning, 0) for warning in hooks_that_nobody_calls(face))
@@ -125,19 +121,10 @@ def _connected(app: Any, label: str) -> Iterator[Finding]:
         connector.close()
 
 
-def lease_too_short(app: Any, label: str) -> Iterator[Finding]:
-    """A keeper that hangs is replaced after `SILENCE`; a lease that ends sooner lets two living workers run one task."""
+def short_lease(app: Any, label: str) -> Iterator[Finding]:
+    """A warning of a lease with which a worker starts, but which small troubles cost; a shorter one is a problem (`parts.check`)."""
     lease = app.config.lease
-    if not bounds.limit(lease):
-        return  # said already
-    if lease < LEAST_LEASE:
-        yield Finding(
-            label,
-            f"lease is {lease:g} s; expected {LEAST_LEASE:g} or more: a keeper that hangs is replaced after {SILENCE:g} s, "
-            f"and a lease that ends before its successor renews it lets a second worker run what still runs",
-            exits.CONFIG,
-        )
-    elif lease < SHORT_LEASE:
+    if bounds.limit(lease) and LEAST_LEASE <= lease < SHORT_LEASE:
         yield Finding(
             label,
             f"lease is {lease:g} s, and below {SHORT_LEASE:g} a store or a host that is held up for some seconds costs it: "

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from regiment.errors import RegimentError
 from regiment_runner.shared import page, places, procfs
+from regiment_runner.shared.heads import id_of
 from regiment_runner.shared.page import Page, SlotState
 from regiment_runner.supervisor.heartbeat import BEAT, ROSTER
 from regiment_runner.verbs.health import silence
@@ -191,22 +192,6 @@ def _described(state: SlotState) -> Work:
     return Work(
         state.slot, state.name, task_id, seconds, done if told else None, total if told and total else None, state.note
     )
-
-
-def id_of(head: bytes) -> str | None:
-    """The task id in the first bytes of a message (`docs/wire-format.md`); None if they hold none that can be read.
-
-    `codec.read_head` reads whole messages only, because it checks their sum; a page holds no more than the head.
-    """
-    at, found = 2, b""
-    for _ in range(3):
-        if at >= len(head):
-            return None
-        found, at = head[at + 1 : at + 1 + head[at]], at + 1 + head[at]
-    if at > len(head) or not found:
-        return None
-    text = found.decode(errors="replace")
-    return text if text.isprintable() else None
 
 
 class Process(NamedTuple):

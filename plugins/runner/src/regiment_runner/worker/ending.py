@@ -22,16 +22,11 @@ from regiment_runner.shared import descendants, page, procfs
 from regiment_runner.worker.admission import Bury, Decision, Wait
 from regiment_runner.worker.burying import buried, tell_dead
 from regiment_runner.worker.guarded import DONE
+from regiment_runner.worker.hooking import Answer, Call, Steps, hooked
 from regiment_runner.worker.planning import Plan, complain, plan_of, planned
 from regiment_runner.worker.policy import Rules, Step
 from regiment_runner.worker.trial import Trial
 from regiment_runner.worker.verdict import judge, safe_repr
-
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
-Steps = Generator[Call, tuple[Any, Any], None]
-"""Calls to make, each answered with what it returned and what it raised. Nothing is thrown in: a generator takes a
-`GeneratorExit` that a hook raised for its own end.
-"""
 
 
 def whole(attempt: Trial, work: Callable[[Task], Any], rules: Rules, guarded: Callable[..., Any]) -> Steps:
@@ -46,7 +41,7 @@ def whole(attempt: Trial, work: Callable[[Task], Any], rules: Rules, guarded: Ca
         for told in runtime.started:
             log.tell(told, task)
         if outcome is None and "pre_work" in runtime.handlers:
-            _, error = yield runtime.handlers["pre_work"], (task,)
+            error = yield from hooked(attempt, "pre_work", task)
             if error is not None:
                 outcome = judge(error, rules)
         if outcome is None:
@@ -146,7 +141,7 @@ def measured(attempt: Trial) -> dict[str, Any]:
     }
 
 
-def _handler(attempt: Trial, outcome: Outcome) -> Generator[Call, tuple[Any, Any], Outcome | None]:
+def _handler(attempt: Trial, outcome: Outcome) -> Generator[Call, Answer, Outcome | None]:
     """Call the handler of the outcome; a control with which it replaces a failure is returned, judged."""
     name = outcomes.HANDLERS.get(outcome.kind)
     if name is None or name not in attempt.runtime.handlers:
@@ -160,18 +155,15 @@ def _handler(attempt: Trial, outcome: Outcome) -> Generator[Call, tuple[Any, Any
     return (yield from _hook(attempt, name, attempt.task, *extra, replaces=replaces))
 
 
-def _hook(
-    attempt: Trial, name: str, *args: Any, replaces: bool = False
-) -> Generator[Call, tuple[Any, Any], Outcome | None]:
+def _hook(attempt: Trial, name: str, *args: Any, replaces: bool = False) -> Generator[Call, Answer, Outcome | None]:
     """Call a hook if the user has it. Stop and respawn are obeyed, and leave the settlement as it is; another control
     is returned where it `replaces` the outcome; all else is logged.
     """
-    hook = attempt.runtime.handlers.get(name)
-    if hook is None:
+    if name not in attempt.runtime.handlers:
         return None
     if name == "on_stop":
         args = args[:1]
-    _, error = yield hook, args
+    error = yield from hooked(attempt, name, *args)
     if error is None:
         return None
     judged = judge(error, NO_RULES)

@@ -30,6 +30,8 @@ class Rules(NamedTuple):
     backoff: Backoff
     limited: bool
     """Whether there is a limit at all."""
+    hook: tuple[int, int] | None = None
+    """Nanoseconds after which a hook is slow, and for how many more it may run; None: for ever."""
 
     @classmethod
     def of(cls, config: WorkerConfig) -> Rules:
@@ -43,7 +45,16 @@ class Rules(NamedTuple):
             tuple(config.dead_on),
             config.backoff,
             soft is not None or hard is not None,
+            hook_limit(config),
         )
+
+
+def hook_limit(config: WorkerConfig) -> tuple[int, int] | None:
+    """The limit of each hook and its grace, in nanoseconds."""
+    if config.hook_limit is None:
+        return None
+    grace = config.timeouts.grace
+    return int((config.hook_limit + grace) * 1e9), int(grace * 1e9)
 
 
 class Step(NamedTuple):
