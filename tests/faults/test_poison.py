@@ -49,7 +49,7 @@ def test_a_poisonous_task_starts_exactly_max_deliveries_times_and_is_dead_with_a
         assert after.at >= due, f"run {k + 1} did not wait {pause:g} s: {starts}"
         assert took(max(due, free), after.at) < 1.0, f"run {k + 1} was late: {starts}, {ready}"
     assert reason["kind"] == "poison"
-    assert reason["error"] == f"ended its worker {runs} times, the last time: {WORDS[how]}"
+    assert reason["error"] == f"ended its worker {runs} times; the last reason that is known: {WORDS[how]}"
     assert [told.outcome for told in books.told[n]] == ["dead"]
     assert len(tree.events("worker.crashed")) == runs
 

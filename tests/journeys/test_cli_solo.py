@@ -120,4 +120,7 @@ def test_a_task_that_ends_every_solo_worker_is_a_dead_letter_in_the_end(cli, wai
     last = cli("run", "poison", "--solo", "--burst", "--log-format", "off")
     assert (last.code, last.out) == (1, "good\n")
     (letter,) = cli("dead", "list", "--json").document["letters"]
-    assert "ended its worker 2 times, the last time: its process ended in the foreground (--solo)" in str(letter)
+    assert (
+        "ended its worker 2 times; the last reason that is known: its process ended in the foreground (--solo)"
+        in str(letter)
+    )

@@ -42,8 +42,27 @@ def test_beyond_its_runs_and_one_judgement_a_delivery_is_dead_undecoded(settings
     assert (found is not None) == dead
     if found is not None:
         assert found.kind == outcomes.POISON
-        assert found.text.startswith(f"ended its worker {count} times")
-        assert found.text.endswith("killed by SIGSEGV")
+        assert found.text == (
+            f"ended its worker {count} times, the last time while its end was to be judged; "
+            "the last reason that is known: killed by SIGSEGV"
+        )
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (delivery(1, CRASH), "ended its worker once: killed by SIGSEGV"),
+        (delivery(1), "ended its worker once: its host was lost"),
+        (delivery(3, CRASH), "ended its worker 3 times; the last reason that is known: killed by SIGSEGV"),
+        (delivery(3), "ended its worker 3 times; no reason is known: its host was lost, each time"),
+    ],
+)
+def test_a_letter_of_poison_gives_one_note_for_the_last_end_only_where_there_was_one(one: Delivery, words: str) -> None:
+    """A host that is lost leaves no note, and the one of an earlier end stays: it is not passed off as the reason."""
+    for found in (task(), DecodeError("torn")):
+        decided = admit(one, found, config(max_deliveries=one.count), 0.0)
+        assert isinstance(decided, (Judge, Bury))
+        assert (decided.outcome if isinstance(decided, Judge) else decided).text == words
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ class Bury(NamedTuple):
 Decision = Run | Expired | Judge | Wait | Bury
 RUN = Run()
 EXPIRED = Expired()
+_LOST = "its host was lost"
+"""The reason of an end of which nobody could leave a note."""
 
 
 def most_ends(config: WorkerConfig) -> int:
@@ -68,8 +70,7 @@ def beyond(delivery: Delivery, config: WorkerConfig) -> Bury | None:
     if delivery.count <= ends:
         return None
     evidence = read_note(delivery.note)
-    reason = evidence.get("reason", "its host was lost")
-    text = f"ended its worker {delivery.count} times, the last time while its end was judged: {reason}"
+    text = f"ended its worker {delivery.count} times, the last time while its end was to be judged; {_last_known(evidence)}"
     return Bury(outcomes.POISON, text, evidence)
 
 
@@ -112,8 +113,20 @@ def admit(
 
 
 def _poison(delivery: Delivery) -> str:
-    times = "once" if delivery.count == 1 else f"{delivery.count} times, the last time"
-    return f"ended its worker {times}: {read_note(delivery.note).get('reason', 'its host was lost')}"
+    """Why it is dead. Each end may leave a note, and a lost host leaves none: a note is that of the last end for sure only
+    where there was one end.
+    """
+    evidence = read_note(delivery.note)
+    if delivery.count == 1:
+        return f"ended its worker once: {evidence.get('reason', _LOST)}"
+    return f"ended its worker {delivery.count} times; {_last_known(evidence)}"
+
+
+def _last_known(evidence: dict[str, Any]) -> str:
+    """What the one note that is kept says of several ends."""
+    if "reason" in evidence:
+        return f"the last reason that is known: {evidence['reason']}"
+    return f"no reason is known: {_LOST}, each time"
 
 
 def _wait(delivery: Delivery, config: WorkerConfig, text: str) -> Wait | Bury:
