@@ -182,3 +182,16 @@ def test_a_child_that_is_forked_while_another_thread_opens_the_store_can_push(si
         assert done.stdout == "hung: 0\n", done.stderr[-2000:]
         for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
             (site.folder / name).unlink(missing_ok=True)
+
+
+@pytest.mark.fault(33)
+def test_a_broker_for_redis_has_loaded_what_a_connection_needs() -> None:
+    """The guarantees tell programs with threads and forks to build it first: then no import is left beside a fork."""
+    source = (
+        "import sys; from regiment import Queue\n"
+        "Queue('q', connector='redis://127.0.0.1:1/0').broker; known = set(sys.modules)\n"
+        "import socket; socket.getaddrinfo('127.0.0.1', 1)\n"
+        "print(sorted(set(sys.modules) - known))"
+    )
+    told = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout == "[]\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  `socket` loads it at its first look-up: a child forked meanwhile would hang there
 import socket
 import struct
 from collections.abc import Sequence
