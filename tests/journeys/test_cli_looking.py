@@ -236,6 +236,14 @@ def test_a_broken_plugin_is_a_line_in_the_list_and_an_error_where_it_was_named(c
     assert cli("push", "hello:greet", "name=Ada").code == 0
 
 
+def test_a_plugin_that_leaves_while_it_is_imported_ends_no_command(cli):
+    cli.write("leaving.py", "import sys; sys.exit(4)\n")
+    listed = cli("plugins", "--plugin", "leaving")
+    assert listed.code == 0 and "leaving: SystemExit: 4" in listed.err and "broken" in listed.out
+    pushed = cli("--plugin", "leaving", "push", "hello:greet", "name=Ada")
+    assert pushed.code == 6 and "leaving" in pushed.err
+
+
 def test_a_blocked_plugin_says_so_and_what_it_had_is_missed_in_words(cli):
     found = {one["plugin"]: one for one in cli("plugins", "--no-plugin", "local", "--json").document["plugins"]}
     assert found["local"]["state"] == "blocked"

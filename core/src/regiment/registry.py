@@ -124,7 +124,7 @@ class Registry:
             self.pm.register(module, plugin.name)
             self.pm.check_pending()
             self._collect(plugin, module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self.pm.has_plugin(plugin.name):
                 self.pm.unregister(name=plugin.name)
             plugin.state, plugin.reason = "broken", f"{type(error).__name__}: {error}"

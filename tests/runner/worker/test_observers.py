@@ -330,3 +330,37 @@ def test_every_hook_is_documented_has_a_real_user_and_a_test(name: str) -> None:
     assert name in used, f"nobody uses {name}"
     tested = f"def {name}(" in EVERYTHING or name.removeprefix("regiment_") in OFFERS
     assert tested, f"no test calls {name}"
+
+
+HOLDING = """
+import ctypes, pathlib, sys
+from regiment.hooks import hookimpl
+
+@hookimpl
+def regiment_worker_ended(end):
+    with pathlib.Path("ends.txt").open("a") as file:
+        file.write(end["kind"] + chr(10))
+    {does}
+"""
+
+CRASHING = """
+import os
+from regiment import Queue
+q = Queue("crashing", max_deliveries=3, poison_delays=(0,))
+
+@q.task
+def crash():
+    os._exit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    "does", ["ctypes.PyDLL(None).sleep(6)", "sys.exit(1)"], ids=["holds the interpreter", "leaves"]
+)
+def test_a_hook_of_ends_that_misbehaves_is_told_each_end_once_and_the_queue_goes_on(tmp_path: Path, does: str) -> None:
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    (tmp_path / "watching.py").write_text(HOLDING.format(does=does))
+    assert run(tmp_path, "push", "crashing:crash").returncode == 0
+    assert run(tmp_path, "run", "crashing", "--burst").returncode == 1, "the task is a dead letter"
+    ends = (tmp_path / "ends.txt").read_text().split()
+    assert ends.count("crash") == 3, ends

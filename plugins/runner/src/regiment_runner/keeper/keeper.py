@@ -123,12 +123,17 @@ class Keeper:
         self._last_gasp()
 
     def _acknowledge(self) -> None:
-        while self._released:
-            name = self._released.pop()
+        """Say first what was given back, then tell the plugins: one that takes this process down does so once, not for ever."""
+        names: list[str] = []
+        while self._released:  # threads of the stores add to it
+            names.append(name := self._released.pop())
             ward = self.wards.pop(name, None)
             if ward is not None:
                 ward.close()
             self._send({"released": name})
+        self._out.flush()
+        for name in names:
+            self.telling.released(name)
 
     # The supervisor's words
 

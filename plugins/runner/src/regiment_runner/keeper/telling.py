@@ -24,6 +24,7 @@ class Telling:
         self._waiting: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="observers", daemon=True)
         self._beginning = threading.Lock()
+        self._ends: dict[str, list[tuple[Any, ...]]] = {}
 
     def hear_the_log(self) -> None:
         """Tell of what this keeper logs from now on, if anybody wants to know."""
@@ -36,7 +37,7 @@ class Telling:
             self._tell(call, event, process)
 
     def end(self, name: str, sheet: Page, spec: Mapping[str, Any], end: Mapping[str, Any]) -> None:
-        """Have the plugins of its queue told that a worker has ended; what ran stands on its page now."""
+        """Note who is to be told that a worker has ended, and what: what ran stands on its page now."""
         try:
             calls = scope_of(spec).hooks("regiment_worker_ended")
         except Exception as error:
@@ -50,8 +51,12 @@ class Telling:
                 **end,
                 "tasks": running(sheet),
             }
-            for _, call in calls:
-                self._tell(call, told)
+            self._ends[name] = [(call, told) for _, call in calls]
+
+    def released(self, name: str) -> None:
+        """Have the plugins of its queue told of the end of this worker: what it held is given back, and nobody waits."""
+        for call, told in self._ends.pop(name, []):
+            self._tell(call, told)
 
     def stop(self, seconds: float) -> None:
         """Tell what is left, for at most so many seconds."""
@@ -70,4 +75,7 @@ class Telling:
     def _run(self) -> None:
         while (told := self._waiting.get()) is not None:
             call, *args = told
-            log.tell(call, *args)
+            try:
+                log.tell(call, *args)
+            except (SystemExit, KeyboardInterrupt) as error:  # of its own code: no signal arrives in this thread
+                log.event(logging.ERROR, "plugin.error", exc_info=error, plugin=getattr(call, "__module__", repr(call)))

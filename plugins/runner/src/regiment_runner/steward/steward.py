@@ -7,6 +7,7 @@ service has a thread; the main thread hears the supervisor and shows signs of li
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import random
@@ -82,6 +83,8 @@ class Servant:
                     self._serve(made)
                     return
                 seconds = float(self._call(made.look, time.time()))
+                if math.isnan(seconds):
+                    raise ValueError(f"{self.name}: look returned nan; expected the seconds until its next look")
                 self._learn(made, min(max(seconds, SOONEST), LATEST))
                 pause = PAUSE
             except Exception as error:
