@@ -155,8 +155,7 @@ class Registry:
                     plugin.state = "refused"
                     plugin.reason = f"{kind[:-1]} {name!r} has a name that no message can bear; expected 1 to 32 of a-z, 0-9, _ and -"
                     return
-                taken = self._known[kind].get(name)
-                if taken is not None:
+                if (taken := self._known[kind].get(name)) is not None:
                     plugin.state = "refused"
                     plugin.reason = (
                         f"{kind[:-1]} {name!r} is offered by both {taken[1].source} and {plugin.source}; "
