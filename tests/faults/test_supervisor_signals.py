@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,27 @@ from harness.ledger import boot_ns
 from harness.scale import seeds, size
 from harness.site import Site
 from harness.wait import alive, descriptors, eventually, state_of, took, with_variable
+
+SPINNING = """
+import os
+from regiment import Queue
+q = Queue("spinning")
+
+@q.task
+def crash():
+    os._exit(1)
+"""
+
+NEVER_ENDING = """
+import os, pathlib, re
+from regiment.hooks import hookimpl
+
+@hookimpl
+def regiment_worker_ended(end):
+    pathlib.Path("made").write_text(str(os.getpid()))
+    pathlib.Path("made").rename("keeper")
+    re.match("(a+)+$", "a" * 60 + "b")
+"""
 
 
 @pytest.mark.fault(23)
@@ -41,6 +63,37 @@ def test_nothing_of_a_tree_is_left_a_second_after_its_supervisor_was_killed(site
     books = site.settle(5, extra_starts=3, extra_ends=3)
     assert all(line.delivery == 0 for lines in books.starts.values() for line in lines)
     assert next_one.stop() == 0
+
+
+@pytest.mark.fault(23)
+@on_each_store
+def test_a_stopped_keeper_goes_on_when_its_supervisor_was_killed_and_gives_back(site: Site) -> None:
+    site.app("lease=30")
+    tree = site.tree(workers=1)
+    (number,) = site.push_many([{"seconds": 1.0}])
+    site.until(lambda books: number in books.starts, 10)
+    keeper = tree.keeper()
+    os.kill(keeper, signal.SIGSTOP)
+    tree.kill()
+    eventually(lambda: not alive(keeper), 3.0, "no orphan")
+    next_one = site.tree(workers=1)
+    site.ended(number, within=20)
+    site.settle(5, extra_starts=1, extra_ends=1)
+    assert next_one.stop() == 0
+
+
+@pytest.mark.fault(23)
+def test_a_keeper_whose_hook_never_ends_does_not_outlive_its_supervisor(tmp_path: Path) -> None:
+    (tmp_path / "spinning.py").write_text(SPINNING)
+    (tmp_path / "watching.py").write_text(NEVER_ENDING)
+    command = [Path(sys.executable).parent / "regiment", "--plugin", "watching"]
+    subprocess.run([*command, "push", "spinning:crash"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    tree = subprocess.Popen([*command, "run", "spinning", "--log-format", "off"], cwd=tmp_path)
+    eventually((tmp_path / "keeper").exists, 20.0, "the hook")
+    keeper = int((tmp_path / "keeper").read_text())
+    tree.kill()
+    tree.wait()
+    eventually(lambda: not alive(keeper), 30.0, "no orphan")
 
 
 @pytest.mark.fault(23)

@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import select
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from regiment.contracts import Connector, Span
 from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
 from regiment_runner.keeper.telling import Telling
-from regiment_runner.shared import crossing, page
+from regiment_runner.shared import crossing, page, process
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
 from regiment_runner.shared.polling import readable
@@ -39,6 +40,11 @@ NOTHING: Span = (0, 0)
 
 LAST_GASP = 0.9
 """Seconds that a keeper without a supervisor may spend on giving back."""
+
+
+HUNG = 5.0
+"""Seconds of processor time between two signs of life after which a keeper ends, whether or not a supervisor is there to
+replace it."""
 
 
 RATE_OVER = 10.0
@@ -107,6 +113,7 @@ class Keeper:
             now = time.monotonic()
             if now - ticked >= TICK:
                 ticked = now
+                process.end_if_hung(HUNG)
                 if not self._out:  # else there is enough on its way to be heard by
                     self._send({"tick": True})
             wake = min(ticked + TICK, self._look())
@@ -356,4 +363,5 @@ class Keeper:
 def start(channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
     """Be the keeper: the body of the forked process."""
     crossing.take_no_notice(crossing.HEARD)
+    process.hear_of_the_end(signal.SIGCONT)  # a keeper that is stopped goes on, to give back
     Keeper(channel, parent, poke, tag).run()

@@ -20,14 +20,27 @@ MIB = 1024 * 1024
 
 def die_with(parent: int) -> None:
     """Have the kernel SIGKILL this process when the thread that forked it ends; end at once if it has."""
+    if sys.platform == "linux":
+        hear_of_the_end(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def hear_of_the_end(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when the thread that forked it ends."""
     global _libc
-    if sys.platform != "linux":
-        return
-    if _libc is None:
-        _libc = ctypes.CDLL(None, use_errno=True)
-    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
+    if sys.platform == "linux":
+        if _libc is None:
+            _libc = ctypes.CDLL(None, use_errno=True)
+        _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def end_if_hung(seconds: float) -> None:
+    """Have the kernel end this process if it computes for so many seconds before this is called again.
+
+    Processor time: neither a pause of the machine nor SIGSTOP counts, but a loop that keeps the interpreter to itself does.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # what SIGPROF does by default is to end the process
 
 
 def fork(body: Callable[[], int], close: Iterable[int], *, tied: bool = True) -> tuple[int, int]:
