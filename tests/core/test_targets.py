@@ -68,3 +68,13 @@ def test_sys_exit_at_import_is_an_error_and_does_not_end_us(module):
     name = module("import sys\nsys.exit(3)\n")
     with pytest.raises(TargetError, match="SystemExit: 3"):
         targets.find(name)
+
+
+def test_objects_that_refuse_to_be_asked_stand_in_the_way_of_nobody(module):
+    name = module(
+        "from regiment import Queue\n"
+        "class Lazy:\n    @property\n    def __class__(self): raise RuntimeError('not configured')\n"
+        "class Meta(type):\n    def __getattribute__(cls, name): raise RuntimeError('not now')\n"
+        "settings = Lazy()\nclass Odd(metaclass=Meta): ...\nq = Queue('q')\n@q.task\ndef f(): ...\n"
+    )
+    assert list(targets.find(name)) == [f"{name}:q"]

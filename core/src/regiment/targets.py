@@ -127,14 +127,15 @@ def faces_of(module: ModuleType) -> dict[str, Any]:
     """Name -> face of the workers and queues that a module holds, in order of definition."""
     found: dict[str, Any] = {}
     for name, value in vars(module).items():
-        own = isinstance(value, Queue) or getattr(value, "__module__", None) == module.__name__
-        if _is_face(value) and own and value not in found.values() and not name.startswith("_"):
+        own = _is_face(value) and (isinstance(value, Queue) or value.__module__ == module.__name__)
+        if own and value not in found.values() and not name.startswith("_"):
             found[name] = value
     return found
 
 
 def _is_face(value: Any) -> bool:
-    return isinstance(value, Queue) or (isinstance(value, type) and issubclass(value, Worker) and value is not Worker)
+    # Not `isinstance`: it asks the object for its class, and a lazy object may have no answer.
+    return issubclass(type(value), Queue) or (issubclass(type(value), type) and Worker in type.mro(value)[1:])
 
 
 def _what(value: Any) -> str:

@@ -279,7 +279,7 @@ def grouped(connector: Connector, queues: Sequence[str]) -> list[dict[str, Any]]
 def _add(groups: dict[tuple[Any, ...], dict[str, Any]], queue: str, one: dict[str, Any]) -> None:
     at = one["at"]
     group = groups.setdefault(
-        (queue, one["kind"], one["error_type"], one["name"]),
+        (queue, one["kind"], one["error_type"] or (one["error"] or "").split("'")[0].split('"')[0], one["name"]),
         {
             "count": 0,
             "queue": one["queue"],
