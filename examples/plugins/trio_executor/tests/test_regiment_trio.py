@@ -39,8 +39,16 @@ def test_tasks_meet_on_one_loop() -> None:
 
 
 def test_an_attempt_that_was_written_off_is_not_waited_for() -> None:
-    over = threading.Event()
-    trials = Trials(2, 2, lambda number: over.wait(30) if number == 1 else None)
+    hangs, over = threading.Event(), threading.Event()
+
+    def work(number: int) -> None:
+        if number == 1:
+            hangs.set()
+            over.wait(30)
+        else:
+            hangs.wait(30)  # what is written off has begun
+
+    trials = Trials(2, 2, work)
     trials.early_end, trials.written_off = True, 1
     TrioExecutor(slots=2).run(trials)
     assert trials.running == 1, "it came back while the other attempt hung"
