@@ -363,5 +363,6 @@ class Keeper:
 def start(channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
     """Be the keeper: the body of the forked process."""
     crossing.take_no_notice(crossing.HEARD)
+    log.passing = ()  # no signal raises anything here: what comes out of an observer is the observer's
     process.hear_of_the_end(signal.SIGCONT)  # a keeper that is stopped goes on, to give back
     Keeper(channel, parent, poke, tag).run()

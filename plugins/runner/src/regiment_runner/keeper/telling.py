@@ -75,7 +75,4 @@ class Telling:
     def _run(self) -> None:
         while (told := self._waiting.get()) is not None:
             call, *args = told
-            try:
-                log.tell(call, *args)
-            except (SystemExit, KeyboardInterrupt) as error:  # of its own code: no signal arrives in this thread
-                log.event(logging.ERROR, "plugin.error", exc_info=error, plugin=getattr(call, "__module__", repr(call)))
+            log.tell(call, *args)
