@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from regiment import log
-from regiment.config import Use
 from regiment.contracts import Connector
 from regiment.errors import StoreUnavailable
 from regiment_runner.shared.pause import Pause
-from regiment_runner.shared.scopes import scope_of
+from regiment_runner.shared.scopes import connect
 
 
 class Store:
@@ -58,10 +57,7 @@ class Store:
 
     def _open(self) -> Connector:
         if self._connector is None:
-            use = Use(self.spec["name"], **self.spec["options"])
-            connector: Connector = scope_of(self.spec).build("connectors", use)
-            connector.open("keep")
-            self._connector = connector
+            self._connector = connect(self.spec, "keep")
         return self._connector
 
     def _failed(self, job: Job, error: Exception) -> None:

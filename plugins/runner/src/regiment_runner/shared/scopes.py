@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regiment.config import Use
+from regiment.contracts import Connector, Role
 from regiment.registry import Registry, registry
 
 
@@ -14,5 +15,16 @@ def scope_of(spec: Mapping[str, Any]) -> Registry:
     return registry().scope([_one(item) for item in spec.get("plugins", ())])
 
 
+def connect(spec: Mapping[str, Any], role: Role) -> Connector:
+    """A connection to the store that `spec` describes, opened in this role."""
+    made: Connector = scope_of(spec).build("connectors", _use(spec))
+    made.open(role)
+    return made
+
+
 def _one(item: str | Mapping[str, Any]) -> str | Use:
-    return item if isinstance(item, str) else Use(item["name"], **item["options"])
+    return item if isinstance(item, str) else _use(item)
+
+
+def _use(item: Mapping[str, Any]) -> Use:
+    return Use(item["name"], **item["options"])

@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import queue
-import random
 import select
 import socket
 import threading
@@ -20,14 +19,14 @@ from importlib import import_module
 from typing import Any
 
 from regiment import log
-from regiment.config import Use
 from regiment.contracts import Connector
 from regiment.errors import ConfigError
 from regiment.options import check_options
 from regiment.registry import registry
 from regiment_runner.shared import crossing
+from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
-from regiment_runner.shared.scopes import scope_of
+from regiment_runner.shared.scopes import connect
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
@@ -49,10 +48,7 @@ class Target:
 
     def connect(self) -> Connector:
         """A connection to the store of this queue, in the role `duty`."""
-        use = Use(self.spec["connector"]["name"], **self.spec["connector"]["options"])
-        made: Connector = scope_of(self.spec["connector"]).build("connectors", use)
-        made.open("duty")
-        return made
+        return connect(self.spec["connector"], "duty")
 
 
 class Servant:
@@ -71,7 +67,7 @@ class Servant:
         self.thread.start()
 
     def _run(self) -> None:
-        pause, made = PAUSE, None
+        pause, made = Pause(PAUSE, LONGEST_PAUSE), None
         while True:
             try:
                 if made is None:
@@ -86,12 +82,11 @@ class Servant:
                 if math.isnan(seconds):
                     raise ValueError(f"{self.name}: look returned nan; expected the seconds until its next look")
                 self._learn(made, min(max(seconds, SOONEST), LATEST))
-                pause = PAUSE
+                pause.over()
             except Exception as error:
                 if self._throttle() is not None:
                     log.event(logging.ERROR, "service.error", exc_info=error, service=self.name)
-                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-                pause = min(LONGEST_PAUSE, pause * 2)
+                time.sleep(pause())
 
     def _serve(self, made: Any) -> None:
         """A server serves in a thread of its own, while this one tells it of further targets."""
