@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
@@ -64,6 +66,30 @@ def fork(body: Callable[[], int], close: Iterable[int], *, tied: bool = True) ->
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
+
+
+def fork_beside(
+    body: Callable[[socket.socket, int], int], close: Iterable[int], *, tied: bool = True
+) -> tuple[int, int, socket.socket]:
+    """Run `body` in a child with which this process speaks; (pid, pidfd, our end of the channel). `body` is given the other
+    end and a pidfd of this process. OSError, and nothing is left of it, where one part cannot be had.
+    """
+    with contextlib.ExitStack() as both, contextlib.ExitStack() as failed:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        both.callback(theirs.close)
+        failed.callback(ours.close)
+        parent = os.pidfd_open(os.getpid())
+        both.callback(os.close, parent)
+
+        def beside() -> int:
+            ours.close()
+            theirs.setblocking(False)
+            return body(theirs, parent)
+
+        pid, pidfd = fork(beside, close, tied=tied)
+        failed.pop_all()
+    ours.setblocking(False)
+    return pid, pidfd, ours
 
 
 def _be_child(body: Callable[[], int], close: Iterable[int], parent: int | None, signals: Any) -> NoReturn:
@@ -130,6 +156,12 @@ def in_words(status: int) -> str:
         return f"killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"killed by signal {-status}"
+
+
+def end(pidfd: int) -> None:
+    """SIGKILL a child, and reap it."""
+    send(pidfd, signal.SIGKILL)
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
 
 
 def send(pidfd: int, number: int) -> None:

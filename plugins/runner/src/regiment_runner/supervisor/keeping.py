@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -75,22 +74,11 @@ class Keeping:
             self._send(message)
 
     def _fork(self) -> None:
-        with contextlib.ExitStack() as both, contextlib.ExitStack() as failed:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            both.callback(theirs.close)
-            failed.callback(ours.close)
-            parent = os.pidfd_open(os.getpid())
-            both.callback(os.close, parent)
+        def body(channel: socket.socket, parent: int) -> int:
+            self._body(channel, parent, self.poke, self._tag)
+            return exits.OK
 
-            def body() -> int:
-                ours.close()
-                theirs.setblocking(False)
-                self._body(theirs, parent, self.poke, self._tag)
-                return exits.OK
-
-            self.pid, self.pidfd = process.fork(body, self._close_in_child(), tied=False)
-            failed.pop_all()
-        ours.setblocking(False)
+        self.pid, self.pidfd, ours = process.fork_beside(body, self._close_in_child(), tied=False)
         self.channel, self._heard = ours, time.monotonic()
         self._in, self._out = crossing.Inbox(), crossing.Outbox(ours)
 
@@ -181,8 +169,7 @@ class Keeping:
         if process.reap(self.pidfd) is not None:
             self._replace("it ended")
         elif now - self._heard > self._silence:
-            process.send(self.pidfd, signal.SIGKILL)
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            process.end(self.pidfd)
             self._replace(f"no sign of life for {now - self._heard:.1f} s")
 
     def _replace(self, why: str) -> None:

@@ -47,8 +47,7 @@ class Watcher:
 
     def end(self) -> None:
         """End the child."""
-        process.send(self._pidfd, signal.SIGKILL)
-        os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        process.end(self._pidfd)
         os.close(self._pidfd)
         self._tree.loop.drop(self._read)
         os.close(self._read)

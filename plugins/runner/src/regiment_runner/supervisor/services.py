@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -97,27 +96,15 @@ class Side:
             self._out.send(message)
 
     def _fork(self) -> None:
-        with contextlib.ExitStack() as both, contextlib.ExitStack() as failed:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            both.callback(theirs.close)
-            failed.callback(ours.close)
-            parent = os.pidfd_open(os.getpid())
-            both.callback(os.close, parent)
+        def body(channel: socket.socket, parent: int) -> int:
+            return steward.start(channel, parent, self.kind)
 
-            def body() -> int:
-                ours.close()
-                theirs.setblocking(False)
-                return steward.start(theirs, parent, self.kind)
-
-            self.pid, self.pidfd = process.fork(body, self._close_in_child())
-            failed.pop_all()
-        ours.setblocking(False)
+        self.pid, self.pidfd, ours = process.fork_beside(body, self._close_in_child())
         self.channel, self._out = ours, crossing.Outbox(ours)
         self._heard = self._born = time.monotonic()
 
     def _kill(self, why: str) -> None:
-        process.send(self.pidfd, signal.SIGKILL)
-        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        process.end(self.pidfd)
         self._replace(why)
 
     def _replace(self, why: str) -> None:
@@ -136,8 +123,7 @@ class Side:
     def stop(self) -> None:
         """End it. It holds no task: there is nothing to wait for."""
         if self.channel is not None:
-            process.send(self.pidfd, signal.SIGKILL)
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            process.end(self.pidfd)
             self._hang_up()
 
 
