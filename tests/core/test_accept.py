@@ -156,13 +156,11 @@ def test_a_codec_like_a_message_is_made_of_what_the_queue_reads() -> None:
 # The guard: `resolve`, `build` and `Use` import what they are told. Each place that calls them with anything else than a constant is
 # listed here with the reason why no data can be behind it. Names out of data go through `Registry.offered`.
 TRUSTED = {
-    "regiment_runner.steward.steward": "the connector of a target, as its worker has said; a service that a plugin named",
-    "assemble": "the configuration",
+    "regiment_runner.shared.scopes": "the connector of a target, as its worker or its supervisor has said",
     "regiment.registry": "itself",
     "regiment.cli.verbs": "a verb that the user typed",
     "regiment.build": "the configuration",
     "regiment_runner.parts": "the configuration",
-    "regiment_runner.keeper.store": "what its own supervisor handed over",
     "regiment_runner.supervisor.hearing": "what the workers of its own configuration report",
     "regiment_console.config": "the configuration",
     "regiment_console.plugins_show": "offers by the registry's own list",
@@ -187,6 +185,8 @@ def callers() -> set[str]:
 def test_only_places_that_hold_no_data_resolve_what_may_import() -> None:
     new = callers() - set(TRUSTED)
     assert not new, f"{new}: a name out of data goes through Registry.offered; if none is, list it"
+    gone = set(TRUSTED) - callers()
+    assert not gone, f"{gone}: resolve nothing any more; take them off the list"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def _open_to_all(folder: Path) -> bool:
 
 
 class Server:
-    """One server. `kill` is SIGKILL to its main process, whose children then end by themselves."""
+    """One server. `kill` is SIGKILL to its main process; its children then end by themselves, and are waited for."""
 
     def __init__(self, *options: str) -> None:
         self.programs = programs()
@@ -89,13 +89,28 @@ class Server:
     def stop(self, how: int = signal.SIGINT) -> None:
         """SIGINT: rolls back and ends."""
         if self._process is not None:
+            served = self._children()
             self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
+            end = time.monotonic() + 30
+            while any(Path(f"/proc/{child}").exists() for child in served):
+                if time.monotonic() > end:
+                    raise RuntimeError(f"processes of a PostgreSQL that was ended still run: {served}")
+                time.sleep(0.01)
             (self.folder / "log").write_bytes(b"")
 
+    def _children(self) -> list[str]:
+        """The processes that serve connections: they go on for a moment after the main process is killed."""
+        assert self._process is not None
+        pid = self._process.pid
+        try:
+            return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:  # it has ended by itself
+            return []
+
     def kill(self) -> None:
-        """Nothing is written any more."""
+        """SIGKILL; when this returns, no process of the server is left and nothing is written any more."""
         self.stop(signal.SIGKILL)
 
     def close(self) -> None:
