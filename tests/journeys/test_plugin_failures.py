@@ -75,7 +75,7 @@ def test_each_is_a_line_with_its_state_and_reason(many: Any) -> None:
         "second-kafka": ("refused", clash),
         "far-future": (
             "refused",
-            "serializer 'cbor' was made for contract version 99; this regiment has version 1",
+            "serializer 'cbor' was made for contract version 99; this regiment takes 1 and 2",
         ),
         "not-wanted": ("blocked", "blocked by --no-plugin or REGIMENT_NO_PLUGINS"),
         "no-target": ("ok", ""),

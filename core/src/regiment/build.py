@@ -55,10 +55,28 @@ def located(config: WorkerConfig, reg: Registry, where: str) -> tuple[str, Any, 
     problems = check_options(f"connector {name!r}", cls, use.options)
     if problems:
         raise ConfigError(problems)
-    folder = config.surroundings.folder
-    if folder is None or not hasattr(cls, "located"):
-        return name, cls, use.options
-    return name, cls, cls.located(use.options, folder)
+    folder, options = config.surroundings.folder, use.options
+    if folder is not None and hasattr(cls, "located"):
+        options = cls.located(options, folder)
+    for extra, plugin in reg.needs().items():
+        refuse_without(extra, f"the plugin {plugin} needs", cls(**options), reg)
+    return name, cls, options
+
+
+def kept(connector: Connector) -> frozenset[str]:
+    """The extras of the contract that this connector keeps, with its options."""
+    asked: Callable[[], frozenset[str]] | None = getattr(connector, "extras", None)
+    return connector.capabilities.extras if asked is None else asked()
+
+
+def refuse_without(extra: str, wanted: str, connector: Connector, reg: Registry) -> None:
+    """`ConfigError` if this connector does not keep an extra of the contract, naming the stores that do."""
+    if extra in kept(connector):
+        return
+    there = ", ".join(reg.keepers(extra)) or "none that is installed"
+    raise ConfigError(
+        f'{connector.describe()} ({type(connector).__name__}) does not keep "{extra}", which {wanted}. Stores that keep it: {there}'
+    )
 
 
 def also_accepted(config: WorkerConfig) -> list[str | Use]:

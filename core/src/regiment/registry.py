@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 from regiment import installed
 from regiment.bounds import seen
 from regiment.config import Use, is_offer_name
-from regiment.contracts import CONTRACT_VERSION
+from regiment.contracts import CONTRACTS
 from regiment.errors import ConfigError, PluginError, RegimentError, nearest
 from regiment.hooks import OFFERS, PROJECT, TOO_LATE, Offer, manager
 from regiment.known import DISTRIBUTIONS, OURS
@@ -144,11 +145,11 @@ class Registry:
         plugin.offers = offers
         for kind, named in offers.items():
             for name, offer in named.items():
-                if offer.contract != CONTRACT_VERSION:
+                if offer.contract not in CONTRACTS:
                     plugin.state = "refused"
                     plugin.reason = (
                         f"{kind[:-1]} {name!r} was made for contract version {offer.contract}; "
-                        f"this regiment has version {CONTRACT_VERSION}"
+                        f"this regiment takes {' and '.join(map(str, CONTRACTS))}"
                     )
                     return
                 if kind in ON_THE_WIRE and not is_offer_name(name):
@@ -195,6 +196,19 @@ class Registry:
             (impl.plugin_name, _fitted(impl.function, impl.argnames, caller.spec.argnames))
             for impl in caller.get_hookimpls()
         ]
+
+    def needs(self) -> dict[str, str]:
+        """The extras of the contract that plugins need of the store (`needs = frozenset({…})`), and who needs each."""
+        return {extra: name for name, plugin in self.pm.list_name_plugin() for extra in getattr(plugin, "needs", ())}
+
+    def keepers(self, extra: str) -> list[str]:
+        """The connectors here that keep an extra of the contract; loads each that can be loaded."""
+        found = []
+        for name in self.names("connectors"):
+            with contextlib.suppress(PluginError):
+                if extra in self.resolve("connectors", Use(name))[1].capabilities.extras:
+                    found.append(name)
+        return found
 
     def resolve(self, kind: str, use: Use, where: str = "") -> tuple[str, Any]:
         """The name and class that `use` chooses: an offer's, a URL scheme's, or the class that "module:Class" names.

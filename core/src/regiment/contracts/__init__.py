@@ -8,10 +8,14 @@ own clock, unless a name says otherwise; so a worker's wrong clock moves no leas
 from __future__ import annotations
 
 from regiment.contracts.data import *
+from regiment.contracts.effects import *
 from regiment.contracts.extending import *
 from regiment.contracts.running import *
 from regiment.contracts.store import *
 from regiment.errors import *
 
-CONTRACT_VERSION = 1
-"""Plugins name the version that they were built for (`Offer(contract=…)`); regiment refuses any other version."""
+CONTRACT_VERSION = 2
+"""Plugins name the version that they were built for (`Offer(contract=…)`)."""
+CONTRACTS = (1, 2)
+"""Versions that regiment takes. Version 2 has added extras (`Capabilities.extras`), and changed nothing: a part made for
+version 1 sees no new argument and is asked for no new verb."""

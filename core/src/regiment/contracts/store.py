@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
-Role = Literal["push", "lease", "keep", "look", "duty"]
-"""Why a connector is opened: to push (fully durable), to lease and settle, to renew for other processes, only to look, for a duty."""
+Role = Literal["push", "lease", "keep", "look", "duty", "follow"]
+"""Why a connector is opened: to push (fully durable), to lease and settle, to renew for other processes, only to look, for a duty,
+to wait for records (asked only of a store with the extra `effects`)."""
 
 Span = tuple[int, int]
 """First and last receipt of a closed range."""
@@ -151,6 +152,9 @@ class Capabilities(NamedTuple):
     """True if pushed tasks survive the end of every process here."""
     max_payload: int | None = None
     """Bytes of the largest payload it takes; None: no limit."""
+    extras: frozenset[str] = frozenset()
+    """Optional parts of the contract, each offered whole. A connector that keeps some only with some of its options has
+    `extras() -> frozenset[str]`, which says what this one keeps."""
 
 
 @runtime_checkable

@@ -14,6 +14,8 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
 NOBODY = 65534
 
 
@@ -89,25 +91,14 @@ class Server:
     def stop(self, how: int = signal.SIGINT) -> None:
         """SIGINT: rolls back and ends."""
         if self._process is not None:
-            served = self._children()
+            served = psutil.Process(self._process.pid).children() if self._process.poll() is None else []
             self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
-            end = time.monotonic() + 30
-            while any(Path(f"/proc/{child}").exists() for child in served):
-                if time.monotonic() > end:
-                    raise RuntimeError(f"processes of a PostgreSQL that was ended still run: {served}")
-                time.sleep(0.01)
+            _, left = psutil.wait_procs(served, 30)  # those that serve connections go on for a moment
+            if left:
+                raise RuntimeError(f"processes of a PostgreSQL that was ended still run: {left}")
             (self.folder / "log").write_bytes(b"")
-
-    def _children(self) -> list[str]:
-        """The processes that serve connections: they go on for a moment after the main process is killed."""
-        assert self._process is not None
-        pid = self._process.pid
-        try:
-            return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        except OSError:  # it has ended by itself
-            return []
 
     def kill(self) -> None:
         """SIGKILL; when this returns, no process of the server is left and nothing is written any more."""

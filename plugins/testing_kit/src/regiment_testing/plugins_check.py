@@ -193,6 +193,8 @@ def _capabilities(part: Part, results: list[Result]) -> dict[str, Any]:
             if getattr(function, "_asks_for", None) == capability
         ]
         held = Counter(one for one in asked if one is not None)
+        if isinstance(declared, frozenset):
+            declared = sorted(declared)
         found[capability] = {"declared": declared, "shown_by": held["holds"], "refuted_by": held["fails"]}
     return found
 
