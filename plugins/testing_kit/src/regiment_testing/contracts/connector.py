@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from regiment_testing.contracts.applying import ApplyingContract
 from regiment_testing.contracts.capable import CapableContract
 from regiment_testing.contracts.effects import EffectsContract
+from regiment_testing.contracts.following import FollowingContract
+from regiment_testing.contracts.joins import JoinsContract
+from regiment_testing.contracts.keeping import KeepingContract
 from regiment_testing.contracts.keys import KeysContract
 from regiment_testing.contracts.lease import LeaseContract
 from regiment_testing.contracts.letters import LettersContract
@@ -27,6 +31,10 @@ class ConnectorContract(
     KeysContract,
     CapableContract,
     EffectsContract,
+    KeepingContract,
+    ApplyingContract,
+    JoinsContract,
+    FollowingContract,
 ):
     """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.
 
