@@ -14,6 +14,7 @@ from regiment_testing.contracts.letters import LettersContract
 from regiment_testing.contracts.looking import LookingContract
 from regiment_testing.contracts.push import PushContract
 from regiment_testing.contracts.release import ReleaseContract
+from regiment_testing.contracts.sending import SendingContract
 from regiment_testing.contracts.settling import SettlingContract
 from regiment_testing.contracts.turns import TurnContract
 from regiment_testing.contracts.waiting import WaitingContract
@@ -31,6 +32,7 @@ class ConnectorContract(
     KeysContract,
     CapableContract,
     EffectsContract,
+    SendingContract,
     KeepingContract,
     ApplyingContract,
     JoinsContract,
