@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import io
 import re
-import sys
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -98,7 +97,6 @@ def circles() -> list[list[str]]:
             if len(group) > 1:
                 found.append(sorted(group))
 
-    sys.setrecursionlimit(10_000)
     for name in modules():
         if name not in order:
             visit(name)
