@@ -23,8 +23,8 @@ CORE_ROOMS = {
     "agreements": "settings config contracts context",
     "plugins": "hooks log installed options registry",
     "store side": "culprit codec lock broker build",
-    "faces": "pushing worker queue targets",
-    "shell": "text cli __main__",
+    "faces": "pushing worker queue",
+    "shell": "alone __main__",
 }
 """The rooms of the core, each above those that it may import from; in a room, the first comes first."""
 
