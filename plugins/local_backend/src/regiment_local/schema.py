@@ -118,10 +118,12 @@ CREATE TABLE presence (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL NOT
 EFFECTS = """
 CREATE TABLE steps (                    -- one row
     version INTEGER NOT NULL,           -- of the last step that kept a record; no number comes again
-    listed INTEGER NOT NULL             -- place of the record that was listed last
+    listed INTEGER NOT NULL,            -- place of the record that was listed last
+    queue INTEGER NOT NULL,             -- the record behind which the next sweep goes on
+    key TEXT NOT NULL
 );
 
-INSERT INTO steps VALUES (0, 0);
+INSERT INTO steps VALUES (0, 0, 0, '');
 
 CREATE TABLE records (
     queue INTEGER NOT NULL,
@@ -133,7 +135,6 @@ CREATE TABLE records (
     value BLOB NOT NULL,
     PRIMARY KEY (queue, key)
 ) WITHOUT ROWID;
-CREATE INDEX records_until ON records (until) WHERE until IS NOT NULL;
 CREATE INDEX records_listed ON records (queue, listed) WHERE listed IS NOT NULL;
 
 CREATE TABLE joins (
@@ -156,13 +157,12 @@ CREATE TABLE followed (
     key TEXT NOT NULL,
     who TEXT NOT NULL,                  -- name of the follower's FIFO
     rank INTEGER NOT NULL,
-    until REAL NOT NULL,                -- boot clock
+    until REAL NOT NULL,                -- boot clock: end of the registration
     marked INTEGER NOT NULL,            -- step that kept the record; 0: none so far
     PRIMARY KEY (queue, key, who)
 ) WITHOUT ROWID;
 CREATE INDEX followed_until ON followed (until);
-CREATE INDEX followed_marks ON followed (who, marked, queue, key) WHERE marked > 0;
-CREATE INDEX followed_steps ON followed (marked, who) WHERE marked > 0
+CREATE INDEX followed_marks ON followed (marked, who, queue, key) WHERE marked > 0
 """
 """Tables of the extra `effects`, made by the first effect in a file: one without stays as it was, and releases that do
 not know the extra go on with one that has them. `thens` has what a join applies, stored once, until it completes."""
