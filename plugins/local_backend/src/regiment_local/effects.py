@@ -194,7 +194,7 @@ class Effecting(Pushing, Following):
             return
         db.executemany(records.KEEP, step.keeps)
         if step.place != step.listed:
-            db.execute("UPDATE steps SET listed = ?", (step.place,))
+            db.execute("UPDATE lanes SET front = ? WHERE queue = 0 AND priority = 0", (step.place,))
             step.listed = step.place
         if step.followed is not None:
             called = following.mark(db, step.version, [(row[0], row[1]) for row in step.keeps], step.followed)

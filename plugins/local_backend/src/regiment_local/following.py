@@ -1,8 +1,8 @@
 """Following records: who is registered, the marks that a kept record leaves, and the sleep until there is one (V1 to V5).
 
 A mark is a number in the follower's own row: that of the step that kept the record. Numbers only grow, so hearing is reading
-on from the last one heard, and writes nothing; the next `follow` forgets what was heard. The FIFO (`wake.py`) only wakes: what is lost with it, or does not fit, is
-still in the table.
+on from the last one heard, and writes nothing; the next `follow` forgets what was heard. The FIFO (`wake.py`)
+only wakes: what is lost with it, or does not fit, is still in the table.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Following(Records):
             if len(rows) == HEARD:
                 self._last = (rows[-1][0], rows[-1][1], rows[-1][2])
             else:  # what is marked later has a higher number: the marks of others up to here are not looked at again
-                [(version,)] = db.execute("SELECT version FROM steps").fetchall()
+                [(version,)] = db.execute("SELECT head FROM lanes WHERE queue = 0 AND priority = 0").fetchall()
                 self._last = (version, AFTER_ALL, "")
             return rows
 

@@ -21,7 +21,8 @@ ON CONFLICT (queue, key) DO UPDATE SET
 WHERE excluded.rank >= rank OR until <= ?"""
 """The last parameter is the time: who has expired stands in nobody's way."""
 
-NEXT = "UPDATE steps SET version = version + 1 RETURNING version, listed, (SELECT max(until) FROM followed)"
+NEXT = """
+UPDATE lanes SET head = head + 1 WHERE queue = 0 AND priority = 0 RETURNING head, front, (SELECT max(until) FROM followed)"""
 """The number of this step, the place of the last listed record, and the end of the last registration."""
 
 SWEEP_EVERY = 32
@@ -48,7 +49,7 @@ def look(db: sqlite3.Connection, queue: int | None, key: str, wall: float) -> Re
 
 def sweep(db: sqlite3.Connection, wall: float, most: int) -> None:
     """Forget the expired ones of the next `most` records. (An index by their end would cost each of them more than the look.)"""
-    [start] = db.execute("SELECT queue, key FROM steps").fetchall()
+    [start] = db.execute("SELECT queue, key FROM hand").fetchall()
     end = db.execute(BEHIND, (*start, most)).fetchone()
     if end is None:
         db.execute("DELETE FROM records WHERE (queue, key) > (?, ?) AND until <= ?", (*start, wall))
@@ -58,7 +59,7 @@ def sweep(db: sqlite3.Connection, wall: float, most: int) -> None:
             "DELETE FROM records WHERE (queue, key) > (?, ?) AND (queue, key) <= (?, ?) AND until <= ?",
             (*start, *end, wall),
         )
-    db.execute("UPDATE steps SET queue = ?, key = ?", end)
+    db.execute("UPDATE hand SET queue = ?, key = ?", end)
 
 
 class Records(Base):
@@ -66,7 +67,7 @@ class Records(Base):
 
     def _is_laid(self, db: sqlite3.Connection) -> bool:
         """True if the file has the tables of the extra; what is not known for sure is looked up."""
-        return self._laid or db.execute("SELECT 1 FROM sqlite_master WHERE name = 'steps'").fetchone() is not None
+        return self._laid or db.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchone() is not None
 
     def _lay(self, db: sqlite3.Connection) -> None:
         """Make the tables of the extra in this transaction, if the file has none yet."""

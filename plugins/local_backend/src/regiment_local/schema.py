@@ -116,14 +116,14 @@ CREATE TABLE presence (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL NOT
 """
 
 EFFECTS = """
-CREATE TABLE steps (                    -- one row
-    version INTEGER NOT NULL,           -- of the last step that kept a record; no number comes again
-    listed INTEGER NOT NULL,            -- place of the record that was listed last
-    queue INTEGER NOT NULL,             -- the record behind which the next sweep goes on
+INSERT INTO lanes (queue, priority, head) VALUES (0, 0, 0);
+
+CREATE TABLE hand (                     -- one row: the record behind which the next sweep goes on
+    queue INTEGER NOT NULL,
     key TEXT NOT NULL
 );
 
-INSERT INTO steps VALUES (0, 0, 0, '');
+INSERT INTO hand VALUES (0, '');
 
 CREATE TABLE records (
     queue INTEGER NOT NULL,
@@ -165,7 +165,11 @@ CREATE INDEX followed_until ON followed (until);
 CREATE INDEX followed_marks ON followed (marked, who, queue, key) WHERE marked > 0
 """
 """Tables of the extra `effects`, made by the first effect in a file: one without stays as it was, and releases that do
-not know the extra go on with one that has them. `thens` has what a join applies, stored once, until it completes."""
+not know the extra go on with one that has them. `thens` has what a join applies, stored once, until it completes.
+
+The lane of queue 0, which is no queue, counts: its `head` is the version of the last step that kept a record, its `front` the
+place of the record that was listed last. No number comes again. (A lease writes that page anyway: in a table of its own the
+count costs a step of one task as much as the record does.)"""
 
 TOMBSTONE = 3600.0
 """Seconds that a closed or fenced consumer is remembered: far longer than any request can be late."""
