@@ -20,6 +20,7 @@ from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import descendants, overdue, page, procfs
 from regiment_runner.worker.admission import Bury, Decision, Wait
+from regiment_runner.worker.asking import is_a, name_of
 from regiment_runner.worker.burying import buried, tell_dead
 from regiment_runner.worker.guarded import DONE
 from regiment_runner.worker.hooking import Answer, Call, Steps, hooked, limited, tell_all
@@ -135,7 +136,7 @@ def _look_at(attempt: Trial, outcome: Outcome) -> None:
         }
         if attempt.runtime.slots == 1:
             descendants.end_since(attempt.started)
-    elif isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+    elif is_a(error, OSError) and getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
         log.event(
             logging.ERROR,
             "worker.exhausted",
@@ -188,7 +189,7 @@ def _hook(attempt: Trial, name: str, *args: Any, replaces: bool = False) -> Gene
     if judged.kind in (outcomes.STOP, outcomes.RESPAWN):
         attempt.source.end(respawn=judged.kind == outcomes.RESPAWN)
         log.event(logging.INFO, f"hook.{judged.kind}", hook=name, **log.attempt_fields())
-    elif replaces and isinstance(judged.error, Control):
+    elif replaces and is_a(judged.error, Control):
         return judged
     else:
         complain(attempt, "hook.error", error, hook=name)
@@ -255,7 +256,7 @@ def _log(attempt: Trial, outcome: Outcome, step: Step, seconds: float) -> None:
     fields: dict[str, Any] = {**log.attempt_fields(), "seconds": round(seconds, 6)}
     if outcome.error is not None:
         with limited(attempt, overdue.TEXT):
-            fields["error_type"], fields["error"] = type(outcome.error).__name__, safe_repr(outcome.error, 500)
+            fields["error_type"], fields["error"] = name_of(outcome.error), safe_repr(outcome.error, 500)
     if outcome.evidence:
         fields["evidence"] = {k: v for k, v in outcome.evidence.items() if k != "stacks"}
     fields["next"] = {

@@ -13,6 +13,7 @@ from regiment import outcome as outcomes
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import overdue, page
+from regiment_runner.worker.asking import name_of
 from regiment_runner.worker.hooking import limited
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import UNGUARDED, Trial
@@ -92,7 +93,7 @@ async def aworked(attempt: Trial, work: Callable[[Task], Any], rules: Rules) -> 
     except BaseException as error:
         words[at] = attempt.number << 3 | page.ENDED
         stand_still_if_condemned(attempt)
-        if type(error).__name__ == "CancelledError" and _interrupted(attempt):
+        if name_of(error) == "CancelledError" and _interrupted(attempt):
             return Outcome(outcomes.INTERRUPTED, error=error)
         with limited(attempt, overdue.TEXT):
             return judge(error, rules)
