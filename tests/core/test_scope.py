@@ -240,6 +240,13 @@ def test_two_plugins_that_offer_one_option_are_an_error_that_names_both() -> Non
     task = Queue("clash", plugins=[Lanes("lane"), Use(MINE, mark="lanes")]).task(note)
     with capture(), pytest.raises(PluginError, match=r"push option 'lane' is offered by both Lanes .* and .*Marking"):
         task.push()
+    for twice in ([Lanes("lane"), Lanes("lane")], [Use(MINE, mark="lanes"), Use(MINE, mark="lanes")]):
+        task = Queue("twice", plugins=twice).task(note)
+        with (
+            capture(),
+            pytest.raises(PluginError, match=r"'lane' is offered twice: (Lanes|.*:Marking) is named twice; "),
+        ):
+            task.push()
     task = Queue("own", plugins=[Lanes("delay")]).task(note)
     with capture(), pytest.raises(PluginError, match=r"push option 'delay' is Lanes .*'s and our own"):
         task.push()
@@ -279,6 +286,18 @@ def test_a_plugin_that_a_queue_names_and_cannot_have_is_an_error(
     (tmp_path / "loading.py").write_text(OBJECT.format("regiment_loading", "target"))
     done = regiment(tmp_path, *verb)
     assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+
+
+@pytest.mark.parametrize("verb", [["push", "app:work"], ["check", "app"], ["run", "app", "--burst"]])
+@pytest.mark.parametrize("plugins", ["None", "Part", "'part', Part"])
+def test_what_is_no_plugin_or_the_class_of_one_is_refused_in_words(
+    tmp_path: Path, plugins: str, verb: list[str]
+) -> None:
+    (tmp_path / "app.py").write_text("from part import Part\n" + APP.format(plugins))
+    (tmp_path / "part.py").write_text(OBJECT.format("regiment_task_started", "task").replace("class P:", "class Part:"))
+    done = regiment(tmp_path, *verb)
+    assert done.returncode == 5, done.stderr
+    assert "expected a list of modules, extensions and objects with hooks; of a class an object" in done.stderr
 
 
 @pytest.mark.parametrize("verb", [["push", "app:work"], ["check", "app"], ["run", "app", "--burst"]])
