@@ -310,6 +310,38 @@ def test_a_plugin_that_the_command_line_names_and_cannot_have_is_an_error(tmp_pa
     assert listed.returncode == 0 and "not_here" in listed.stdout
 
 
+COMMANDS = """
+import click
+from regiment.hooks import Offer, hookimpl
+
+@click.command()
+def command():
+    print("a stranger's")
+
+@hookimpl
+def regiment_commands():
+    return {{"{}": Offer("greedy:command")}}
+"""
+
+
+def test_a_command_with_the_name_of_a_verb_that_is_there_is_refused_and_the_verb_stays(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP.format(""))
+    (tmp_path / "greedy.py").write_text(COMMANDS.format("run"))
+    listed = regiment(tmp_path, "--plugin", "greedy", "plugins")
+    words = "command 'run' is offered by both regiment-runner"
+    assert listed.returncode == 0 and "refused" in listed.stdout and words in listed.stderr
+    ran = regiment(tmp_path, "--plugin", "greedy", "run", "app", "--burst")
+    assert (ran.returncode, words in ran.stderr) == (6, True), "it was named, and cannot be used"
+    assert "stranger" not in ran.stdout
+
+
+def test_a_command_named_plugins_is_ignored_and_the_rest_of_its_plugin_is_not(tmp_path: Path) -> None:
+    (tmp_path / "greedy.py").write_text(COMMANDS.format("plugins"))
+    listed = regiment(tmp_path, "--plugin", "greedy", "plugins")
+    assert listed.returncode == 0 and "stranger" not in listed.stdout
+    assert "greedy" in listed.stdout and "refused" not in listed.stdout
+
+
 @pytest.mark.parametrize(
     "hook", ["regiment_worker_ended", "regiment_services", "regiment_connectors", "regiment_killers"]
 )
