@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import signal
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from regiment_runner.shared.descendants import end_group
 from regiment_runner.supervisor import ends
 from regiment_runner.supervisor.ends import End
 from regiment_runner.supervisor.members import Child, Tree
+from regiment_runner.supervisor.pauses import grown
 
 STEADY = 10.0
 """Seconds after which a worker that ends without a task is no sign that the next one will."""
@@ -164,7 +164,7 @@ class Deaths:
     def _pause(self, item: Child, failures: int) -> float:
         """Put the next start of a group off, the longer the more have failed; seconds."""
         first, last = self._tree.options.crash_backoff
-        delay: float = min(last, first * 2 ** (failures - 1)) * random.uniform(0.8, 1.2)
+        delay = grown(first, last, failures - 1)
         item.group.next_start = time.monotonic() + delay
         return delay
 
