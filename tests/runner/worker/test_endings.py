@@ -22,6 +22,7 @@ from regiment import Backoff, Fail, Queue, Requeue, Respawn, Retry, Stop, Use, W
 from regiment.build import make_connector
 from regiment.contracts import Again, Back, Dead, Done, Park, Settlement
 from regiment.errors import ConfigError
+from regiment.log import attempt_fields
 from regiment.targets import application
 from regiment.task import new_id
 from regiment_executors.loop import Asyncio
@@ -49,7 +50,8 @@ def act(items: list[int], filler: str = "") -> Any:
     return todo["ends"]()
 
 
-def hook(task: Any, *_: Any) -> None:
+def hook(task: Any, *args: Any) -> None:
+    todo["told"].append((task.run_count, attempt_fields()["attempt"], *args))
     if todo["hook"] is not None:
         raise todo["hook"]()
 
@@ -59,7 +61,7 @@ class Bench:
 
     def __init__(self, hooks: tuple[str, ...] = (), slots: int = 1, **options: Any) -> None:
         seen.clear()
-        todo.update(changes=[], ends=lambda: None, hook=None)
+        todo.update(changes=[], ends=lambda: None, hook=None, told=[])
         options.setdefault("backoff", Backoff(first=0, jitter=False))
         self.queue = Queue("q", connector=Use("memory", name=new_id()), **options)
         self.task = self.queue.task(act)
@@ -292,6 +294,16 @@ def test_an_exception_whose_class_refuses_every_question_is_a_failure_of_its_cla
         reason = json.loads(ended.reason)
         assert reason["error_type"] == "Refused" and reason["name"] == "act"
         assert reason["kind"] == ("fail" if how == "dead_on" else "failure")
+
+
+def test_on_dead_is_told_the_attempt_that_ended_and_the_reason_says_how_many_ran() -> None:
+    with bench("failure", "dead", max_retries=1) as one:
+        one.task.push(items=[1])
+        todo.update(ends=raising(lambda: ValueError("no")))
+        assert isinstance(one.run(), Again) and isinstance(one.run(), Dead)
+        (first, number, _), (again, second, _), (last, third, reason) = todo["told"]
+        assert (first, again, last) == (0, 1, 1), "run_count: the runs that failed before this one"
+        assert (number, second, third) == (1, 2, 2) and reason["runs"] == 2
 
 
 def test_a_failure_keeps_its_own_reason_whatever_was_done_to_the_task() -> None:

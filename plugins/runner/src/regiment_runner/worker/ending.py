@@ -99,10 +99,7 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
     if outcome.kind != outcomes.SUCCESS:
         tell_all(attempt, runtime.failed, task, outcome, seconds)
     if isinstance(plan.settlement, Dead):
-        reason = json.loads(plan.settlement.reason)
-        if task is not None:
-            task.run_count = reason.get("runs", 0)
-        yield from _hook(attempt, "on_dead", task, reason)
+        yield from _hook(attempt, "on_dead", task, json.loads(plan.settlement.reason))
         _tell_dead(attempt, plan.settlement)
 
 
