@@ -13,6 +13,7 @@ from regiment import exits, log
 from regiment.printing import say
 from regiment_runner.shared import page, process
 from regiment_runner.shared.descendants import end_group
+from regiment_runner.shared.messages import PostMortem
 from regiment_runner.supervisor import ends
 from regiment_runner.supervisor.ends import End
 from regiment_runner.supervisor.members import Child, Tree
@@ -60,7 +61,8 @@ class Deaths:
         self._follow(item, end)
         joined = any(True for _ in item.page.joins())
         told = {"kind": end.kind, "reason": end.reason, "target": item.group.label}
-        if not tree.keeping.bury(item.name, joined, end=told, **ends.post_mortem(item, status, end)):
+        how: PostMortem = {**ends.post_mortem(item, status, end), "end": told}
+        if not tree.keeping.bury(item.name, joined, **how):
             self.forget(item.name)
 
     def _follow(self, item: Child, end: End) -> None:
@@ -143,7 +145,7 @@ class Deaths:
             group.fruitless = 0
         group.fruitless += 1
         if group.fruitless == 1:
-            group.first_end = (item.failed or {}).get("text") or end.reason
+            group.first_end = (item.failed and item.failed["text"]) or end.reason
         if crashed and group.fruitless >= self._tree.options.give_up and not steady:
             log.event(logging.ERROR, "supervisor.crash_loop", target=group.label, failures=group.fruitless)
             self.give_up(
