@@ -97,7 +97,14 @@ def _delays(value: object) -> bool:
 
 
 def _plugins(value: object) -> bool:
-    return isinstance(value, (tuple, list)) and not any(one is None or isinstance(one, type) for one in value)
+    return isinstance(value, (tuple, list)) and not any(one is None or _wants_an_object(one) for one in value)
+
+
+def _wants_an_object(one: object) -> bool:
+    """True if it is a class, and its hooks are no static ones."""
+    named = [vars(cls).items() for cls in (one.__mro__ if isinstance(one, type) else ())]
+    hooks = [hook for items in named for name, hook in items if name.startswith("regiment_")]
+    return isinstance(one, type) and (not hooks or any(hasattr(hook, "__code__") for hook in hooks))
 
 
 LIMIT = rule(bounds.limit, f"a positive number of seconds, at most {bounds.YEARS} years")
