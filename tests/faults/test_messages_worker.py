@@ -78,7 +78,7 @@ def test_what_another_release_would_know_is_parked_and_dead_only_after_its_time(
     assert not site.store.dead()
     site.store.quiet(10)
     dead = site.store.dead()
-    assert dead[n]["kind"] == "unknown"
+    assert (dead[n]["kind"], dead[n]["name"]) == ("unknown", "not_yet_deployed")
     assert "not_yet_deployed" in dead[n]["error"] and "parked for" in dead[n]["error"]
     (serializer,) = [reason for number, reason in dead.items() if number < 0]
     assert "newpack" in serializer["error"]

@@ -168,9 +168,11 @@ class Registry:
             owner = self.push_options.get(name, ("", None))[1]
             if owner or name in (*OPTIONS, *RULES, "timeout"):
                 plugin.state = "refused"
-                both = (
-                    f"offered by both {owner.source} and {plugin.source}" if owner else f"{plugin.source}'s and our own"
-                )
+                both = f"{plugin.source}'s and our own"
+                if owner:
+                    both = f"offered by both {owner.source} and {plugin.source}"
+                if owner and owner.source.partition(" (")[0] == (once := plugin.source.partition(" (")[0]):
+                    both = f"offered twice: {once} is named twice"
                 plugin.reason = f"push option {name!r} is {both}; leave one of them out, or give it another name"
                 return
             plugin.push_options[name] = line

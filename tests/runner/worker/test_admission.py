@@ -13,6 +13,7 @@ from regiment.contracts import Delivery
 from regiment.errors import DecodeError, Forged
 from regiment.task import Task
 from regiment_runner.worker.admission import EXPIRED, RUN, Bury, Judge, Wait, admit, beyond
+from regiment_runner.worker.burying import buried
 
 LATE = json.dumps({"kind": "timeout", "reason": "killed at its hard time limit"}).encode()
 CRASH = json.dumps({"kind": "crash", "reason": "killed by SIGSEGV"}).encode()
@@ -111,6 +112,13 @@ def test_what_another_release_may_know_is_parked_longer_each_time(parked: float,
     ):
         assert isinstance(found, Wait)
         assert found.delay == pytest.approx(delay)
+
+
+def test_a_letter_of_a_name_that_nobody_knows_bears_that_name() -> None:
+    one = delivery(parked=100)
+    found = admit(one, task(), config(), 0.0, known=False)
+    assert isinstance(found, Bury) and (found.kind, found.name) == (outcomes.UNKNOWN, "act")
+    assert json.loads(buried(one, found, "q").reason)["name"] == "act"
 
 
 def test_what_has_expired_is_done_without_a_run_or_a_judgement() -> None:

@@ -50,6 +50,16 @@ def replaced(path: str, what: str) -> StoreError:
     )
 
 
+def unseen(path: str, error: OSError) -> StoreError:
+    """The error for a file that cannot be looked at any more: it is gone, or this user may not."""
+    if isinstance(error, PermissionError):
+        return StoreError(
+            f"{error.filename or path}: {error.strerror}; the file and its folder must be writable for this user. Somebody has "
+            f"changed their rights, or their owner, since this process opened them"
+        )
+    return replaced(path, f"{error.filename}: {error.strerror}")
+
+
 def inner(path: str) -> StoreError:
     """The error for a push that begins while this thread is in the middle of another."""
     return StoreError(

@@ -25,7 +25,7 @@ from regiment.contracts import Connector, Span
 from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
 from regiment_runner.keeper.telling import Telling
-from regiment_runner.shared import crossing, page, process
+from regiment_runner.shared import crossing, messages, page, process
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
 from regiment_runner.shared.polling import readable
@@ -61,7 +61,7 @@ class Ward:
         self.give_back: float | None = spec["give_back_after"]
         self.settle: float = spec["settle_within"]
         self.once = spec["delivery"] == "at_most_once"
-        self.dead: dict[str, Any] | None = None
+        self.dead: messages.PostMortem | None = None
         """What the supervisor says of its end; None while it lives."""
         self.settled = 0
         """The highest number that was settled for it."""
@@ -93,7 +93,7 @@ class Keeper:
 
     def __init__(self, channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
         self.channel, self.parent, self.poke, self.tag = channel, parent, poke, tag
-        self._in, self._out = crossing.Inbox(), crossing.Outbox(channel)
+        self._in, self._out = crossing.Inbox[messages.ToKeeper](), crossing.Outbox(channel)
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
         self._gone = False
@@ -175,7 +175,7 @@ class Keeper:
             for store in self.stores.values():
                 store.ask(("presence", "end"), lambda c: c.announce(self.name, b"", 0.001))
 
-    def _serve(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _serve(self, message: messages.Serve, fds: list[int]) -> None:
         name = message["serve"]
         if name in self.wards:
             for fd in fds:
@@ -198,7 +198,7 @@ class Keeper:
 
         ward.store.ask(("count", queue_name), job)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: messages.FromKeeper) -> None:
         self._out.send(message)
 
     def _store_of(self, spec: Mapping[str, Any]) -> Store:

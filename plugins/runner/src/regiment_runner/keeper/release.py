@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from regiment_runner.shared import page
 from regiment_runner.shared.heads import id_of
+from regiment_runner.shared.messages import PostMortem
 from regiment_runner.shared.page import Page
 
 
 def release_plan(
-    sheet: Page, dead: Mapping[str, Any], *, once: bool = False
+    sheet: Page, dead: PostMortem, *, once: bool = False
 ) -> Iterable[tuple[str, str, list[tuple[int, int]], dict[int, bytes]]]:
     """(queue, consumer, done, suspects) of each consumer that a page names, judged after its worker's death.
 

@@ -1,4 +1,5 @@
-"""The limit of a hook, as it stands on the page: when it is slow, when it is ended, and which hook it is.
+"""The limit of a hook, as it stands on the page: when it is slow, when it is ended, and which hook it is. What else runs of a
+task's or of a plugin's code outside of the task, its limit included, is a hook here, too: texts of exceptions, observers.
 
 A hook runs in no guard: `pre_work` before it (*started*), all others after it (*ended*, *judging*), where nothing is struck as a
 timeout (R12). So its limit uses the words of the slot's limits, which mean nothing to a killer then, with the hook's number in
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from regiment_runner.shared import page
 from regiment_runner.shared.page import HOOK_SHIFT, Page
 
+TEXT, OBSERVER = "the text of its exception", "an observer of a plugin"
+
 HOOKS = (
     "",
     "pre_work",
@@ -25,6 +28,8 @@ HOOKS = (
     "on_requeue",
     "on_stop",
     "on_dead",
+    TEXT,
+    OBSERVER,
 )
 """Names by number; 0 is no hook. No more than 15: four bits have room for them."""
 NUMBERS = {name: number for number, name in enumerate(HOOKS) if name}

@@ -23,7 +23,7 @@ from regiment.contracts import Connector
 from regiment.errors import ConfigError
 from regiment.options import check_options
 from regiment.registry import registry
-from regiment_runner.shared import crossing
+from regiment_runner.shared import crossing, messages
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
 from regiment_runner.shared.scopes import connect
@@ -144,7 +144,7 @@ class Steward:
 
     def __init__(self, channel: socket.socket, parent: int, process: str, patience: float = PATIENCE) -> None:
         self.channel, self.parent, self.process, self.patience = channel, parent, process, patience
-        self._in, self._out = crossing.Inbox(), crossing.Outbox(channel)
+        self._in, self._out = crossing.Inbox[messages.ToService](), crossing.Outbox(channel)
         self.servants: dict[str, Servant] = {}
 
     def run(self) -> int:
@@ -183,7 +183,7 @@ class Steward:
             return True
         except OSError:
             return False
-        message: dict[str, Any] | None = self._in.add(data) if data else {"bye": True}
+        message = self._in.add(data) if data else messages.Bye(bye=True)
         if message is not None and "bye" in message:
             return False
         if message is not None:

@@ -43,6 +43,8 @@ class Bury(NamedTuple):
     kind: str
     text: str
     evidence: dict[str, Any] = {}
+    name: str = ""
+    """The task's, if it could be decoded."""
 
 
 Decision = Run | Expired | Judge | Wait | Bury
@@ -94,7 +96,7 @@ def admit(
         return Bury(kind, str(found))
     if not known:
         text = f"no task named {found.name!r} is known on queue {found.queue!r}"
-        return _wait(delivery, config, text)
+        return _wait(delivery, config, text, found.name)
     if found.expires is not None and now >= found.expires:
         return EXPIRED
     if not delivery.count and delivery.note is None:
@@ -129,9 +131,9 @@ def _last_known(evidence: dict[str, Any]) -> str:
     return f"no reason is known: {_LOST}, each time"
 
 
-def _wait(delivery: Delivery, config: WorkerConfig, text: str) -> Wait | Bury:
+def _wait(delivery: Delivery, config: WorkerConfig, text: str, name: str = "") -> Wait | Bury:
     """Parked for 1 s at first, then for as long as it was parked before, at most 60 s; dead after `unknown_for`."""
     if delivery.parked >= config.unknown_for:
-        return Bury(outcomes.UNKNOWN, f"{text}; parked for {delivery.parked:.0f} s")
+        return Bury(outcomes.UNKNOWN, f"{text}; parked for {delivery.parked:.0f} s", name=name)
     left = max(0.05, config.unknown_for - delivery.parked)
     return Wait(min(60.0, max(1.0, delivery.parked), left), text)

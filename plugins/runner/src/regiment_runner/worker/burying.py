@@ -41,7 +41,7 @@ def buried(delivery: Delivery, decided: Bury, queue: str) -> Dead:
         "kind": decided.kind,
         "error": decided.text,
         "queue": queue,
-        "name": "",
+        "name": decided.name,
     }
     if delivery.count:
         reason["deliveries"] = delivery.count

@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 from regiment import outcome as outcomes
 from regiment.outcome import Outcome
 from regiment.task import Task
-from regiment_runner.shared import page
+from regiment_runner.shared import overdue, page
+from regiment_runner.worker.asking import name_of
+from regiment_runner.worker.hooking import limited
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import UNGUARDED, Trial
 from regiment_runner.worker.verdict import judge, promised_only
@@ -49,7 +51,8 @@ def worked(attempt: Trial, work: Callable[[Task], Any], rules: Rules) -> Outcome
 def raised(attempt: Trial, error: BaseException, rules: Rules) -> Outcome:
     attempt.words[attempt.at] = attempt.number << 3 | page.ENDED
     stand_still_if_condemned(attempt)
-    return judge(error, rules)
+    with limited(attempt, overdue.TEXT):
+        return judge(error, rules)
 
 
 def judged(attempt: Trial, value: Any) -> Outcome:
@@ -90,9 +93,10 @@ async def aworked(attempt: Trial, work: Callable[[Task], Any], rules: Rules) -> 
     except BaseException as error:
         words[at] = attempt.number << 3 | page.ENDED
         stand_still_if_condemned(attempt)
-        if type(error).__name__ == "CancelledError" and _interrupted(attempt):
+        if name_of(error) == "CancelledError" and _interrupted(attempt):
             return Outcome(outcomes.INTERRUPTED, error=error)
-        return judge(error, rules)
+        with limited(attempt, overdue.TEXT):
+            return judge(error, rules)
     if rules.limited:
         stand_still_if_condemned(attempt)
     if value is not None:

@@ -22,7 +22,7 @@ from regiment.errors import ConfigError, PluginError, RegimentError, Respawn, St
 from regiment.registry import Registry
 from regiment_cli import targets
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
-from regiment_runner.shared import crossing, page, process, procfs
+from regiment_runner.shared import crossing, messages, page, process, procfs
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
@@ -65,15 +65,15 @@ def main(setup: Setup) -> int:
         # Of a start the supervisor says why it failed; of what came later nobody else does.
         if report.ready:
             log.event(logging.ERROR, "worker.error", error=str(error), exc_info=error)
-        failed = {"code": error.exit_code, "text": str(error)}
-        report(failed={**failed, "exhausted": process.exhausted(error)})
+        failure: messages.Failure = {"code": error.exit_code, "text": str(error), "exhausted": process.exhausted(error)}
+        report({"failed": failure})
         return error.exit_code
     except BaseException as error:
         if report.ready:
-            report(failed={"code": exits.CRASH_LOOP, "text": f"{type(error).__name__}: {error}"})
+            report({"failed": {"code": exits.CRASH_LOOP, "text": f"{type(error).__name__}: {error}"}})
             raise
-        failed = {"code": exits.CRASH_LOOP, "text": not_started(error)}
-        report(failed={**failed, "exhausted": process.exhausted(error)})
+        text, exhausted = not_started(error), process.exhausted(error)
+        report({"failed": {"code": exits.CRASH_LOOP, "text": text, "exhausted": exhausted}})
         return exits.CRASH_LOOP
 
 
@@ -84,7 +84,7 @@ class Reporter:
         self._channel = channel
         self.ready = False
 
-    def __call__(self, **message: Any) -> None:
+    def __call__(self, message: messages.FromWorker) -> None:
         self.ready = self.ready or "ready" in message
         with contextlib.suppress(OSError):
             for piece in crossing.pieces(message):
@@ -124,12 +124,12 @@ def _run(setup: Setup, report: Reporter) -> int:
         _around_the_work(app, parts, source, report, sheet)
     except SystemExit:
         if source.hold.left_unsettled:
-            report(ended=_how(source, sheet))  # what it holds is interrupted, and no crash
+            report({"ended": _how(source, sheet)})  # what it holds is interrupted, and no crash
         raise
     for close in (runtime.desk.close, connector.close, parts.broker.close):
         _close(close)
     why = process.out_of_memory(source.weight.too_large, sheet.words[page.MEMORY]) if source.weight.too_large else ""
-    report(ended=_how(source, sheet), why=why, over=source.over)
+    report({"ended": _how(source, sheet), "why": why, "over": source.over})
     return exits.OK
 
 
@@ -139,7 +139,7 @@ def _assembled(setup: Setup, report: Reporter) -> tuple[Any, Parts]:
         sys.path.insert(0, setup.app_dir)
     found = targets.find(setup.target)
     label = next(iter(found))
-    report(found=list(found))
+    report({"found": list(found)})
     app = targets.application(found[label])
     parts = assemble(app, label)
     if not parts.connector.capabilities.shared and not setup.solo:
@@ -147,8 +147,11 @@ def _assembled(setup: Setup, report: Reporter) -> tuple[Any, Parts]:
             f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
             f"one that several share, or run with --solo"
         )
-    notes = {"notes": notes_of(app, parts.registry)} if setup.notes else {}
-    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry), **notes)
+    plugins = plugins_in_words(parts.registry)
+    message: messages.Configured = {"configured": keeper_spec(parts), "label": label, "plugins": plugins}
+    if setup.notes:
+        message["notes"] = notes_of(app, parts.registry)
+    report(message)
     retell(parts.registry, "worker")
     return app, parts
 
@@ -164,13 +167,13 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
     _tell(parts.registry, "regiment_worker_started", app)
     _check_memory(app.config.name, sheet.words[page.MEMORY])
     sheet.words[page.STATE] = page.READY
-    report(ready=True)
+    report({"ready": True})
     log.event(logging.INFO, "worker.ready", worker=os.getpid(), queue=app.config.name)
     try:
         parts.executor.run(source)
     finally:
         sheet.words[page.STATE] = page.STOPPING
-        report(leaving=_how(source, sheet))
+        report({"leaving": _how(source, sheet)})
         _tell(parts.registry, "regiment_worker_stopping", app)
         if "finalize" in handlers:
             obey(source.runtime, source.end, "finalize", handlers["finalize"])

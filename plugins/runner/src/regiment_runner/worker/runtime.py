@@ -46,8 +46,10 @@ class Runtime:
         self._awaits: dict[str, bool] = {}
         self._known: dict[str, tuple[Callable[[Task], Any], Rules]] = {}
         self.decode, self.queue = codec.decode, self.config.name
-        hard = Rules.of(self.config).hard
-        self.decode_ns = int((DECODING if hard is None else hard) * 1e9)
+        rules = Rules.of(self.config)
+        self.hook = rules.hook
+        """The limit of hooks of a task whose rules nobody knows, and its grace, in nanoseconds."""
+        self.decode_ns = int((DECODING if rules.hard is None else rules.hard) * 1e9)
         """Nanoseconds after which the worker is killed while it decodes a large payload."""
         self.levels = self.config.logging.events
         success = self.levels.get("task.success", "DEBUG")

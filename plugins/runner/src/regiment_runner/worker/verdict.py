@@ -15,6 +15,7 @@ from regiment import outcome as outcomes
 from regiment.errors import Control, Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
 from regiment.task import Task
+from regiment_runner.worker.asking import alone_in, is_a, name_of
 from regiment_runner.worker.policy import Rules
 
 REASON_LIMIT = 8192
@@ -37,15 +38,12 @@ _QUIET = frozenset({outcomes.RETRY, outcomes.REQUEUE, outcomes.STOP, outcomes.RE
 
 def judge(error: BaseException, rules: Rules) -> Outcome:
     """The outcome of work that raised; a control alone in an exception group is unwrapped."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        if not _is_control(_innermost(error)):
-            break
-        error = error.exceptions[0]
-    kind = _CONTROLS.get(type(error))
-    if kind is None:
-        kind = next((name for cls, name in _CONTROLS.items() if isinstance(error, cls)), outcomes.FAILURE)
-        if kind == outcomes.FAILURE and rules.dead_on and isinstance(error, rules.dead_on):
-            kind = outcomes.FAIL
+    inner = _innermost(error)
+    if is_a(inner, (Control, TaskTimeout)):
+        error = inner
+    kind = next((name for cls, name in _CONTROLS.items() if is_a(error, cls)), outcomes.FAILURE)
+    if kind == outcomes.FAILURE and rules.dead_on and is_a(error, rules.dead_on):
+        kind = outcomes.FAIL
     return Outcome(kind, error=error, text=trace(error) if kind not in _QUIET else "")
 
 
@@ -78,13 +76,9 @@ def _article(kind: type) -> str:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    while (inner := alone_in(error)) is not None:
+        error = inner
     return error
-
-
-def _is_control(error: BaseException) -> bool:
-    return isinstance(error, (Control, TaskTimeout))
 
 
 def trace(error: BaseException) -> str:
@@ -95,7 +89,7 @@ def trace(error: BaseException) -> str:
         return _last(made.format())
     except BaseException as broken:  # a __str__ or __repr__ of the user's that raises
         frames = "".join(traceback.format_tb(error.__traceback__))
-        text = f"{frames}{type(error).__name__}: (its text cannot be had: {type(broken).__name__})"
+        text = f"{frames}{name_of(error)}: (its text cannot be had: {name_of(broken)})"
     return text if len(text) <= REASON_LIMIT else "…" + text[-REASON_LIMIT:]
 
 
@@ -139,7 +133,7 @@ def safe_repr(error: BaseException, limit: int = REASON_LIMIT) -> str:
         else:
             text = str(error) or repr(error)
     except BaseException as broken:
-        text = f"(its text cannot be had: {type(broken).__name__})"
+        text = f"(its text cannot be had: {name_of(broken)})"
     return text if len(text) <= limit else text[:limit] + "…"
 
 
@@ -159,7 +153,7 @@ def reason_of(outcome: Outcome, task: Task, aside: str = "") -> bytes:
     reason: dict[str, Any] = {"kind": outcome.kind, "name": task.name, "queue": task.queue}
     reason["runs"], reason["deliveries"] = task.run_count, task.delivery_count
     if outcome.error is not None:
-        reason["error_type"] = type(outcome.error).__name__
+        reason["error_type"] = name_of(outcome.error)
         reason["error"] = safe_repr(outcome.error)
     else:
         reason["error"] = outcome.text[:REASON_LIMIT]
