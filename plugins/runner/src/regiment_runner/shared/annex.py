@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from zlib import crc32
 
+from regiment.contracts import Span
 from regiment.contracts.effects import Effect
 from regiment_runner.shared.page import EFFECTS, END_A, HALF, OPEN, Page
 from regiment_runner.shared.record import unpacked
@@ -63,32 +64,48 @@ class Annex:
         self._area = bytearray(2 * HALF)
 
 
-def records(sheet: Page, first: int) -> dict[int, bytes]:
-    """The number and bytes of each whole record from `first` on whose number no slot shows as open (E3).
+def records(sheet: Page, first: int) -> tuple[dict[int, bytes], bool]:
+    """The number and bytes of each whole record from `first` on whose number no slot shows as open (E3); and whether all
+    are whole.
 
     For those who do not trust the page. What is emptied or written meanwhile does not matter: a record that is not seen yet is
     not done yet, and one that is seen too late is of a receipt that nobody holds any more.
     """
-    words, found = sheet.words, dict[int, bytes]()
+    words, found, whole = sheet.words, dict[int, bytes](), True
     still = {number for _, number, phase in sheet.numbers() if phase in OPEN}
     area, first = sheet.annex(), max(first, words[EFFECTS])
     if area is None:
-        return found
+        return found, not words[EFFECTS]
     for half in (0, 1):
         at, end = half * HALF, half * HALF + min(words[END_A + half], HALF)
-        while at + _HEAD_BYTES <= end:
+        while at < end:
+            if at + _HEAD_BYTES > end:
+                whole = False
+                break
             number, size, checksum = _HEAD.unpack_from(area, at)
             at += _HEAD_BYTES
             data = area[at : at + size] if size <= end - at else b""
             if crc32(data, number & _LOW) != checksum:
+                whole = False
                 break
             at = (at + size + 7) & ~7
             if number >= first and number not in still:
                 found[number] = data
-    return found
+    return found, whole
 
 
-def left(found: Mapping[int, bytes], known: Container[int] = ()) -> dict[int, tuple[Effect, ...]]:
+def spans_of(numbers: Iterable[int]) -> list[Span]:
+    """Numbers as spans, in order."""
+    spans: list[Span] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1] = (spans[-1][0], number)
+        else:
+            spans.append((number, number))
+    return spans
+
+
+def left_of(found: Mapping[int, bytes], known: Container[int] = ()) -> dict[int, tuple[Effect, ...]]:
     """The effects of each record but those `known`; without those that cannot be read: who left them runs again."""
     effects = {}
     for number, data in found.items():

@@ -201,7 +201,9 @@ class Page:
             return "its consumers were overwritten"
         effects = words[EFFECTS]
         if effects > words[LAST] + 1 or (self._effects and effects != self._effects):
-            return f"it says that there are records from number {effects:,} on; the last number leased is {words[LAST]:,}"
+            return (
+                f"it says that there are records from number {effects:,} on; the last number leased is {words[LAST]:,}"
+            )
         if max(words[END_A], words[END_B]) > HALF:
             return "the ends of its annex were overwritten"
         self._effects = effects
@@ -224,7 +226,9 @@ class Page:
     def annex(self) -> mmap.mmap | None:
         """The annex of a page whose worker says that it has one (E3); None for one without."""
         if self._annex is None and self.words[EFFECTS]:
-            with contextlib.suppress(OSError, ValueError):  # removed: it reads as one without records, so nothing is done
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # removed: it reads as one without records, so nothing is done
                 self._annex = self._mapped()
         return self._annex if self.words[EFFECTS] else None
 

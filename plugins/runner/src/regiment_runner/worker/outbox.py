@@ -33,9 +33,9 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self.ended: deque[tuple[Trial, Settlement | None, Sequence[Effect]]] = deque()
+        self.ended: deque[tuple[Trial, Settlement | None, Sequence[Effect] | None]] = deque()
         """What attempts have left here and the driver has not looked at; None: one that asked for another process again.
-        The effects are those that stand nowhere else.
+        The effects are those that have no record on the page; None: there are none, or they have one.
         """
         self.pending: list[tuple[Trial, Settlement]] = []
         self.effects: dict[int, Sequence[Effect]] = {}
@@ -58,7 +58,7 @@ class Outbox:
             self._spans.append(Done(self._first, self._last))
         self._first, self._last = first, last
 
-    def end(self, attempt: Trial, settlement: Settlement | None, effects: Sequence[Effect] = ()) -> None:
+    def end(self, attempt: Trial, settlement: Settlement | None, effects: Sequence[Effect] | None = None) -> None:
         """Any end of an attempt, for the driver to look at."""
         if self.forked:
             leave()

@@ -45,6 +45,7 @@ def _run_each(attempt: Trial, line: Line) -> bool:
         try:
             attempt.task = task = decode(payload, queue)
         except DecodeError as error:
+            attempt.task = None
             settle_unrun(attempt, admit(attempt.delivery, error, runtime.config, time.time()))
             return False
         found = attempt.found
@@ -71,9 +72,10 @@ def _run_each(attempt: Trial, line: Line) -> bool:
             if attempt.made is None or (outcome := kept(attempt, outcome, rules)) is not DONE:
                 drive(ending(attempt, outcome, rules))
                 return False
-            if not line.keep(attempt, attempt.made):
+            if not line.keep(attempt):
+                if loud:
+                    say_success(attempt)
                 return True
-            attempt.made = ()
         if loud:
             say_success(attempt)
         if not batch or line.check or words[page.ORDERS]:

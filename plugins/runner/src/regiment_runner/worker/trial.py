@@ -17,6 +17,7 @@ from regiment_runner.worker.commit import Commit
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.runtime import Runtime
 
+
 class Left(NamedTuple):
     """What an attempt leaves behind: effects, and the same as the bytes of a record."""
 
@@ -54,7 +55,7 @@ class Line(Protocol):
 
     def ran(self, first: int, last: int) -> None: ...
 
-    def keep(self, attempt: Trial, left: Left) -> bool: ...
+    def keep(self, attempt: Trial) -> bool: ...
 
 
 class Trial:
