@@ -40,5 +40,6 @@ def kept(attempt: Trial, outcome: Outcome, rules: Rules) -> Outcome:
     try:
         attempt.made = left(attempt, outcome, "done")
     except BaseException as error:
+        attempt.made = False
         return judge(error, rules)
     return DONE
