@@ -120,6 +120,10 @@ class Leaving:
         reply: Any = self._scripts.run(_LISTED, self._stem(queue), limit, place, after or "")
         return [(float(at), name(key)) for at, key in zip(reply[::2], reply[1::2], strict=True)]
 
+    def placed(self, queue: str, key: str) -> list[float]:
+        """The place of a key that was kept with `listed`, if it is here."""
+        return [place for place, _ in self.listed(queue, -1, after=key)]
+
     def tallies(self, queue: str, joins: Sequence[str]) -> list[Tally | None]:
         reply = self._scripts.run(_TALLIES, self._stem(queue), *joins) if joins else []
         return [_tally(found) if found else None for found in reply]

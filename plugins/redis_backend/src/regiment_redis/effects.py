@@ -73,7 +73,7 @@ class Places:
                 parts += ("A", stem, effect.join, effect.member)
             case Join():
                 members = "" if effect.members is None else _members(effect.members)
-                then = packed(self.flat(spot, queue, token, effect.then))
+                then = packed(self.flat(spot, effect.queue, token, effect.then))
                 parts += ("J", stem, effect.name, members, max(ms(effect.ttl), 1), then)
             case Seal():
                 parts += ("E", stem, effect.join, _members(effect.members))

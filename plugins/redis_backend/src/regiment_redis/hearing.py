@@ -21,6 +21,8 @@ from regiment_redis.wire import Refusal
 
 MARKS = 1000
 """Marks that are taken at once."""
+AWAY = 1.0
+"""Seconds for which a node that could not be reached is left alone."""
 KEPT = 60.0
 """Seconds for which an inbox is kept after its last mark."""
 
@@ -38,6 +40,8 @@ class Ear:
         self._roots, self._stem = list(roots), stem
         self._watches = [Watch(root) for root in roots]
         self._inboxes: dict[str, _Inbox] = {}
+        self._away = [0.0] * len(self._roots)
+        """Until when a node that could not be reached is left alone."""
         self.doubt = False
         """True if marks may have been lost, and nobody was told yet."""
 
@@ -52,8 +56,7 @@ class Ear:
             del self._inboxes[key]
 
     def heard(self, seconds: float, wake_fd: int | None) -> dict[Followed, Record | None] | None:
-        if self.doubt:
-            self.doubt = False
+        if self._doubted():
             return None
         more = [] if wake_fd is None else [wake_fd]
         if not self._inboxes:
@@ -66,7 +69,7 @@ class Ear:
             for number, key, first in popped:
                 if not self._read(found, key, [first, *self._rest(number, key)]):
                     return None
-            return found
+            return None if self._doubted() else found
         except StoreUnavailable:
             # What was popped and did not arrive is lost.
             self.close()
@@ -76,18 +79,40 @@ class Ear:
             self.doubt = True
             raise
 
+    def _doubted(self) -> bool:
+        doubt, self.doubt = self.doubt, False
+        return doubt
+
     def _begin(self, seconds: float) -> None:
-        try:
-            for watch in self._watches:
+        """Send the pops to those nodes that can be reached; raises if none can."""
+        problem: StoreUnavailable | None = None
+        for node, watch in enumerate(self._watches):
+            if self._away[node] > time.monotonic():
+                continue
+            try:
                 watch.begin(list(self._inboxes), seconds)
-        except BaseException:
-            self.close()
+                self.doubt = self.doubt or self._away[node] > 0.0
+                self._away[node] = 0.0
+            except StoreUnavailable as error:
+                watch.close()
+                self._away[node], problem = time.monotonic() + AWAY, error
+            except BaseException:
+                self.close()
+                self.doubt = True
+                raise
+        if not self._open():
             self.doubt = True
-            raise
+            raise problem or StoreUnavailable("none of the nodes could be reached a moment ago")
+
+    def _open(self) -> list[int]:
+        return [fd for watch in self._watches for fd in watch.descriptors()]
 
     def _wait(self, until: float, more: list[int]) -> list[tuple[int, str, bytes]]:
-        while (left := until - time.monotonic()) > 0:
-            fds = [fd for watch in self._watches for fd in watch.descriptors()]
+        """Sleep; what was popped, by node, inbox and mark."""
+        if any(self._away):
+            until = min(until, time.monotonic() + AWAY)
+        while not self.doubt and (left := until - time.monotonic()) > 0:
+            fds = self._open()
             ready = sleep([*fds, *more], min([left, *(watch.late() for watch in self._watches)]))
             found = [key for watch in self._watches for key in watch.taken(ready, until)]
             if found or not ready.isdisjoint(more) or not fds:

@@ -46,21 +46,21 @@ class Shard:
         self._clustered = isinstance(root, ClusterLink)
         self._run = self._scripts.run
         self.watch = Watch(root)
-        self.ear = Ear([root], self._stem)
+        self.ear = Ear([root], self.stem)
         self._stems: dict[str, str] = {}
         self._listed: dict[str, float] = {}
         self._due: dict[tuple[str, str], float] = {}
         self._asking = Asking()
-        self.people = People(self._run, self._stem, self._queues, self._list)
+        self.people = People(self._run, self.stem, self._queues, self._list)
         self.names = Names(root, prefix, self._scripts, self.watch)
         self._several = self._clustered
         self.door = Door(self._scripts, lambda stem: self._list(stem[len(prefix) + 2 : -1]))
-        self.place(Places(self._stem, clustered=self._clustered), Outbox([self.door]), 0)
+        self.place(Places(self.stem, clustered=self._clustered), Outbox([self.door]), 0)
 
     def place(self, places: Places, outbox: Outbox, node: int, several: bool = False) -> None:
         """Say what can be reached from here, and which of several nodes this is."""
         self._several = self._clustered or several
-        self.leaving = Leaving(self._scripts, self._stem, self._list, places, outbox, node)
+        self.leaving = Leaving(self._scripts, self.stem, self._list, places, outbox, node)
 
     # Life
 
@@ -78,7 +78,8 @@ class Shard:
         links = self.root.links() if isinstance(self.root, ClusterLink) else [self.root.link("")]
         return [text for link in links for text in server.warnings(link)]
 
-    def _stem(self, queue: str) -> str:
+    def stem(self, queue: str) -> str:
+        """The first part of all keys of a queue."""
         stem = self._stems.get(queue)
         if stem is None:
             stem = self._stems[queue] = f"{self.prefix}:{{{queue}}}"
@@ -122,7 +123,7 @@ class Shard:
         mode, due = ("at", ms(at)) if at is not None else ("in", ms(delay)) if delay > 0 else ("now", 0)
         left_out = self._run(
             _PUSH,
-            self._stem(queue),
+            self.stem(queue),
             token,
             max(ms(token_window), 1),
             priority,
@@ -142,7 +143,7 @@ class Shard:
         delays = ",".join(str(ms(delay)) for delay in terms.poison_delays)
         if not self._run(
             _JOIN,
-            self._stem(queue),
+            self.stem(queue),
             consumer,
             ms(terms.lease),
             delays,
@@ -162,7 +163,7 @@ class Shard:
         queues: dict[str, list[Part]] = {}
         for queue, consumer in consumers:
             queues.setdefault(queue, [ms(seconds)]).append(consumer)
-        calls = [(self._stem(queue), args) for queue, args in queues.items()]
+        calls = [(self.stem(queue), args) for queue, args in queues.items()]
         if self._several:
             replies = self._scripts.run_all(RENEWING, calls)
             for (stem, _), reply in zip(calls, replies, strict=True):
@@ -194,7 +195,7 @@ class Shard:
             few = min(limit, LARGEST - (base & LARGEST))
             numbers = (turn, base & LARGEST, low, few, max_bytes, holds_nothing, gaps)
             return raised(self.exchange(queue, consumer, *numbers, effects=lower), base, few)
-        stem = self._stems.get(queue) or self._stem(queue)
+        stem = self._stems.get(queue) or self.stem(queue)
         link = self.root.link(stem) if self._clustered else self.root
         wire = link.wire
         if wire is None or not wire.open:
@@ -260,9 +261,9 @@ class Shard:
         if effects or self._several:
             lower = {receipt & LARGEST: some for receipt, some in effects.items()}
             pairs = list(zip(spans[::2], spans[1::2], strict=True))
-            self.leaving.release(queue, self._stem(queue), consumer, args, pairs, lower)
+            self.leaving.release(queue, self.stem(queue), consumer, args, pairs, lower)
         else:
-            self._run(_RELEASE, self._stem(queue), *args)
+            self._run(_RELEASE, self.stem(queue), *args)
 
     # Effects without a lease
 
@@ -275,7 +276,7 @@ class Shard:
         return self.leaving.records(queue, keys)
 
     def listed(self, queue: str, limit: int, after: str | None) -> list[str]:
-        return [key for _, key in self.leaving.listed(queue, limit, after=after)]
+        return [key for _, key in self.leaving.listed(queue, max(limit, 0), after=after)]
 
     def tallies(self, queue: str, joins: Sequence[str]) -> list[Tally | None]:
         return self.leaving.tallies(queue, joins)
@@ -298,7 +299,7 @@ class Shard:
         due = {queue: self._due.get((queue, consumer), math.inf) - now for queue, consumer in consumers}
         left = max(0.0, min(seconds, *due.values())) if due else seconds
         ripe = [queue for queue, then in due.items() if then <= left]
-        return {f"{self._stem(queue)}:wake": queue for queue, _ in consumers}, left, ripe
+        return {f"{self.stem(queue)}:wake": queue for queue, _ in consumers}, left, ripe
 
 
 def _fenced(queue: str, consumer: str) -> Fenced:

@@ -85,8 +85,8 @@ local function effects()
       push_sent()
       if one ~= home and made then made.rouse() end
     end
-    e.version = heres[home] and heres[home].version or 0
     go(home)
+    e.version = here.kept and here.version or 0
   end
 
   return e

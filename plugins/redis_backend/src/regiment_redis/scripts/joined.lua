@@ -32,10 +32,12 @@ end
 
 local function arrive(name, member)
   local join = join_of(name)
-  join.touched = true
-  if redis.call('SETBIT', join.bits, member, 1) == 0 and (not join.members or member < join.members) then
-    join.arrived = join.arrived + 1
-    look_whether_complete(join)
+  if redis.call('SETBIT', join.bits, member, 1) == 0 then
+    join.touched = true
+    if not join.members or member < join.members then
+      join.arrived = join.arrived + 1
+      look_whether_complete(join)
+    end
   end
 end
 

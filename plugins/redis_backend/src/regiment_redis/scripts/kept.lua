@@ -35,6 +35,7 @@ local function keep(key, ttl, body)
     if struct.unpack('>I7', redis.call('GETRANGE', name, 7, 13)) > struct.unpack('>I7', body) then return end
     if ttl == '' then redis.call('SET', name, record) else redis.call('SET', name, record, 'PX', ttl) end
   end
+  here.kept = true
   if string.byte(body, 8) == 1 then
     redis.call('ZADD', stem .. ':listed', string.format('%.0f', here.last), key)
     if ttl == '' then
@@ -56,7 +57,7 @@ local function drop(list, from, to)
 end
 
 local function save_kept()
-  if not here.version then return end
+  if not here.kept then return end
   redis.call('HSET', stem, 'kept', string.format('%.0f', here.last))
   if here.listed then
     for _, key in ipairs(redis.call('ZRANGEBYSCORE', stem .. ':listed:ends', '-inf', now, 'LIMIT', 0, 100)) do

@@ -1,12 +1,14 @@
 -- Keys of records kept with `listed`, the one that was kept last first. Reads only.
 -- KEYS[1]  stem of the queue
--- ARGV     1 at most so many, 2 a place: those before it (empty: from the newest on), 3 a key that stands for its place
+-- ARGV     1 at most so many (-1: the place of the key), 2 a place: those before it (empty: from the newest on), 3 a key that
+--          stands for its place
 -- returns  place, key, place, key, ...
 --#include now.lua
 local listed, found, from = stem .. ':listed', {}, '+inf'
 if ARGV[3] ~= '' then
   local place = redis.call('ZSCORE', listed, ARGV[3])
   if not place then return found end
+  if ARGV[1] == '-1' then return {place, ARGV[3]} end
   from = '(' .. place
 elseif ARGV[2] ~= '' then
   from = '(' .. ARGV[2]

@@ -14,12 +14,12 @@ if inbox == '' then
 end
 local ms = tonumber(ARGV[2])
 for i = 3, #ARGV, 2 do
-  local record = read(ARGV[i])
+  local record, wants = read(ARGV[i]), stem .. ':want:' .. ARGV[i]
   if record and struct.unpack('>I7', record, 8) >= tonumber(ARGV[i + 1]) then
     found[#found + 1] = record
+    redis.call('HDEL', wants, inbox)
   else
     found[#found + 1] = false
-    local wants = stem .. ':want:' .. ARGV[i]
     redis.call('HSET', wants, inbox, struct.pack('>I7I7', now + ms, tonumber(ARGV[i + 1])))
     if redis.call('PTTL', wants) < ms then redis.call('PEXPIRE', wants, ms) end
   end
