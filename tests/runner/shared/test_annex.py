@@ -23,7 +23,9 @@ seconds = st.floats(0, 1e9)
 rank = st.integers(0, 2**53 - 1)
 keeps = st.builds(Keep, text, st.binary(max_size=50), st.none() | seconds, rank, st.booleans(), st.none() | text)
 payloads = st.lists(st.binary(max_size=30), max_size=3)
-sends = st.builds(Send, text, payloads, st.integers(0, 2), seconds, st.none() | seconds)
+sends = st.builds(
+    Send, text, payloads, st.integers(0, 2), seconds, st.none() | seconds, ids=st.none(), id_window=seconds
+)
 named = st.builds(lambda send: send._replace(ids=[str(n) for n in range(len(send.payloads))]), sends)
 arrivals = st.builds(Arrive, text, text, st.integers(0, 4095))
 then = st.lists(keeps | sends | arrivals, max_size=3)
