@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from regiment.build import kept
+from regiment.broker import extras
 from regiment.contracts import Capabilities
 from regiment.errors import PluginError
 from regiment_testing import contracts
@@ -123,7 +123,7 @@ def claimed(cls: Any, options: Mapping[str, Any]) -> Capabilities:
     """The capabilities of a connector, with the extras that it keeps with these options; touches no store."""
     made = cls(**placed(options, Path(tempfile.gettempdir())))
     found: Capabilities = cls.capabilities
-    return found._replace(extras=kept(made))
+    return found._replace(extras=extras(made))
 
 
 def _alone(run: Callable[[], int | pytest.ExitCode]) -> int | pytest.ExitCode:
