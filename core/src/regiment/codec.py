@@ -131,6 +131,7 @@ class Codec:
         # The head up to the id, for each length that an id may have: one look-up writes it and checks the id.
         self._plain_heads = _heads(self._plain)
         self._packed_heads = _heads(self._packed)
+        self._record_heads = [bytes([_RECORD]) + start[1:] + b"\0" for start in (self._plain, self._packed)]
 
     def encode(self, task: Task) -> bytes:
         """The message of a task. `EncodeError` names the value that cannot be serialized; else `PayloadTooLarge`."""
@@ -170,6 +171,7 @@ class Codec:
                 record = loads(body)
             else:
                 envelope, record = self._open(payload, queue)
+                self._learn_shape(payload, envelope)
                 id = envelope.task_id
             if len(record) == 3:
                 name, kwargs, date = record
@@ -202,13 +204,12 @@ class Codec:
             body = self._dumps([place, value] if self._serializers[self._name].executes else value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self._refused([value], error, ("value",)) from error
-        start, size = self._plain, len(body)
+        head, size = self._record_heads[0], len(body)
         if self._compress is not None and SMALL <= size <= self._limit:
-            start, body = self._packed, self._compress(body)
-        data = head = bytes([_RECORD]) + start[1:] + b"\0"
-        data += body if self._seal is None else self._seal(head, place, body)
-        if max(size, len(data) + _TRAILER) > self._limit:
-            raise self._too_large(f"the record {where[1]!r}", max(size, len(data) + _TRAILER))
+            head, body = self._record_heads[1], self._compress(body)
+        data = head + (body if self._seal is None else self._seal(head, place, body))
+        if (size := max(size, len(data) + _TRAILER)) > self._limit:
+            raise self._too_large(f"the record {where[1]!r}", size)
         return data + crc32(data).to_bytes(_TRAILER, "little")
 
     def unpack(self, data: bytes, where: Followed) -> Any:
@@ -239,14 +240,13 @@ class Codec:
         )
 
     def _open(self, payload: bytes, queue: str, magic: int = _MAGIC) -> tuple[Head, Any]:
-        """Head and record of a message whose shape differs from the last one of its length, or of foreign bytes."""
+        """Head and value of a record, of a message whose shape differs from the last one of its length, or of foreign bytes."""
         if len(payload) > self._limit:
             raise DecodeError(
                 f"the message has {len(payload):,} bytes, more than the {self._limit:,} that payload_limit allows; "
                 "it was not decoded"
             )
         head = read_head(payload, magic)
-        self._learn_shape(payload, head)
         serializer = self._serializer(head.serializer)
         body = payload[head.body : -_TRAILER]
         if hasattr(serializer, "unseal"):
