@@ -1,0 +1,182 @@
+"""The extension itself: what it does to a push, and what it keeps of an end, in the step that settles it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from regiment import log
+from regiment.bounds import YEARS, limit, seen
+from regiment.codec import Codec
+from regiment.context import attempt_now
+from regiment.contracts import Effect, Keep, Push
+from regiment.errors import ArgumentsError, EncodeError, PayloadTooLarge
+from regiment.hooks import hookimpl
+from regiment.outcome import COUNTED, Outcome
+from regiment.task import Task
+from regiment_results.records import (
+    FINISHED,
+    RETRYING,
+    WAITING,
+    note_rank,
+    note_record,
+    outcome_record,
+    rank_of,
+    try_key,
+)
+from regiment_results.settings import problems_of
+
+NAME = "results"
+"""Of the extension, and of what it writes into a message."""
+OPTION = "result"
+_EFFECTS = frozenset({"effects"})
+
+
+class Keeping:
+    """What a queue gets that names `Results(…)`. Each process builds its own: that which pushes, and the worker."""
+
+    needs = _EFFECTS
+
+    @staticmethod
+    def check(options: Mapping[str, Any]) -> list[str]:
+        """All problems of the options, one sentence each."""
+        return problems_of(options)
+
+    def __init__(
+        self,
+        ttl: float = 3600.0,
+        failure_ttl: float = 86_400.0,
+        wait_ttl: float = 604_800.0,
+        limit: int = 1_048_576,
+        track: bool = True,
+        history: int = 0,
+        by: str = "queue",
+    ) -> None:
+        self.ttl, self.failure_ttl, self.wait_ttl = ttl, failure_ttl, wait_ttl
+        self.limit, self.track, self.history, self.by = limit, track, history, by
+        self._codecs: dict[str, Codec] = {}
+
+    # Where tasks are pushed
+
+    @hookimpl
+    def regiment_push_options(self) -> Mapping[str, str]:
+        """What a push may say of its result."""
+        return {OPTION: "False: keep no result; True: keep it; seconds: keep it so long"}
+
+    @hookimpl
+    def regiment_push(self, push: Push) -> None:
+        """Note the push, in its own step, and let its answer be a handle."""
+        from regiment_results.handles import answer
+
+        wanted = push.options.get(OPTION)
+        kept = self.by == "queue" if wanted is None else wanted is not False
+        if wanted is not None:
+            push.tags[NAME] = _seconds(wanted)
+        push.answer = answer(push.broker, push.tasks[0].date, kept, self.track)
+        if not kept or not self.track:
+            return
+        pack, queue = push.broker.codec.pack, push.queue
+        note = note_record(WAITING)
+        for task in push.tasks:
+            id = push.id or task.id
+            push.effects.append(Keep(id, pack(note, (queue, id)), self.wait_ttl, note_rank(task.date)))
+
+    # Where they run
+
+    @hookimpl
+    def regiment_worker_started(self, worker: Any) -> None:
+        """Learn how this worker's queue writes its values."""
+        self._codec(worker.config)
+
+    def _codec(self, config: Any) -> Codec:
+        from regiment.build import make_codec
+        from regiment.registry import registry
+
+        if config.name not in self._codecs:
+            self._codecs[config.name] = make_codec(config, registry().scope(config.plugins))
+        return self._codecs[config.name]
+
+    @hookimpl
+    def regiment_effects(self, task: Task | None, task_id: str, outcome: Outcome, settles: str) -> Iterable[Effect]:
+        """Keep the outcome of a task that has ended for good, and of its tries as many as are wanted."""
+        kept = None
+        if task is not None and task.tags is not None:
+            kept = task.tags.get(NAME)
+        if kept is None:
+            if self.by == "push":
+                return ()
+        elif kept == 0:
+            return ()
+        queue, codec = self._place(task)
+        if settles == "again":
+            return self._tried(codec, queue, task, outcome)
+        now = time.time()
+        ttl = kept if kept and kept > 0 else self.ttl if outcome.kind in FINISHED else self.failure_ttl
+        record = outcome_record(task, outcome, now, _ran())
+        value = self._packed(
+            codec, (queue, task_id), record, lambda lack: outcome_record(task, outcome, now, _ran(), lack)
+        )
+        return (Keep(task_id, value, ttl, rank_of(now if task is None else task.date)),)
+
+    def _place(self, task: Task | None) -> tuple[str, Codec]:
+        """The queue that this worker serves, and its codec."""
+        if task is not None and (found := self._codecs.get(task.queue)) is not None:
+            return task.queue, found
+        return next(iter(self._codecs.items()))
+
+    def _packed(
+        self, codec: Codec, where: tuple[str, str], record: list[Any], without: Callable[[tuple[Any, ...]], list[Any]]
+    ) -> bytes:
+        """The bytes of an outcome; where its value cannot be kept, of the outcome without it, which says why."""
+        lack: tuple[Any, ...]
+        try:
+            value = codec.pack(record, where)
+            if len(value) <= self.limit:
+                return value
+            lack = ("large", len(value), self.limit)
+        except PayloadTooLarge as error:
+            lack = ("refused", str(error)[:500])
+        except EncodeError as error:
+            lack = ("refused", str(error)[:500])
+        except Exception as error:  # a stranger's serializer may raise anything; the task has succeeded all the same
+            lack = ("refused", f"{type(error).__name__}: {error}"[:500])
+        said = f"{lack[1]:,} bytes, more than limit ({lack[2]:,})" if lack[0] == "large" else lack[1]
+        log.event(
+            logging.WARNING, "result.refused", why=said, next="its outcome is kept without it", **log.attempt_fields()
+        )
+        return codec.pack(without(lack), where)
+
+    def _tried(self, codec: Codec, queue: str, task: Task | None, outcome: Outcome) -> Sequence[Effect]:
+        """A try that is followed by another one: an exchange of its own anyway, so this costs no round trip."""
+        made: list[Effect] = []
+        if task is None:
+            return made
+        if self.track:
+            state = RETRYING if outcome.kind in COUNTED else WAITING
+            note = codec.pack(note_record(state), (queue, task.id))
+            made.append(Keep(task.id, note, self.wait_ttl, note_rank(task.date)))
+        number = task.run_count + 1
+        if number <= self.history and outcome.kind in COUNTED:
+            key, now = try_key(task.id, number), time.time()
+            record = outcome_record(task, outcome, now, _ran(), ("try",))
+            made.append(Keep(key, codec.pack(record, (queue, key)), self.failure_ttl, rank_of(task.date)))
+        return made
+
+
+def _ran() -> float:
+    """Seconds since the attempt that runs here has started."""
+    started = getattr(attempt_now.get(None), "started", 0)
+    return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started) / 1e9 if started else 0.0
+
+
+def _seconds(wanted: object) -> float:
+    """What the tag of a push says: 0 for no result, -1 for one that is kept as long as the queue keeps them, or seconds."""
+    if isinstance(wanted, bool):
+        return -1 if wanted else 0
+    if limit(wanted):
+        return float(wanted)  # type: ignore[arg-type]
+    raise ArgumentsError(
+        f"{OPTION} is {seen(wanted)}; expected True, False, or seconds above 0 for which the result is kept, at most {YEARS} years"
+    )

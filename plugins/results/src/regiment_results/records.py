@@ -1,0 +1,197 @@
+"""What is kept of a task, as plain data: its record while it waits and runs, and its outcome.
+
+All of a task is under one key, its id. An outcome has a higher rank than any note of a push, and the outcome of a later push a
+higher one than that of an earlier push with the same id: so nothing that comes late replaces an outcome (E11).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, NamedTuple
+
+from regiment.codec import Codec
+from regiment.contracts import Followed, Record
+from regiment.errors import DecodeError
+from regiment.outcome import EXPIRED, STOP, SUCCESS
+from regiment.outcome import Outcome as Ended
+from regiment.task import Task
+from regiment_results.errors import name_of
+
+FORMAT = 1
+"""The first field of every record."""
+LONGEST_MESSAGE = 4096
+LONGEST_TRACEBACK = 32_768
+"""Characters of an exception's text and traceback that are kept."""
+MOST_NOTES = 16
+WAITING, RUNNING, RETRYING = "waiting", "running", "retrying"
+FINISHED = (SUCCESS, STOP)
+"""Kinds of outcomes that are settled as done by the task itself."""
+
+
+class Error(NamedTuple):
+    """An exception by name and text: its qualified name, those of all its classes, its message, traceback and notes."""
+
+    type: str
+    bases: list[str]
+    message: str
+    traceback: str
+    notes: list[str]
+
+
+class Outcome(NamedTuple):
+    """How a task ended, or one of its tries. Times are seconds since the epoch, by the worker's clock."""
+
+    kind: str
+    """One of the names of `regiment.outcome`: success, failure, timeout, fail, expired, cancelled, poison, …"""
+    value: Any
+    """What it returned; None if it did not succeed, or if that was not kept."""
+    error: Error | None
+    runs: int
+    started: float
+    ended: float
+    worker: str
+    """Host and process id."""
+    lack: tuple[Any, ...] = ()
+    """Why the value was not kept: ("large", size, limit) in bytes, or ("refused", the reason); empty if it was."""
+
+    @property
+    def seconds(self) -> float:
+        """How long its last run took."""
+        return self.ended - self.started
+
+    @property
+    def success(self) -> bool:
+        """True if the task did what it was to do."""
+        return self.kind in FINISHED
+
+    @property
+    def state(self) -> str:
+        """The same as the state of its handle."""
+        return SUCCESS if self.success else STATES.get(self.kind, "dead")
+
+
+class Progress(NamedTuple):
+    """How far a task is, as it said itself by `current().progress`; looked at once a second."""
+
+    done: int
+    total: int
+    note: str
+    started: float
+    """Seconds since the epoch."""
+    worker: str
+
+
+class Note(NamedTuple):
+    """What is known of a task that has not ended."""
+
+    state: str
+    progress: Progress | None = None
+
+
+STATES = {
+    "failure": "failure",
+    "retry": "failure",
+    "timeout": "timeout",
+    "expired": "expired",
+    "cancelled": "cancelled",
+}
+
+
+FINAL = 1 << 52
+"""The lowest rank of an outcome."""
+
+
+def note_rank(date: float) -> int:
+    """The rank of what is noted of a task that was pushed at `date`: the milliseconds."""
+    try:
+        return min(max(0, int(date * 1000)), FINAL - 1)
+    except (ValueError, OverflowError):  # a date that somebody else wrote
+        return 0
+
+
+def rank_of(date: float) -> int:
+    """The rank of the outcome of a task that was pushed at `date`."""
+    return FINAL + note_rank(date)
+
+
+def try_key(id: str, number: int) -> str:
+    """Where a try of a task is kept; no id has a control character."""
+    return f"{id}\t{number}"
+
+
+def outcome_record(
+    task: Task | None, ended: Ended, now: float, seconds: float, lack: tuple[Any, ...] = ()
+) -> list[Any]:
+    """The record of an end, yet to be packed; with a `lack` it leaves out the value."""
+    runs = 0 if task is None else task.run_count + (ended.kind != EXPIRED)
+    value = None if lack else ended.value
+    made = [FORMAT, ended.kind, value, error_of(ended), runs, now - seconds, now, worker()]
+    if lack:
+        made.append(list(lack))
+    return made
+
+
+def error_of(ended: Ended) -> list[Any] | None:
+    """The exception of an outcome, by names and texts; None for a success."""
+    if ended.kind in FINISHED:
+        return None
+    error, traceback = ended.error, _plain(ended.text[-LONGEST_TRACEBACK:])
+    if error is None:
+        return ["", [], _text(ended.text) or ended.kind, traceback, []]
+    names = [name_of(cls) for cls in type(error).__mro__ if issubclass(cls, BaseException)]
+    notes = getattr(error, "__notes__", ())
+    kept = [_text(note) for note in notes[:MOST_NOTES]] if isinstance(notes, (list, tuple)) else []
+    return [names[0], names, _text(error), traceback, kept]
+
+
+def _text(value: object) -> str:
+    """The text of a stranger's object."""
+    try:
+        text = str(value)
+    except Exception as broken:
+        text = f"(its text cannot be had: {type(broken).__name__})"
+    return _plain(text[:LONGEST_MESSAGE])
+
+
+def _plain(text: str) -> str:
+    """The same with surrogates, which no serializer takes, as escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def note_record(state: str, progress: Progress | None = None) -> list[Any]:
+    """The record of a task that has not ended."""
+    return [FORMAT, state, None if progress is None else list(progress)]
+
+
+def read(codec: Codec, record: Record, where: Followed) -> Outcome | Note:
+    """What a record says; `DecodeError` for one that another release wrote, or that is none."""
+    found = codec.unpack(record.value, where)
+    if type(found) is not list or len(found) < 3 or type(found[1]) is not str:
+        raise DecodeError(f"the record is {type(found).__name__}; expected the list of an outcome or a note")
+    if found[0] != FORMAT:
+        raise DecodeError(f"the record has format {found[0]!r}; this release reads {FORMAT}. A newer one wrote it")
+    if record.rank < FINAL and found[1] in (WAITING, RUNNING, RETRYING):
+        return Note(found[1], None if found[2] is None else Progress(*found[2]))
+    return _outcome(found)
+
+
+def _outcome(found: list[Any]) -> Outcome:
+    try:
+        kind, value, error, runs, started, ended, worker, *more = found[1:]
+        made = None if error is None else Error(*error)
+        return Outcome(kind, value, made, runs, started, ended, worker, tuple(more[0]) if more else ())
+    except (TypeError, ValueError) as wrong:
+        raise DecodeError(f"the record of an outcome is malformed: {wrong}") from None
+
+
+_worker: tuple[int, str] = (0, "")
+
+
+def worker() -> str:
+    """Host and process id of this process."""
+    global _worker
+    pid = os.getpid()
+    if _worker[0] != pid:
+        _worker = (pid, f"{socket.gethostname()}:{pid}")
+    return _worker[1]
