@@ -20,6 +20,7 @@ from regiment_results.records import (
     FINISHED,
     RETRYING,
     WAITING,
+    key_of,
     note_rank,
     note_record,
     outcome_record,
@@ -80,8 +81,8 @@ class Keeping:
         pack, queue = push.broker.codec.pack, push.queue
         note = note_record(WAITING)
         for task in push.tasks:
-            id = push.id or task.id
-            push.effects.append(Keep(id, pack(note, (queue, id)), self.wait_ttl, note_rank(task.date)))
+            key = key_of(push.id or task.id)
+            push.effects.append(Keep(key, pack(note, (queue, key)), self.wait_ttl, note_rank(task.date)))
 
     # Where they run
 
@@ -115,10 +116,9 @@ class Keeping:
         now = time.time()
         ttl = kept if kept and kept > 0 else self.ttl if outcome.kind in FINISHED else self.failure_ttl
         record = outcome_record(task, outcome, now, _ran())
-        value = self._packed(
-            codec, (queue, task_id), record, lambda lack: outcome_record(task, outcome, now, _ran(), lack)
-        )
-        return (Keep(task_id, value, ttl, rank_of(now if task is None else task.date)),)
+        key = key_of(task_id)
+        value = self._packed(codec, (queue, key), record, lambda lack: outcome_record(task, outcome, now, _ran(), lack))
+        return (Keep(key, value, ttl, rank_of(now if task is None else task.date)),)
 
     def _place(self, task: Task | None) -> tuple[str, Codec]:
         """The queue that this worker serves, and its codec."""
@@ -136,13 +136,11 @@ class Keeping:
             if len(value) <= self.limit:
                 return value
             lack = ("large", len(value), self.limit)
-        except PayloadTooLarge as error:
-            lack = ("refused", str(error)[:500])
-        except EncodeError as error:
+        except (EncodeError, PayloadTooLarge) as error:
             lack = ("refused", str(error)[:500])
         except Exception as error:  # a stranger's serializer may raise anything; the task has succeeded all the same
             lack = ("refused", f"{type(error).__name__}: {error}"[:500])
-        said = f"{lack[1]:,} bytes, more than limit ({lack[2]:,})" if lack[0] == "large" else lack[1]
+        said = str(lack[1]) if lack[0] == "refused" else f"{lack[1]:,} bytes, more than limit ({self.limit:,})"
         log.event(
             logging.WARNING, "result.refused", why=said, next="its outcome is kept without it", **log.attempt_fields()
         )
@@ -155,8 +153,9 @@ class Keeping:
             return made
         if self.track:
             state = RETRYING if outcome.kind in COUNTED else WAITING
-            note = codec.pack(note_record(state), (queue, task.id))
-            made.append(Keep(task.id, note, self.wait_ttl, note_rank(task.date)))
+            key = key_of(task.id)
+            note = codec.pack(note_record(state), (queue, key))
+            made.append(Keep(key, note, self.wait_ttl, note_rank(task.date)))
         number = task.run_count + 1
         if number <= self.history and outcome.kind in COUNTED:
             key, now = try_key(task.id, number), time.time()

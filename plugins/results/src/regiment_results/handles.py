@@ -30,7 +30,7 @@ from regiment_results.errors import (
 )
 from regiment_results.extension import Keeping
 from regiment_results.listening import Answer, Want, listen
-from regiment_results.records import FINAL, WAITING, Note, Outcome, Progress, rank_of, read, try_key
+from regiment_results.records import FINAL, WAITING, Note, Outcome, Progress, key_of, rank_of, read, try_key
 
 if TYPE_CHECKING:
     from regiment.queue import Queue
@@ -102,7 +102,7 @@ class Handle(Pushed, Generic[R]):
         """Delete what is kept of the task. If it has not ended, its outcome will be kept all the same."""
         keeping = self._keeping()
         tries = range(1, (keeping.history if keeping else 0) + 1)
-        drop = Drop([self.id, *(try_key(self.id, number) for number in tries)])
+        drop = Drop([key_of(self.id), *(try_key(self.id, number) for number in tries)])
         token = new_id()
         self._ask(lambda store: store.apply(self.queue, [drop], token=token))
         self._found = None
@@ -130,13 +130,13 @@ class Handle(Pushed, Generic[R]):
         self._refuse_off()
         found = self._found
         if not isinstance(found, Record):
-            record: Record | None = self._ask(lambda store: store.records(self.queue, [self.id]))[0]
+            record: Record | None = self._ask(lambda store: store.records(self.queue, [key_of(self.id)]))[0]
             if record is None:
                 return None
             if FINAL <= record.rank < self._rank:
                 return Note(WAITING)  # what is there is the outcome of an earlier push with this id
             found = record
-        return self._read(self.id, found)
+        return self._read(key_of(self.id), found)
 
     def _read(self, key: str, record: Record) -> Outcome | Note:
         try:
@@ -150,7 +150,7 @@ class Handle(Pushed, Generic[R]):
         self._found = record
         if isinstance(record, BaseException):
             raise record
-        found = self._read(self.id, record)
+        found = self._read(key_of(self.id), record)
         if not isinstance(found, Outcome):
             raise ResultUnreadable(f"the record of task {self.id} is {found!r}; expected an outcome")
         if not found.success:
@@ -231,7 +231,7 @@ class Handle(Pushed, Generic[R]):
 
     def want(self, told: Callable[[Answer], None]) -> Want:
         """What the listener is to look for, and whom to tell, in its thread."""
-        return Want((self.queue, self.id), self._rank, told, not self._track)
+        return Want((self.queue, key_of(self.id)), self._rank, told, not self._track)
 
     def late(self, timeout: float | None, trouble: str) -> ResultTimeout:
         """The error of a wait that was not long enough."""
@@ -289,7 +289,7 @@ class Handle(Pushed, Generic[R]):
         """In `capture()` nothing runs while somebody waits: what is there now is all there will be."""
         if pushing.override is None:
             return None
-        record: Record | None = self._ask(lambda store: store.records(self.queue, [self.id]))[0]
+        record: Record | None = self._ask(lambda store: store.records(self.queue, [key_of(self.id)]))[0]
         if record is not None and record.rank >= (self._rank):
             return record
         if record is None and self._track:

@@ -22,6 +22,7 @@ from regiment.broker import Broker
 from regiment.contracts import Followed, Record
 from regiment.errors import StoreUnavailable
 from regiment_results.errors import ResultGone
+from regiment_results.records import id_of
 
 AGAIN = 10.0
 """Seconds after which all that is waited for is followed again."""
@@ -188,9 +189,8 @@ class Listener:
 
     def _follow(self, connector: Any, wanted: Sequence[Want]) -> None:
         """Register and read in one step, and tell who need not wait; once for each, also whether anything is known."""
-        ranks: dict[Followed, int] = {}
-        for one in wanted:
-            ranks[one.key] = min(one.rank, ranks.get(one.key, one.rank))
+        with self._lock:  # a registration replaces the one before it, so it is made for all that wait for this key
+            ranks = {one.key: min(other.rank for other in self._of(one.key) or (one,)) for one in wanted}
         keys = iter(ranks)
         while part := {key: ranks[key] for key in islice(keys, BULK)}:
             for key, record in connector.follow(part, KEPT_FOR).items():
@@ -214,8 +214,8 @@ class Listener:
                 self._found((queue, key), record)
                 continue
             gone = ResultGone(
-                f"nothing is known of task {key} of queue {queue}: it was never pushed there, it was forgotten, or the "
-                "time to live of its result is over (Results(ttl=…))"
+                f"nothing is known of task {id_of(key)} of queue {queue}: it was never pushed there, it was forgotten, or "
+                "the time to live of its result is over (Results(ttl=…))"
             )
             for one in waiting:
                 if not one.known:

@@ -1,6 +1,6 @@
 """What is kept of a task, as plain data: its record while it waits and runs, and its outcome.
 
-All of a task is under one key, its id. An outcome has a higher rank than any note of a push, and the outcome of a later push a
+All of a task is under one key. An outcome has a higher rank than any note of a push, and the outcome of a later push a
 higher one than that of an earlier push with the same id: so nothing that comes late replaces an outcome (E11).
 """
 
@@ -115,9 +115,19 @@ def rank_of(date: float) -> int:
     return FINAL + note_rank(date)
 
 
+def key_of(id: str) -> str:
+    """Where the record of a task is kept."""
+    return f"r:{id}"
+
+
+def id_of(key: str) -> str:
+    """The task whose record this is."""
+    return key.removeprefix("r:")
+
+
 def try_key(id: str, number: int) -> str:
     """Where a try of a task is kept; no id has a control character."""
-    return f"{id}\t{number}"
+    return f"r:{id}\t{number}"
 
 
 def outcome_record(
