@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
-    from regiment.contracts import Push
+    from regiment.contracts import Effect, Push
 
     P = ParamSpec("P")
 
@@ -116,19 +116,33 @@ class Pushing(Generic[P]):
 
         return await asyncio.to_thread(self.push_many, many)
 
-    def send(self, kwargs: dict[str, Any]) -> Pushed:
-        """Push one task; the arguments as one mapping, whose keys are strings (`arguments`)."""
+    def unsent(self, kwargs: dict[str, Any]) -> tuple[Pushed, Broker, list[Effect]]:
+        """A push of one task that is not sent: what `push` would answer, its broker, and the effects that make it."""
+        broker, made = self._outlet.broker(), []
+
+        def instead(queue: str, tasks: list[Task], *, effects: Sequence[Effect] = (), **how: Any) -> Sequence[int]:
+            made.extend([broker.sending(queue, tasks, **how), *effects])
+            return ()
+
+        return self.send(kwargs, instead), broker, made
+
+    def send(self, kwargs: dict[str, Any], instead: Callable[..., Sequence[int]] | None = None) -> Pushed:
+        """Push one task, by `Broker.push` or what is called `instead` of it; the arguments as one mapping, whose keys are
+        strings (`arguments`).
+        """
         broker, queue, name, now, inherited = self._prepare()
         task = Task(self._options.get("id") or new_id(), queue, name, kwargs, now)
         if inherited is not None:
             task.trace_id, task.headers, task.expires = inherited
-        if broker.asked:
-            push, existed = self._ask(broker, queue, [task])
+        if broker.asked or instead:
+            push, existed = self._ask(broker, queue, [task], instead)
             answer: Pushed = broker.pushed(task, existed, push.answer)
             return answer
         return broker.push_one(queue, task, **self._how)
 
-    def _ask(self, broker: Broker, queue: str, tasks: list[Task]) -> tuple[Push, Sequence[int]]:
+    def _ask(
+        self, broker: Broker, queue: str, tasks: list[Task], instead: Callable[..., Sequence[int]] | None = None
+    ) -> tuple[Push, Sequence[int]]:
         """Let plugins change a push, then send it inside of their contexts; the push as it went, and what existed."""
         from contextlib import ExitStack
 
@@ -136,7 +150,7 @@ class Pushing(Generic[P]):
         from regiment.contracts import Push
 
         push, how = Push(broker, queue, tasks, self._options), self._how
-        asked, around = broker.asked
+        asked, around = broker.asked or ((), ())
         with ExitStack() as stack:
             for plugin, call in asked:
                 call(push)
@@ -146,8 +160,10 @@ class Pushing(Generic[P]):
                 how = _changed(push, plugin)
             for task in tasks:
                 task.headers, task.trace_id, task.expires = push.headers or None, push.trace_id, push.expires
-                task.id = push.id or task.id
-            return push, broker.push(queue, tasks, **how)
+                task.id, task.tags = push.id or task.id, push.tags or None
+            if push.effects:
+                how = {**how, "effects": push.effects}
+            return push, (instead or broker.push)(queue, tasks, **how)
 
     def send_each(self, stream: Iterator[dict[str, Any]]) -> int:
         """Push many, as they come; their arguments were looked at."""
