@@ -48,16 +48,22 @@ if TYPE_CHECKING:
 
 # A failed check shows the values that it compared, also in modules that pytest did not collect.
 for _name in (
+    "applying",
     "bench",
     "capable",
     "compressor",
     "connector",
+    "effects",
     "examination",
     "executor",
     "extension",
+    "following",
+    "joins",
+    "keeping",
     "keys",
     "killer",
     "lease",
+    "leaving",
     "letters",
     "looking",
     "push",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regiment_testing.contracts.capable import CapableContract
+from regiment_testing.contracts.effects import EffectsContract
 from regiment_testing.contracts.keys import KeysContract
 from regiment_testing.contracts.lease import LeaseContract
 from regiment_testing.contracts.letters import LettersContract
@@ -25,6 +26,7 @@ class ConnectorContract(
     LookingContract,
     KeysContract,
     CapableContract,
+    EffectsContract,
 ):
     """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.
 
