@@ -115,5 +115,57 @@ CREATE TABLE locks (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT N
 CREATE TABLE presence (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL NOT NULL);
 """
 
+EFFECTS = """
+CREATE TABLE steps (                    -- one row
+    version INTEGER NOT NULL,           -- of the last step that kept a record; no number comes again
+    listed INTEGER NOT NULL             -- place of the record that was listed last
+);
+
+INSERT INTO steps VALUES (0, 0);
+
+CREATE TABLE records (
+    queue INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    until REAL,                         -- wall clock; NULL: until it is dropped
+    listed INTEGER,                     -- place among the listed ones
+    value BLOB NOT NULL,
+    PRIMARY KEY (queue, key)
+) WITHOUT ROWID;
+CREATE INDEX records_until ON records (until) WHERE until IS NOT NULL;
+CREATE INDEX records_listed ON records (queue, listed) WHERE listed IS NOT NULL;
+
+CREATE TABLE joins (
+    no INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    members INTEGER,                    -- NULL: not known yet
+    bits BLOB NOT NULL,                 -- who has arrived: bit 0 of the first byte is member 0
+    state INTEGER NOT NULL,             -- 0 not opened, 1 open, 2 complete, 3 shut
+    ttl REAL NOT NULL,
+    until REAL NOT NULL,                -- wall clock
+    UNIQUE (queue, name)
+);
+CREATE INDEX joins_until ON joins (until);
+
+CREATE TABLE thens (no INTEGER PRIMARY KEY, effects BLOB NOT NULL);
+
+CREATE TABLE followed (
+    queue INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    who TEXT NOT NULL,                  -- name of the follower's FIFO
+    rank INTEGER NOT NULL,
+    until REAL NOT NULL,                -- boot clock
+    marked INTEGER NOT NULL,            -- step that kept the record; 0: none so far
+    PRIMARY KEY (queue, key, who)
+) WITHOUT ROWID;
+CREATE INDEX followed_until ON followed (until);
+CREATE INDEX followed_marks ON followed (who, marked, queue, key) WHERE marked > 0;
+CREATE INDEX followed_steps ON followed (marked, who) WHERE marked > 0
+"""
+"""Tables of the extra `effects`, made by the first effect in a file: one without stays as it was, and releases that do
+not know the extra go on with one that has them. `thens` has what a join applies, stored once, until it completes."""
+
 TOMBSTONE = 3600.0
 """Seconds that a closed or fenced consumer is remembered: far longer than any request can be late."""
