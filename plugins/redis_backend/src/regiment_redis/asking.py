@@ -60,10 +60,11 @@ def whole(
     stem: str, consumer: str, turn: int, base: int, bounds: tuple[int, int, int], settlements: Sequence[Settlement]
 ) -> bytes:
     """An exchange with any settlements."""
-    return pack(("EVALSHA", EXCHANGE.sha, 1, stem, consumer, turn, base, *bounds, *_flat(settlements)))
+    return pack(("EVALSHA", EXCHANGE.sha, 1, stem, consumer, turn, base, *bounds, *flat_settlements(settlements)))
 
 
-def _flat(settlements: Sequence[Settlement]) -> list[Part]:
+def flat_settlements(settlements: Sequence[Settlement]) -> list[Part]:
+    """Settlements as the arguments of an exchange."""
     args: list[Part] = []
     for s in settlements:
         match s:
