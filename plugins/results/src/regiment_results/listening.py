@@ -179,9 +179,14 @@ class Listener:
         for key, record in heard.items():
             if record is not None:
                 self._found(key, record)
+        self._follow_on(connector, heard)
+
+    def _follow_on(self, connector: Any, keys: Iterable[Followed]) -> None:
+        """Those who wait for more than what was there."""
         with self._lock:
-            left = [one for key in heard for one in self._of(key)]
-        self._follow(connector, left)
+            left = [one for key in keys for one in self._of(key)]
+        if left:
+            self._follow(connector, left)
 
     def _of(self, key: Followed) -> list[Want]:
         there = self._wants.get(key)
@@ -193,8 +198,10 @@ class Listener:
             ranks = {one.key: min(other.rank for other in self._of(one.key) or (one,)) for one in wanted}
         keys = iter(ranks)
         while part := {key: ranks[key] for key in islice(keys, BULK)}:
-            for key, record in connector.follow(part, KEPT_FOR).items():
+            found = connector.follow(part, KEPT_FOR)
+            for key, record in found.items():
                 self._found(key, record)
+            self._follow_on(connector, found)
         unsure: dict[str, list[str]] = {}
         with self._lock:
             for one in wanted:
