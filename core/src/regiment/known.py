@@ -10,6 +10,7 @@ _OFFERED = {
     "regiment-compressors": "zlib gzip bzip2 lzma zstd",
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
+    "regiment-results": "results",
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
@@ -17,6 +18,7 @@ DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in name
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
     **dict.fromkeys(("push", "queues", "dead", "config", "plugins show", "demo", "completion"), "regiment-console"),
+    "results": "regiment-results",
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }
 """Our verbs beside `plugins`, in the order of `--help`, and the distribution that has each."""

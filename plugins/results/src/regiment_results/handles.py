@@ -69,21 +69,27 @@ class Handle(Pushed, Generic[R]):
         """`result` without blocking the event loop."""
         return self._value(self._found or await self._await(timeout))
 
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the task has ended, however that may be; raises what `result` does, but for how it ended."""
+        self._found = self._found or self._wait(timeout)
+        if isinstance(self._found, BaseException):
+            raise self._found
+
     # Looking
 
     def state(self) -> str:
         """waiting, running, retrying, success, failure, timeout, dead, expired or cancelled; unknown if nothing is known."""
-        found = self._look()
+        found = self.look()
         return "unknown" if found is None else found.state
 
     def outcome(self) -> Outcome | None:
         """How the task ended; None if it has not, or nothing is known of it."""
-        found = self._look()
+        found = self.look()
         return found if isinstance(found, Outcome) else None
 
     def progress(self) -> Progress | None:
         """How far the running task is; None if it has not said so, or does not run. It is looked at once a second."""
-        found = self._look()
+        found = self.look()
         return found.progress if isinstance(found, Note) else None
 
     def history(self) -> list[Outcome]:
@@ -125,7 +131,7 @@ class Handle(Pushed, Generic[R]):
     def __repr__(self) -> str:
         return f"<Handle {self.id} of queue {self.queue}>"
 
-    def _look(self) -> Outcome | Note | None:
+    def look(self) -> Outcome | Note | None:
         """What is kept of the task now."""
         self._refuse_off()
         found = self._found
@@ -330,14 +336,15 @@ def answer(broker: Broker, date: float, kept: bool, track: bool) -> Callable[[st
         if kept
         else 'it was pushed without one (options(result=False), or Results(by="push") and no options(result=True))'
     )
-    return partial(_made, broker, rank_of(date), off, track)
+    return partial(made, broker, rank_of(date), off, track)
 
 
-def _made(broker: Broker, rank: int, off: str, track: bool, id: str, queue: str, existed: bool) -> Handle[Any]:
-    made = tuple.__new__(Handle, (id, queue, existed))
+def made(broker: Broker, rank: int, off: str, track: bool, id: str, queue: str, existed: bool) -> Handle[Any]:
+    """A handle. `rank` is the least of the outcome that it waits for; `off` says why it has none; `track` whether pushes are noted."""
+    new = tuple.__new__(Handle, (id, queue, existed))
     # What existed was pushed earlier, nobody knows when: whatever outcome is there may be that of its push.
-    made._broker, made._rank, made._off, made._track, made._found = broker, FINAL if existed else rank, off, track, None
-    return made
+    new._broker, new._rank, new._off, new._track, new._found = broker, FINAL if existed else rank, off, track, None
+    return new
 
 
 def handle(place: Queue | type[Worker] | Broker, id: str) -> Handle[Any]:
@@ -349,7 +356,7 @@ def handle(place: Queue | type[Worker] | Broker, id: str) -> Handle[Any]:
             f'the queue "{broker.config.name}" keeps no results; name the extension: '
             f'Queue("{broker.config.name}", plugins=[Results()])'
         )
-    return _made(broker, FINAL, "", keeping.track and keeping.by == "queue", id, broker.config.name, True)
+    return made(broker, FINAL, "", keeping.track and keeping.by == "queue", id, broker.config.name, True)
 
 
 def _broker_of(place: Any) -> Broker:
