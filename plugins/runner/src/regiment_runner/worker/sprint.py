@@ -47,7 +47,7 @@ def _run_each(attempt: Trial, line: Line) -> bool:
             settle_unrun(attempt, admit(attempt.delivery, error, runtime.config, time.time()))
             return False
         found = attempt.found
-        if found is None or task.name != attempt.shown or task.expires is not None:
+        if found is None or task.name != attempt.shown or task.expires is not None or task.tags is not None:
             found = admitted(attempt, task)
             if found is None:
                 return False
