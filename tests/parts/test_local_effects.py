@@ -83,7 +83,7 @@ def test_a_file_without_effects_has_no_table_of_them_and_reads_as_empty(place: P
     assert look.records("q", ["k", "l"]) == [None, None]
     assert look.listed("q") == []
     assert look.tallies("q", ["j"]) == [None]
-    assert place.rows("SELECT name FROM sqlite_master WHERE name IN ('steps', 'records', 'joins', 'followed')") == []
+    assert place.rows("SELECT name FROM sqlite_master WHERE name IN ('records', 'joins', 'followed')") == []
     apply(store, Keep("k", b"v", None))
     assert values(look, "k") == [b"v"], "who had it open before sees the new tables"
 

@@ -17,7 +17,6 @@ from regiment.contracts import Applied, Arrive, Drop, Effect, Join, Keep, Seal, 
 from regiment_local import following, joins, records
 from regiment_local.base import queue_topic
 from regiment_local.following import Following
-from regiment_local.laying import boot
 from regiment_local.pushing import Pushing
 from regiment_local.spans import Held
 
@@ -26,7 +25,7 @@ NONE: Mapping[int, Sequence[Effect]] = MappingProxyType({})
 HAS_KEPT = "SELECT 1 FROM records WHERE queue = ? AND key = ? AND version = ?"
 
 SWEPT = 10
-"""A step forgets up to so many expired records more than twice those that it keeps: so they never gather."""
+"""A step forgets up to so many expired joins more than twice those that it changes: so they never gather."""
 
 
 class Step:
@@ -35,7 +34,6 @@ class Step:
     __slots__ = (
         "calls",
         "delayed",
-        "ended",
         "followed",
         "joins",
         "keeps",
@@ -59,10 +57,8 @@ class Step:
         """Of the records that it keeps (0: none so far); the place of the last listed one, as written and as it is to be."""
         self.tells = self.kept = False
         """True if it is to be told whether a record of the own queue was kept; if one was."""
-        self.ended: float | None = None
-        """The earliest end of a record (wall clock)."""
         self.followed: float | None = None
-        """The earliest end of a registration (boot clock); None if nobody follows anything."""
+        """The end of the last registration (boot clock); None if nobody follows anything."""
         self.keeps: list[records.Row] = []
         self.joins: dict[tuple[int, str], joins.State] = {}
         self.then: list[tuple[str, Effect]] = []
@@ -180,7 +176,7 @@ class Effecting(Pushing, Following):
 
     def _keep(self, db: sqlite3.Connection, step: Step, name: str, keep: Keep) -> None:
         if not step.version:
-            [(step.version, step.listed, step.ended, step.followed)] = db.execute(records.NEXT).fetchall()
+            [(step.version, step.listed, step.followed)] = db.execute(records.NEXT).fetchall()
             step.place = step.listed
         key, value, ttl, rank, listed, queue = keep
         number = (
@@ -198,10 +194,10 @@ class Effecting(Pushing, Following):
             return
         db.executemany(records.KEEP, step.keeps)
         if step.place != step.listed:
-            db.execute("UPDATE steps SET listed = ?", (step.place,))
+            db.execute("UPDATE lanes SET front = ? WHERE queue = 0 AND priority = 0", (step.place,))
             step.listed = step.place
         if step.followed is not None:
-            called = following.mark(db, step.version, [(row[0], row[1]) for row in step.keeps], boot())
+            called = following.mark(db, step.version, [(row[0], row[1]) for row in step.keeps], step.followed)
             if called:
                 self._calls.append((following.TOPIC, called))
         if step.tells and not step.kept:
@@ -210,8 +206,9 @@ class Effecting(Pushing, Following):
                 for row in step.keeps
                 if row[0] == step.queue
             )
-        if step.ended is not None and step.ended <= step.wall:
-            db.execute(records.SWEEP, (step.wall, 2 * len(step.keeps) + SWEPT))
+        every = max(1, records.SWEEP_EVERY // len(step.keeps))
+        if step.version % every == 0:
+            records.sweep(db, step.wall, records.SWEPT * every * len(step.keeps))
         step.keeps = []
 
     # tasks

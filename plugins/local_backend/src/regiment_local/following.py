@@ -1,8 +1,8 @@
 """Following records: who is registered, the marks that a kept record leaves, and the sleep until there is one (V1 to V5).
 
 A mark is a number in the follower's own row: that of the step that kept the record. Numbers only grow, so hearing is reading
-on from the last one heard, and writes nothing. The FIFO (`wake.py`) only wakes: what is lost with it, or does not fit, is
-still in the table.
+on from the last one heard, and writes nothing; the next `follow` forgets what was heard. The FIFO (`wake.py`)
+only wakes: what is lost with it, or does not fit, is still in the table.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ TOPIC = "kept"
 """What followers are called with."""
 
 MARK_LIVES = 300.0
-"""Seconds that a mark waits to be heard. Who has not looked for as long is told to follow all again."""
+"""Seconds that a mark waits to be heard, at the least. Who has not looked for as long is told to follow all again."""
 
 HEARD = 1000
 """Most marks that are heard at once."""
 
 SWEPT = 1000
-"""Most registrations that a `follow`, and a step that leaves marks, forgets because their time is over."""
+"""Most registrations that a `follow`, or a step while nobody follows, forgets because their time is over."""
 
 MARK = """
-UPDATE followed SET marked = ?, until = max(until, ?)
+UPDATE followed SET marked = ?
 WHERE queue = ? AND key = ? AND marked = 0 AND until > ? AND rank <= (
     SELECT rank FROM records WHERE queue = ? AND key = ? AND version = ?)"""
 
@@ -42,23 +42,41 @@ FROM followed f JOIN queues q ON q.no = f.queue LEFT JOIN records r ON r.queue =
 WHERE f.who = ? AND f.marked > 0 AND (f.marked, f.queue, f.key) > (?, ?, ?)
 ORDER BY f.marked, f.queue, f.key LIMIT ?"""
 
-SWEEP = """
-DELETE FROM followed WHERE (queue, key, who) IN (
-    SELECT queue, key, who FROM followed WHERE until <= ? ORDER BY until LIMIT ?)"""
+FORGET = "DELETE FROM followed WHERE queue = ? AND key = ? AND who = ?"
 
 START = (0, 0, "")
 
+AFTER_ALL = 2**62
+"""Behind the number of every queue."""
 
-def mark(db: sqlite3.Connection, version: int, keys: Sequence[tuple[int, str]], now: float) -> list[str]:
-    """Leave marks for who follows these keys and was not marked yet, if this step has kept them; whom to call."""
-    db.execute(SWEEP, (now, SWEPT))
-    marked = db.executemany(
-        MARK,
-        [(version, now + MARK_LIVES, queue, key, now, queue, key, version) for queue, key in keys],
-    )
-    if not marked.rowcount:
+
+def mark(db: sqlite3.Connection, version: int, keys: Sequence[tuple[int, str]], last: float) -> list[str]:
+    """Leave marks for who follows these keys and was not marked yet, if this step has kept them; whom to call.
+
+    `last` is the end of the last registration.
+    """
+    now = boot()
+    if last <= now:
+        if last <= now - MARK_LIVES:
+            sweep(db, now, SWEPT)
         return []
-    return [row[0] for row in db.execute("SELECT DISTINCT who FROM followed WHERE marked = ?", (version,)).fetchall()]
+    rows = [(version, queue, key, now, queue, key, version) for queue, key in keys]
+    if not db.executemany(MARK, rows).rowcount:
+        return []
+    return [
+        row[0]
+        for row in db.execute(
+            "SELECT DISTINCT who FROM followed WHERE marked = ? AND marked > 0", (version,)
+        ).fetchall()
+    ]
+
+
+def sweep(db: sqlite3.Connection, now: float, most: int) -> None:
+    """Forget registrations, with their marks, whose time has been over for long; at most so many."""
+    over = db.execute(
+        "SELECT queue, key, who FROM followed WHERE until <= ? ORDER BY until LIMIT ?", (now - MARK_LIVES, most)
+    ).fetchall()
+    db.executemany(FORGET, over)
 
 
 class Following(Records):
@@ -70,6 +88,8 @@ class Following(Records):
     """The process that made it: in a forked child it is another's."""
     _last = START
     """The mark that was heard last: step, queue, key."""
+    _heard: Sequence[tuple[int, str]] = ()
+    """Queue and key of what was heard since it followed last: these marks are to be forgotten."""
     _looked: float | None = None
     """When it looked for marks last (monotonic clock); None: it has not followed anything."""
 
@@ -77,6 +97,7 @@ class Following(Records):
         self._db()
         pipe = self._ears()
         found = self._write(self._follow, pipe.name, keys, seconds)
+        self._heard = []
         self._looked = time.monotonic()
         return found
 
@@ -85,11 +106,8 @@ class Following(Records):
     ) -> dict[Followed, Record]:
         self._lay(db)
         now, wall = boot(), time.time()
-        db.execute(
-            "DELETE FROM followed WHERE who = ? AND marked > 0 AND (marked, queue, key) <= (?, ?, ?)",
-            (who, *self._last),
-        )
-        db.execute(SWEEP, (now, SWEPT))
+        db.executemany(FORGET, [(queue, key, who) for queue, key in self._heard])
+        sweep(db, now, 2 * len(keys) + SWEPT)
         found: dict[Followed, Record] = {}
         there: list[tuple[int, str, str]] = []
         absent: list[tuple[int, str, str, int, float]] = []
@@ -101,7 +119,7 @@ class Following(Records):
                 there.append((queue, key, who))
             else:
                 absent.append((queue, key, who, rank, now + seconds))
-        db.executemany("DELETE FROM followed WHERE queue = ? AND key = ? AND who = ?", there)
+        db.executemany(FORGET, there)
         db.executemany("INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?, ?, 0)", absent)
         return found
 
@@ -128,7 +146,7 @@ class Following(Records):
                 return self._pipe
         pipe = self._own_pipe()
         self._inbox, self._inbox_of = pipe.name, os.getpid()
-        self._last, self._looked = START, None
+        self._last, self._heard, self._looked = START, [], None
         return pipe
 
     def _note(self, called: set[str]) -> None:
@@ -144,10 +162,18 @@ class Following(Records):
         if self._looked - before > MARK_LIVES / 2:
             return None
         asked = (ANSWERED_VALUE, who, *self._last, HEARD)
-        rows = self._read(lambda db: db.execute(MARKS, asked).fetchall(), list[tuple[Any, ...]]())
-        if not rows:
-            return {}
-        self._last = (rows[-1][0], rows[-1][1], rows[-1][2])
+
+        def look(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            rows = db.execute(MARKS, asked).fetchall()
+            if len(rows) == HEARD:
+                self._last = (rows[-1][0], rows[-1][1], rows[-1][2])
+            else:  # what is marked later has a higher number: the marks of others up to here are not looked at again
+                [(version,)] = db.execute("SELECT head FROM lanes WHERE queue = 0 AND priority = 0").fetchall()
+                self._last = (version, AFTER_ALL, "")
+            return rows
+
+        rows: list[tuple[Any, ...]] = self._read(look, [])
+        self._heard = [*self._heard, *((row[1], row[2]) for row in rows)]
         wall = time.time()
         return {
             (name, key): None

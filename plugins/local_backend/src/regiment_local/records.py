@@ -22,13 +22,16 @@ WHERE excluded.rank >= rank OR until <= ?"""
 """The last parameter is the time: who has expired stands in nobody's way."""
 
 NEXT = """
-UPDATE steps SET version = version + 1 RETURNING version, listed,
-    (SELECT min(until) FROM records WHERE until IS NOT NULL), (SELECT min(until) FROM followed)"""
-"""The number of this step, the place of the last listed record, and what ends first: a record, a registration."""
+UPDATE lanes SET head = head + 1 WHERE queue = 0 AND priority = 0 RETURNING head, front, (SELECT max(until) FROM followed)"""
+"""The number of this step, the place of the last listed record, and the end of the last registration."""
 
-SWEEP = """
-DELETE FROM records WHERE (queue, key) IN (
-    SELECT queue, key FROM records WHERE until <= ? ORDER BY until LIMIT ?)"""
+SWEEP_EVERY = 32
+"""Records that are kept between two sweeps, or more."""
+
+SWEPT = 3
+"""A sweep looks at so many records for each that was kept since the one before: of a file's records, at most half are expired."""
+
+BEHIND = "SELECT queue, key FROM records WHERE (queue, key) > (?, ?) ORDER BY queue, key LIMIT 1 OFFSET ?"
 
 Row = tuple[int, str, int, int, float | None, int | None, bytes, float]
 """The parameters of KEEP."""
@@ -44,12 +47,27 @@ def look(db: sqlite3.Connection, queue: int | None, key: str, wall: float) -> Re
     return Record(row[0], row[1], row[2])
 
 
+def sweep(db: sqlite3.Connection, wall: float, most: int) -> None:
+    """Forget the expired ones of the next `most` records. (An index by their end would cost each of them more than the look.)"""
+    [start] = db.execute("SELECT queue, key FROM hand").fetchall()
+    end = db.execute(BEHIND, (*start, most)).fetchone()
+    if end is None:
+        db.execute("DELETE FROM records WHERE (queue, key) > (?, ?) AND until <= ?", (*start, wall))
+        end = (0, "")
+    else:
+        db.execute(
+            "DELETE FROM records WHERE (queue, key) > (?, ?) AND (queue, key) <= (?, ?) AND until <= ?",
+            (*start, *end, wall),
+        )
+    db.execute("UPDATE hand SET queue = ?, key = ?", end)
+
+
 class Records(Base):
     """records, listed, tallies."""
 
     def _is_laid(self, db: sqlite3.Connection) -> bool:
         """True if the file has the tables of the extra; what is not known for sure is looked up."""
-        return self._laid or db.execute("SELECT 1 FROM sqlite_master WHERE name = 'steps'").fetchone() is not None
+        return self._laid or db.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchone() is not None
 
     def _lay(self, db: sqlite3.Connection) -> None:
         """Make the tables of the extra in this transaction, if the file has none yet."""

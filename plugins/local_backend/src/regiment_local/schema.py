@@ -116,12 +116,14 @@ CREATE TABLE presence (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL NOT
 """
 
 EFFECTS = """
-CREATE TABLE steps (                    -- one row
-    version INTEGER NOT NULL,           -- of the last step that kept a record; no number comes again
-    listed INTEGER NOT NULL             -- place of the record that was listed last
+INSERT INTO lanes (queue, priority, head) VALUES (0, 0, 0);
+
+CREATE TABLE hand (                     -- one row: the record behind which the next sweep goes on
+    queue INTEGER NOT NULL,
+    key TEXT NOT NULL
 );
 
-INSERT INTO steps VALUES (0, 0);
+INSERT INTO hand VALUES (0, '');
 
 CREATE TABLE records (
     queue INTEGER NOT NULL,
@@ -133,7 +135,6 @@ CREATE TABLE records (
     value BLOB NOT NULL,
     PRIMARY KEY (queue, key)
 ) WITHOUT ROWID;
-CREATE INDEX records_until ON records (until) WHERE until IS NOT NULL;
 CREATE INDEX records_listed ON records (queue, listed) WHERE listed IS NOT NULL;
 
 CREATE TABLE joins (
@@ -156,16 +157,19 @@ CREATE TABLE followed (
     key TEXT NOT NULL,
     who TEXT NOT NULL,                  -- name of the follower's FIFO
     rank INTEGER NOT NULL,
-    until REAL NOT NULL,                -- boot clock
+    until REAL NOT NULL,                -- boot clock: end of the registration
     marked INTEGER NOT NULL,            -- step that kept the record; 0: none so far
     PRIMARY KEY (queue, key, who)
 ) WITHOUT ROWID;
 CREATE INDEX followed_until ON followed (until);
-CREATE INDEX followed_marks ON followed (who, marked, queue, key) WHERE marked > 0;
-CREATE INDEX followed_steps ON followed (marked, who) WHERE marked > 0
+CREATE INDEX followed_marks ON followed (marked, who, queue, key) WHERE marked > 0
 """
 """Tables of the extra `effects`, made by the first effect in a file: one without stays as it was, and releases that do
-not know the extra go on with one that has them. `thens` has what a join applies, stored once, until it completes."""
+not know the extra go on with one that has them. `thens` has what a join applies, stored once, until it completes.
+
+The lane of queue 0, which is no queue, counts: its `head` is the version of the last step that kept a record, its `front` the
+place of the record that was listed last. No number comes again. (A lease writes that page anyway: in a table of its own the
+count costs a step of one task as much as the record does.)"""
 
 TOMBSTONE = 3600.0
 """Seconds that a closed or fenced consumer is remembered: far longer than any request can be late."""
