@@ -7,6 +7,7 @@ one word, written last, because two words are never seen together (`docs/guarant
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import signal
@@ -62,7 +63,10 @@ STARTING, READY, STOPPING = range(3)
     LOOKING,
     DEAD_LETTERS,
     MEMORY,
-) = range(18)
+    EFFECTS,
+    END_A,
+    END_B,
+) = range(21)
 _MOST = (1 << 62) - 1
 _MAGIC = 0x726567696D65_01
 _JOINS, _JOIN_SIZE, JOINS = 512, 256, 8
@@ -75,6 +79,12 @@ HOOK_SHIFT = 59
 """From this bit on a HARD word says which hook it is the limit of (`overdue`); such a one is no killer's. 18 years are below it."""
 _HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
 _SIZE = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
+HALF = 512 * 1024
+"""Bytes of each half of the annex, which lies behind the slots (`annex`)."""
+_SIZES = (_SIZE, _SIZE + 2 * HALF)
+"""What a page may measure: without an annex, which is reserved when a task first leaves effects, and with one. Who reads a
+page takes both; the annex is there once EFFECTS says from which number on there are records in it.
+"""
 _TRIES = 1000
 """Readings of a consumer until two agree; a worker that writes it all the time is damaging its page."""
 
@@ -130,9 +140,9 @@ class Page:
         fd = os.open(path, flags, 0o600)
         try:
             if create:
-                _reserve(fd, path, SHARED_SLOTS)
+                _reserve(fd, path, 0, _SLOT_START + SHARED_SLOTS * _SLOT_SIZE)
                 os.ftruncate(fd, _SIZE)
-            elif os.fstat(fd).st_size != _SIZE:
+            elif os.fstat(fd).st_size not in _SIZES:
                 raise ValueError(f"{path} is no page of this release")
             self.map = mmap.mmap(fd, _SIZE, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
         except BaseException:
@@ -148,7 +158,8 @@ class Page:
         elif self.words[MAGIC] != _MAGIC:
             raise ValueError(f"{path} is no page of this release")
         self._read_only, self._given_up = read_only, False
-        self._born, self._slots = self.words[BORN], 0
+        self._born, self._slots, self._effects = self.words[BORN], 0, 0
+        self._annex: mmap.mmap | None = None
 
     # Whether it can be believed: a task can write anything on its worker's page, and cut the file off.
 
@@ -160,9 +171,9 @@ class Page:
         """
         if self._given_up:
             return "it was damaged before"
-        size = self.map.size()
-        if size < _SIZE:
-            why = f"it was cut to {size:,} of {_SIZE:,} bytes"
+        size, whole = self.map.size(), _SIZES[bool(self.words[EFFECTS]) if self.map.size() >= _SIZE else 0]
+        if size < whole:
+            why = f"it was cut to {size:,} of {whole:,} bytes"
         else:
             wrong = self._nonsense() and self._nonsense()  # the worker may have been writing
             if wrong is None:
@@ -188,6 +199,14 @@ class Page:
                 return f"slot {slot} holds number {number:,} in phase {phase}; the last number leased is {last:,}"
         if any(words[(_JOINS + index * _JOIN_SIZE) >> 3] > 1 for index in range(JOINS)):
             return "its consumers were overwritten"
+        effects = words[EFFECTS]
+        if effects > words[LAST] + 1 or (self._effects and effects != self._effects):
+            return (
+                f"it says that there are records from number {effects:,} on; the last number leased is {words[LAST]:,}"
+            )
+        if max(words[END_A], words[END_B]) > HALF:
+            return "the ends of its annex were overwritten"
+        self._effects = effects
         return None
 
     def have_slots(self, slots: int) -> None:
@@ -195,15 +214,39 @@ class Page:
         if slots > SHARED_SLOTS:
             fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             try:
-                _reserve(fd, self.path, slots)
+                _reserve(fd, self.path, 0, _SLOT_START + slots * _SLOT_SIZE)
             finally:
                 os.close(fd)
         self.words[SLOTS] = slots
+
+    def have_annex(self) -> mmap.mmap:
+        """In the worker: reserve the memory of the annex, and map it. `NoRoom` if there is none."""
+        return self._mapped(reserve=True)
+
+    def annex(self) -> mmap.mmap | None:
+        """The annex of a page whose worker says that it has one (E3); None for one without."""
+        if self._annex is None and self.words[EFFECTS]:
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # removed: it reads as one without records, so nothing is done
+                self._annex = self._mapped()
+        return self._annex if self.words[EFFECTS] else None
+
+    def _mapped(self, *, reserve: bool = False) -> mmap.mmap:
+        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if reserve:
+                _reserve(fd, self.path, _SIZE, 2 * HALF)
+            return mmap.mmap(fd, 2 * HALF, offset=_SIZE)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Unmap; the file stays."""
         self.words.release()
         self.map.close()
+        if self._annex is not None:
+            self._annex.close()
 
     def detach(self) -> None:
         """In a process forked from the worker: its own copy of the page from now on, so that it writes to nobody's."""
@@ -353,7 +396,7 @@ class Page:
             )
 
     def finished(self, first: int) -> list[Span]:
-        """Every number from `first` to the highest noted that no slot shows as open (R2), as spans."""
+        """Every number from `first` to the highest noted that no slot shows as open (R2), as spans; of those before EFFECTS."""
         seen = list(self.numbers())
         top = max((number for _, number, _ in seen), default=0)
         still = sorted({number for _, number, phase in seen if phase in OPEN and number >= first})
@@ -362,7 +405,8 @@ class Page:
             if low < number:
                 spans.append((low, number - 1))
             low = number + 1
-        return spans
+        since = self.words[EFFECTS]  # after the slots, whose words its worker writes after it
+        return [(low, min(high, since - 1)) for low, high in spans if low < since] if since else spans
 
     def revoke(self, low: int, last: int) -> None:
         """Write the revoked range; at most once a batch, and it never rises (R13)."""
@@ -378,11 +422,10 @@ class NoRoom(RegimentError, OSError):
     """The memory of a page cannot be reserved."""
 
 
-def _reserve(fd: int, path: Path, slots: int) -> None:
-    """Reserve the memory of a page up to so many slots: where there is none, this says so, and no SIGBUS later."""
-    size = _SLOT_START + slots * _SLOT_SIZE
+def _reserve(fd: int, path: Path, start: int, size: int) -> None:
+    """Reserve memory of a page: where there is none, this says so, and no SIGBUS later."""
     try:
-        os.posix_fallocate(fd, 0, size)
+        os.posix_fallocate(fd, start, size)
     except OSError as error:
         raise NoRoom(
             f"the file system of {path.parent} has no room for a page of {size:,} bytes ({error.strerror}). Make it larger "

@@ -13,6 +13,7 @@ from regiment_runner.shared import page
 from regiment_runner.worker.admission import admit
 from regiment_runner.worker.ending import drive, ending, say_started, say_success, settle_unrun
 from regiment_runner.worker.guarded import DONE, judged, raised, worked
+from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.opening import LARGE, admitted
 from regiment_runner.worker.trial import Line, Trial
 
@@ -44,6 +45,7 @@ def _run_each(attempt: Trial, line: Line) -> bool:
         try:
             attempt.task = task = decode(payload, queue)
         except DecodeError as error:
+            attempt.task = None
             settle_unrun(attempt, admit(attempt.delivery, error, runtime.config, time.time()))
             return False
         found = attempt.found
@@ -59,14 +61,21 @@ def _run_each(attempt: Trial, line: Line) -> bool:
         else:
             try:  # `worked` where nothing strikes, without its call
                 value = work(task)
-                if value is None:
+                if value is None and attempt.made is None:
                     words[at] = attempt.number << 3 | page.DONE
-                outcome = DONE if value is None else judged(attempt, value)
+                    outcome = DONE
+                else:
+                    outcome = judged(attempt, value)
             except BaseException as error:
                 outcome = raised(attempt, error, rules)
         if outcome is not DONE:
-            drive(ending(attempt, outcome, rules))
-            return False
+            if attempt.made is None or (outcome := kept(attempt, outcome, rules)) is not DONE:
+                drive(ending(attempt, outcome, rules))
+                return False
+            if not line.keep(attempt):
+                if loud:
+                    say_success(attempt)
+                return True
         if loud:
             say_success(attempt)
         if not batch or line.check or words[page.ORDERS]:
