@@ -34,7 +34,7 @@ def keep(broker: Broker, key: str, value: bytes = b"v", rank: int = 5) -> None:
 class Waiter:
     """Waits for one key."""
 
-    def __init__(self, broker: Broker, key: str, rank: int = 1, known: bool = True) -> None:
+    def __init__(self, broker: Broker, key: str, rank: int = 1, known: bool | None = True) -> None:
         self.told: SimpleQueue[Any] = SimpleQueue()
         self.want = Want(("q", key), rank, self.told.put, known)
         self.listener = listen(broker, [self.want])

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from regiment import log
-from regiment.bounds import YEARS, limit, seen
+from regiment.bounds import YEARS, limit, period, seen
 from regiment.codec import Codec
 from regiment.context import attempt_now
 from regiment.contracts import Effect, Keep, Push
 from regiment.errors import ArgumentsError, EncodeError, PayloadTooLarge
 from regiment.hooks import hookimpl
-from regiment.outcome import COUNTED, Outcome
+from regiment.outcome import CANCELLED, COUNTED, EXPIRED, Outcome
 from regiment.task import Task
 from regiment_results.records import (
     FINISHED,
@@ -24,6 +25,7 @@ from regiment_results.records import (
     note_rank,
     note_record,
     outcome_record,
+    plain,
     rank_of,
     try_key,
 )
@@ -39,6 +41,7 @@ class Keeping:
     """What a queue gets that names `Results(…)`. Each process builds its own: that which pushes, and the worker."""
 
     needs = _EFFECTS
+    understands = frozenset({NAME})
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
@@ -102,9 +105,10 @@ class Keeping:
     @hookimpl
     def regiment_effects(self, task: Task | None, task_id: str, outcome: Outcome, settles: str) -> Iterable[Effect]:
         """Keep the outcome of a task that has ended for good, and of its tries as many as are wanted."""
-        kept = None
+        kept: Any = None
         if task is not None and task.tags is not None:
             kept = task.tags.get(NAME)
+            kept = kept if period(kept, -1) else None  # another release may write something else
         if kept is None:
             if self.by == "push":
                 return ()
@@ -115,9 +119,10 @@ class Keeping:
             return self._tried(codec, queue, task, outcome)
         now = time.time()
         ttl = kept if kept and kept > 0 else self.ttl if outcome.kind in FINISHED else self.failure_ttl
-        record = outcome_record(task, outcome, now, _ran())
-        key = key_of(task_id)
-        value = self._packed(codec, (queue, key), record, lambda lack: outcome_record(task, outcome, now, _ran(), lack))
+        # A dead letter's task has its last run counted already.
+        runs = 0 if task is None else task.run_count + (settles == "done" and outcome.kind not in (EXPIRED, CANCELLED))
+        key, make = key_of(task_id), partial(outcome_record, runs, outcome, now, _ran())
+        value = self._packed(codec, (queue, key), make)
         return (Keep(key, value, ttl, rank_of(now if task is None else task.date)),)
 
     def _place(self, task: Task | None) -> tuple[str, Codec]:
@@ -126,25 +131,23 @@ class Keeping:
             return task.queue, found
         return next(iter(self._codecs.items()))
 
-    def _packed(
-        self, codec: Codec, where: tuple[str, str], record: list[Any], without: Callable[[tuple[Any, ...]], list[Any]]
-    ) -> bytes:
+    def _packed(self, codec: Codec, where: tuple[str, str], make: Callable[..., list[Any]]) -> bytes:
         """The bytes of an outcome; where its value cannot be kept, of the outcome without it, which says why."""
         lack: tuple[Any, ...]
         try:
-            value = codec.pack(record, where)
+            value = codec.pack(make(), where)
             if len(value) <= self.limit:
                 return value
             lack = ("large", len(value), self.limit)
         except (EncodeError, PayloadTooLarge) as error:
-            lack = ("refused", str(error)[:500])
+            lack = ("refused", plain(str(error)[:500]))
         except Exception as error:  # a stranger's serializer may raise anything; the task has succeeded all the same
-            lack = ("refused", f"{type(error).__name__}: {error}"[:500])
+            lack = ("refused", plain(f"{type(error).__name__}: {error}"[:500]))
         said = str(lack[1]) if lack[0] == "refused" else f"{lack[1]:,} bytes, more than limit ({self.limit:,})"
         log.event(
             logging.WARNING, "result.refused", why=said, next="its outcome is kept without it", **log.attempt_fields()
         )
-        return codec.pack(without(lack), where)
+        return codec.pack(make(lack), where)
 
     def _tried(self, codec: Codec, queue: str, task: Task | None, outcome: Outcome) -> Sequence[Effect]:
         """A try that is followed by another one: an exchange of its own anyway, so this costs no round trip."""
@@ -159,7 +162,7 @@ class Keeping:
         number = task.run_count + 1
         if number <= self.history and outcome.kind in COUNTED:
             key, now = try_key(task.id, number), time.time()
-            record = outcome_record(task, outcome, now, _ran(), ("try",))
+            record = outcome_record(number, outcome, now, _ran())
             made.append(Keep(key, codec.pack(record, (queue, key)), self.failure_ttl, rank_of(task.date)))
         return made
 

@@ -237,7 +237,12 @@ class Handle(Pushed, Generic[R]):
 
     def want(self, told: Callable[[Answer], None]) -> Want:
         """What the listener is to look for, and whom to tell, in its thread."""
-        return Want((self.queue, key_of(self.id)), self._rank, told, not self._track)
+        return Want(
+            (self.queue, key_of(self.id)),
+            self._rank,
+            told,
+            True if not self._track else False if self.existed else None,
+        )
 
     def late(self, timeout: float | None, trouble: str) -> ResultTimeout:
         """The error of a wait that was not long enough."""

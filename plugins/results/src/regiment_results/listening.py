@@ -44,10 +44,12 @@ class Want:
 
     __slots__ = ("key", "known", "rank", "told")
 
-    def __init__(self, key: Followed, rank: int, told: Callable[[Answer], None], known: bool) -> None:
+    def __init__(self, key: Followed, rank: int, told: Callable[[Answer], None], known: bool | None) -> None:
         self.key, self.rank, self.told = key, rank, told
         self.known = known
-        """False if no record of any rank at all means that there is nothing to wait for (`ResultGone`)."""
+        """False if no record of any rank at all means that there is nothing to wait for (`ResultGone`): that is looked at once.
+        None: it is not probable, and looked at when all is followed again.
+        """
 
 
 class Listener:
@@ -155,6 +157,7 @@ class Listener:
             if now >= due:
                 due = now + AGAIN
             self._follow(connector, wanted)
+            self._doubt(connector, wanted, False if wanted is new else None)
             if self._wants:
                 quiet = now
             elif now - quiet >= IDLE and self._over(idle=True):
@@ -193,7 +196,7 @@ class Listener:
         return [] if there is None else list(there) if isinstance(there, list) else [there]
 
     def _follow(self, connector: Any, wanted: Sequence[Want]) -> None:
-        """Register and read in one step, and tell who need not wait; once for each, also whether anything is known."""
+        """Register and read in one step, and tell who need not wait."""
         with self._lock:  # a registration replaces the one before it, so it is made for all that wait for this key
             ranks = {one.key: min(other.rank for other in self._of(one.key) or (one,)) for one in wanted}
         keys = iter(ranks)
@@ -202,10 +205,13 @@ class Listener:
             for key, record in found.items():
                 self._found(key, record)
             self._follow_on(connector, found)
+
+    def _doubt(self, connector: Any, wanted: Sequence[Want], *sorts: bool | None) -> None:
+        """Look whether anything is known of what is waited for, once for each."""
         unsure: dict[str, list[str]] = {}
         with self._lock:
             for one in wanted:
-                if not one.known and one.key in self._wants:
+                if (one.known is False or one.known in sorts) and one.key in self._wants:
                     unsure.setdefault(one.key[0], []).append(one.key[1])
         for queue, names in unsure.items():
             for at in range(0, len(names), BULK):

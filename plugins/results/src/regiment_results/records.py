@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from regiment.codec import Codec
 from regiment.contracts import Followed, Record
 from regiment.errors import DecodeError
-from regiment.outcome import EXPIRED, STOP, SUCCESS
+from regiment.outcome import STOP, SUCCESS
 from regiment.outcome import Outcome as Ended
-from regiment.task import Task
 from regiment_results.errors import name_of
 
 FORMAT = 1
@@ -130,11 +129,8 @@ def try_key(id: str, number: int) -> str:
     return f"r:{id}\t{number}"
 
 
-def outcome_record(
-    task: Task | None, ended: Ended, now: float, seconds: float, lack: tuple[Any, ...] = ()
-) -> list[Any]:
+def outcome_record(runs: int, ended: Ended, now: float, seconds: float, lack: tuple[Any, ...] = ()) -> list[Any]:
     """The record of an end, yet to be packed; with a `lack` it leaves out the value."""
-    runs = 0 if task is None else task.run_count + (ended.kind != EXPIRED)
     value = None if lack else ended.value
     made = [FORMAT, ended.kind, value, error_of(ended), runs, now - seconds, now, worker()]
     if lack:
@@ -146,7 +142,7 @@ def error_of(ended: Ended) -> list[Any] | None:
     """The exception of an outcome, by names and texts; None for a success."""
     if ended.kind in FINISHED:
         return None
-    error, traceback = ended.error, _plain(ended.text[-LONGEST_TRACEBACK:])
+    error, traceback = ended.error, plain(ended.text[-LONGEST_TRACEBACK:])
     if error is None:
         return ["", [], _text(ended.text) or ended.kind, traceback, []]
     names = [name_of(cls) for cls in type(error).__mro__ if issubclass(cls, BaseException)]
@@ -161,10 +157,10 @@ def _text(value: object) -> str:
         text = str(value)
     except Exception as broken:
         text = f"(its text cannot be had: {type(broken).__name__})"
-    return _plain(text[:LONGEST_MESSAGE])
+    return plain(text[:LONGEST_MESSAGE])
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The same with surrogates, which no serializer takes, as escapes."""
     return text.encode(errors="backslashreplace").decode()
 
