@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from harness.each_store import STORES, Stores
 
 HERE = Path(__file__).parent
