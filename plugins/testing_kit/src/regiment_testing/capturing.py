@@ -217,7 +217,7 @@ class Capture:
                 raise ConfigError(problems)
             reg = registry().scope(config.plugins)
             reg.refuse()
-            codec = make_codec(config, reg)
+            codec = self._heap.codecs[config.name] = make_codec(config, reg)
             # A port has the verbs that pushers call; the others are for workers, and there are none here.
             port: Any = Port(self._heap, codec)
 
