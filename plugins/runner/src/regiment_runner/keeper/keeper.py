@@ -311,7 +311,7 @@ class Keeper:
         ward.recorded &= found.keys()
         left = left_of(found, ward.recorded)
         effects = {number: said for number, said in left.items() if said}
-        extra = {"effects": effects} if effects else {}
+        extra: dict[str, Any] = {"effects": effects} if effects else {}
         if not spans and not left:
             return
 
@@ -352,7 +352,7 @@ class Keeper:
 
         def job(connector: Connector) -> None:
             for said in plan:
-                extra = {"effects": said.effects} if said.effects else {}
+                extra: dict[str, Any] = {"effects": said.effects} if said.effects else {}
                 connector.release(said.queue, said.consumer, said.done, said.suspects, close=True, **extra)
             self._released.append(ward.name)
 

@@ -6,15 +6,18 @@ what is in the other waits for its answer. A number is done when its record is w
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
 import struct
 from collections.abc import Container, Iterable, Mapping
 from zlib import crc32
 
 from regiment.contracts import Span
 from regiment.contracts.effects import Effect
-from regiment_runner.shared.page import EFFECTS, END_A, HALF, OPEN, Page
+from regiment_runner.shared.page import EFFECTS, END_A, HALF, OPEN, SIZE, Page
 from regiment_runner.shared.record import unpacked
+from regiment_runner.shared.room import reserve
 
 _HEAD = struct.Struct("<QII")
 _PACK, _HEAD_BYTES = _HEAD.pack_into, _HEAD.size
@@ -28,7 +31,7 @@ class Annex:
     """
 
     def __init__(self, sheet: Page, first: int) -> None:
-        self._area: mmap.mmap | bytearray = sheet.have_annex()
+        self._area: mmap.mmap | bytearray = _mapped(sheet, reserved=True)
         self._words, self.first = sheet.words, first
         self._half = self._end = 0
         self._words[END_A] = self._words[END_A + 1] = 0
@@ -64,6 +67,26 @@ class Annex:
         self._area = bytearray(2 * HALF)
 
 
+def _mapped(sheet: Page, *, reserved: bool = False) -> mmap.mmap:
+    fd = os.open(sheet.path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if reserved:
+            reserve(fd, sheet.path, SIZE, 2 * HALF)
+        return mmap.mmap(fd, 2 * HALF, offset=SIZE)
+    finally:
+        os.close(fd)
+
+
+def _area(sheet: Page) -> mmap.mmap | None:
+    """The annex of a page whose worker says that it has one."""
+    if not sheet.words[EFFECTS]:
+        return None
+    if sheet.area is None:
+        with contextlib.suppress(OSError, ValueError):  # removed: it reads as one without records, so nothing is done
+            sheet.area = _mapped(sheet)
+    return sheet.area
+
+
 def records(sheet: Page, first: int) -> tuple[dict[int, bytes], bool]:
     """The number and bytes of each whole record from `first` on whose number no slot shows as open (E3); and whether all
     are whole.
@@ -73,7 +96,7 @@ def records(sheet: Page, first: int) -> tuple[dict[int, bytes], bool]:
     """
     words, found, whole = sheet.words, dict[int, bytes](), True
     still = {number for _, number, phase in sheet.numbers() if phase in OPEN}
-    area, first = sheet.annex(), max(first, words[EFFECTS])
+    area, first = _area(sheet), max(first, words[EFFECTS])
     if area is None:
         return found, not words[EFFECTS]
     for half in (0, 1):

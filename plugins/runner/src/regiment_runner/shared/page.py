@@ -7,7 +7,6 @@ one word, written last, because two words are never seen together (`docs/guarant
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import signal
@@ -18,8 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regiment.contracts import MOST_SLOTS, Reading, Span
-from regiment.errors import ConfigError, RegimentError
+from regiment.errors import ConfigError
 from regiment_runner.shared import places
+from regiment_runner.shared.room import NoRoom as NoRoom
+from regiment_runner.shared.room import reserve
 
 IDLE, STARTED, ENDED, JUDGING, RETURNING, DONE = range(6)
 PHASES = ("idle", "started", "ended", "judging", "returning", "done")
@@ -78,10 +79,10 @@ START_AT = 8 * START
 HOOK_SHIFT = 59
 """From this bit on a HARD word says which hook it is the limit of (`overdue`); such a one is no killer's. 18 years are below it."""
 _HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
-_SIZE = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
+SIZE = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
 HALF = 512 * 1024
 """Bytes of each half of the annex, which lies behind the slots (`annex`)."""
-_SIZES = (_SIZE, _SIZE + 2 * HALF)
+SIZES = (SIZE, SIZE + 2 * HALF)
 """What a page may measure: without an annex, which is reserved when a task first leaves effects, and with one. Who reads a
 page takes both; the annex is there once EFFECTS says from which number on there are records in it.
 """
@@ -140,11 +141,11 @@ class Page:
         fd = os.open(path, flags, 0o600)
         try:
             if create:
-                _reserve(fd, path, 0, _SLOT_START + SHARED_SLOTS * _SLOT_SIZE)
-                os.ftruncate(fd, _SIZE)
-            elif os.fstat(fd).st_size not in _SIZES:
+                reserve(fd, path, 0, _SLOT_START + SHARED_SLOTS * _SLOT_SIZE)
+                os.ftruncate(fd, SIZE)
+            elif os.fstat(fd).st_size not in SIZES:
                 raise ValueError(f"{path} is no page of this release")
-            self.map = mmap.mmap(fd, _SIZE, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
+            self.map = mmap.mmap(fd, SIZE, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
         except BaseException:
             if create:
                 os.unlink(path)
@@ -159,7 +160,8 @@ class Page:
             raise ValueError(f"{path} is no page of this release")
         self._read_only, self._given_up = read_only, False
         self._born, self._slots, self._effects = self.words[BORN], 0, 0
-        self._annex: mmap.mmap | None = None
+        self.area: mmap.mmap | None = None
+        """The annex, once it is mapped here."""
 
     # Whether it can be believed: a task can write anything on its worker's page, and cut the file off.
 
@@ -171,7 +173,7 @@ class Page:
         """
         if self._given_up:
             return "it was damaged before"
-        size, whole = self.map.size(), _SIZES[bool(self.words[EFFECTS]) if self.map.size() >= _SIZE else 0]
+        size, whole = self.map.size(), SIZES[bool(self.words[EFFECTS]) if self.map.size() >= SIZE else 0]
         if size < whole:
             why = f"it was cut to {size:,} of {whole:,} bytes"
         else:
@@ -180,7 +182,7 @@ class Page:
                 return None
             why = wrong
         if not self._read_only:
-            self._lay_over(bytes(_SIZE))
+            self._lay_over(bytes(SIZE))
             self._given_up = True
         return why
 
@@ -214,39 +216,17 @@ class Page:
         if slots > SHARED_SLOTS:
             fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             try:
-                _reserve(fd, self.path, 0, _SLOT_START + slots * _SLOT_SIZE)
+                reserve(fd, self.path, 0, _SLOT_START + slots * _SLOT_SIZE)
             finally:
                 os.close(fd)
         self.words[SLOTS] = slots
-
-    def have_annex(self) -> mmap.mmap:
-        """In the worker: reserve the memory of the annex, and map it. `NoRoom` if there is none."""
-        return self._mapped(reserve=True)
-
-    def annex(self) -> mmap.mmap | None:
-        """The annex of a page whose worker says that it has one (E3); None for one without."""
-        if self._annex is None and self.words[EFFECTS]:
-            with contextlib.suppress(
-                OSError, ValueError
-            ):  # removed: it reads as one without records, so nothing is done
-                self._annex = self._mapped()
-        return self._annex if self.words[EFFECTS] else None
-
-    def _mapped(self, *, reserve: bool = False) -> mmap.mmap:
-        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            if reserve:
-                _reserve(fd, self.path, _SIZE, 2 * HALF)
-            return mmap.mmap(fd, 2 * HALF, offset=_SIZE)
-        finally:
-            os.close(fd)
 
     def close(self) -> None:
         """Unmap; the file stays."""
         self.words.release()
         self.map.close()
-        if self._annex is not None:
-            self._annex.close()
+        if self.area is not None:
+            self.area.close()
 
     def detach(self) -> None:
         """In a process forked from the worker: its own copy of the page from now on, so that it writes to nobody's."""
@@ -416,21 +396,6 @@ class Page:
         """The revoked range, or None."""
         word = self.words[REVOKED]
         return (word >> 24, (word >> 24) + (word & 0xFFFFFF)) if word else None
-
-
-class NoRoom(RegimentError, OSError):
-    """The memory of a page cannot be reserved."""
-
-
-def _reserve(fd: int, path: Path, start: int, size: int) -> None:
-    """Reserve memory of a page: where there is none, this says so, and no SIGBUS later."""
-    try:
-        os.posix_fallocate(fd, start, size)
-    except OSError as error:
-        raise NoRoom(
-            f"the file system of {path.parent} has no room for a page of {size:,} bytes ({error.strerror}). Make it larger "
-            f"(in a container: --shm-size), remove what others have left there, or set XDG_RUNTIME_DIR to another folder"
-        ) from error
 
 
 def slot_index(slot: int) -> int:

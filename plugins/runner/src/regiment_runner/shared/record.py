@@ -62,7 +62,7 @@ def _members(value: object) -> bool:
 _FIELDS: dict[type[Any], tuple[Callable[[object], bool], ...]] = {
     Keep: (_text, _bytes, _or_none(_seconds), _whole, lambda value: type(value) is bool, _or_none(_text)),
     Send: (
-        *(_text, _each(_bytes), lambda value: _whole(value) and value <= 2, _seconds),  # type: ignore[operator]
+        *(_text, _each(_bytes), lambda value: _whole(value) and value <= 2, _seconds),
         *(_or_none(_seconds), _or_none(_each(_text)), _seconds),
     ),
     Join: (_text, _text, _or_none(_members), _then, _seconds),
@@ -80,7 +80,7 @@ def refusal(effect: object) -> str:
         return ""
     if kind not in _NUMBER:
         return f"{kind.__name__} is no effect; expected one of {', '.join(one.__name__ for one in KINDS)}"
-    for name, check, value in zip(kind._fields, _FIELDS[kind], effect, strict=True):  # type: ignore[attr-defined, call-overload]
+    for name, check, value in zip(kind._fields, _FIELDS[kind], effect, strict=True):  # type: ignore[call-overload]
         if not check(value):
             return f"{name} of {kind.__name__} is {repr(value)[:60]}, which no store can take"
     if kind is Send and effect.ids is not None and len(effect.ids) != len(effect.payloads):  # type: ignore[attr-defined]

@@ -12,8 +12,8 @@ from regiment.context import attempt_now
 from regiment.errors import Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
 from regiment_runner.shared import page
-from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, say_started, succeeded, whole
 from regiment_runner.worker.commit import Commit
+from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, say_started, succeeded, whole
 from regiment_runner.worker.guarded import DONE, aworked, worked
 from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.opening import LARGE, opened

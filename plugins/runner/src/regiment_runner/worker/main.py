@@ -201,8 +201,8 @@ def _nothing() -> None:
 def _no_worker_any_more(sheet: Page, source: Source) -> None:
     """In a process that a task has forked: it may run on, but it is not the worker, and ends where the task ends."""
     sheet.detach()
-    if source.annex is not None:
-        source.annex.detach()
+    if source.keeping.annex is not None:
+        source.keeping.annex.detach()
     source.runtime.forked = source.outbox.forked = True
     crossing.take_as_ever()
     log.passing = log.PASSING

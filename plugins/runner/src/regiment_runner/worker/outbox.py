@@ -64,6 +64,12 @@ class Outbox:
             leave()
         self.ended.append((attempt, settlement, effects))
 
+    def waits(self, attempt: Trial, settlement: Settlement, effects: Sequence[Effect] | None) -> None:
+        """What is to be answered before its slot is free, with effects that have no record."""
+        self.pending.append((attempt, settlement))
+        if effects:
+            self.effects[attempt.number] = effects
+
     def settlements(self) -> list[Settlement]:
         """All that the next exchange is to say. What is done is handed over: the exchange is repeated until it is answered,
         and if it never is, the page says the same to the keeper. All else stays until it is answered.

@@ -18,7 +18,6 @@ from regiment_runner.worker.policy import Rules, Step
 from regiment_runner.worker.trial import Trial
 from regiment_runner.worker.verdict import reason_of, safe_repr, trace
 
-
 UNKEPT = "what it leaves behind cannot be made"
 
 

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from regiment import log
+from regiment.broker import Broker
 from regiment.codec import Codec
 from regiment.contracts import Application
 from regiment.contracts.effects import Effect
@@ -37,7 +38,7 @@ class Runtime:
         self.effects: Sequence[tuple[str, Callable[..., Iterable[Effect]]]] = hooks.get("effects", ())
         """(plugin, call) of those who have something to leave behind with every end."""
         self.committing = threading.Lock()
-        self.places: dict[Any, str] = {}
+        self.places: dict[Broker, tuple[Any, ...]] = {}
         """Where the tasks of a broker live, as far as that was asked for (`commit`)."""
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
         self.call: Callable[..., Any] = hooks.get("call", _plainly)

@@ -9,20 +9,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from regiment import log
 from regiment.contracts import Back, Dead, Delivery, Done, Settlement
-from regiment.contracts.effects import Effect
 from regiment_runner.shared import page
-from regiment_runner.shared.annex import Annex
 from regiment_runner.worker import respawned
 from regiment_runner.worker.attempt import Attempt
+from regiment_runner.worker.keeping import Keeping
 from regiment_runner.worker.lease import Hold, Lease
-from regiment_runner.worker.outbox import Answered, Outbox, leave
+from regiment_runner.worker.outbox import Answered, Outbox
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_runner.worker.verdict import is_suspect, was_struck
@@ -30,8 +28,6 @@ from regiment_runner.worker.waiting import Waiting
 from regiment_runner.worker.weight import Weight
 
 _clock, _BOOT = time.clock_gettime_ns, page.CLOCK
-EFFECTS_NS = 10_000_000
-"""Nanoseconds that what a success leaves behind waits for the rest of its batch."""
 NEVER = 1 << 62
 """A time on the boot clock, in nanoseconds, that does not come; and a number that nothing reaches."""
 
@@ -60,18 +56,12 @@ class Source:
         self.hold = Hold(lease, self.page, wake, tell_keeper, self._runs, self._fenced)
         self.waiting = Waiting(runtime, self.hold, burst, self.end)
         self.outbox = Outbox()
-        self.annex: Annex | None = None
-        """Where this worker's page has the records of what its attempts leave behind; None until one does."""
-        self._annexing = threading.Lock()
-        """Held while a record is written and its number told, and while all that was told is taken (E4)."""
-        self._leaving = bool(runtime.effects)
-        """Whether any attempt has left something behind, or all are asked."""
         self.slots = runtime.slots = slots
         self.elsewhere = runtime.elsewhere = slots > 1 or elsewhere
         """Whether attempts end in other threads than the driver's, which must then be woken."""
         self.page.have_slots(slots)
-        if self._leaving:
-            self._have_annex()
+        self.keeping = Keeping(runtime, lease, self.outbox, self._settle_within)
+        self.keep = self.keeping.keep
         self.ended = self.respawn = self.stop_all = False
         line = None if self.elsewhere else self
         self._attempts = [Attempt(runtime, self, slot, line) for slot in range(slots)]
@@ -91,11 +81,6 @@ class Source:
         """When, on the boot clock, more must be looked at than the next delivery (lease, settlement, memory), and when the
         settlement of what is done is due; 0: nothing is done and unsettled.
         """
-        self._throttle = log.Throttle()
-        self._hurried = False
-        """Whether the settlement of what is done is due so soon because something was left behind."""
-        self._blank: tuple[()] | None = () if self.annex else None
-        """What attempts leave behind that leave nothing: () if their ends have records all the same."""
         self._settle_ns = int(self.config.settle_within * 1e9)
         self._give_back_ns = int((self.config.give_back_after or 0) * 1e9)
         self.weight = Weight(self.words[page.MEMORY])
@@ -146,49 +131,12 @@ class Source:
             self.check = True
 
     def _settle_within(self, ns: int) -> None:
-        self._settle_by = page.now() + ns
+        self._settle_by = min(self._settle_by or NEVER, page.now() + ns)
         self.look_by = min(self.look_by, self._settle_by)
-
-    def keep(self, attempt: Trial) -> bool:
-        """Write the record of a success in a sprint, and then that it is done (E2); False if it goes by itself (E5)."""
-        left = attempt.made
-        if type(left) is not Left or not self._recorded(attempt, left):
-            return False
-        attempt.made = ()
-        if left.effects and not self._hurried:
-            self._hurry()
-        return True
-
-    def _recorded(self, attempt: Trial, left: Left) -> bool:
-        """Whether a success may be settled with its batch: it has its record, or needs none."""
-        number = attempt.number
-        if self.annex is None or number < self.annex.first:
-            if left.effects:
-                self._leaving = True
-                return False
-        elif not self.annex.append(number, left.data):
-            return False
-        elif left.effects:
-            self.outbox.effects[number] = left.effects
-        self.words[attempt.at] = number << 3 | page.DONE
-        return True
-
-    def _hurry(self) -> None:
-        """Something was left behind that others may wait for: it is settled soon, if not with its batch."""
-        self._hurried = True
-        if not self._settle_by or self._settle_by > page.now() + EFFECTS_NS:
-            self._settle_within(EFFECTS_NS)
 
     def finish(self, attempt: Trial, settlement: Settlement | None, left: Left = NOTHING) -> None:
         """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
-        if self.outbox.forked:
-            leave()
-        if type(settlement) is Done:
-            with self._annexing:
-                recorded = self._recorded(attempt, left)
-                self.outbox.end(attempt, settlement, None if recorded else left.effects)
-        else:
-            self.outbox.end(attempt, settlement, left.effects)
+        self.keeping.end(attempt, settlement, left)
         if self.elsewhere:
             self.poke()
 
@@ -200,9 +148,7 @@ class Source:
         """
         asked = respawned.asked_before(self.page.path, attempt.delivery.payload)
         if asked:
-            self.outbox.end(attempt, None)
-            if self.elsewhere:
-                self.poke()
+            self.finish(attempt, None)
         return asked
 
     def write_off(self, slot: int, number: int, stack: str) -> None:
@@ -259,7 +205,7 @@ class Source:
             return False
         if self._exchange(self._limit()) or not self.lease.turn:
             return True
-        if self.burst and not self._busy and self._burst_over():
+        if self.burst and not self._busy and self.waiting.burst_over():
             self.ended = True
         # An order that came while the store was asked has woken nobody who would wake again.
         return bool(words[page.ORDERS])
@@ -301,15 +247,14 @@ class Source:
         """Settle what has ended, and lease up to `limit`; whether anything was leased."""
         if not self.lease.turn and not self.hold.join():
             return False
-        settlements, effects = self._all_that_ended(limit) if self._leaving else (self.outbox.settlements(), {})
+        settlements, effects = self.keeping.all_that_ended(limit, self._drain)
         if settlements:
             self.waiting.last_task = time.monotonic()
         taken = self.hold.exchange(settlements, limit, not self._busy and not self.batch, effects)
         if taken is None:
             return False
-        if self.annex is not None:
-            self.annex.answered()
-        self._settle_by, self._hurried = 0, False
+        self.keeping.answered()
+        self._settle_by = 0
         if self.outbox.pending or self.outbox.backs:
             self._slots_are_free(self.outbox.answered(taken.lost))
         if limit:
@@ -325,16 +270,6 @@ class Source:
                 self.hold.tell_keeper()
         return True
 
-    def _all_that_ended(self, limit: int) -> tuple[list[Settlement], dict[int, Sequence[Effect]]]:
-        """What the next exchange is to say, with effects: of every attempt whose record is in this half of the annex (E4)."""
-        if self.annex is None and limit:
-            self._have_annex()
-        with self._annexing:
-            self._drain()
-            if self.annex is not None:
-                self.annex.flip()
-            return self.outbox.settlements(), self.outbox.left()
-
     def _slots_are_free(self, answered: Answered) -> None:
         """What was not Done has been settled (R11)."""
         for attempt in answered.free:
@@ -348,26 +283,11 @@ class Source:
                 if phase == page.RETURNING and back.first <= number <= back.last:
                     self.words[page.slot_index(slot)] = number << 3 | page.DONE
 
-    def _have_annex(self) -> None:
-        """From the next number on each that ends has a record (E3). Where there is no memory for them, each end goes by itself."""
-        try:
-            self.annex = Annex(self.page, self.lease.next)
-        except OSError as error:
-            if self.runtime.effects:
-                raise
-            if self._throttle() is not None:
-                next = "each task that leaves something behind is settled by itself"
-                log.event(logging.WARNING, "worker.no_annex", error=str(error), next=next)
-            return
-        self._blank = ()
-
     def _fenced(self) -> None:
         for attempt in self.outbox.fenced():
             self._release_slot(attempt)
-        if self.annex is not None:
-            with self._annexing:
-                self.annex.clear()
-        self._settle_by, self._alone, self._hurried = 0, None, False
+        self.keeping.fenced()
+        self._settle_by, self._alone = 0, None
         self.batch.clear()
 
     def _look_ahead(self) -> None:
@@ -396,7 +316,7 @@ class Source:
         self._free.pop()
         self._busy += 1
         attempt.delivery, attempt.number, attempt.started = delivery, number, now
-        attempt.identity, attempt.task, attempt.made = self.lease.consumer, None, self._blank
+        attempt.identity, attempt.task, attempt.made = self.lease.consumer, None, self.keeping.blank
         return attempt
 
     def _withdraw(self, attempt: Attempt, number: int) -> None:
@@ -432,14 +352,12 @@ class Source:
             ended, settlement, left = self.outbox.ended.popleft()
             self._busy -= 1
             if ended.identity != self.lease.consumer:
-                self.outbox.effects.pop(ended.number, None)
                 self._say_lost(ended)
                 self._tasks += 1
                 self._release_slot(ended)
             elif type(settlement) is Done and left is None:
                 self.ran(settlement.first, settlement.last)
-                if self.outbox.effects and not self._hurried:
-                    self._hurry()
+                self.keeping.hurry()
                 self._release_slot(ended)
             elif settlement is None:
                 self._tasks += 1
@@ -449,9 +367,7 @@ class Source:
                 self._tasks += 1
                 self._returned += type(settlement) is Back
                 self.words[page.DEAD_LETTERS] += type(settlement) is Dead
-                self.outbox.pending.append((ended, settlement))
-                if left:
-                    self.outbox.effects[ended.number] = left
+                self.outbox.waits(ended, settlement, left)
                 self.check = True
 
     def _release_slot(self, attempt: Trial) -> None:
@@ -462,6 +378,7 @@ class Source:
     def _say_lost(self, attempt: Trial) -> None:
         task_id = attempt.task.id if attempt.task is not None else None
         log.event(logging.WARNING, "lease.lost", id=task_id, queue=self.lease.queue)
+        self.outbox.effects.pop(attempt.number, None)
 
     # Waiting
 
@@ -473,7 +390,3 @@ class Source:
             self.hold.sleep(min(60.0, max(0.0, due)))
             return
         self.waiting.for_a_task(max(0.0, due), not self._busy)
-
-    def _burst_over(self) -> bool:
-        counts = self.hold.insist(lambda: self.lease.connector.counts(self.lease.queue))
-        return counts is not None and not (counts.ready or counts.delayed or counts.leased)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 
 from regiment.errors import DecodeError
+from regiment.outcome import Outcome
 from regiment_runner.shared import page
 from regiment_runner.worker.admission import admit
 from regiment_runner.worker.ending import drive, ending, say_started, say_success, settle_unrun
 from regiment_runner.worker.guarded import DONE, judged, raised, worked
 from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.opening import LARGE, admitted
+from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import Line, Trial
 
 _clock, _BOOT, _pack = time.clock_gettime_ns, page.CLOCK, page.PACK_START
@@ -68,14 +70,8 @@ def _run_each(attempt: Trial, line: Line) -> bool:
                     outcome = judged(attempt, value)
             except BaseException as error:
                 outcome = raised(attempt, error, rules)
-        if outcome is not DONE:
-            if attempt.made is None or (outcome := kept(attempt, outcome, rules)) is not DONE:
-                drive(ending(attempt, outcome, rules))
-                return False
-            if not line.keep(attempt):
-                if loud:
-                    say_success(attempt)
-                return True
+        if outcome is not DONE and (ended := _otherwise(attempt, line, outcome, rules)) is not None:
+            return ended
         if loud:
             say_success(attempt)
         if not batch or line.check or words[page.ORDERS]:
@@ -93,3 +89,15 @@ def _run_each(attempt: Trial, line: Line) -> bool:
             line.ran(first, first)
         batch.popleft()
         attempt.delivery, attempt.number, attempt.started = delivery, number, now
+
+
+def _otherwise(attempt: Trial, line: Line, outcome: Outcome, rules: Rules) -> bool | None:
+    """What is no plain success, or leaves something behind: None if it has its record, and the sprint goes on; else as above."""
+    if attempt.made is None or (outcome := kept(attempt, outcome, rules)) is not DONE:
+        drive(ending(attempt, outcome, rules))
+        return False
+    if line.keep(attempt):
+        return None
+    if attempt.runtime.loud:
+        say_success(attempt)
+    return True
