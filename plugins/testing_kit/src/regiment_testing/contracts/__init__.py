@@ -68,6 +68,7 @@ for _name in (
     "looking",
     "push",
     "release",
+    "sending",
     "serializer",
     "settling",
     "turns",
