@@ -51,7 +51,7 @@ class State:
 
     def arrive(self, member: int, wall: float) -> None:
         if not 0 <= member < MOST_MEMBERS:
-            raise ValueError(f"member is {member}; expected one from 0 to {MOST_MEMBERS - 1}")
+            return  # no join has such a member
         bit = 1 << member
         if self.state != COMPLETE and not self.bits & bit:
             self.bits |= bit

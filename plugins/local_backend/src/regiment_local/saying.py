@@ -29,7 +29,7 @@ def in_words(path: str, error: sqlite3.Error, verb: str, *, waited: float, commi
         )
     if name == "SQLITE_FULL":
         text = f"{path}: no room on the disk; make room, what is queued is safe ({error})"
-        return QueueFull(text) if verb == "_push" else StoreUnavailable(text, maybe_pushed=False)
+        return QueueFull(text) if verb in ("_push", "_apply") else StoreUnavailable(text, maybe_pushed=False)
     if name.startswith("SQLITE_IOERR"):
         return StoreUnavailable(
             f"{said}: the disk reported an error; look at the kernel's log",
