@@ -20,9 +20,10 @@ def ms(seconds: float) -> int:
 
 
 class Asking:
-    """Packs exchanges, and keeps what most of them have in common as it was packed."""
+    """Packs exchanges by a script, and keeps what most of them have in common as it was packed."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Script = EXCHANGE) -> None:
+        self._script = script
         self._heads: dict[tuple[str, str], bytes] = {}
         self._middles: dict[tuple[int, int, int], bytes] = {}
 
@@ -40,7 +41,7 @@ class Asking:
         if head is None:
             if len(self._heads) > 1000:
                 self._heads.clear()
-            head = _after_count(pack(("EVALSHA", EXCHANGE.sha, 1, stem, consumer)))
+            head = _after_count(pack(("EVALSHA", self._script.sha, 1, stem, consumer)))
             self._heads[stem, consumer] = head
         middle = self._middles.get(bounds)
         if middle is None:
@@ -55,15 +56,26 @@ class Asking:
         d = c if done[0] == done[1] else b"%d" % done[1]
         return b"*13\r\n%b$1\r\nD\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (asked, len(c), c, len(d), d)
 
+    def more(self, command: bytes, args: Sequence[Part]) -> bytes:
+        """The same command with more arguments."""
+        count, _, rest = command.partition(b"\r\n")
+        return b"*%d\r\n%b%b" % (int(count[1:]) + len(args), rest, _after_count(pack(args)))
+
 
 def whole(
-    stem: str, consumer: str, turn: int, base: int, bounds: tuple[int, int, int], settlements: Sequence[Settlement]
+    stem: str,
+    consumer: str,
+    turn: int,
+    base: int,
+    bounds: tuple[int, int, int],
+    settlements: Sequence[Settlement],
+    script: Script = EXCHANGE,
 ) -> bytes:
     """An exchange with any settlements."""
-    return pack(("EVALSHA", EXCHANGE.sha, 1, stem, consumer, turn, base, *bounds, *flat_settlements(settlements)))
+    return pack(("EVALSHA", script.sha, 1, stem, consumer, turn, base, *bounds, *_flat(settlements)))
 
 
-def flat_settlements(settlements: Sequence[Settlement]) -> list[Part]:
+def _flat(settlements: Sequence[Settlement]) -> list[Part]:
     """Settlements as the arguments of an exchange."""
     args: list[Part] = []
     for s in settlements:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from regiment.contracts import Settlement, Span
+from regiment.contracts import Done, Settlement, Span
 from regiment.contracts.effects import Applied, Effect, Record, Tally, When
 from regiment.errors import QueueFull
-from regiment_redis.asking import flat_settlements, ms
+from regiment_redis.asking import Asking, ms, whole
 from regiment_redis.effects import Places, sent_to, settled, within
 from regiment_redis.link import Scripts
 from regiment_redis.outbox import WAITS, Outbox
-from regiment_redis.reach import pack
 from regiment_redis.records import name
 from regiment_redis.scripts import Script
 from regiment_redis.wire import Part
@@ -42,6 +41,7 @@ class Leaving:
     ) -> None:
         self._scripts, self._stem, self._note = scripts, stem, note
         self.places, self.outbox, self.node = places, outbox, node
+        self._asking = Asking(LEAVING)
 
     # With a lease
 
@@ -50,15 +50,20 @@ class Leaving:
         queue: str,
         stem: str,
         consumer: str,
-        numbers: Sequence[int],
+        turn: int,
+        base: int,
+        bounds: tuple[int, int, int],
         settlements: Sequence[Settlement],
         effects: Effects,
     ) -> bytes:
-        """The command of an exchange with effects. `numbers`: turn, base, and the bounds."""
+        """The command of an exchange with effects."""
         args = self._args(queue, consumer, effects, settled(settlements, effects))
-        return pack(
-            ("EVALSHA", LEAVING.sha, 1, stem, consumer, *numbers, *flat_settlements(settlements), *args, len(args))
-        )
+        if len(settlements) == 1 and type(one := settlements[0]) is Done:
+            command = self._asking.ordinary(stem, consumer, turn, base, bounds, one)
+        else:
+            command = whole(stem, consumer, turn, base, bounds, settlements, LEAVING)
+        args.append(str(len(args)))
+        return self._asking.more(command, args)
 
     def release(
         self, queue: str, stem: str, consumer: str, args: Sequence[Part], done: Sequence[Span], effects: Effects

@@ -12,7 +12,6 @@ from regiment_redis.asking import PRIORITIES, ms
 from regiment_redis.wire import Part
 
 MOST_RANK = 2**53 - 1
-_PLAIN = bytes(8)
 
 
 class Spot(NamedTuple):
@@ -88,20 +87,29 @@ class Places:
         """The effects of these receipts, in their order; and those of them that are more than a record beside the queue."""
         parts: list[Part] = []
         others: list[Effect] = []
-        last: float | None = None
-        ttl = ""
+        seconds: float | None = -1.0
+        many = 0  # of the values that are being put down
         for receipt in sorted(receipts):
             some = effects[receipt]
-            parts += ("R", str(receipt))
-            if len(some) == 1 and type(effect := some[0]) is Keep:
-                key, value, seconds, rank, listed, other = effect
-                if not rank and not listed and other is None:  # a result, as most are: made in one line
-                    if seconds != last or seconds is None:
-                        last, ttl = seconds, _ttl(seconds)
-                    parts += ("K", "", key, ttl, _PLAIN + value)
-                    continue
-            parts += self.flat(spot, queue, f"{consumer}:{receipt}", some)
-            others += some
+            if (
+                not others
+                and len(some) == 1
+                and type(one := some[0]) is Keep
+                and not one[3]
+                and not one[4]
+                and one[5] is None
+            ):
+                # A result, as most are: with those before it.
+                if not many or one[2] != seconds:
+                    seconds, many, count = one[2], 0, len(parts) + 2
+                    parts += ("V", _ttl(seconds), "")
+                parts += (str(receipt), one[0], one[1])
+                many += 1
+                parts[count] = str(many)
+            else:
+                parts += ("R", receipt)
+                parts += self.flat(spot, queue, f"{consumer}:{receipt}", some)
+                others += some
         return parts, others
 
 

@@ -202,7 +202,7 @@ class Shard:
             wire = link.ready()
         bounds = (limit, max_bytes, (1 if holds_nothing else 0) + (2 if gaps else 0))
         if effects:
-            command = self.leaving.exchange(queue, stem, consumer, (turn, base, *bounds), settlements, effects)
+            command = self.leaving.exchange(queue, stem, consumer, turn, base, bounds, settlements, effects)
         elif not settlements:
             command = self._asking.ordinary(stem, consumer, turn, base, bounds)
         elif len(settlements) == 1 and type(settlements[0]) is Done:

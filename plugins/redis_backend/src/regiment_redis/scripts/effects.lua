@@ -7,13 +7,14 @@
 --   "A" stem join member | "E" stem join members | "U" stem join ms | "D" stem how-many keys
 --   "O" stem target token packed: for another place; it waits in the outbox of KEYS[1] (outbox.lua)
 --   "R" receipt: what follows belongs to it
-local function effects()
+local function effects(begun)
   local home, origin, heres, stems, later = stem, stem, {}, {}, {}
   local here
   local e = {version = 0, left_out = {}, sent = 0}
-  --#include kept.lua
+  --#include keeping.lua
   --#include joined.lua
   --#include sent.lua
+  e.kept = kept
 
   -- From now on `stem`, and the tools, are those of this queue.
   local function go(to)
@@ -23,6 +24,7 @@ local function effects()
     if not heres[to] then
       heres[to] = {lists = {}, joins = {}, added = 0}
       stems[#stems + 1] = to
+      if to == home then heres[to].begun = begun end
       if to == home and made then heres[to].added, heres[to].earlier = made.added, made.earlier end
     end
     stem, here = to, heres[to]
@@ -38,12 +40,12 @@ local function effects()
     if version < 2147483648 then tools().put('version', tools().digits(version + 2147483648)) end
   end
 
-  local function run(list, i, to, mine)
+  local function run(list, i, to, took)
     local on = true
     while i <= to do
       local kind, size = list[i], 4
       if kind == 'R' then
-        on, i = mine(tonumber(list[i + 1])), i + 2
+        on, i = took == true or took[tonumber(list[i + 1])], i + 2
       else
         if kind == 'K' then size = 5
         elseif kind == 'S' then size = 8 + tonumber(list[i + 7]) * (1 + tonumber(list[i + 6]))
@@ -66,11 +68,11 @@ local function effects()
     end
   end
 
-  -- Applies list[from..to]; `mine` says of a receipt whether its effects are to be applied. What a join that became
-  -- complete leaves behind comes after all others.
-  function e.leave(list, from, to, mine)
+  -- Applies list[from..to], of receipts only those in `took` (true: all). What a join that became complete leaves behind
+  -- comes after all others.
+  function e.leave(list, from, to, took)
     e.top = list
-    run(list, from, to, mine)
+    run(list, from, to, took)
     local next = 1
     while later[next] do
       origin = later[next][1]
@@ -86,7 +88,7 @@ local function effects()
       if one ~= home and made then made.rouse() end
     end
     go(home)
-    e.version = here.kept and here.version or 0
+    e.version = here.begun and here.begun.kept and here.begun.version or 0
   end
 
   return e
