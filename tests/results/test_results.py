@@ -194,6 +194,18 @@ def test_a_task_may_wait_with_a_timeout_and_not_without(shop: Shop) -> None:
     assert child.result(timeout=20) == 6
 
 
+def test_a_task_that_runs_for_a_second_is_seen_with_its_progress(shop: Shop) -> None:
+    shop.run()
+    nap = shop.app.nap.push(seconds=6)
+    found = until(lambda: (at := nap.progress()) and at.done and at)
+    assert (found.total, found.note) == (10, "napping") and 0 < found.done < 10
+    assert nap.state() == "running" and found.worker.endswith(f":{_workers(shop)[0]}")
+    assert abs(found.started - time.time()) < 30
+    assert nap.result(timeout=30) == "awake" and nap.progress() is None
+    time.sleep(1.5)
+    assert nap.state() == "success"  # a look that comes late changes nothing
+
+
 def test_a_task_that_is_cancelled_before_it_runs_ends_as_cancelled(shop: Shop) -> None:
     asked = shop.app.add.push(x=1, y=1)
     assert asked.cancel() is True

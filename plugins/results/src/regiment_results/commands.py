@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
-from regiment import targets
 from regiment.broker import Broker
 from regiment.build import make_broker
-from regiment.cli.options import json_option, settings
-from regiment.cli.terminal import Duration, show_json
-from regiment.cli.verbs import Group
 from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.errors import RegimentError
 from regiment.printing import put, say
+from regiment_cli import targets
+from regiment_cli.options import json_option, settings
+from regiment_cli.terminal import Duration, show_json
+from regiment_cli.verbs import Group
 from regiment_results.handles import Handle, made
 from regiment_results.records import FINAL, Note, Outcome, key_of
 

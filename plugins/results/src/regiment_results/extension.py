@@ -12,7 +12,7 @@ from regiment import log
 from regiment.bounds import YEARS, limit, period, seen
 from regiment.codec import Codec
 from regiment.context import attempt_now
-from regiment.contracts import Effect, Keep, Push
+from regiment.contracts import Effect, Keep, Push, Service
 from regiment.errors import ArgumentsError, EncodeError, PayloadTooLarge
 from regiment.hooks import hookimpl
 from regiment.outcome import CANCELLED, COUNTED, EXPIRED, Outcome
@@ -22,8 +22,8 @@ from regiment_results.records import (
     RETRYING,
     WAITING,
     key_of,
+    note,
     note_rank,
-    note_record,
     outcome_record,
     plain,
     rank_of,
@@ -81,11 +81,18 @@ class Keeping:
         push.answer = answer(push.broker, push.tasks[0].date, kept, self.track)
         if not kept or not self.track:
             return
-        pack, queue = push.broker.codec.pack, push.queue
-        note = note_record(WAITING)
-        for task in push.tasks:
-            key = key_of(push.id or task.id)
-            push.effects.append(Keep(key, pack(note, (queue, key)), self.wait_ttl, note_rank(task.date)))
+        value, ttl, rank = note(WAITING), self.wait_ttl, note_rank(push.tasks[0].date)
+        if push.id is not None:
+            push.effects.append(Keep(key_of(push.id), value, ttl, rank))
+        else:
+            push.effects += [Keep(key_of(task.id), value, ttl, rank) for task in push.tasks]
+
+    # Beside the keeper
+
+    @hookimpl
+    def regiment_services(self, spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
+        """What notes, once a second, which tasks run and how far they are."""
+        return {NAME: Service("regiment_results.duty:Tracking", {"ttl": self.wait_ttl})} if self.track else {}
 
     # Where they run
 
@@ -156,9 +163,7 @@ class Keeping:
             return made
         if self.track:
             state = RETRYING if outcome.kind in COUNTED else WAITING
-            key = key_of(task.id)
-            note = codec.pack(note_record(state), (queue, key))
-            made.append(Keep(key, note, self.wait_ttl, note_rank(task.date)))
+            made.append(Keep(key_of(task.id), note(state), self.wait_ttl, note_rank(task.date)))
         number = task.run_count + 1
         if number <= self.history and outcome.kind in COUNTED:
             key, now = try_key(task.id, number), time.time()

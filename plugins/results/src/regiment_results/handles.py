@@ -88,7 +88,9 @@ class Handle(Pushed, Generic[R]):
         return found if isinstance(found, Outcome) else None
 
     def progress(self) -> Progress | None:
-        """How far the running task is; None if it has not said so, or does not run. It is looked at once a second."""
+        """How far the running task is, as it last said by `current().progress`: looked at once a second. None if it does not run,
+        or has not for a second; a task that has said nothing is at 0 of 0.
+        """
         found = self.look()
         return found.progress if isinstance(found, Note) else None
 

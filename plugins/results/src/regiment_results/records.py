@@ -6,10 +6,12 @@ higher one than that of an earlier push with the same id: so nothing that comes 
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from typing import Any, NamedTuple
 
+from regiment.bounds import seen
 from regiment.codec import Codec
 from regiment.contracts import Followed, Record
 from regiment.errors import DecodeError
@@ -165,21 +167,37 @@ def plain(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def note_record(state: str, progress: Progress | None = None) -> list[Any]:
-    """The record of a task that has not ended."""
-    return [FORMAT, state, None if progress is None else list(progress)]
+def note(state: str, progress: Progress | None = None) -> bytes:
+    """The record of a task that has not ended: plain JSON, for it holds nothing of the user's but a text."""
+    if progress is None:
+        return _NOTES[state]
+    return json.dumps([FORMAT, state, list(progress)]).encode()
+
+
+_NOTES = {state: f'[{FORMAT}, "{state}", null]'.encode() for state in (WAITING, RUNNING, RETRYING)}
 
 
 def read(codec: Codec, record: Record, where: Followed) -> Outcome | Note:
     """What a record says; `DecodeError` for one that another release wrote, or that is none."""
+    if record.rank < FINAL:
+        return read_note(record.value)
     found = codec.unpack(record.value, where)
     if type(found) is not list or len(found) < 3 or type(found[1]) is not str:
-        raise DecodeError(f"the record is {type(found).__name__}; expected the list of an outcome or a note")
+        raise DecodeError(f"the record is {type(found).__name__}; expected the list of an outcome")
     if found[0] != FORMAT:
         raise DecodeError(f"the record has format {found[0]!r}; this release reads {FORMAT}. A newer one wrote it")
-    if record.rank < FINAL and found[1] in (WAITING, RUNNING, RETRYING):
-        return Note(found[1], None if found[2] is None else Progress(*found[2]))
     return _outcome(found)
+
+
+def read_note(value: bytes) -> Note:
+    """What a note says; `DecodeError` for one that is none."""
+    try:
+        form, state, progress, *_ = json.loads(value)
+        if form == FORMAT and state in _NOTES:
+            return Note(state, None if progress is None else Progress(*progress))
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise DecodeError(f"the note is {seen(value)}; expected [{FORMAT}, state, progress] as JSON")
 
 
 def _outcome(found: list[Any]) -> Outcome:
