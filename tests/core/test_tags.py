@@ -43,6 +43,13 @@ def test_tags_and_what_follows_them_come_back_and_are_written_again(
         assert again.encode(task) == payload
 
 
+def test_the_bytes_of_a_message_with_tags_are_those_that_the_page_says() -> None:
+    task = Task("t1", "q", "send", {"to": "a@b.c"}, 1727000000.125, tags={"flows": {"to": 3}})
+    record = "98a473656e6481a2746fa5614062 2e63cb41d9bbfb7008000000c0c0c081a5666c6f777381a2746f03"
+    data = b"\xa9\x02\x07msgpack\x00\x02t1" + bytes.fromhex(record)
+    assert codec().encode(task) == data + crc32(data).to_bytes(4, "little")
+
+
 def test_without_tags_a_message_is_what_it_was() -> None:
     plain = Task("t", "q", "send", {"a": 1}, 1.5)
     none = Task("t", "q", "send", {"a": 1}, 1.5, tags=None)

@@ -101,13 +101,13 @@ class Broker:
         A lost or missing answer is met by repeating the same call, under the same token, until `push_timeout`; then
         `StoreUnavailable` tells whether the tasks may have arrived.
         """
-        payloads = list(map(self.codec.encode, tasks))
+        encode, config = self.codec.encode, self.config
+        payloads = [encode(task) for task in tasks]
         if len(tasks) > 1 and sum(map(len, payloads)) > BULK_BYTES:
             return self._in_parts(queue, tasks, payloads, effects, priority=priority, delay=delay, at=at, ids=ids)
         # Fresh for each call: an id of our making is, one of the user's is not.
         token, named = (new_id(), [task.id for task in tasks]) if ids else (tasks[0].id, None)
-        config, pause, maybe = self.config, 0.02, False
-        deadline = time.monotonic() + config.push_timeout
+        deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
         while True:
             try:
                 lock, free = self._line()
