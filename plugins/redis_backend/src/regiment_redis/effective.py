@@ -95,7 +95,7 @@ class Leaving:
     def apply(
         self, queue: str, effects: Sequence[Effect], token: str, token_window: float, when: Sequence[When]
     ) -> Applied:
-        parts = self.places.flat(self.places.spot(self.node, queue), queue, f"={queue}={token}", effects)
+        parts = self.places.flat(self.places.spot(self.node, queue), queue, f"a {queue} {token}", effects)
         self._note(queue)
         self._note_all(effects)
         conditions: list[Part] = [len(when)]

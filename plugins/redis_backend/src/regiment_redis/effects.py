@@ -108,7 +108,7 @@ class Places:
                 parts[count] = str(many)
             else:
                 parts += ("R", receipt)
-                parts += self.flat(spot, queue, f"{consumer}:{receipt}", some)
+                parts += self.flat(spot, queue, f"s {queue} {consumer} {receipt}", some)
                 others += some
         return parts, others
 

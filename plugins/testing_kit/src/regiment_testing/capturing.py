@@ -203,6 +203,7 @@ class Capture:
                 self.dead.append(DeadTask(entry.captured, json.loads(settled.reason)))
             case Done():
                 pass
+        heap.left.apply(entry.captured.queue, bench.left)
         return outcome
 
     # Parts
@@ -240,7 +241,7 @@ class Capture:
                 self._benches[queue] = None
             else:
                 config = face.config if isinstance(face, Queue) else face.configuration()
-                self._benches[queue] = Bench(face, self._broker(config).codec)
+                self._benches[queue] = Bench(face, self._broker(config))
         return self._benches[queue]
 
     def _close(self) -> None:

@@ -34,7 +34,7 @@ local function effects(begun)
   -- For another place. The board's version tells every exchange, by a bit that no version reaches, that something waits.
   local function out(target, token, packed)
     redis.call('SADD', home .. ':out', target)
-    redis.call('HSET', home .. ':out:' .. target, token, packed)
+    redis.call('RPUSH', home .. ':out:' .. target, token, packed)
     go(home)
     local version = tonumber(redis.call('HGET', stem, 'version')) or 0
     if version < 2147483648 then tools().put('version', tools().digits(version + 2147483648)) end

@@ -76,8 +76,6 @@ _FIELDS: dict[type[Any], tuple[Callable[[object], bool], ...]] = {
 def refusal(effect: object) -> str:
     """What is wrong with an effect, in words; empty if a store can be told of it."""
     kind = type(effect)
-    if kind is Keep and _is_ordinary(*effect):  # type: ignore[misc]
-        return ""
     if kind not in _NUMBER:
         return f"{kind.__name__} is no effect; expected one of {', '.join(one.__name__ for one in KINDS)}"
     for name, check, value in zip(kind._fields, _FIELDS[kind], effect, strict=True):  # type: ignore[call-overload]
@@ -90,27 +88,28 @@ def refusal(effect: object) -> str:
     return ""
 
 
-def _is_ordinary(key: Any, value: Any, ttl: Any, rank: Any, listed: Any, queue: Any) -> bool:
-    """Whether this is what most records that are kept look like: the answer that costs least."""
-    return (
-        type(key) is str
-        and key.isascii()
-        and type(value) is bytes
-        and type(ttl) is float
-        and 0.0 <= ttl < 1e12
-        and rank == 0
-        and type(rank) is int
-        and type(listed) is bool
-        and queue is None
-    )
-
-
 def packed(effects: Sequence[Effect]) -> bytes:
-    """The bytes of these effects, which are as they should be (`refusal`)."""
-    return marshal.dumps(list(map(_plain, effects)), 2)
+    """The bytes of these effects; `TypeError` for what is no effect, or one that no store could take."""
+    return marshal.dumps([_plain(effect) for effect in effects], 2)
 
 
 def _plain(effect: Any) -> tuple[Any, ...]:
+    if type(effect) is Keep:  # what most are: the check that costs least
+        key, value, ttl, rank, listed, queue = effect
+        if (
+            type(key) is str
+            and key.isascii()
+            and type(value) is bytes
+            and type(ttl) is float
+            and 0.0 <= ttl < _LARGEST
+            and type(rank) is int
+            and 0 <= rank <= _LARGEST
+            and type(listed) is bool
+            and queue is None
+        ):
+            return (0, key, value, ttl, rank, listed, None)
+    if problem := refusal(effect):
+        raise TypeError(problem)
     if type(effect) is Join:
         return (_NUMBER[Join], *effect[:3], [_plain(one) for one in effect.then], effect.ttl)
     return (_NUMBER[type(effect)], *effect)

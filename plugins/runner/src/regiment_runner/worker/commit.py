@@ -89,9 +89,9 @@ def _place(runtime: Runtime, broker: Broker | None) -> tuple[Any, ...]:
 
     `ConfigError` if that place keeps no effects.
     """
-    if runtime.desk is None:
+    broker = broker or runtime.broker
+    if broker is None:
         raise RuntimeError("commit works in a task that a worker runs")
-    broker = broker or runtime.desk.broker
     found = runtime.places.get(broker)
     if found is None:
         connector = broker.make()

@@ -85,7 +85,7 @@ def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, L
     """What it leaves behind. If a plugin raises, the attempt has failed with that; if one does again, it is a dead letter (E12)."""
     if attempt.made is None or plan.step.settle == "back":
         return NOTHING
-    for again in (False, True):
+    for again in (True,) if attempt.made is False else (False, True):
         try:
             return left(attempt, plan.outcome, plan.step.settle)
         except BaseException as error:

@@ -57,8 +57,7 @@ def judged(attempt: Trial, value: Any) -> Outcome:
     """The outcome of work that returned something."""
     words, at, number = attempt.words, attempt.at, attempt.number
     words[at] = number << 3 | page.ENDED
-    promised = promised_only(value)
-    if promised is not None:
+    if value is not None and (promised := promised_only(value)) is not None:
         return promised
     if attempt.runtime.plain and attempt.made is None:
         words[at] = number << 3 | page.DONE

@@ -6,7 +6,7 @@ from regiment import outcome as outcomes
 from regiment.contracts import Back
 from regiment.contracts.effects import Effect
 from regiment.outcome import Outcome
-from regiment_runner.shared.record import packed, refusal
+from regiment_runner.shared.record import packed
 from regiment_runner.worker.burying import id_of
 from regiment_runner.worker.commit import Commit
 from regiment_runner.worker.guarded import DONE
@@ -23,11 +23,8 @@ def left(attempt: Trial, outcome: Outcome, settles: str) -> Left:
         effects += said if settles == "done" else ()
     if attempt.runtime.effects:
         task_id = id_of(attempt.delivery.payload) if task is None else task.id
-        for plugin, asked in attempt.runtime.effects:
-            for effect in asked(task, task_id, outcome, settles):
-                if problem := refusal(effect):
-                    raise TypeError(f"the plugin {plugin} wants an effect that cannot be: {problem}")
-                effects.append(effect)
+        for _, asked in attempt.runtime.effects:
+            effects += asked(task, task_id, outcome, settles)
     return Left(effects, packed(effects)) if effects else NOTHING
 
 
@@ -43,5 +40,6 @@ def kept(attempt: Trial, outcome: Outcome, rules: Rules) -> Outcome:
     try:
         attempt.made = left(attempt, outcome, "done")
     except BaseException as error:
+        attempt.made = False
         return judge(error, rules)
     return DONE

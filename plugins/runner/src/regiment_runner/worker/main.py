@@ -115,7 +115,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     )
     sheet.write_off = source.write_off
     runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.hold.tell_keeper)
-    runtime.desk.end = source.end
+    runtime.desk.end, runtime.broker = source.end, parts.broker
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
     if not setup.solo:

@@ -37,6 +37,8 @@ class Runtime:
         self.failed: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("failed", ())
         self.effects: Sequence[tuple[str, Callable[..., Iterable[Effect]]]] = hooks.get("effects", ())
         """(plugin, call) of those who have something to leave behind with every end."""
+        self.broker: Broker | None = None
+        """That of the worker's own queue."""
         self.committing = threading.Lock()
         self.places: dict[Broker, tuple[Any, ...]] = {}
         """Where the tasks of a broker live, as far as that was asked for (`commit`)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from regiment.contracts import Delivery, Settlement
 from regiment.contracts.effects import Effect
@@ -101,9 +101,9 @@ class Trial:
         """What runs tasks of that name."""
         self.outcome: Outcome | None = None
         """How it ended, while its handlers run."""
-        self.made: Commit | Left | tuple[()] | None = None
+        self.made: Commit | Left | tuple[()] | Literal[False] | None = None
         """What it is to leave behind: None if nothing is and nobody asks, () if its end has a record all the same, a `Commit`
-        where the task has said something, a `Left` once that is settled and has no record yet.
+        where the task has said something, a `Left` once that is settled and has no record yet, False if it could not be made.
         """
         self.claims: list[bool] = []
         """Empty once somebody has claimed the end of this try."""

@@ -10,7 +10,7 @@ from threading import Barrier
 
 import pytest
 
-from regiment.contracts import Back, Connector, Done
+from regiment.contracts import Again, Back, Connector, Dead, Done
 from regiment_testing.contracts.bench import (
     PATIENCE,
     Bench,
@@ -116,6 +116,32 @@ class SendingContract(Bench):
         assert waiting_tasks(connector, "q") == [b"child"]
 
     # other places
+
+    def test_a_task_that_ends_again_leaves_its_effects_again(self, open: Open) -> None:
+        """E9: a letter that is revived, a task that is tried again: each settlement is one of its own, also elsewhere."""
+        connector = open("lease")
+        worker = holding(connector)
+        worker.exchange(Dead(1, "id", b"{}"), limit=0, effects={1: [send("child", b"dead")]})
+        [letter] = connector.dead("q")
+        assert connector.revive("q", {letter.id: None}) == 1
+        for receipt, word in ((2, b"again"), (3, b"done")):
+            assert [delivery.receipt for delivery in worker.take()] == [receipt]
+            end = Again(receipt, b"task 1") if word == b"again" else Done(receipt, receipt)
+            worker.exchange(end, limit=0, effects={receipt: [send("child", word)]})
+        assert sorted(waiting_tasks(connector, "child")) == [b"again", b"dead", b"done"]
+
+    def test_no_settlement_is_taken_for_another_one(self, open: Open) -> None:
+        """E9: neither those of one consumer, by turns and by a release, nor those of one name at two queues."""
+        connector, name = able(open("lease")), fresh()
+        for queue in ("q", "r"):
+            worker = holding(connector, 6, queue, name=name)
+            for receipt in (1, 2):
+                worker.exchange(Done(receipt, receipt), limit=0, effects={receipt: [send("child", b"%d" % receipt)]})
+            for done in ([(3, 3)], [(4, 5)]):
+                effects: Left = {n: [send("child", b"%d" % n)] for n in range(done[0][0], done[0][1] + 1)}
+                connector.release(queue, name, done, {}, only=NOTHING, effects=effects)
+            worker.exchange(Done(6, 6), limit=0, effects={6: [send("child", b"6")]})
+        assert sorted(waiting_tasks(connector, "child")) == sorted([b"%d" % n for n in range(1, 7)] * 2)
 
     def test_what_two_connections_send_on_at_once_arrives_once(self, open: Open) -> None:
         """E9: every connection that touches the queue sends on what is left there."""
