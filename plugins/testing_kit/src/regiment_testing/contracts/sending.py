@@ -66,7 +66,7 @@ class SendingContract(Bench):
 
     @pytest.mark.parametrize("queue", ["q", "child"])
     def test_a_task_is_sent_with_priority_and_delay_and_time(self, open: Open, queue: str) -> None:
-        """As if it were pushed."""
+        """As if it were pushed; between other queues nothing is ordered (E10)."""
         connector = open("lease")
         worker = holding(connector)
         push(connector, queue, b"pushed", priority=1)
@@ -82,7 +82,9 @@ class SendingContract(Bench):
         worker.exchange(Done(1, 1), limit=0, effects={1: effects})
         ready = [b"high", b"pushed", b"same", b"past", b"low 1", b"low 2"]
         seen = [payload for payload in waiting_tasks(connector, queue) if payload != b"soon"]
-        assert seen == ready
+        if queue == "q":
+            assert seen == ready, "in the order of the effects"
+        assert (seen[:2], sorted(seen[2:4]), seen[4:]) == (ready[:2], [b"past", b"same"], ready[4:])
         assert connector.counts(queue).delayed >= 2
         time.sleep(1.0)
         other = Consumer(connector, queue)
