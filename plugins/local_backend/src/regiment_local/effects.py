@@ -238,8 +238,7 @@ class Effecting(Pushing, Following):
             self._make_ready(db, queue, priority, [row[0] for row in rows], uids, step.wall)
         if step.delayed:
             self._make_delayed(db, step.delayed)
-        if step.sent:
-            self._clean(db, step.wall)
+        self._clean(db, step.wall)
         for name, due in step.calls.items():
             if name != step.name or due is not None:
                 self._call(db, queue_topic(name), due)

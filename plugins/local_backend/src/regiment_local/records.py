@@ -29,7 +29,8 @@ SWEEP_EVERY = 32
 """Records that are kept between two sweeps, or more."""
 
 SWEPT = 3
-"""A sweep looks at so many records for each that was kept since the one before: of a file's records, at most half are expired."""
+"""A sweep looks at so many records for each that was kept since the one before: while as many expire as are kept, at most a
+third of a file's records are expired ones."""
 
 BEHIND = "SELECT queue, key FROM records WHERE (queue, key) > (?, ?) ORDER BY queue, key LIMIT 1 OFFSET ?"
 
@@ -66,18 +67,18 @@ class Records(Base):
     """records, listed, tallies."""
 
     def _is_laid(self, db: sqlite3.Connection) -> bool:
-        """True if the file has the tables of the extra; what is not known for sure is looked up."""
-        return self._laid or db.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchone() is not None
+        """True if the file has the tables of the extra; until it has, that is looked up."""
+        if not self._laid:
+            self._laid = bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchone())
+        return self._laid
 
     def _lay(self, db: sqlite3.Connection) -> None:
         """Make the tables of the extra in this transaction, if the file has none yet."""
-        if self._laid:
-            return
         if not self._is_laid(db):
             for statement in schema.EFFECTS.split(";\n"):
                 if statement.strip():
                     db.execute(statement)
-        self._laid = True
+            self._laid = True
 
     def records(self, queue: str, keys: Sequence[str]) -> Sequence[Record | None]:
         def work(db: sqlite3.Connection) -> list[Record | None]:
