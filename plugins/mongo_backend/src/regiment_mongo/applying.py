@@ -21,6 +21,7 @@ matches nothing, and a lock that it takes too late is taken off by whoever meets
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,6 +78,7 @@ class Applies(Outbox):
     def _begin(self, queue: str, token: str, lines: Sequence[Line], window: float, when: Sequence[When]) -> Document:
         """The document of this token, written now or before."""
         name = f"{queue} {token}"
+        sent = time.monotonic()
         row = self._queues.find_one_and_update(
             {"_id": queue},
             [{"$set": {"ob": {"$add": [{"$ifNull": ["$ob", 0]}, 1]}, "now": NOW}}],
@@ -86,6 +88,7 @@ class Applies(Outbox):
         )
         assert row is not None
         now = int(row["now"])
+        self.clock.saw(now, sent)
         nonce = ObjectId()
         entry = {**self.stow(str(nonce), lines), "on": now}
         fields: Document = {

@@ -45,7 +45,7 @@ class Follows(Records):
         ranks = {rid(line[1], line[2]): line[5] for line in kept}
         ids = list(ranks)
         for begin in range(0, len(ids), MOST):
-            query = {"k": {"$in": ids[begin : begin + MOST]}, "ex": {"$gt": date(self.clock.now() - SLACK)}}
+            query = {"k": {"$in": ids[begin : begin + MOST]}, "$expr": {"$gt": ["$ex", "$$NOW"]}}
             found = [row for row in self._follows.find(query, hint="key") if ranks[row["k"]] >= row["r"]]
             if not found:
                 continue

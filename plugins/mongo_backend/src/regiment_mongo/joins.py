@@ -85,7 +85,7 @@ class Joins(Base):
             now = date(self.clock.now())
             statements = [_arriving(id, word, now) for id, word in left.items()]
             count = len(statements)
-            statements += [_living(id) for id in left]
+            statements += [_living(id, now) for id in left]
             command = {"update": self._joins.name, "ordered": False, "updates": [*statements, *others]}
             try:
                 self.ask(command, self.firm)
@@ -161,10 +161,10 @@ def _arriving(id: str, bits: int, now: Any) -> Document:
     return {"q": {"_id": id, "gc": {"$not": {"$lte": now}}}, "u": {"$bit": words}, "upsert": True}
 
 
-def _living(id: str) -> Document:
+def _living(id: str, now: Any) -> Document:
     """Its time to live counts anew."""
     ends = {"$add": ["$$NOW", {"$ifNull": ["$tl", int(WEEK * 1000)]}]}
-    return {"q": {"_id": id}, "u": [{"$set": {"gc": ends}}]}
+    return {"q": {"_id": id, "gc": {"$not": {"$lte": now}}}, "u": [{"$set": {"gc": ends}}]}
 
 
 def _opening(entry: Document, id: str, place: int, line: Line) -> Document:

@@ -162,7 +162,8 @@ class Leases(Claims):
                 if row.turn == turn:
                     return self._repeat(queue, row, facts, limit)
                 plan = self.settle_plan(row, settle(row, settlements, holds_nothing), str(turn), effects)
-                return self._execute(queue, row, facts, turn, base, plan, limit, max_bytes)
+                wanted = 0 if self.crowded(row) else limit
+                return self._execute(queue, row, facts, turn, base, plan, wanted, max_bytes)
             except Stale:
                 self._rows.pop(name, None)
             except PyMongoError:
@@ -231,7 +232,6 @@ class Leases(Claims):
             plan = Plan(plan.lost, [], [])
         if row.held and limit > 0 and base <= (highest := max(row.held)):
             raise ValueError(f"base is {base}; expected more than {highest}, which is held")
-        limit = 0 if row.out and self.crowded(row) else limit
         batch: list[Document] = []
         registered = False
         late = time.monotonic() - facts.tended > TEND_EVERY
