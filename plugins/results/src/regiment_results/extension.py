@@ -29,7 +29,7 @@ from regiment_results.records import (
     rank_of,
     try_key,
 )
-from regiment_results.settings import problems_of
+from regiment_results.settings import Choices, problems_of
 
 NAME = "results"
 """Of the extension, and of what it writes into a message."""
@@ -37,7 +37,7 @@ OPTION = "result"
 _EFFECTS = frozenset({"effects"})
 
 
-class Keeping:
+class Keeping(Choices):
     """What a queue gets that names `Results(…)`. Each process builds its own: that which pushes, and the worker."""
 
     needs = _EFFECTS

@@ -28,9 +28,9 @@ from regiment_results.errors import (
     TaskDead,
     WouldBlock,
 )
-from regiment_results.extension import Keeping
 from regiment_results.listening import Answer, Want, listen
 from regiment_results.records import FINAL, WAITING, Note, Outcome, Progress, key_of, rank_of, read, try_key
+from regiment_results.settings import Choices
 
 if TYPE_CHECKING:
     from regiment.queue import Queue
@@ -324,7 +324,7 @@ class Handle(Pushed, Generic[R]):
                 time.sleep(pause)
                 pause = min(0.5, pause * 2)
 
-    def _keeping(self) -> Keeping | None:
+    def _keeping(self) -> Choices | None:
         return keeping_of(self._broker)
 
 
@@ -374,7 +374,7 @@ def _broker_of(place: Any) -> Broker:
     return broker
 
 
-def keeping_of(broker: Broker) -> Keeping | None:
+def keeping_of(broker: Broker) -> Choices | None:
     """The extension of this broker's queue, if it has it."""
     scope = registry().scope(broker.config.plugins)
-    return next((plugin for _, plugin in scope.pm.list_name_plugin() if isinstance(plugin, Keeping)), None)
+    return next((plugin for _, plugin in scope.pm.list_name_plugin() if isinstance(plugin, Choices)), None)

@@ -8,6 +8,19 @@ from typing import Any
 from regiment import bounds
 from regiment.bounds import seen
 
+
+class Choices:
+    """The options as the extension of a queue has them; the documentation of `Results` tells what they mean."""
+
+    ttl: float
+    failure_ttl: float
+    wait_ttl: float
+    limit: int
+    track: bool
+    history: int
+    by: str
+
+
 _PERIODS = {
     "ttl": "a result would be gone before anybody can read it",
     "failure_ttl": "a failure would be gone before anybody can read it",
