@@ -77,6 +77,18 @@ def test_a_kept_value_is_no_task_and_a_task_is_no_record(serializer: Use) -> Non
         one.unpack(whole(b"\xaa" + message[1 : 4 + name] + b"\x00" + message[6 + name : -4]), HERE)
 
 
+def test_what_was_learned_of_a_record_lets_no_record_pass_for_a_message() -> None:
+    one = codec()
+    kept, message = one.pack(["send", {"to": "x"}, 1.5], HERE), one.encode(Task("t", "q", "send", {"to": "x"}, 1.5))
+    for _ in range(2):
+        assert one.unpack(kept, HERE) == ["send", {"to": "x"}, 1.5]
+        with pytest.raises(DecodeError, match="expected a9 01"):
+            one.decode(kept, "q")
+        with pytest.raises(DecodeError, match="expected aa 01"):
+            one.unpack(message, HERE)
+        assert one.decode(message, "q").id == "t"
+
+
 def test_a_changed_byte_is_found_before_it_is_read() -> None:
     data = bytearray(codec().pack({"a": 1}, HERE))
     data[-6] ^= 1

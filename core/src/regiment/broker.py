@@ -164,11 +164,9 @@ class Broker:
             found = effective(connector, "kept(…) needs").records(queue, where[1:])[0]
         return None if found is None else self.codec.unpack(found.value, where)
 
-    def push_one(self, queue: str, task: Task, **how: Any) -> Pushed:
-        """`push` for one task."""
-        return Pushed(task.id, queue, bool(self.push(queue, (task,), **how)))
-
-    def pushed(self, task: Task, existed: Sequence[int], answer: Callable[[str, str, bool], Any] | None = None) -> Any:
+    def pushed(
+        self, task: Task, existed: Sequence[int], answer: Callable[[str, str, bool], Pushed] | None = None
+    ) -> Pushed:
         """The answer of a push of one task."""
         return (answer or Pushed)(task.id, task.queue, bool(existed))
 

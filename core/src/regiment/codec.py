@@ -170,6 +170,7 @@ class Codec:
                 record = loads(body)
             else:
                 envelope, record = self._open(payload, queue)
+                self._learn_shape(payload, envelope)
                 id = envelope.task_id
             if len(record) == 3:
                 name, kwargs, date = record
@@ -239,14 +240,13 @@ class Codec:
         )
 
     def _open(self, payload: bytes, queue: str, magic: int = _MAGIC) -> tuple[Head, Any]:
-        """Head and record of a message whose shape differs from the last one of its length, or of foreign bytes."""
+        """Head and value of a record, of a message whose shape differs from the last one of its length, or of foreign bytes."""
         if len(payload) > self._limit:
             raise DecodeError(
                 f"the message has {len(payload):,} bytes, more than the {self._limit:,} that payload_limit allows; "
                 "it was not decoded"
             )
         head = read_head(payload, magic)
-        self._learn_shape(payload, head)
         serializer = self._serializer(head.serializer)
         body = payload[head.body : -_TRAILER]
         if hasattr(serializer, "unseal"):
