@@ -56,10 +56,19 @@ class Asking:
         d = c if done[0] == done[1] else b"%d" % done[1]
         return b"*13\r\n%b$1\r\nD\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (asked, len(c), c, len(d), d)
 
-    def more(self, command: bytes, args: Sequence[Part]) -> bytes:
-        """The same command with more arguments."""
-        count, _, rest = command.partition(b"\r\n")
-        return b"*%d\r\n%b%b" % (int(count[1:]) + len(args), rest, _after_count(pack(args)))
+    def leaving(
+        self,
+        stem: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        bounds: tuple[int, int, int],
+        done: Done,
+        args: Sequence[Part],
+    ) -> bytes:
+        """The same exchange with more arguments at its end."""
+        command = self.ordinary(stem, consumer, turn, base, bounds, done)
+        return b"*%d\r\n%b%b" % (13 + len(args), command[5:], _after_count(pack(args)))
 
 
 def whole(
@@ -70,9 +79,10 @@ def whole(
     bounds: tuple[int, int, int],
     settlements: Sequence[Settlement],
     script: Script = EXCHANGE,
+    args: Sequence[Part] = (),
 ) -> bytes:
-    """An exchange with any settlements."""
-    return pack(("EVALSHA", script.sha, 1, stem, consumer, turn, base, *bounds, *_flat(settlements)))
+    """An exchange with any settlements, and more arguments at its end."""
+    return pack(("EVALSHA", script.sha, 1, stem, consumer, turn, base, *bounds, *_flat(settlements), *args))
 
 
 def _flat(settlements: Sequence[Settlement]) -> list[Part]:

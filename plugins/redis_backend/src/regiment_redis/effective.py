@@ -10,7 +10,7 @@ from regiment.contracts import Done, Settlement, Span
 from regiment.contracts.effects import Applied, Effect, Record, Tally, When
 from regiment.errors import QueueFull
 from regiment_redis.asking import Asking, ms, whole
-from regiment_redis.effects import Places, sent_to, settled, within
+from regiment_redis.effects import Places, of_one, sent_to, settled, within
 from regiment_redis.link import Scripts
 from regiment_redis.outbox import WAITS, Outbox
 from regiment_redis.records import name
@@ -57,13 +57,16 @@ class Leaving:
         effects: Effects,
     ) -> bytes:
         """The command of an exchange with effects."""
-        args = self._args(queue, consumer, effects, settled(settlements, effects))
         if len(settlements) == 1 and type(one := settlements[0]) is Done:
-            command = self._asking.ordinary(stem, consumer, turn, base, bounds, one)
-        else:
-            command = whole(stem, consumer, turn, base, bounds, settlements, LEAVING)
+            # A task alone, whose result is kept, is asked about as shortly as can be.
+            args = of_one(one, effects) if len(effects) == 1 else None
+            if args is None:
+                args = self._args(queue, consumer, effects, settled(settlements, effects))
+                args.append(str(len(args)))
+            return self._asking.leaving(stem, consumer, turn, base, bounds, one, args)
+        args = self._args(queue, consumer, effects, settled(settlements, effects))
         args.append(str(len(args)))
-        return self._asking.more(command, args)
+        return whole(stem, consumer, turn, base, bounds, settlements, LEAVING, args)
 
     def release(
         self, queue: str, stem: str, consumer: str, args: Sequence[Part], done: Sequence[Span], effects: Effects
@@ -75,8 +78,7 @@ class Leaving:
             self.send_on(stem)
 
     def _args(self, queue: str, consumer: str, effects: Effects, receipts: Sequence[int]) -> list[Part]:
-        spot = self.places.spot(self.node, queue)
-        parts, others = self.places.of_receipts(spot, queue, consumer, effects, receipts)
+        parts, others = self.places.of_receipts(self.node, queue, consumer, effects, receipts)
         if others:
             self._note_all(others)
         return parts

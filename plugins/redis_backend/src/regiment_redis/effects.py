@@ -82,9 +82,9 @@ class Places:
                 parts += ("D", stem, len(effect.keys), *effect.keys)
 
     def of_receipts(
-        self, spot: Spot, queue: str, consumer: str, effects: Mapping[int, Sequence[Effect]], receipts: Iterable[int]
+        self, node: int, queue: str, consumer: str, effects: Mapping[int, Sequence[Effect]], receipts: Iterable[int]
     ) -> tuple[list[Part], list[Effect]]:
-        """The effects of these receipts, in their order; and those of them that are more than a record beside the queue."""
+        """The effects of these receipts on a node, in their order; and those of them that are more than a record beside the queue."""
         parts: list[Part] = []
         others: list[Effect] = []
         seconds: float | None = -1.0
@@ -108,9 +108,19 @@ class Places:
                 parts[count] = str(many)
             else:
                 parts += ("R", receipt)
-                parts += self.flat(spot, queue, f"s {queue} {consumer} {receipt}", some)
+                parts += self.flat(self.spot(node, queue), queue, f"s {queue} {consumer} {receipt}", some)
                 others += some
         return parts, others
+
+
+def of_one(done: Done, effects: Mapping[int, Sequence[Effect]]) -> list[Part] | None:
+    """The arguments for the effects of one receipt, and their number, if that is `done` and leaves nothing but a plain record."""
+    for receipt, some in effects.items():
+        if len(some) != 1 or type(one := some[0]) is not Keep or not done[0] <= receipt <= done[1]:
+            continue
+        if not one[3] and not one[4] and one[5] is None:
+            return ["V", _ttl(one[2]), "1", str(receipt), one[0], one[1], "6"]
+    return None
 
 
 def _ttl(seconds: float | None) -> str:

@@ -190,11 +190,8 @@ class Shard:
         effects: Effects = NONE,
     ) -> Taken:
         if base > LARGEST - limit:
-            lower = {receipt & LARGEST: some for receipt, some in effects.items()}
-            low = lowered(settlements)
-            few = min(limit, LARGEST - (base & LARGEST))
-            numbers = (turn, base & LARGEST, low, few, max_bytes, holds_nothing, gaps)
-            return raised(self.exchange(queue, consumer, *numbers, effects=lower), base, few)
+            rest = (max_bytes, holds_nothing, gaps)
+            return self._high_exchange(queue, consumer, turn, base, settlements, limit, rest, effects)
         stem = self._stems.get(queue) or self.stem(queue)
         link = self.root.link(stem) if self._clustered else self.root
         wire = link.wire
@@ -228,6 +225,23 @@ class Shard:
         found = deliveries(base, elements, receipts, now)
         answer: Taken = _new(Taken, (lost, found, due / 1000, board))
         return answer
+
+    def _high_exchange(
+        self,
+        queue: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        settlements: Sequence[Settlement],
+        limit: int,
+        rest: tuple[int, bool, bool],
+        effects: Effects,
+    ) -> Taken:
+        limit = min(limit, LARGEST - (base & LARGEST))
+        low = lowered(settlements)
+        lower = {receipt & LARGEST: some for receipt, some in effects.items()}
+        taken = self.exchange(queue, consumer, turn, base & LARGEST, low, limit, *rest, effects=lower)
+        return raised(taken, base, limit)
 
     def release(
         self,

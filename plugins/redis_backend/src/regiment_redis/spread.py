@@ -64,6 +64,12 @@ class _Lease:
                 found = {}
         return found or dict.fromkeys(range(len(self.joined)), settlement)
 
+    def forget(self, base: int) -> None:
+        """Nothing below `base` is held."""
+        if base:
+            self.spans = [span for span in self.spans if span[0] >= base]
+        del self.spans[:-10_000]
+
     def answer(self, this: _Round) -> Taken:
         """What all nodes that were asked in this turn have answered, as one."""
         answers = self.answers.values()
@@ -269,9 +275,7 @@ class Spread(SpreadEffects):
             raise refused
         if not lease.answers:
             raise StoreUnavailable(f"none of {many} nodes answers")
-        if holds_nothing:
-            lease.spans = [span for span in lease.spans if span[0] >= base]
-        del lease.spans[:-10_000]
+        lease.forget(base if holds_nothing else 0)
         return lease.answer(this)
 
     def _failed(
