@@ -1,7 +1,8 @@
 """Waiting without polling: one daemon thread for each process and store hears of every record that anybody here waits for.
 
 It has a connection of its own (role `follow`). Registering and reading are one step of the store (V1), marks outlive the
-connection (V2), and all is followed again every 10 s, after a broken connection, and when marks may have been lost (V3).
+connection (V2), and all is followed again every 10 s (40 with 10,000 waits),
+after a broken connection, and when marks may have been lost (V3).
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from regiment.errors import StoreUnavailable
 from regiment_results.errors import ResultGone
 from regiment_results.records import id_of
 
-AGAIN = 10.0
-"""Seconds after which all that is waited for is followed again."""
-KEPT_FOR = 60.0
+AGAIN, RARELY, CROWD = 10.0, 40.0, 250
+"""Seconds after which all that is waited for is followed again; with many waits, a second for each `CROWD` of them, up to the
+second number: so they cost the same, however many they are.
+"""
+KEPT_FOR = 90.0
 """Seconds for which a store keeps a registration."""
 BULK = 1000
 """Keys of one request."""
@@ -155,7 +158,7 @@ class Listener:
                 new, self._new = self._new, []
                 wanted = list(self._each()) if now >= due else new
             if now >= due:
-                due = now + AGAIN
+                due = now + min(RARELY, max(AGAIN, len(wanted) / CROWD))
             self._follow(connector, wanted)
             self._doubt(connector, wanted, False if wanted is new else None)
             if self._wants:
