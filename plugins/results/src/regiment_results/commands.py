@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from regiment.broker import Broker
+from regiment.broker import Broker, effective
 from regiment.build import make_broker
 from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.errors import RegimentError
@@ -83,11 +83,12 @@ def _find(id: str, queue: str | None, app: str | None, connector: str | None) ->
     if app and queue is None:
         queue = config.name
     broker = make_broker(config)
-    with broker.connector() as store:
+    with broker.connector() as opened:
+        store = effective(opened, "regiment results needs")
         where = store.describe()
         say(f"store: {where}")
         queues = [queue] if queue else list(store.queues())
-        found = [one for one in queues if store.records(one, [key_of(id)])[0] is not None]  # type: ignore[attr-defined]
+        found = [one for one in queues if store.records(one, [key_of(id)])[0] is not None]
     if not found:
         raise RegimentError(
             f"nothing is known of a task {id} in {where} ({', '.join(queues) or 'no queues'}): it was never pushed there, its "

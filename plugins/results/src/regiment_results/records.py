@@ -134,7 +134,7 @@ def try_key(id: str, number: int) -> str:
 def outcome_record(runs: int, ended: Ended, now: float, seconds: float, lack: tuple[Any, ...] = ()) -> list[Any]:
     """The record of an end, yet to be packed; with a `lack` it leaves out the value."""
     value = None if lack else ended.value
-    made = [FORMAT, ended.kind, value, error_of(ended), runs, now - seconds, now, worker()]
+    made = [FORMAT, ended.kind, value, error_of(ended), runs, now - seconds, now, host_and_pid()]
     if lack:
         made.append(list(lack))
     return made
@@ -212,7 +212,7 @@ def _outcome(found: list[Any]) -> Outcome:
 _worker: tuple[int, str] = (0, "")
 
 
-def worker() -> str:
+def host_and_pid() -> str:
     """Host and process id of this process."""
     global _worker
     pid = os.getpid()
