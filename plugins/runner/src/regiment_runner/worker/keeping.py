@@ -55,7 +55,7 @@ class Keeping:
         left = attempt.made
         if type(left) is not Left or not self._recorded(attempt, left):
             return False
-        attempt.made = ()
+        attempt.made = self.blank
         if not self._hurried:
             self.hurry()
         return True
