@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import io
 import re
-import sys
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -24,8 +23,8 @@ CORE_ROOMS = {
     "agreements": "settings config contracts context",
     "plugins": "hooks log installed options registry",
     "store side": "culprit codec lock broker build",
-    "faces": "pushing worker queue targets",
-    "shell": "text cli __main__",
+    "faces": "pushing worker queue",
+    "shell": "alone __main__",
 }
 """The rooms of the core, each above those that it may import from; in a room, the first comes first."""
 
@@ -98,7 +97,6 @@ def circles() -> list[list[str]]:
             if len(group) > 1:
                 found.append(sorted(group))
 
-    sys.setrecursionlimit(10_000)
     for name in modules():
         if name not in order:
             visit(name)

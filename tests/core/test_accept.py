@@ -158,7 +158,7 @@ def test_a_codec_like_a_message_is_made_of_what_the_queue_reads() -> None:
 TRUSTED = {
     "regiment_runner.shared.scopes": "the connector of a target, as its worker or its supervisor has said",
     "regiment.registry": "itself",
-    "regiment.cli.verbs": "a verb that the user typed",
+    "regiment_cli.verbs": "a verb that the user typed",
     "regiment.build": "the configuration",
     "regiment_runner.parts": "the configuration",
     "regiment_runner.supervisor.hearing": "what the workers of its own configuration report",

@@ -250,7 +250,7 @@ def test_a_scheme_in_capitals_is_the_same_scheme() -> None:
 )
 def test_a_path_in_the_place_of_a_module_is_not_called_the_users_mistake(target: str, words: str) -> None:
     from regiment.errors import TargetError
-    from regiment.targets import find
+    from regiment_cli.targets import find
 
     with pytest.raises(TargetError) as caught:
         find(target)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiment import text as words
-from regiment.cli.terminal import show_json
 from regiment.contracts import Letter
 from regiment.printing import fitting, printable, printable_lines, put
+from regiment_cli import text as words
+from regiment_cli.terminal import show_json
 from regiment_console import letters
 from regiment_console.dead import clock
 from regiment_runner.shared import logs

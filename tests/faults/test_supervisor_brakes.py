@@ -50,8 +50,8 @@ def test_what_a_logging_handler_or_filter_raises_ends_no_worker_and_is_said_on_s
     failing = site.push("nap", seconds="no number")
     site.ended(n)
     eventually(lambda: failing in site.store.dead(), 5, site.logs)
-    assert tree.events("worker.ready"), "the other handlers get what happens"
-    assert tree.events("task.failure")
+    assert tree.event("worker.ready"), "the other handlers get what happens"
+    assert tree.event("task.failure")
     assert "a logging handler or filter raised" in tree.text()
     assert not tree.events("worker.crashed")
     assert tree.stop() == 0

@@ -51,7 +51,7 @@ def test_a_worker_without_descriptors_says_so_is_replaced_and_loses_no_task(site
     site.ended(*numbers, within=30)
     books = site.settle(10, extra_starts=None)
     assert [words for words in books.words if words[0] == "F" and words[2] == "True"], "EMFILE was reported"
-    assert tree.events("worker.recycled"), "a worker without descriptors makes room for another"
+    assert tree.event("worker.recycled"), "a worker without descriptors makes room for another"
     assert not site.store.dead()
     assert tree.stop() == 0
 
@@ -326,7 +326,7 @@ def test_the_applications_own_basic_config_takes_effect_in_workers(site: Site) -
     eventually(lambda: f"MINE mine number {n}" in tree.text(), 5, tree.text)
     assert "MINE regiment worker.ready" in tree.text(), "regiment's own events go the same way"
     assert not tree.events("worker.ready"), "and no second time"
-    assert tree.events("supervisor.started"), "the supervisor has no application"
+    assert tree.event("supervisor.started"), "the supervisor has no application"
 
 
 def test_a_module_that_only_logs_while_it_is_imported_leaves_regiments_log_as_it_is(
@@ -334,4 +334,4 @@ def test_a_module_that_only_logs_while_it_is_imported_leaves_regiments_log_as_it
 ) -> None:
     site.app("recheck=0.2", body="import logging\nlogging.warning('imported')\n")
     tree = site.tree()
-    assert tree.events("worker.ready") and tree.events("imported")
+    assert tree.event("worker.ready") and tree.event("imported")

@@ -45,7 +45,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for path, text in make(kind, name).items():
             (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / name / path).write_text(text)
-    programs = [ROOT / "plugins" / name for name in ("runner", "console", "testing_kit")]
+    programs = [ROOT / "plugins" / name for name in ("cli", "runner", "console", "testing_kit")]
     sources = [ROOT / "core", *programs, FILE, *(folder / name for name in NEW.values())]
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     command = [sys.executable, "-m", "pip", "wheel", *options, "-w", folder, *sources]
@@ -53,7 +53,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-PROGRAMS = ("regiment-runner", "regiment-console", "regiment-testing")
+PROGRAMS = ("regiment-cli", "regiment-runner", "regiment-console", "regiment-testing")
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from click.testing import CliRunner, Result
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness.servers import RedisServer, ask, redis
-from regiment.cli.main import cli
 from regiment.codec import Codec
 from regiment.contracts import Dead, Terms
 from regiment.task import Task
+from regiment_cli.main import cli
 from regiment_local.local import LocalConnector
 from regiment_redis.connector import RedisConnector
 from regiment_serializers.json import JsonSerializer

@@ -13,7 +13,7 @@ import pytest
 
 from regiment import Queue, Timeouts, Use, Worker, WorkerConfig
 from regiment.contracts import Executor
-from regiment.targets import application
+from regiment_cli.targets import application
 from regiment_executors import Asyncio as UseAsyncio
 from regiment_executors import Serial as UseSerial
 from regiment_executors import Threaded as UseThreaded

@@ -51,7 +51,7 @@ def push(first: int, count: int, bulk: bool) -> None:
 
 def work() -> None:
     """The worker's part."""
-    from regiment.cli.main import main
+    from regiment_cli.main import main
 
     main(["run", "regiment_app:bench", "--solo", "--burst"])
 

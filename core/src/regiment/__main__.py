@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from regiment import installed
 from regiment.standard import open_standard
 
 TYPE_CHECKING = False
@@ -15,22 +16,25 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """Run the command line.
 
+    The command line is a distribution of its own, found by its entry point (`regiment.shell`); without it, `alone` answers.
     An entry point of the group `regiment.quick` answers its verb before plugins and click are loaded: probes ask `health`
     every few seconds. It takes the arguments and returns the exit code, or None for what it leaves to the verb itself.
     """
     open_standard()
     _leave_current_folder()
     if sys.argv[1:2] == ["health"]:
-        from regiment import installed
-
         for point in installed.points("regiment.quick"):
             if point.name == sys.argv[1]:
                 code = point.load()(sys.argv[2:])
                 if code is not None:
                     sys.exit(code)
-    from regiment.cli.main import main as cli_main
+    from regiment import alone
+    from regiment.known import OURS
 
-    cli_main()
+    for point in installed.points("regiment.shell"):
+        if point.distribution in OURS:
+            point.load()()
+    sys.exit(alone.main(sys.argv[1:]))
 
 
 def _leave_current_folder() -> None:

@@ -14,12 +14,15 @@ _OFFERED = {
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
 
+SHELL = "regiment-cli"
+"""The distribution that has the command line."""
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
     **dict.fromkeys(("push", "queues", "dead", "config", "plugins show", "demo", "completion"), "regiment-console"),
+    "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }
-"""Our verbs beside `plugins`, in the order of `--help`, and the distribution that has each."""
+"""Our verbs, in the order of `--help`, and the distribution that has each."""
 
 OURS = frozenset({*DISTRIBUTIONS.values(), *COMMANDS.values()})
 """Distributions whose names come before those of all others: a stranger's plugin takes none of them."""

@@ -105,7 +105,7 @@ def test_workers_outlive_a_server_that_forgot_everything_and_run_what_is_pushed_
             assert took(back, min(books.starts[n][0].at for n in numbers)) < RESUME
         load.queue.broker.close()
         assert sorted(tree.workers()) == sorted(workers)
-        assert tree.events("lease.lost"), "what they held before is lost, and said so"
+        assert tree.event("lease.lost"), "what they held before is lost, and said so"
         assert len(tree.events("connector.lost")) <= 8 * size(2, 10), "told once for each, not in a storm"
         assert not site.books().twice
         site.reached(tree)

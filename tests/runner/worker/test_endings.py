@@ -22,8 +22,8 @@ from regiment import Backoff, Fail, Queue, Requeue, Respawn, Retry, Stop, Use, W
 from regiment.build import make_connector
 from regiment.contracts import Again, Back, Dead, Done, Park, Settlement
 from regiment.errors import ConfigError
-from regiment.targets import application
 from regiment.task import new_id
+from regiment_cli.targets import application
 from regiment_executors.loop import Asyncio
 from regiment_killers.process import Process
 from regiment_runner.parts import check, terms_of

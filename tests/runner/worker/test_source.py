@@ -13,7 +13,7 @@ import pytest
 from regiment import Queue, Requeue, Respawn
 from regiment.build import make_connector
 from regiment.errors import StoreUnavailable
-from regiment.targets import application
+from regiment_cli.targets import application
 from regiment_killers.process import Process
 from regiment_runner.parts import terms_of
 from regiment_runner.shared import page

@@ -19,8 +19,8 @@ from regiment import Fail, Queue, Requeue, Retry, Use, log
 from regiment.build import make_connector
 from regiment.config import Backoff, Logging, Timeouts
 from regiment.contracts import Done, Settlement
-from regiment.targets import application
 from regiment.task import new_id
+from regiment_cli.targets import application
 from regiment_killers.process import Process
 from regiment_runner.parts import terms_of
 from regiment_runner.shared.page import Page

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from regiment.cli.terminal import UNITS, ParamType
 from regiment.printing import printable
+from regiment_cli.terminal import UNITS, ParamType
 
 
 class Rate(ParamType):

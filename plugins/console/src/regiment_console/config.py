@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 
-from regiment import masking, targets
+from regiment import masking
 from regiment.build import connector_use
-from regiment.cli.options import json_option, settings
-from regiment.cli.terminal import show_json
 from regiment.config import Use, WorkerConfig, as_use
 from regiment.errors import ConfigError, PluginError
 from regiment.masking import Url, shown_url
@@ -18,8 +16,11 @@ from regiment.options import is_secret
 from regiment.printing import put
 from regiment.queue import Queue
 from regiment.registry import registry
-from regiment.text import table
 from regiment.worker import Worker
+from regiment_cli import targets
+from regiment_cli.options import json_option, settings
+from regiment_cli.terminal import show_json
+from regiment_cli.text import table
 
 KINDS = {
     "connector": "connectors",

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from regiment.cli.options import json_option
-from regiment.cli.terminal import show_json
-from regiment.cli.verbs import Group
 from regiment.errors import RegimentError
 from regiment.printing import printable, put, say
-from regiment.text import age, many, table
+from regiment_cli.options import json_option
+from regiment_cli.terminal import show_json
+from regiment_cli.text import age, many, table
+from regiment_cli.verbs import Group
 from regiment_console import letters
 from regiment_console.asking import Rate, sure
 from regiment_console.store import open_store, store_options

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from regiment.cli.options import json_option
-from regiment.cli.plugins import record
-from regiment.cli.terminal import show_json
 from regiment.config import Use
 from regiment.errors import PluginError, nearest
 from regiment.hooks import OFFERS
 from regiment.options import is_secret
 from regiment.printing import put
 from regiment.registry import NONE_INSTALLED, Plugin, Registry, registry
+from regiment_cli.options import json_option
+from regiment_cli.plugins import record
+from regiment_cli.terminal import show_json
 
 
 @click.command("show")

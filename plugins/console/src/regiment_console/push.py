@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import click
 
-from regiment.cli.options import settings
-from regiment.cli.terminal import Duration, show_json
 from regiment.errors import RegimentError
 from regiment.printing import say
-from regiment.text import many
+from regiment_cli.options import settings
+from regiment_cli.terminal import Duration, show_json
+from regiment_cli.text import many
 from regiment_console.asking import Moment
 
 BULK = 1000

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
-from regiment import targets
 from regiment.build import connector_use, make_codec, make_connector
-from regiment.cli.options import settings
 from regiment.codec import Codec, Head
 from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.contracts import Connector, Role
 from regiment.errors import RegimentError, nearest
 from regiment.printing import say
 from regiment.registry import registry
+from regiment_cli import targets
+from regiment_cli.options import settings
 
 APP_VARIABLE = "REGIMENT_APP"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from regiment import targets
 from regiment.errors import TargetError, nearest
 from regiment.queue import Queue
+from regiment_cli import targets
 
 
 def find_task(text: str) -> Any:

@@ -14,7 +14,7 @@ from regiment.broker import Broker
 from regiment.build import also_accepted, connector_choice, connector_use, located, make_broker, with_durability
 from regiment.config import CONNECTOR_VARIABLE, Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import MOST_SLOTS, Application, Connector, Terms
-from regiment.errors import ConfigError, PluginError
+from regiment.errors import ConfigError, PluginError, RegimentError
 from regiment.hooks import ELSEWHERE
 from regiment.options import check_options
 from regiment.registry import Registry, registry
@@ -91,7 +91,18 @@ def check(app: Application, where: str = "") -> list[Problem]:
         problems += map(Problem, check_options(f"{kind[:-1]} {name!r}", cls, use.options))
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
+    if not problems:
+        problems += _not_kept(config, reg, where)
     return problems
+
+
+def _not_kept(config: WorkerConfig, reg: Registry, where: str) -> list[Problem]:
+    """What a plugin needs of the store, and the store does not keep."""
+    try:
+        located(config, reg, where)
+    except RegimentError as error:
+        return [Problem(str(error), error.exit_code)]
+    return []
 
 
 def _lease_too_short(config: WorkerConfig) -> list[Problem]:

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from regiment.build import kept
 from regiment.contracts import Capabilities
 from regiment.errors import PluginError
 from regiment_testing import contracts
@@ -121,9 +120,9 @@ def _subject(kind: str, cls: type[Any], options: Mapping[str, Any]) -> type[Any]
 
 def claimed(cls: Any, options: Mapping[str, Any]) -> Capabilities:
     """The capabilities of a connector, with the extras that it keeps with these options; touches no store."""
-    made = cls(**placed(options, Path(tempfile.gettempdir())))
     found: Capabilities = cls.capabilities
-    return found._replace(extras=kept(made))
+    made = cls(**placed(options, Path(tempfile.gettempdir()))) if hasattr(cls, "extras") else None
+    return found if made is None else found._replace(extras=made.extras())
 
 
 def _alone(run: Callable[[], int | pytest.ExitCode]) -> int | pytest.ExitCode:

@@ -15,7 +15,7 @@ from regiment import exits, installed, log
 from regiment.errors import ConfigError, RegimentError
 from regiment.registry import registry
 from regiment.standard import open_standard
-from regiment.targets import find
+from regiment_cli.targets import find
 from regiment_runner.shared import logs, page, process
 from regiment_runner.shared.descendants import Descendants
 from regiment_runner.shared.retold import Retold

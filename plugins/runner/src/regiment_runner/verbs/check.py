@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 
 import click
 
-from regiment import bounds, exits, targets
+from regiment import bounds, exits
 from regiment.build import make_connector
-from regiment.cli.options import json_option, settings
-from regiment.cli.terminal import show_json
 from regiment.errors import ConfigError, RegimentError, StoreError, nearest
 from regiment.masking import masked
 from regiment.printing import put, say
 from regiment.queue import Queue
-from regiment.text import many
 from regiment.worker import HOOKS
+from regiment_cli import targets
+from regiment_cli.options import json_option, settings
+from regiment_cli.terminal import show_json
+from regiment_cli.text import many
 from regiment_runner import parts
 from regiment_runner.shared.silence import LEAST_LEASE
 

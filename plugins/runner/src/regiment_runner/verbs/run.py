@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regiment import log
-from regiment.cli.terminal import Duration
 from regiment.printing import say
-from regiment.text import many
+from regiment_cli.terminal import Duration
+from regiment_cli.text import many
 from regiment_runner.shared import logs
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse, parse_range
@@ -75,7 +75,7 @@ def command(
     TARGET is MODULE (every worker defined there) or MODULE:NAME; =4 gives it four workers, =1..8 a range.
     Ctrl-C or SIGTERM: finish what runs, give back the rest, exit 0.
     """
-    from regiment.cli.options import settings
+    from regiment_cli.options import settings
 
     said = settings()
     said.reach_application()

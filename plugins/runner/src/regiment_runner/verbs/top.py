@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from regiment.cli.terminal import Duration
 from regiment.printing import draw, put
-from regiment.text import many
+from regiment_cli.terminal import Duration
+from regiment_cli.text import many
 from regiment_runner.shared.polling import readable
 from regiment_runner.verbs import trees
 from regiment_runner.verbs.trees import Row, Tree

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from regiment import targets
 from regiment.build import connector_use, make_connector
-from regiment.cli.options import json_option, settings
-from regiment.cli.terminal import show_json
 from regiment.config import WorkerConfig
 from regiment.errors import StoreError
 from regiment.printing import put, say
-from regiment.text import age, many, table
+from regiment_cli import targets
+from regiment_cli.options import json_option, settings
+from regiment_cli.terminal import show_json
+from regiment_cli.text import age, many, table
 from regiment_runner.verbs import trees
 from regiment_runner.verbs.trees import Row, Tree, Work
 

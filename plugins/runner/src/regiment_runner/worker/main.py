@@ -15,11 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from regiment import exits, log, targets
+from regiment import exits, log
 from regiment.config import Logging
 from regiment.contracts import Connector
 from regiment.errors import ConfigError, PluginError, RegimentError, Respawn, Stop, StoreUnavailable, TaskTimeout
 from regiment.registry import Registry
+from regiment_cli import targets
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
 from regiment_runner.shared import crossing, page, process, procfs
 from regiment_runner.shared.page import Page

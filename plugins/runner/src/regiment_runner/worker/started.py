@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import traceback
 
-from regiment import pushing, targets
+from regiment import pushing
+from regiment_cli import targets
 
 FRAMES = 10
 """Calls that the error of a failed start names, the innermost."""

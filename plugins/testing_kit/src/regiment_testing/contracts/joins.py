@@ -86,7 +86,7 @@ class JoinsContract(Bench):
         """E7: complete once."""
         connector = open("push")
         apply(connector, "q", join(2), *arrive(0, 1))
-        for member in (0, 1, 1):
+        for member in (0, 1, 1, 5):
             apply(connector, "q", *arrive(member))
         assert calls(connector) == 1
         assert tally(connector) == Tally(2, 2, True, False, [])

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from regiment.cli.options import global_options, settings
 from regiment.errors import PluginError, nearest
 from regiment.hooks import Offer
 from regiment.known import COMMANDS
+from regiment_cli.options import global_options, settings
 
 
 def offers(group: str = "") -> dict[str, Offer]:

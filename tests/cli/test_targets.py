@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from regiment import pushing, targets
+from regiment import pushing
 from regiment.errors import TargetError
+from regiment_cli import targets
 
 
 @pytest.fixture

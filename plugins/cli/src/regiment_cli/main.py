@@ -8,34 +8,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from regiment import __version__, exits
-from regiment.cli import verbs
-from regiment.cli.options import global_options, settings
 from regiment.errors import RegimentError
 from regiment.printing import say
+from regiment_cli.options import global_options, settings
+from regiment_cli.verbs import Verbs
 
-OWN = {"plugins": "What is installed, what it offers, and its state."}
-"""The verbs that the core itself has -> their line in `--help`; each lives in `regiment.cli.<verb>` as `command`."""
-
-
-class Cli(verbs.Verbs):
-    """`regiment` itself."""
-
-    def own(self) -> dict[str, str]:
-        return OWN
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in OWN:
-            return verbs.adopt(import_module(f"regiment.cli.{name}").command)
-        return super().get_command(ctx, name)
-
-
-cli = Cli(
+cli = Verbs(
     "regiment",
     help="Distributed workers: tasks that are never lost, workers that never hang, every part a plugin.",
     params=[*global_options(hidden=False)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regiment.text import age, many, table
+from regiment_cli.text import age, many, table
 
 
 def test_a_table_has_columns_two_blanks_apart_and_numbers_to_the_right() -> None:
