@@ -47,7 +47,7 @@ class Releases(Moves):
                         "gone": date(now + TOMBSTONE),
                     }
                     self._consumers.update_one({"_id": name}, {"$setOnInsert": tombstone}, upsert=True)
-                return
+                break
             row = self._row(document)
             try:
                 self._release(queue, row, done, suspects, only, close, effects)
