@@ -206,10 +206,18 @@ def test_a_task_that_runs_for_a_second_is_seen_with_its_progress(shop: Shop) -> 
     assert nap.state() == "success"  # a look that comes late changes nothing
 
 
-def test_a_task_that_is_cancelled_before_it_runs_ends_as_cancelled(shop: Shop) -> None:
-    asked = shop.app.add.push(x=1, y=1)
+def test_a_task_that_is_cancelled_before_it_runs_ends_as_cancelled_and_its_neighbors_run(shop: Shop) -> None:
+    first, asked, late = shop.app.add.push(x=1, y=1), shop.app.add.push(x=2, y=2), shop.app.add.options(delay=12)
+    later = late.push(x=3, y=3)
     assert asked.cancel() is True
     shop.run()
     with pytest.raises(TaskCancelled):
         asked.result(timeout=20)
-    assert asked.state() == "cancelled" and asked.cancel() is False
+    assert asked.state() == "cancelled" and asked.outcome().runs == 0 and asked.cancel() is False
+    assert first.result(timeout=20) == 2
+    assert later.cancel() is True  # while its worker sleeps
+    with pytest.raises(TaskCancelled):
+        later.result(timeout=60)
+    assert shop.app.add.push(x=4, y=4).result(timeout=20) == 8
+    with shop.queue.broker.connector() as connector:
+        until(lambda: not connector.board("shop").cancelled)  # whoever has ended it takes it off the board
