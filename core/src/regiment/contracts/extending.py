@@ -50,6 +50,16 @@ class Service(NamedTuple):
     kind: Literal["duty", "server"] = "duty"
 
 
+class AtWork(NamedTuple):
+    """A task that runs in a tree now, as its worker's page tells. `progress` is (done, total, note), as the task said itself."""
+
+    id: str
+    pid: int
+    seconds: float
+    """Since it started."""
+    progress: tuple[int, int, str] | None = None
+
+
 class Served(Protocol):
     """A target of the tree, as a service learns of it. `spec` is what the keeper knows of its workers."""
 
@@ -59,6 +69,9 @@ class Served(Protocol):
 
     def connect(self) -> Connector:
         """A connection of the service's own to the store of this queue, opened in the role `duty`; it closes it."""
+
+    def at_work(self, seconds: float) -> Sequence[AtWork]:
+        """The tasks of this queue that have run for so long in this tree; read off pages, nobody is asked."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from regiment_runner.shared import page
 from regiment_runner.shared.page import HOOK_SHIFT, Page
 
-TEXT, OBSERVER = "the text of its exception", "an observer of a plugin"
+TEXT, OBSERVER, EFFECTS = "the text of its exception", "an observer of a plugin", "the effects of a plugin"
 
 HOOKS = (
     "",
@@ -30,6 +30,7 @@ HOOKS = (
     "on_dead",
     TEXT,
     OBSERVER,
+    EFFECTS,
 )
 """Names by number; 0 is no hook. No more than 15: four bits have room for them."""
 NUMBERS = {name: number for number, name in enumerate(HOOKS) if name}

@@ -66,7 +66,7 @@ _FIELDS: dict[type[Any], tuple[Callable[[object], bool], ...]] = {
         *(_or_none(_seconds), _or_none(_each(_text)), _seconds),
     ),
     Join: (_text, _text, _or_none(_members), _then, _seconds),
-    Arrive: (_text, _text, _whole),
+    Arrive: (_text, _text, lambda value: _whole(value) and value < MOST_MEMBERS),
     Seal: (_text, _text, _members),
     Shut: (_text, _text, _seconds),
     Drop: (_each(_text), _or_none(_text)),

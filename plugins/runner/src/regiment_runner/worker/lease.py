@@ -65,6 +65,10 @@ class Lease:
         return not self.connector.renew([(self.queue, self.consumer)], self.terms.lease)
 
 
+def _nothing() -> None:
+    """Nobody reads the notice board."""
+
+
 class Hold:
     """A worker's own lease, and what its page says of it. For the driver alone; it asks until its store answers.
 
@@ -87,6 +91,8 @@ class Hold:
         self._length = int(lease.terms.lease * 1e9)
         self.margin, self.asked_for = self._length // 3, 0
         """Nanoseconds before the end of the lease at which this worker tries to put it off by itself, and the end for which it has."""
+        self.board, self.on_board = 0, _nothing
+        """The version of the queue's notice board that was read, and what reads it."""
         self._lost_since: float | None = None
         self._throttle = log.Throttle()
         self._poll = select.poll()
@@ -108,9 +114,12 @@ class Hold:
             words[page.BASE], words[page.LAST] = lease.next, lease.next + limit - 1
         words[page.TURN] = lease.turn
         taken: Taken | None = self.insist(lambda: lease.exchange(settlements, limit, nothing, **extra))
-        if taken is not None and taken.deliveries:
-            lease.next = taken.deliveries[-1].receipt + 1
-            words[page.LAST] = lease.next - 1
+        if taken is not None:
+            if taken.deliveries:
+                lease.next = taken.deliveries[-1].receipt + 1
+                words[page.LAST] = lease.next - 1
+            if taken.board != self.board:
+                self.on_board()
         return taken
 
     def insist(self, ask: Callable[[], Any]) -> Any:

@@ -6,10 +6,12 @@ from regiment import outcome as outcomes
 from regiment.contracts import Back
 from regiment.contracts.effects import Effect
 from regiment.outcome import Outcome
+from regiment_runner.shared import overdue
 from regiment_runner.shared.record import packed
 from regiment_runner.worker.burying import id_of
 from regiment_runner.worker.commit import Commit
 from regiment_runner.worker.guarded import DONE
+from regiment_runner.worker.hooking import limited
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_runner.worker.verdict import judge
@@ -23,8 +25,9 @@ def left(attempt: Trial, outcome: Outcome, settles: str) -> Left:
         effects += said if settles == "done" else ()
     if attempt.runtime.effects:
         task_id = id_of(attempt.delivery.payload) if task is None else task.id
-        for _, asked in attempt.runtime.effects:
-            effects += asked(task, task_id, outcome, settles)
+        with limited(attempt, overdue.EFFECTS):
+            for _, asked in attempt.runtime.effects:
+                effects += asked(task, task_id, outcome, settles)
     return Left(effects, packed(effects)) if effects else NOTHING
 
 
