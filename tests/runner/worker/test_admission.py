@@ -120,6 +120,8 @@ def test_a_letter_of_a_name_that_nobody_knows_bears_that_name() -> None:
     found = admit(one, task(), config(), 0.0, known=False)
     assert isinstance(found, Bury) and (found.kind, found.name) == (outcomes.UNKNOWN, "act")
     assert json.loads(buried(one, found, "q").reason)["name"] == "act"
+
+
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("one", [delivery(), delivery(parked=1e6), delivery(3, CRASH), delivery(1, LATE)])
 def test_tags_that_no_plugin_here_understands_park_a_task_without_end_whatever_is_known_of_it(

@@ -55,6 +55,10 @@ def _then(value: object) -> bool:
     return _each(lambda one: type(one) in (Keep, Send, Arrive))(value)
 
 
+def _member(value: object) -> bool:
+    return _members(value) and value != MOST_MEMBERS
+
+
 def _members(value: object) -> bool:
     return _whole(value) and value <= MOST_MEMBERS  # type: ignore[operator]
 
@@ -66,7 +70,7 @@ _FIELDS: dict[type[Any], tuple[Callable[[object], bool], ...]] = {
         *(_or_none(_seconds), _or_none(_each(_text)), _seconds),
     ),
     Join: (_text, _text, _or_none(_members), _then, _seconds),
-    Arrive: (_text, _text, lambda value: _whole(value) and value < MOST_MEMBERS),
+    Arrive: (_text, _text, _member),
     Seal: (_text, _text, _members),
     Shut: (_text, _text, _seconds),
     Drop: (_each(_text), _or_none(_text)),

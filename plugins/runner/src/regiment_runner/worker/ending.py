@@ -96,7 +96,9 @@ def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, L
         complain(attempt, "effects.error", wrong)
         dead = type(plan.settlement) is Dead
         last = again or dead
-        plan.become(unkept(attempt, plan.outcome, wrong) if last else plan_of(attempt, _judged(attempt, wrong, rules), rules))
+        plan.become(
+            unkept(attempt, plan.outcome, wrong) if last else plan_of(attempt, _judged(attempt, wrong, rules), rules)
+        )
         if not dead:
             try:
                 yield from _tell(attempt, plan, rules)

@@ -44,5 +44,6 @@ def kept(attempt: Trial, outcome: Outcome, rules: Rules) -> Outcome:
         attempt.made = left(attempt, outcome, "done")
     except BaseException as error:
         attempt.made = False
-        return judge(error, rules)
+        with limited(attempt, overdue.TEXT):
+            return judge(error, rules)
     return DONE
