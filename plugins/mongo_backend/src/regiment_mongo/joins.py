@@ -27,7 +27,8 @@ COMPLETE, FIRED = 1, 2
 MOST = 1000
 """Joins that are asked for at a time."""
 
-_ALIVE: Document = {"$gt": [{"$ifNull": ["$gc", "$$NOW"]}, "$$NOW"]}
+_ALIVE: Document = {"$gt": [{"$ifNull": ["$gc", {"$add": ["$$NOW", 1]}]}, "$$NOW"]}
+"""A document without an end has just been made by an arrival, whose next statement sets it."""
 _HERE: Document = {"$cond": [_ALIVE, "$$ROOT", {"_id": "$_id"}]}
 """What is there, or nothing of it when its time is over."""
 _OPENED: Document = {"$gt": ["$o", None]}
