@@ -113,21 +113,14 @@ class Hold:
         if limit:
             words[page.BASE], words[page.LAST] = lease.next, lease.next + limit - 1
         words[page.TURN] = lease.turn
-<<<<<<< HEAD
-        taken: Taken | None = self.insist(lambda: lease.exchange(settlements, limit, nothing, **extra))
+        ask = partial(lease.exchange, settlements, limit, nothing)
+        taken: Taken | None = self.insist(partial(ask, effects=effects) if effects else ask)
         if taken is not None:
             if taken.deliveries:
                 lease.next = taken.deliveries[-1].receipt + 1
                 words[page.LAST] = lease.next - 1
             if taken.board != self.board:
                 self.on_board()
-=======
-        ask = partial(lease.exchange, settlements, limit, nothing)
-        taken: Taken | None = self.insist(partial(ask, effects=effects) if effects else ask)
-        if taken is not None and taken.deliveries:
-            lease.next = taken.deliveries[-1].receipt + 1
-            words[page.LAST] = lease.next - 1
->>>>>>> runner
         return taken
 
     def insist(self, ask: Callable[[], Any]) -> Any:
