@@ -57,7 +57,7 @@ class Handle(Pushed, Generic[R]):
     # Waiting
 
     def result(self, timeout: float | None = None) -> R:
-        """What the task returned, waited for up to `timeout` seconds (None: without end).
+        """What the task returned, waited for up to `timeout` seconds (None: without end; 0: it is looked for once).
 
         Raises `TaskFailed` (or `TaskTimedOut`, `TaskDead`, `TaskExpired`, `TaskCancelled`) if it did not succeed,
         `ResultTimeout` if it has not ended in time, `ResultGone` if nothing is known of it, `ResultTooLarge` and
@@ -198,9 +198,19 @@ class Handle(Pushed, Generic[R]):
 
     # Waiting, in detail
 
+    def _at_once(self) -> Answer:
+        """For who does not want to wait: what is there now."""
+        key = key_of(self.id)
+        record: Record | None = self._ask(lambda store: store.records(self.queue, [key]))[0]
+        if record is None or record.rank < self._rank:
+            raise self.late(0.0, "")
+        return record
+
     def _wait(self, timeout: float | None) -> Answer:
         if self.ready(timeout, loop=True):
             return self.found
+        if timeout == 0:
+            return self._at_once()
         done = allocate_lock()
         done.acquire()
         told: list[Answer] = []
@@ -224,6 +234,8 @@ class Handle(Pushed, Generic[R]):
 
         if self.ready(timeout, loop=False):
             return self.found
+        if timeout == 0:
+            return await asyncio.to_thread(self._at_once)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Answer] = loop.create_future()
 
