@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import threading
@@ -440,6 +441,68 @@ def test_commit_after_the_end_of_its_task_is_an_error(bench: Make) -> None:
     one.run()
     with pytest.raises(RuntimeError, match="after its task had ended"):
         held[0].keep("k", 1, 60)
+
+
+def test_an_attempt_that_was_kept_commits_nothing_for_the_one_that_runs_in_its_slot_now(bench: Make) -> None:
+    one = bench()
+    attempts: list[Any] = []
+    act.append(lambda n: attempts.append(current()))
+    one.push(0)
+    one.run()
+    refused: list[str] = []
+
+    def stray() -> None:
+        try:
+            attempts[0].commit.keep("stray", 1, 60.0)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    def waits(n: int) -> None:
+        thread = threading.Thread(target=stray)
+        thread.start()
+        thread.join()
+
+    act[0] = waits
+    one.push(1)
+    one.run()
+    assert ran == [0, 1] and one.queue.kept("stray") is None
+    assert len(refused) == 1 and "outside of its task" in refused[0]
+
+
+def test_what_a_coroutine_leaves_running_commits_nothing_for_the_next_in_its_slot(bench: Make) -> None:
+    one = bench()
+    refused: list[str] = []
+
+    async def outlives(ended: asyncio.Event) -> None:
+        await ended.wait()
+        try:
+            current().commit.keep("stray", 1, 60.0)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    async def both() -> None:
+        ended = asyncio.Event()
+        left: list[asyncio.Task[None]] = []
+
+        async def first(n: int) -> None:
+            left.append(asyncio.create_task(outlives(ended)))
+
+        async def second(n: int) -> None:
+            ended.set()
+            await left[0]
+            current().commit.keep("own", n, 60.0)
+
+        for number, act[:] in enumerate(([first], [second])):
+            one.push(number)
+            attempt = one.source.take(block=False)
+            assert attempt is not None
+            await asyncio.create_task(attempt.arun())
+        one.source.take(block=False)
+
+    asyncio.run(both())
+    one.run()
+    assert one.queue.kept("own") == 1 and one.queue.kept("stray") is None
+    assert len(refused) == 1 and "outside of its task" in refused[0]
 
 
 def test_a_child_inherits_trace_and_headers(bench: Make) -> None:

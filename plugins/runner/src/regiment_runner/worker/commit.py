@@ -17,6 +17,7 @@ from regiment_runner.worker.runtime import Runtime
 MOST_EFFECTS, MOST_BYTES = 10_000, 4 * 1024 * 1024
 """What one attempt may leave behind."""
 LONGEST_KEY = 500
+AFTER = "after its task had ended; nothing of it would be done"
 
 
 class Commit:
@@ -67,7 +68,7 @@ class Commit:
         size, number = sum(map(_size, effects)), len(self._effects) + len(effects)
         with self._lock:
             if self._closed:
-                raise RuntimeError("commit was used after its task had ended; nothing of it would be done")
+                raise RuntimeError(f"commit was used {AFTER}")
             if number > MOST_EFFECTS or self._bytes + size > MOST_BYTES:
                 raise ArgumentsError(
                     f"this task wants {number:,} effects of {self._bytes + size:,} bytes in the step in which "
