@@ -505,6 +505,44 @@ def test_what_a_coroutine_leaves_running_commits_nothing_for_the_next_in_its_slo
     assert len(refused) == 1 and "outside of its task" in refused[0]
 
 
+def test_tasks_that_another_one_takes_leave_behind_what_their_plugins_say(bench: Make) -> None:
+    one = bench(kept, tasks_per_transaction=1)
+
+    def takes(n: int) -> None:
+        if n == 0:
+            with current().take(5) as tasks:
+                taken.extend(task.id for task in tasks)
+
+    taken: list[str] = []
+    act.append(takes)
+    one.push(0, 1, 2)
+    late = one.task.options(expires=0.000001).push(n=3).id
+    one.run()
+    assert ran == [0] and len(taken) == 2
+    found = one.connector.records("q", [*taken, late])  # type: ignore[attr-defined]
+    assert [record and record.value for record in found] == [b"success done None"] * 2 + [b"expired done None"]
+
+
+def test_what_is_taken_goes_back_where_a_plugin_cannot_say_what_it_leaves(bench: Make) -> None:
+    def refuses(task: Task | None, task_id: str, outcome: Outcome, settles: str) -> Iterable[Effect]:
+        if task is not None and task.kwargs["n"] == 1 and not ran[1:]:
+            raise OSError("no room")
+        return kept(task, task_id, outcome, settles)
+
+    one = bench(refuses, tasks_per_transaction=1)
+
+    def takes(n: int) -> None:
+        if n == 0:
+            with current().take(5):
+                pass
+
+    act.append(takes)
+    one.push(0, 1)
+    one.run()
+    assert ran == [0, 1], "it ran by itself then"
+    assert [letter.task_id for letter in one.connector.dead("q", 10)]
+
+
 def test_a_child_inherits_trace_and_headers(bench: Make) -> None:
     one = bench()
     seen: list[Task | None] = []
