@@ -354,6 +354,19 @@ def test_children_and_records_come_with_the_success(bench: Make) -> None:
     assert len(set(ids)) == 4
 
 
+def test_what_is_kept_of_a_child_is_kept_beside_the_queue_of_the_child(bench: Make) -> None:
+    one = bench()
+    children = Queue("children", connector=one.queue.config.connector, plugins=[Use("results")])
+    ids: list[str] = []
+    act.append(lambda n: ids.append(current().commit.push(children.options(name="born")).id))
+    one.push(0)
+    one.run()
+    key = f"r:{ids[0]}"
+    assert one.connector.records("children", [key])[0] is not None, "it is known to wait"  # type: ignore[attr-defined]
+    assert one.connector.records("q", [key]) == [None]  # type: ignore[attr-defined]
+    children.broker.close()
+
+
 @pytest.mark.usefixtures("patient")
 def test_once_a_task_has_left_something_successes_stay_in_their_batch(bench: Make) -> None:
     one = bench(tasks_per_transaction=5)

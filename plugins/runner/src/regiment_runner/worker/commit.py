@@ -8,7 +8,7 @@ from typing import Any
 
 from regiment.bounds import seen, text
 from regiment.broker import KEPT, Broker, Pushed, refuse_without
-from regiment.contracts.effects import EFFECTS, Effect, Keep, Send
+from regiment.contracts.effects import EFFECTS, Drop, Effect, Keep, Send
 from regiment.errors import ArgumentsError, ConfigError
 from regiment.pushing import Pushing
 from regiment.registry import registry
@@ -44,6 +44,8 @@ class Commit:
                 f"connector with the same options, for only what is in "
                 f"one store is pushed in one step. Push it with its own push(…), which takes effect at once"
             )
+        if answer.queue != self._runtime.config.name:  # what is kept of a push is kept beside its own queue
+            effects = [_beside(answer.queue, effect) for effect in effects]
         self._add(effects)
         return answer
 
@@ -76,6 +78,11 @@ class Commit:
                 )
             self._effects += effects
             self._bytes += size
+
+
+def _beside(queue: str, effect: Effect) -> Effect:
+    """The same with the queue that None stands for."""
+    return effect._replace(queue=queue) if isinstance(effect, (Keep, Drop)) and effect.queue is None else effect
 
 
 def _size(effect: Effect) -> int:
