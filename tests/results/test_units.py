@@ -297,3 +297,13 @@ def test_what_has_ended_is_given_on_a_loop_also_when_the_time_is_over() -> None:
 
     assert sorted(asyncio.run(slow())) == [0, 1, 2]
     queue.broker.close()
+
+
+def test_what_was_not_there_may_come_and_cannot_be_cancelled() -> None:
+    queue = ResultQueue("later", connector=Use("memory", name=uuid.uuid4().hex))
+    early = queue.handle("order-1")
+    with pytest.raises(ResultGone):
+        early.result(timeout=20)
+    assert early.cancel() is False, "a notice that nobody would take off the board"
+    assert ended_with(early, 7).result(timeout=20) == 7
+    queue.broker.close()

@@ -28,6 +28,7 @@ from regiment_runner.shared.page import Page
 from regiment_runner.worker import keeping
 from regiment_runner.worker.commit import MOST_BYTES, MOST_EFFECTS
 from regiment_runner.worker.lease import Lease
+from regiment_runner.worker.notices import Notices
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
 from regiment_runner.worker.taking import Desk
@@ -554,6 +555,38 @@ def test_what_is_taken_goes_back_where_a_plugin_cannot_say_what_it_leaves(bench:
     one.run()
     assert ran == [0, 1], "it ran by itself then"
     assert [letter.task_id for letter in one.connector.dead("q", 10)]
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+def test_the_notice_about_a_task_that_runs_already_is_taken_off_the_board_once_it_has_ended(
+    bench: Make, batch: int
+) -> None:
+    one = bench(kept, tasks_per_transaction=batch)
+    source = one.source
+    Notices(source.hold, source.runtime)
+    act.append(lambda n: n == 1 and one.connector.post("q", cancel=[current().task.id]))
+    one.push(*range(20))
+    one.run()
+    assert ran == list(range(20))
+    one.push(20)
+    one.run()
+    assert one.connector.board("q").cancelled == frozenset()
+    assert source.runtime.plain and not source.runtime.ends
+
+
+def test_the_notice_about_a_task_that_waits_with_the_id_of_one_that_has_ended_stays(bench: Make) -> None:
+    one = bench(kept, tasks_per_transaction=1, id_window=0.001)
+    Notices(one.source.hold, one.source.runtime)
+    one.task.options(id="own").push(n=0)
+    one.run()
+    time.sleep(0.01)
+    one.task.options(id="own", delay=0.3).push(n=1)
+    one.connector.post("q", cancel=["own"])
+    one.push(2)
+    one.run()
+    time.sleep(0.35)
+    one.run()
+    assert ran == [0, 2]
 
 
 def test_a_child_inherits_trace_and_headers(bench: Make) -> None:

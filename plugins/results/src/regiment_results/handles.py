@@ -117,16 +117,25 @@ class Handle(Pushed, Generic[R]):
         self._found = None
 
     def cancel(self) -> bool:
-        """Ask that the task be not run: it then ends as cancelled when its turn comes. False if it has ended already.
+        """Ask that the task be not run: it then ends as cancelled when its turn comes. False if it has ended already, or
+        nothing is known of it.
 
         A task that runs goes on, and ends as it ends: nothing here can stop it.
         """
-        if self.outcome() is not None:
+        if self._over():
             return False
         if pushing.override is not None:
             raise ResultError("capture() has no notice board: what cancel() does is seen with a store and a worker")
         self._ask(lambda store: store.post(self.queue, cancel=[self.id]))
-        return True
+        if not self._over():
+            return True
+        # It ended meanwhile: who has this id next is not meant.
+        self._ask(lambda store: store.post(self.queue, clear=[self.id]))
+        return False
+
+    def _over(self) -> bool:
+        found = self.look()
+        return isinstance(found, Outcome) or (found is None and self._track)
 
     # How it is done
 
@@ -160,6 +169,7 @@ class Handle(Pushed, Generic[R]):
     def _value(self, record: Answer) -> R:
         self._found = record
         if isinstance(record, BaseException):
+            self._found = None  # what is not there now may come
             raise record
         found = self._read(key_of(self.id), record)
         if not isinstance(found, Outcome):
