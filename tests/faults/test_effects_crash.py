@@ -86,17 +86,20 @@ def test_each_parent_has_one_child_and_one_result_whoever_is_killed_and_when(sit
     number, seconds = size(300, 10_000), size(4, 60)
     site.app(f"{SETTINGS}{batch}", body=BODY.format(folder=str(site.folder)))
     queue = Queue(site.queue.name, connector=site.url, push_timeout=20, plugins=[Results(ttl=3600)])
-    parent = queue.options(name="parent")
-    killer, handles, told = Killer(site, seed), list[Any](), list[int]()
-    until, pushed = time.monotonic() + seconds, 0
-    share = max(1, number // (seconds * 4))
-    while pushed < number or time.monotonic() < until:
-        few = range(pushed, min(number, pushed + share))
-        handles += [parent.push(n=n, seconds=0.003) for n in few]
-        pushed += len(few)
-        if time.monotonic() < until:
-            time.sleep(killer.chance.uniform(0.05, 0.45))  # the random moment is the row itself
-            killer.strike()
+    parent, handles, told = queue.options(name="parent"), list[Any](), list[int]()
+
+    def push() -> None:
+        for n in range(number):
+            handles.append(parent.push(n=n, seconds=0.003))
+            time.sleep(0.7 * seconds / number)
+
+    killer, until = Killer(site, seed), time.monotonic() + seconds
+    pusher = threading.Thread(target=push)
+    pusher.start()
+    while time.monotonic() < until:
+        time.sleep(killer.chance.uniform(0.05, 0.45))  # the random moment is the row itself
+        killer.strike()
+    pusher.join()
     waiter = threading.Thread(target=lambda: told.extend(one.result(0)[0] for one in as_completed(handles, 300)))
     waiter.start()
     site.store.quiet(300)
@@ -110,6 +113,7 @@ def test_each_parent_has_one_child_and_one_result_whoever_is_killed_and_when(sit
         f"{killer.kills} killed; {len(results):,} results of {number:,} tasks, {sum(map(len, born.values())):,} children, "
         f"which ran {len(lines):,} times"
     )
+    assert len(handles) == number and sum(killer.kills.values())
     assert not site.store.dead()
     assert [n for n, _ in results] == list(range(number)), "one result each"
     assert {n: len(ids) for n, ids in born.items()} == dict.fromkeys(range(number), 1), "one child each"
