@@ -27,7 +27,7 @@ class Keeping:
 
     def __init__(self, runtime: Runtime, lease: Lease, outbox: Outbox, settle_within: Callable[[int], None]) -> None:
         self._runtime, self._lease, self._outbox, self._settle_within = runtime, lease, outbox, settle_within
-        self._hurried = False
+        self._hurried, self._told = False, 0
         self._throttle = log.Throttle()
         self._lock = threading.Lock()
         """Held while a record is written and its number told, and while all that was told is taken (E4)."""
@@ -103,6 +103,7 @@ class Keeping:
         with self._lock:
             drain()
             self._hurried = False
+            self._told = len(self._runtime.ends)
             if self.annex is not None:
                 self.annex.flip()
             return self._outbox.settlements(), self._outbox.left()
@@ -115,6 +116,7 @@ class Keeping:
 
     def answered(self) -> None:
         """The store has taken all of it."""
+        del self._runtime.ends[: self._told]
         if self.annex is not None:
             self.annex.answered()
 

@@ -246,10 +246,9 @@ class Source:
         """Settle what has ended, and lease up to `limit`; whether anything was leased."""
         if not self.lease.turn and not self.hold.join():
             return False
-        keeping, effects, ended = self.keeping, NO_EFFECTS, 0
+        keeping, effects = self.keeping, NO_EFFECTS
         if keeping.any:
             settlements, effects = keeping.all_that_ended(limit, self._drain)
-            ended = len(self.runtime.ends)
         else:
             settlements = self.outbox.settlements()
         if settlements:
@@ -259,7 +258,6 @@ class Source:
             return False
         if keeping.any:
             keeping.answered()
-            del self.runtime.ends[:ended]
         self._settle_by = 0
         if self.outbox.pending or self.outbox.backs:
             self._slots_are_free(self.outbox.answered(taken.lost))
