@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from regiment.contracts import ANSWERED_VALUE, Followed, Record
 from regiment_postgres.effects import Effects, record
-from regiment_postgres.link import text, texts
+from regiment_postgres.link import text
 from regiment_postgres.sleep import channel, doze, listen
 
 FOLLOW = "SELECT * FROM follow(%(me)s, %(queues)s::text[], %(keys)s::text[], %(ranks)s::int8[], %(seconds)s)"
