@@ -13,6 +13,7 @@ from regiment_postgres.connector import PostgresConnector
 from regiment_postgres.sleep import channel
 
 from regiment.contracts import Arrive, Done, Drop, Effect, Join, Keep, Role, Send, Shut, StoreUnavailable, Terms
+from regiment.errors import StoreError
 
 _schemas, _tokens = count(), count()
 
@@ -164,6 +165,13 @@ def test_keys_and_ids_that_a_text_of_postgresql_cannot_hold_are_kept_as_far_as_i
     assert connector.tallies("q", ["c\0d"])[0] is not None
     apply(connector, "q", Drop(["a\0b"]))
     assert list(connector.records("q", ["a\0b"])) == [None]
+
+
+def test_a_key_that_no_index_can_hold_is_refused_and_not_tried_for_ever(server: Server, schema: str) -> None:
+    key = "".join(map(chr, range(0x4E00, 0x4E00 + 5000)))
+    with pytest.raises(StoreError, match="index row") as caught:
+        apply(opened(server, schema), "q", Keep(key, b"v", 60))
+    assert not isinstance(caught.value, StoreUnavailable)
 
 
 def test_a_store_that_is_not_there_yet_has_nothing(server: Server, schema: str) -> None:

@@ -111,10 +111,17 @@ def _pack(queue: str, effect: Effect) -> tuple[dict[str, Any], Sequence[bytes]]:
     """One effect: its words, in the names of `leave()`, and its bodies."""
     match effect:
         case Keep(key, value, ttl, rank, listed, its):
-            word = {"kind": "keep", "queue": its or queue, "key": text(key), "ttl": ttl, "rank": rank, "listed": listed}
+            word = {
+                "kind": "keep",
+                "queue": queue if its is None else its,
+                "key": text(key),
+                "ttl": ttl,
+                "rank": rank,
+                "listed": listed,
+            }
             return word, [value]
         case Drop(keys, its):
-            return {"kind": "drop", "queue": its or queue, "keys": texts(keys)}, []
+            return {"kind": "drop", "queue": queue if its is None else its, "keys": texts(keys)}, []
         case Send():
             ids = None if effect.ids is None else texts(effect.ids)
             return {"kind": "send", **effect._asdict(), "payloads": None, "ids": ids}, effect.payloads

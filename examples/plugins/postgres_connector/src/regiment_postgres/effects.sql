@@ -4,16 +4,23 @@
 -- `effects` is a JSON list of what to do, each with its `kind` and `queue`; payloads and values are in `bodies`, and "first"
 -- and "last" of an effect say which of them are its own.
 
--- Lock several queues, so that no two steps wait for each other. Every step that needs more than one comes through here:
--- together with others if it can take all of its queues by name at once; alone if a join, when complete, may name more.
+-- Every step that locks more than one queue comes through here first, so that no two of them wait for each other: together
+-- with others if it takes all of its queues by name; alone if a join, when complete, may name more.
+CREATE FUNCTION gate(alone bool) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF alone THEN
+        PERFORM pg_advisory_xact_lock(hashtext('regiment'), hashtext(current_schema()));
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(hashtext('regiment'), hashtext(current_schema()));
+    END IF;
+END $$;
+
 CREATE FUNCTION hold_all(names text[], alone bool) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE one text;
 BEGIN
     names := ARRAY(SELECT DISTINCT n FROM unnest(names) n ORDER BY 1);
-    IF alone THEN
-        PERFORM pg_advisory_xact_lock(hashtext('regiment'), hashtext(current_schema()));
-    ELSIF cardinality(names) > 1 THEN
-        PERFORM pg_advisory_xact_lock_shared(hashtext('regiment'), hashtext(current_schema()));
+    IF alone OR cardinality(names) > 1 THEN
+        PERFORM gate(alone);
     END IF;
     FOREACH one IN ARRAY names LOOP
         PERFORM hold(one);

@@ -141,7 +141,7 @@ DECLARE
 BEGIN
     -- In one order, so that two keepers of the same queues never wait for each other, nor for a step with effects.
     IF cardinality(queues) > 1 THEN
-        PERFORM hold_all(queues, false);
+        PERFORM gate(false);
     END IF;
     FOR one IN SELECT u.q, u.me, u.n FROM unnest(queues, names) WITH ORDINALITY AS u (q, me, n) ORDER BY 1, 3 LOOP
         SELECT * INTO held FROM queue WHERE name = one.q FOR UPDATE;
