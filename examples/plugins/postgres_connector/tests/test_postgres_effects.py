@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
@@ -21,14 +21,6 @@ _schemas, _tokens = count(), count()
 @pytest.fixture
 def schema() -> str:
     return f'left "{next(_schemas)}" %'
-
-
-@pytest.fixture
-def own_server() -> Iterator[Server]:
-    """One that a test may kill."""
-    made = Server().start()
-    yield made
-    made.close()
 
 
 def opened(server: Server, schema: str, role: Role = "push") -> PostgresConnector:
@@ -102,33 +94,33 @@ def test_five_hundred_joins_complete_each_other_in_one_step(server: Server, sche
     assert [found and found.value for found in connector.records("q", ["k"])] == [b"v"]
 
 
-def test_who_follows_hears_of_it_after_the_server_was_killed(own_server: Server, schema: str) -> None:
+def test_who_follows_hears_of_it_after_the_server_was_killed(killed_server: Server, schema: str) -> None:
     """A registration is on disk before `follow` returns, and so is a mark with what was applied."""
-    follower, producer = opened(own_server, schema, "follow"), opened(own_server, schema)
+    follower, producer = opened(killed_server, schema, "follow"), opened(killed_server, schema)
     assert follower.follow({("q", "before"): 0, ("q", "after"): 0}) == {}
     apply(producer, "q", Keep("before", b"v", 60))
-    own_server.kill()
-    own_server.start()
+    killed_server.kill()
+    killed_server.start()
     with pytest.raises(StoreUnavailable):
         follower.heard(20)
-    producer = opened(own_server, schema)
+    producer = opened(killed_server, schema)
     apply(producer, "q", Keep("after", b"v", 60))
     assert set(follower.heard(20) or {}) == {("q", "before"), ("q", "after")}
     assert follower.heard(0) == {}
 
 
-def test_a_version_does_not_come_back_though_the_server_has_forgotten_it(own_server: Server, schema: str) -> None:
+def test_a_version_does_not_come_back_though_the_server_has_forgotten_it(killed_server: Server, schema: str) -> None:
     """What is settled may be forgotten by a server that is killed; who has seen its version takes nothing else for it."""
-    worker = opened(own_server, schema, "lease")
+    worker = opened(killed_server, schema, "lease")
     worker.push("q", [b"task"] * 2, priority=1, token="1")
     worker.join("q", "c", Terms())
     worker.exchange("q", "c", 1, 1, [], 2, 1000)
     worker.exchange("q", "c", 2, 3, [Done(1, 1)], 0, 0, effects={1: [Keep("k", b"v", 60)]})
     [seen] = worker.records("q", ["k"])
-    own_server.kill()
-    own_server.start()
+    killed_server.kill()
+    killed_server.start()
     assert seen is not None
-    assert apply(opened(own_server, schema), "q", Keep("k", b"other", 60)) > seen.version
+    assert apply(opened(killed_server, schema), "q", Keep("k", b"other", 60)) > seen.version
 
 
 def test_only_what_is_followed_notifies(server: Server, schema: str) -> None:
