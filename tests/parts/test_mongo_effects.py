@@ -109,6 +109,20 @@ def heard(url: str) -> tuple[MongoConnector, Heard]:
         monitoring._LISTENERS.command_listeners.remove(listener)
 
 
+def test_large_records_of_many_tasks_that_end_together_are_all_kept(connector: MongoConnector) -> None:
+    push(connector, *[b"task"] * 8)
+    connector.join("q", "c", Terms(30.0, (0.0,)))
+    taken = connector.exchange("q", "c", 1, 1, [], 8, MIB)
+    receipts = [delivery.receipt for delivery in taken.deliveries]
+    effects: dict[int, list[Effect]] = {n: [Keep(str(n), b"%d" % n * (3 * MIB), 60.0)] for n in receipts}
+    connector.exchange("q", "c", 2, 9, [Done(receipts[0], receipts[-1])], 0, 0, effects=effects)
+    found = connector.records("q", list(map(str, receipts)))
+    assert [record and record.value[:1] for record in found] == [b"%d" % n for n in receipts]
+    again: dict[int, list[Effect]] = {n: [Keep(str(n), b"x" * (3 * MIB), 60.0)] for n in receipts}
+    connector.apply("q", [one for some in again.values() for one in some], token="again")
+    assert {record and record.value[:1] for record in connector.records("q", list(map(str, receipts)))} == {b"x"}
+
+
 def test_an_exchange_without_effects_sends_what_it_always_sent(url: str) -> None:
     """Command by command, and of its one write all fields."""
     connector, listener = heard(url)
