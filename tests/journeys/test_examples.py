@@ -111,3 +111,20 @@ def test_signup_passes_by_itself_and_in_pytest(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", str(EXAMPLES / "test_signup.py")]
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert told.returncode == 0 and "1 passed" in told.stdout
+
+
+def test_web_starts_work_is_polled_and_waits_for_its_result(tmp_path: Path) -> None:
+    told = run("web.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    lines = dict(line.split(": ", 1) for line in told.stdout.splitlines() if ": " in line)
+    assert "'state': 'success'" in lines["waited"] and "'result': 6" in lines["waited"]
+    assert "waiting" in lines["polled"] or "running" in lines["polled"]
+    assert "'failure'" in lines["failed"] and "TypeError" in lines["failed"]
+    assert lines["unknown"] == "{'state': 'unknown'}"
+
+
+def test_progress_bar_shows_how_far_a_task_is_until_it_has_ended(tmp_path: Path) -> None:
+    told = run("progress_bar.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"^\[#+ +\] +\d+% frame \d+", told.stdout, re.M), told.stdout
+    assert "100% 200 frames" in told.stdout

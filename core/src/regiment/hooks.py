@@ -5,14 +5,14 @@ A plugin is a module (or object) with functions marked `@hookimpl`, named by an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pluggy
 
-from regiment.contracts import CONTRACT_VERSION, Application, Push, Service
+from regiment.contracts import CONTRACT_VERSION, Application, Effect, Push, Service
 
 if TYPE_CHECKING:
     from regiment.outcome import Outcome
@@ -142,6 +142,16 @@ class Specs:
     @hookspec
     def regiment_around_attempt(self, task: Task) -> AbstractContextManager[None]:
         """In the worker: a context manager around pre_work, work and handlers. Collected once, at start."""
+        raise NotImplementedError
+
+    @hookspec
+    def regiment_effects(
+        self, task: Task | None, task_id: str, outcome: Outcome, settles: Literal["done", "again", "dead"]
+    ) -> Iterable[Effect]:
+        """In the worker, after the handlers: effects in the step that settles this end (`regiment.contracts.effects`).
+
+        An exception makes a success a failure; a second one, a dead letter. `task` is None if it could not be read.
+        """
         raise NotImplementedError
 
     # Services: what runs beside the keeper of a tree. An exception fails the start.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
-    from regiment.contracts import Push
+    from regiment.contracts import Effect, Push
 
     P = ParamSpec("P")
 
@@ -116,27 +116,38 @@ class Pushing(Generic[P]):
 
         return await asyncio.to_thread(self.push_many, many)
 
-    def send(self, kwargs: dict[str, Any]) -> Pushed:
-        """Push one task; the arguments as one mapping, whose keys are strings (`arguments`)."""
+    def unsent(self, kwargs: dict[str, Any]) -> tuple[Pushed, Broker, list[Effect]]:
+        """A push of one task that is not sent: what `push` would answer, its broker, and the effects that make it."""
+        broker, made = self._outlet.broker(), []
+
+        def instead(queue: str, tasks: list[Task], effects: Sequence[Effect], **how: Any) -> Sequence[int]:
+            made.extend([broker.sending(queue, tasks, **how), *effects])
+            return ()
+
+        return self.send(kwargs, instead), broker, made
+
+    def send(self, kwargs: dict[str, Any], instead: Callable[..., Sequence[int]] | None = None) -> Pushed:
+        """Push one task, by what is called `instead` of `Broker.push` if that is given; the arguments as one mapping, whose
+        keys are strings (`arguments`).
+        """
         broker, queue, name, now, inherited = self._prepare()
         task = Task(self._options.get("id") or new_id(), queue, name, kwargs, now)
         if inherited is not None:
             task.trace_id, task.headers, task.expires = inherited
-        if broker.asked:
-            push, existed = self._ask(broker, queue, [task])
-            answer: Pushed = broker.pushed(task, existed, push.answer)
-            return answer
-        return broker.push_one(queue, task, **self._how)
+        if broker.asked or instead:
+            push, existed = self._ask(broker, [task], instead or broker.push)
+            return broker.pushed(task, existed, push.answer)
+        return broker.pushed(task, broker.push(queue, (task,), **self._how))
 
-    def _ask(self, broker: Broker, queue: str, tasks: list[Task]) -> tuple[Push, Sequence[int]]:
+    def _ask(self, broker: Broker, tasks: list[Task], put: Callable[..., Any]) -> tuple[Push, Sequence[int]]:
         """Let plugins change a push, then send it inside of their contexts; the push as it went, and what existed."""
         from contextlib import ExitStack
 
         from regiment import log
         from regiment.contracts import Push
 
-        push, how = Push(broker, queue, tasks, self._options), self._how
-        asked, around = broker.asked
+        push, how = Push(broker, tasks[0].queue, tasks, self._options), self._how
+        asked, around = broker.asked or ((), ())
         with ExitStack() as stack:
             for plugin, call in asked:
                 call(push)
@@ -146,15 +157,15 @@ class Pushing(Generic[P]):
                 how = _changed(push, plugin)
             for task in tasks:
                 task.headers, task.trace_id, task.expires = push.headers or None, push.trace_id, push.expires
-                task.id = push.id or task.id
-            return push, broker.push(queue, tasks, **how)
+                task.id, task.tags = push.id or task.id, push.tags or None
+            return push, put(push.queue, tasks, effects=push.effects, **how)
 
     def send_each(self, stream: Iterator[dict[str, Any]]) -> int:
         """Push many, as they come; their arguments were looked at."""
         if self._options.get("id") is not None:
             raise ArgumentsError("id names one task; push_many makes many")
         broker, queue, name, now, inherited = self._prepare()
-        total = 0
+        total, put = 0, broker.push
         while chunk := [
             Task(id, queue, name, kwargs, now)
             for kwargs, id in zip(islice(stream, BULK), new_ids(BULK))  # noqa: B905
@@ -162,7 +173,7 @@ class Pushing(Generic[P]):
             if inherited is not None:
                 for task in chunk:
                     task.trace_id, task.headers, task.expires = inherited
-            known = self._ask(broker, queue, chunk)[1] if broker.asked else broker.push(queue, chunk, **self._how)
+            known = self._ask(broker, chunk, put)[1] if broker.asked else put(queue, chunk, **self._how)
             total += len(chunk) - len(known)
         return total
 

@@ -195,6 +195,10 @@ class Queue:
         """A lock that all users of this store share."""
         return self.broker.lock(name)
 
+    def kept(self, key: str) -> Any:
+        """What a task of this queue has kept by `current().commit.keep(key, value, ttl)`; None if it is not there (any more)."""
+        return self.broker.kept(self.name, key)
+
     @property
     def broker(self) -> Broker:
         """The broker through which this queue pushes."""

@@ -197,9 +197,11 @@ class Registry:
             for impl in caller.get_hookimpls()
         ]
 
-    def needs(self) -> dict[str, str]:
-        """The extras of the contract that plugins need of the store (`needs = frozenset({…})`), and who needs each."""
-        return {extra: name for name, plugin in self.pm.list_name_plugin() for extra in getattr(plugin, "needs", ())}
+    def said(self, what: str) -> dict[str, str]:
+        """What plugins say of themselves in a set of words, and who says each: `needs`, the extras that their store must keep,
+        and `understands`, the tags that tasks may have where they act.
+        """
+        return {word: name for name, plugin in self.pm.list_name_plugin() for word in getattr(plugin, what, ())}
 
     def keepers(self, extra: str) -> list[str]:
         """The connectors here that keep an extra of the contract; loads each that can be loaded."""
@@ -311,6 +313,9 @@ class Scope(Registry):
 
     def hooks(self, name: str) -> list[tuple[str, Callable[..., Any]]]:
         return [*self._base.hooks(name), *super().hooks(name)]
+
+    def said(self, what: str) -> dict[str, str]:
+        return {**self._base.said(what), **super().said(what)}
 
     def _collect(self, plugin: Plugin, module: Any) -> None:
         late = [name for name in TOO_LATE if hasattr(module, name)]

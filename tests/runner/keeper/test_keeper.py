@@ -33,7 +33,7 @@ def note(sheet: Page, slot: int, number: int, phase: int) -> None:
 
 
 def plan(sheet: Page, dead: dict[str, Any], **options: Any) -> tuple[list[Any], dict[int, Any]]:
-    ((queue, consumer, done, suspects),) = release_plan(sheet, dead, **options)
+    ((queue, consumer, done, suspects, _),) = release_plan(sheet, dead, **options)
     assert (queue, consumer) == ("q", "me")
     return list(done), {number: json.loads(text) if text else None for number, text in suspects.items()}
 

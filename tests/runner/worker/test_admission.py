@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.tags import Flows
 from regiment import outcome as outcomes
 from regiment.config import WorkerConfig
 from regiment.contracts import Delivery
@@ -111,6 +112,18 @@ def test_what_another_release_may_know_is_parked_longer_each_time(parked: float,
     ):
         assert isinstance(found, Wait)
         assert found.delay == pytest.approx(delay)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("one", [delivery(), delivery(parked=1e6), delivery(3, CRASH), delivery(1, LATE)])
+def test_tags_that_no_plugin_here_understands_park_a_task_without_end_whatever_is_known_of_it(
+    one: Delivery, known: bool
+) -> None:
+    tagged = task(tags={"flows": 1, "audit": 2}, expires=5.0)
+    found = admit(one, tagged, config(plugins=[Flows()]), 10.0, known)
+    assert isinstance(found, Wait) and 1 <= found.delay <= 60
+    assert found.text.startswith("it has tags for audit, which no plugin of the queue 'q' understands here")
+    assert admit(delivery(), task(tags={"flows": 1}), config(plugins=[Flows()]), 10.0) is RUN
 
 
 def test_what_has_expired_is_done_without_a_run_or_a_judgement() -> None:

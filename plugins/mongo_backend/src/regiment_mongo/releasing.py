@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from regiment.contracts import Span
+from regiment.contracts import Effect, Span
 from regiment_mongo.base import Stale
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import CLOSED, Row, delayed, remember, waiting
@@ -27,6 +28,7 @@ class Releases(Moves):
         *,
         only: Span | None = None,
         close: bool = False,
+        effects: Mapping[int, Sequence[Effect]] = MappingProxyType({}),
     ) -> None:
         name = f"{queue} {consumer}"
         while True:
@@ -48,10 +50,11 @@ class Releases(Moves):
                 return
             row = self._row(document)
             try:
-                self._release(queue, row, done, suspects, only, close)
-                return
+                self._release(queue, row, done, suspects, only, close, effects)
+                break
             except Stale:
                 continue
+        self.send_on(queue, ())
 
     def _release(
         self,
@@ -61,7 +64,11 @@ class Releases(Moves):
         suspects: Mapping[int, bytes],
         only: Span | None,
         close: bool,
+        effects: Mapping[int, Sequence[Effect]],
     ) -> None:
+        if row.out:
+            # Before it is closed: what its own settlements left behind.
+            self.empty(row)
         if row.state == CLOSED:
             return
         finished = [r for r in row.held if any(first <= r <= last for first, last in done)]
@@ -91,7 +98,14 @@ class Releases(Moves):
         gone = [*finished, *back]
         if not gone and not fields:
             return
-        self._transfer(row, tasks, [], [row.held[r] for r in gone], gone, fields)
+        entry = self.entry(row, f"r{min(finished)}", finished, effects) if finished and effects else None
+        if close and (entry is not None or row.out):
+            # Overdue at once and no tombstone yet: whoever looks after the queue finds what is left behind.
+            fields["until"] = 0
+            del fields["gone"]
+        self._transfer(row, tasks, [], [row.held[r] for r in gone], gone, fields, entry)
+        if row.out:
+            self.empty(row)
         self._rows.pop(row.id, None)
         if tasks:
             facts = self._facts.get(queue)

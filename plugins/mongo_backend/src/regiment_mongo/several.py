@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
-from regiment.contracts import Again, Back, Dead, Delivery, Done, Letter, Park, Role, Settlement, Taken, Terms
+from regiment.contracts import Again, Back, Dead, Delivery, Done, Effect, Letter, Park, Role, Settlement, Taken, Terms
 from regiment.errors import Fenced, StoreUnavailable
 from regiment_mongo.ledger import Row
 from regiment_mongo.node import Node
@@ -55,6 +55,8 @@ class Together:
         self._turns: dict[tuple[str, str], int] = {}
         self._leased_at: dict[tuple[str, str], tuple[int, int]] = {}
         self._owed: dict[tuple[str, str, int], list[Settlement]] = {}
+        self._owed_effects: dict[tuple[str, str, int], dict[int, Sequence[Effect]]] = {}
+        """What the settlements that are kept for a cluster leave behind."""
 
     def _try(self, index: int, verb: Callable[..., Any], *args: Any) -> Any:
         node = self._nodes[index]
@@ -146,6 +148,7 @@ class Together:
         limit: int,
         max_bytes: int,
         holds_nothing: bool,
+        effects: Mapping[int, Sequence[Effect]],
     ) -> Taken:
         """Settlements go to the clusters that hold their receipts; one cluster leases, each in its turn.
 
@@ -171,22 +174,24 @@ class Together:
         for index in order if pinned is None else [pinned, *(i for i in order if i != pinned)]:
             share, owed = shares.get(index, []), self._owed.get((*key, index), [])
             if self._resting(index) and index != pinned:
-                self._owe((*key, index), share)
+                self._owe((*key, index), share, effects)
                 continue
             wanted = 0 if answer.deliveries else limit
             if wanted:
                 self._leased_at[key] = (turn, index)
             parts = [*owed, *share, *nobody]
-            args = (queue, consumer, turn, base, parts, wanted, max_bytes, holds_nothing)
+            theirs = {**self._owed_effects.get((*key, index), {}), **effects}
+            args = (queue, consumer, turn, base, parts, wanted, max_bytes, holds_nothing, theirs)
             try:
                 taken: Taken = self._try(index, self._nodes[index].exchange_in, *args)
             except StoreUnavailable as error:
                 if wanted:
                     raise
-                self._owe((*key, index), share)
+                self._owe((*key, index), share, effects)
                 answer.failure = error
                 continue
             self._owed.pop((*key, index), None)
+            self._owed_effects.pop((*key, index), None)
             answer.add(taken, owed)
         return answer.whole()
 
@@ -232,9 +237,11 @@ class Together:
                     shares.setdefault(home, []).append(settlement)
         return shares
 
-    def _owe(self, key: tuple[str, str, int], share: list[Settlement]) -> None:
+    def _owe(self, key: tuple[str, str, int], share: list[Settlement], effects: Mapping[int, Sequence[Effect]]) -> None:
         if share:
             self._owed[key] = [*self._owed.get(key, []), *share]
+            mine = {receipt: effects[receipt] for one in share for receipt in _receipts(one) if receipt in effects}
+            self._owed_effects.setdefault(key, {}).update(mine)
 
     def dead(self, queue: str, limit: int, after: str | None, whole: bool = True) -> Sequence[Letter]:
         """Newest first over all clusters; at the same moment the letters of an earlier one come first."""

@@ -16,9 +16,9 @@ from typing import Any
 
 from regiment import log
 from regiment import outcome as outcomes
-from regiment.codec import Codec
+from regiment.broker import Broker
 from regiment.config import WorkerConfig
-from regiment.contracts import Dead, Delivery, Done, Park, Settlement
+from regiment.contracts import Dead, Delivery, Done, Effect, Park, Settlement
 from regiment.outcome import Outcome
 from regiment.queue import Queue
 from regiment.registry import registry
@@ -27,7 +27,7 @@ from regiment.worker import Running, Worker
 from regiment_runner.shared import page
 from regiment_runner.worker.attempt import Attempt
 from regiment_runner.worker.runtime import Runtime
-from regiment_runner.worker.trial import Trial
+from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_testing.heap import Entry
 
 Face = type[Worker] | Queue
@@ -36,17 +36,18 @@ Face = type[Worker] | Queue
 class Bench:
     """One worker of one face, in this thread: it runs attempts and takes their settlements."""
 
-    def __init__(self, face: Face, codec: Codec) -> None:
-        self.face, self.codec = face, codec
+    def __init__(self, face: Face, broker: Broker) -> None:
+        self.face, self.broker, self.codec = face, broker, broker.codec
         self.stopped = self._respawn = False
         self._number = 0
         self._ended: Outcome | None = None
         self._settlement: Settlement | None = None
+        self.left: Sequence[Effect] = ()
         self._page = _page()
         self._begin()
 
     def run(self, entry: Entry, parked: float) -> tuple[Outcome, Settlement]:
-        """Run one attempt; `parked` are the seconds since the task was first parked."""
+        """Run one attempt; `parked` are the seconds since the task was first parked. What it leaves behind is in `left`."""
         if self._respawn:
             self._finalize()
             self._begin()
@@ -56,7 +57,8 @@ class Bench:
         attempt.delivery = Delivery(number, entry.payload, parked=parked)
         attempt.number, attempt.started, attempt.identity = number, now, "capture"
         self._page.start(0, number, entry.payload, now)
-        self._ended, self._settlement = None, None
+        self._ended, self._settlement, self.left = None, None, ()
+        attempt.made = () if self._runtime.effects else None
         # In a context of its own: the task is over when it is over, also for `current()`.
         context = contextvars.copy_context()
         if self._awaits:
@@ -79,9 +81,9 @@ class Bench:
     def done(self, attempt: Trial) -> None:
         """A plain success."""
 
-    def finish(self, attempt: Trial, settlement: Settlement) -> None:
+    def finish(self, attempt: Trial, settlement: Settlement, left: Left = NOTHING) -> None:
         """Any other end."""
-        self._settlement = settlement
+        self._settlement, self.left = settlement, left.effects
 
     def end(self, respawn: bool) -> None:
         """The task asks for the end of its process, or of all workers of its target."""
@@ -113,7 +115,9 @@ class Bench:
             finished=[*self._hooks("regiment_task_finished"), self._note],
             failed=self._hooks("regiment_task_failed"),
             died=self._hooks("regiment_task_dead"),
+            effects=self._registry.hooks("regiment_effects"),
         )
+        self._runtime.broker = self.broker
         self._call("initialize")
         self._tell("regiment_worker_started")
 

@@ -203,6 +203,7 @@ class Capture:
                 self.dead.append(DeadTask(entry.captured, json.loads(settled.reason)))
             case Done():
                 pass
+        heap.left.apply(entry.captured.queue, bench.left)
         return outcome
 
     # Parts
@@ -217,7 +218,7 @@ class Capture:
                 raise ConfigError(problems)
             reg = registry().scope(config.plugins)
             reg.refuse()
-            codec = make_codec(config, reg)
+            codec = self._heap.codecs[config.name] = make_codec(config, reg)
             # A port has the verbs that pushers call; the others are for workers, and there are none here.
             port: Any = Port(self._heap, codec)
 
@@ -240,7 +241,7 @@ class Capture:
                 self._benches[queue] = None
             else:
                 config = face.config if isinstance(face, Queue) else face.configuration()
-                self._benches[queue] = Bench(face, self._broker(config).codec)
+                self._benches[queue] = Bench(face, self._broker(config))
         return self._benches[queue]
 
     def _close(self) -> None:

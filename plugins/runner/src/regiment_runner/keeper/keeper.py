@@ -26,6 +26,7 @@ from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
 from regiment_runner.keeper.telling import Telling
 from regiment_runner.shared import crossing, page, process
+from regiment_runner.shared.annex import left_of, records, spans_of
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
 from regiment_runner.shared.polling import readable
@@ -65,6 +66,8 @@ class Ward:
         """What the supervisor says of its end; None while it lives."""
         self.settled = 0
         """The highest number that was settled for it."""
+        self.recorded: set[int] = set()
+        """Numbers that were settled for it, of those that have records in its annex."""
         self.revoked: Span = NOTHING
         """The range whose taking back this keeper has asked for last."""
         self._counted, self._rate = (page.now(), self.page.words[page.TASKS]), 0.0
@@ -285,9 +288,10 @@ class Keeper:
         base, last, highest = words[page.BASE], words[page.LAST], sheet.highest()
         first = join.first if words[page.SLOTS] > 1 else max(join.first, base)
         spans = [span for span in sheet.finished(first) if span[1] > ward.settled]
-        if spans and idle >= ward.settle:
-            self._settle(ward, join, spans)
-        elif spans:
+        some = spans or words[page.END_A] or words[page.END_B]
+        if some and idle >= ward.settle:
+            self._settle(ward, join, spans, first)
+        elif some:
             wake = time.monotonic() + ward.settle - idle
         revoked = sheet.revoked()
         if revoked is not None and revoked[0] >= base:
@@ -301,10 +305,20 @@ class Keeper:
                 wake = min(wake, time.monotonic() + ward.give_back - idle)
         return wake
 
-    def _settle(self, ward: Ward, join: page.Join, spans: list[Span]) -> None:
+    def _settle(self, ward: Ward, join: page.Join, spans: list[Span], first: int) -> None:
+        """Settle for a worker that is busy: `spans`, and what has records that are not known to be settled (E3)."""
+        found, _ = records(ward.page, first)
+        ward.recorded &= found.keys()
+        left = left_of(found, ward.recorded)
+        effects = {number: said for number, said in left.items() if said}
+        extra: dict[str, Any] = {"effects": effects} if effects else {}
+        if not spans and not left:
+            return
+
         def job(connector: Connector) -> None:
-            connector.release(join.queue, join.consumer, spans, {}, only=NOTHING)
-            ward.settled = max(ward.settled, spans[-1][1])
+            connector.release(join.queue, join.consumer, [*spans, *spans_of(left)], {}, only=NOTHING, **extra)
+            ward.settled = max(ward.settled, *(span[1] for span in spans), 0)
+            ward.recorded |= left.keys()
 
         ward.store.ask(("settle", ward.name), job)
 
@@ -332,13 +346,14 @@ class Keeper:
         )
 
     def _release(self, ward: Ward) -> None:
-        """R2: after a death, settle what is surely done, name the suspects, and give back the rest."""
+        """R2, E3: after a death, settle what is surely done, name the suspects, and give back the rest."""
         ward.page.damage()
         plan = release_plan(ward.page, ward.dead or {}, once=ward.once)
 
         def job(connector: Connector) -> None:
-            for queue_name, consumer, spans, suspects in plan:
-                connector.release(queue_name, consumer, spans, suspects, close=True)
+            for said in plan:
+                extra: dict[str, Any] = {"effects": said.effects} if said.effects else {}
+                connector.release(said.queue, said.consumer, said.done, said.suspects, close=True, **extra)
             self._released.append(ward.name)
 
         ward.store.ask(("release", ward.name), job)

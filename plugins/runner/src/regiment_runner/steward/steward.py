@@ -14,12 +14,13 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from regiment import log
-from regiment.contracts import Connector
+from regiment.contracts import AtWork, Connector
 from regiment.errors import ConfigError
 from regiment.options import check_options
 from regiment.registry import registry
@@ -27,6 +28,7 @@ from regiment_runner.shared import crossing
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
 from regiment_runner.shared.scopes import connect
+from regiment_runner.steward.pages import at_work, own_tree
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
@@ -45,10 +47,16 @@ class Target:
 
     def __init__(self, label: str, spec: Mapping[str, Any]) -> None:
         self.label, self.spec, self.queue = label, spec, str(spec["queue"])
+        self._tree: Path | None = None
 
     def connect(self) -> Connector:
         """A connection to the store of this queue, in the role `duty`."""
         return connect(self.spec["connector"], "duty")
+
+    def at_work(self, seconds: float) -> Sequence[AtWork]:
+        """The tasks of this queue that have run for so long in this tree."""
+        self._tree = self._tree or own_tree(os.getppid())
+        return [] if self._tree is None else at_work(self._tree, self.queue, seconds)
 
 
 class Servant:

@@ -12,6 +12,7 @@ from regiment.config import WorkerConfig
 from regiment.contracts import Delivery
 from regiment.errors import DecodeError, Forged, TaskTimeout
 from regiment.outcome import Outcome
+from regiment.registry import registry
 from regiment.task import Task
 from regiment_runner.worker.verdict import read_note, was_struck
 
@@ -92,6 +93,13 @@ def admit(
             return Bury(outcomes.POISON, _poison(delivery), read_note(delivery.note))
         kind = "forged" if isinstance(found, Forged) else outcomes.UNREADABLE
         return Bury(kind, str(found))
+    if found.tags is not None and (
+        lacking := found.tags.keys() - registry().scope(config.plugins).said("understands").keys()
+    ):
+        text = f"it has tags for {', '.join(sorted(lacking))}, which no plugin of the queue {found.queue!r} understands here"
+        return Wait(
+            min(60.0, max(1.0, delivery.parked)), f"{text}; it waits, without end, for a worker with that plugin"
+        )
     if not known:
         text = f"no task named {found.name!r} is known on queue {found.queue!r}"
         return _wait(delivery, config, text)

@@ -12,8 +12,10 @@ from regiment.context import attempt_now
 from regiment.errors import Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
 from regiment_runner.shared import page
+from regiment_runner.worker.commit import Commit
 from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, say_started, succeeded, whole
 from regiment_runner.worker.guarded import DONE, aworked, worked
+from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.opening import LARGE, opened
 from regiment_runner.worker.sprint import sprint
 from regiment_runner.worker.taking import Taking
@@ -41,6 +43,8 @@ class Attempt(Trial):
         if self.runtime.loud:
             say_started()
         outcome = worked(self, work, rules)
+        if self.made is not None:
+            outcome = kept(self, outcome, rules)
         if outcome is DONE:
             succeeded(self)
         else:
@@ -59,6 +63,8 @@ class Attempt(Trial):
         if self.runtime.loud:
             say_started()
         outcome = await aworked(self, work, rules)
+        if self.made is not None:
+            outcome = kept(self, outcome, rules)
         if outcome is DONE:
             succeeded(self)
         else:
@@ -127,6 +133,14 @@ class Attempt(Trial):
         if self.outcome is not None and self.outcome.evidence:
             return self.outcome.evidence
         return read_note(self.delivery.note)
+
+    @property
+    def commit(self) -> Commit:
+        """Children to push and records to keep in the very step in which this task succeeds, or not at all."""
+        with self.runtime.committing:
+            if not isinstance(self.made, Commit):
+                self.made = Commit(self.runtime)
+            return self.made
 
     def take(self, number: int, queue: str | None = None) -> Taking:
         """`with current().take(100) as tasks:` up to `number` tasks of a queue (this one by default) to do in one go.

@@ -14,7 +14,7 @@ from typing import Any
 from regiment import log
 from regiment import outcome as outcomes
 from regiment.config import WorkerConfig
-from regiment.contracts import Back, Dead, Done, Park
+from regiment.contracts import Back, Dead, Done, Park, Settlement
 from regiment.errors import Control
 from regiment.outcome import Outcome
 from regiment.task import Task
@@ -23,9 +23,10 @@ from regiment_runner.worker.admission import Bury, Decision, Wait
 from regiment_runner.worker.burying import buried, tell_dead
 from regiment_runner.worker.guarded import DONE
 from regiment_runner.worker.hooking import Answer, Call, Steps, hooked
-from regiment_runner.worker.planning import Plan, complain, plan_of, planned
+from regiment_runner.worker.leaving import left
+from regiment_runner.worker.planning import UNKEPT, Plan, complain, plan_of, planned, unkept
 from regiment_runner.worker.policy import Rules, Step
-from regiment_runner.worker.trial import Trial
+from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_runner.worker.verdict import judge, safe_repr
 
 
@@ -66,10 +67,41 @@ def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
         complain(attempt, "attempt.error", error)
     if plan.outcome.kind in (outcomes.STOP, outcomes.RESPAWN):
         attempt.source.end(respawn=plan.outcome.kind == outcomes.RESPAWN)
+    left = yield from _left(attempt, plan, rules)
     attempt.outcome = None
     returns = plan.outcome.kind == outcomes.RESPAWN and type(plan.settlement) is Back
     if not (returns and attempt.source.came_back(attempt)):
-        attempt.source.finish(attempt, plan.settlement)
+        _finish(attempt, plan.settlement, left)
+
+
+def _finish(attempt: Trial, settlement: Settlement, left: Left) -> None:
+    if left is NOTHING:
+        attempt.source.finish(attempt, settlement)
+    else:
+        attempt.source.finish(attempt, settlement, left)
+
+
+def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, Left]:
+    """What it leaves behind. If a plugin raises, the attempt has failed with that; if one does again, it is a dead letter (E12)."""
+    if attempt.made is None or plan.step.settle == "back":
+        return NOTHING
+    for again in (True,) if attempt.made is False else (False, True):
+        try:
+            return left(attempt, plan.outcome, plan.step.settle)
+        except BaseException as error:
+            wrong = error
+        complain(attempt, "effects.error", wrong)
+        dead = type(plan.settlement) is Dead
+        last = again or dead
+        plan.become(unkept(attempt, plan.outcome, wrong) if last else plan_of(attempt, judge(wrong, rules), rules))
+        if not dead:
+            try:
+                yield from _tell(attempt, plan, rules)
+            except BaseException as error:
+                complain(attempt, "attempt.error", error)
+        if last or plan.step.settle == "back":
+            break
+    return NOTHING
 
 
 def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
@@ -213,14 +245,26 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
             log.event(level, "task.parked", reason=decided.text, next_in=round(delay, 1), queue=queue, **held)
         _mark_ended(attempt)
         attempt.source.finish(attempt, Park(attempt.number, delay))
-    elif isinstance(decided, Bury):
-        _mark_ended(attempt)
+        return
+    settles, outcome = "done", Outcome(outcomes.EXPIRED)
+    if isinstance(decided, Bury):
+        settles, outcome = "dead", Outcome(decided.kind, text=decided.text, evidence=decided.evidence)
+    _mark_ended(attempt)
+    behind = NOTHING
+    try:
+        behind = NOTHING if attempt.made is None else left(attempt, outcome, settles)
+    except BaseException as error:
+        complain(attempt, "effects.error", error)
+        text = f"{outcome.text or 'it had expired'}; {UNKEPT}: {safe_repr(error, 500)}"
+        evidence = outcome.evidence or {}
+        decided = Bury(outcomes.FAILURE if settles == "done" else outcome.kind, text, evidence)
+    if isinstance(decided, Bury):
         letter = buried(attempt.delivery, decided, queue)
         tell_dead(attempt.runtime, letter)
-        attempt.source.finish(attempt, letter)
+        _finish(attempt, letter, behind)
     else:
         log.event(logging.INFO, "task.expired", **log.attempt_fields())
-        attempt.source.finish(attempt, Done(attempt.number, attempt.number))
+        _finish(attempt, Done(attempt.number, attempt.number), behind)
 
 
 def _log(attempt: Trial, outcome: Outcome, step: Step, seconds: float) -> None:

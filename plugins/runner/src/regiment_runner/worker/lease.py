@@ -7,11 +7,13 @@ import logging
 import os
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from regiment import log
 from regiment.contracts import Connector, Settlement, Taken, Terms
+from regiment.contracts.effects import Effect
 from regiment.errors import Fenced, StoreUnavailable
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
@@ -19,6 +21,7 @@ from regiment_runner.shared.pause import Pause
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 """Batches are cut at this many bytes of payload."""
+_NONE: Mapping[int, Sequence[Effect]] = MappingProxyType({})
 
 
 class Lease:
@@ -43,8 +46,8 @@ class Lease:
         self.connector.join(self.queue, self.consumer, self.terms)
         return True
 
-    def exchange(self, settlements: Sequence[Settlement], limit: int, holds_nothing: bool) -> Taken:
-        """Settle and lease under the present turn."""
+    def exchange(self, settlements: Sequence[Settlement], limit: int, holds_nothing: bool, **extra: Any) -> Taken:
+        """Settle and lease under the present turn; `extra` is what only connectors with an extra of the contract know."""
         return self.connector.exchange(
             self.queue,
             self.consumer,
@@ -54,6 +57,7 @@ class Lease:
             limit,
             MAX_BATCH_BYTES,
             holds_nothing,
+            **extra,
         )
 
     def renew(self) -> bool:
@@ -90,14 +94,20 @@ class Hold:
 
     # Asking
 
-    def exchange(self, settlements: Sequence[Settlement], limit: int, nothing: bool) -> Taken | None:
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        limit: int,
+        nothing: bool,
+        effects: Mapping[int, Sequence[Effect]] = _NONE,
+    ) -> Taken | None:
         """One exchange, repeated under the same turn until it is answered; None if this consumer was refused."""
-        lease, words = self.lease, self.words
+        lease, words, extra = self.lease, self.words, {"effects": effects} if effects else {}
         lease.turn += 1
         if limit:
             words[page.BASE], words[page.LAST] = lease.next, lease.next + limit - 1
         words[page.TURN] = lease.turn
-        taken: Taken | None = self.insist(lambda: lease.exchange(settlements, limit, nothing))
+        taken: Taken | None = self.insist(lambda: lease.exchange(settlements, limit, nothing, **extra))
         if taken is not None and taken.deliveries:
             lease.next = taken.deliveries[-1].receipt + 1
             words[page.LAST] = lease.next - 1

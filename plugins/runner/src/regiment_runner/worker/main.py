@@ -115,7 +115,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     )
     sheet.write_off = source.write_off
     runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.hold.tell_keeper)
-    runtime.desk.end = source.end
+    runtime.desk.end, runtime.broker = source.end, parts.broker
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
     if not setup.solo:
@@ -202,6 +202,8 @@ def _nothing() -> None:
 def _no_worker_any_more(sheet: Page, source: Source) -> None:
     """In a process that a task has forked: it may run on, but it is not the worker, and ends where the task ends."""
     sheet.detach()
+    if source.keeping.annex is not None:
+        source.keeping.annex.detach()
     source.runtime.forked = source.outbox.forked = True
     crossing.take_as_ever()
     log.passing = log.PASSING
@@ -263,9 +265,10 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
         "failed": "regiment_task_failed",
         "died": "regiment_task_dead",
     }
-    found = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
+    found: dict[str, Any] = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
     # An executor with a place of its own for hooks (a loop) says so with a verb `call(hook, *args)`.
     calls = {"call": parts.executor.call} if hasattr(parts.executor, "call") else {}
+    found["effects"] = parts.registry.hooks("regiment_effects")
     return Runtime(app, parts.broker.codec, sheet, parts.killer, **found, **calls)
 
 

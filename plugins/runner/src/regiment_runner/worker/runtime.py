@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from regiment import log
+from regiment.broker import Broker
 from regiment.codec import Codec
 from regiment.contracts import Application
+from regiment.contracts.effects import Effect
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import page
@@ -32,6 +35,13 @@ class Runtime:
         self.started: Sequence[Callable[[Task], None]] = hooks.get("started", ())
         self.finished: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("finished", ())
         self.failed: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("failed", ())
+        self.effects: Sequence[tuple[str, Callable[..., Iterable[Effect]]]] = hooks.get("effects", ())
+        """(plugin, call) of those who have something to leave behind with every end."""
+        self.broker: Broker | None = None
+        """That of the worker's own queue."""
+        self.committing = threading.Lock()
+        self.places: dict[Broker, tuple[Any, ...]] = {}
+        """Where the tasks of a broker live, as far as that was asked for (`commit`)."""
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
         self.call: Callable[..., Any] = hooks.get("call", _plainly)
         """Calls a hook that belongs to no task where this worker's code runs."""
