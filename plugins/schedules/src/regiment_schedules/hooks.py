@@ -1,0 +1,55 @@
+"""What this distribution offers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from regiment.contracts import Application, Service
+from regiment.hooks import Offer, hookimpl
+
+STARTED = time.time()
+"""When this process began, as far as releases are compared: asked in a supervisor, which loads plugins as it starts."""
+
+
+@hookimpl
+def regiment_extensions() -> Mapping[str, Offer]:
+    """What a queue names to fire schedules that only the store has."""
+    return {
+        "schedules": Offer("regiment_schedules.choice:Firing", summary="Fires schedules that were added at run time.")
+    }
+
+
+@hookimpl
+def regiment_commands() -> Mapping[str, Offer]:
+    """The verb that shows and changes schedules."""
+    return {
+        "schedules": Offer("regiment_schedules.commands:command", summary="Schedules: list, next, add, pause, run.")
+    }
+
+
+@hookimpl
+def regiment_task_settings() -> Mapping[str, str]:
+    """What a task may say."""
+    return {"schedules": "a list of schedule(…): when it is pushed"}
+
+
+@hookimpl
+def regiment_notes(app: Application) -> Any:
+    """The schedules in code, for the steward."""
+    from regiment_schedules.declared import notes
+
+    return notes(app)
+
+
+@hookimpl
+def regiment_services(spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
+    """The duty, where a queue has something to fire."""
+    if notes is None:
+        return {}
+    tree = {"release": os.environ.get("REGIMENT_RELEASE", ""), "started": STARTED}
+    return {
+        "schedules": Service("regiment_schedules.duty:Firing", {**tree, "by": f"{os.uname().nodename}:{os.getpid()}"})
+    }
