@@ -32,7 +32,10 @@ NICKNAMES = {
 }
 DAY = 86_400
 _ANY_TIME = datetime(2024, 1, 1)
-_DAYS, _MONTHS = "sun mon tue wed thu fri sat".split(), "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_DAYS, _MONTHS = (
+    ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+)
 _RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _NAMES = ("second", "minute", "hour", "day of the month", "month", "day of the week")
 

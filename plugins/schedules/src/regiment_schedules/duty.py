@@ -112,7 +112,7 @@ class Firing:
         """A target of the tree, with the schedules of its code."""
         key = json.dumps([target.queue, target.spec["connector"]], sort_keys=True)
         if key not in self._shelves:
-            self._shelves[key] = Shelf(target, self._mine, lambda: self._wake())
+            self._shelves[key] = Shelf(target, self._mine, self._wake)
         shelf = self._shelves[key]
         shelf.book.notes[target.label] = dict((notes or {}).get("schedules", {}))
         shelf.book.stale, shelf.until = True, 0.0
