@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from regiment.targets import application
 
 from regiment import Queue, Retry, Stop, Use, current
 from regiment.build import make_connector
 from regiment.contracts import Again, Dead, Done, Effect, Keep, Settlement, Taken
 from regiment.errors import ArgumentsError, ConfigError, StoreUnavailable
 from regiment.outcome import Outcome
-from regiment.targets import application
 from regiment.task import Task, new_id
 from regiment_killers.process import Process
 from regiment_runner.parts import terms_of
