@@ -16,7 +16,7 @@ from regiment.codec import read_head
 from regiment.contracts import Applied
 from regiment.errors import StoreUnavailable
 from regiment_schedules import Schedules, firing, schedule, zones
-from regiment_schedules.book import Book
+from regiment_schedules.book import LONGEST, Book
 from regiment_schedules.declared import notes
 from regiment_schedules.firing import due
 from regiment_schedules.plan import Plan, schedules
@@ -71,6 +71,7 @@ def fires(one: Book, store: Any, seconds: float) -> None:
         time.sleep(min(one.look(store), max(0.0, until - time.monotonic())))
 
 
+@pytest.mark.fault(54)
 @on_each_store
 def test_of_eight_books_at_once_exactly_one_fires_each_tick(store: str) -> None:
     queue = app(store, EVERY)
@@ -94,6 +95,7 @@ def test_of_eight_books_at_once_exactly_one_fires_each_tick(store: str) -> None:
     queue.broker.close()
 
 
+@pytest.mark.fault(73)
 @on_each_store
 def test_a_book_that_stood_still_longer_than_any_window_fires_nothing_twice(store: str) -> None:
     queue = app(store, EVERY)
@@ -188,6 +190,7 @@ def test_a_schedule_that_fires_yearly_makes_up_its_last_tick() -> None:
     assert found is not None and found.ticks == [] and found.last > now - 60 * 86_400
 
 
+@pytest.mark.fault(77)
 @on_each_store
 def test_the_newest_living_release_decides_and_last_and_a_pause_survive(
     store: str, monkeypatch: pytest.MonkeyPatch
@@ -265,6 +268,7 @@ def test_a_schedule_of_the_store_is_added_replaced_paused_run_and_removed(store:
     queue.broker.close()
 
 
+@pytest.mark.fault(75)
 def test_a_row_that_is_a_day_ahead_is_set_to_now_and_one_that_is_a_little_ahead_waits(
     store: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -285,6 +289,7 @@ def test_a_row_that_is_a_day_ahead_is_set_to_now_and_one_that_is_a_little_ahead_
     queue.broker.close()
 
 
+@pytest.mark.fault(78)
 def test_older_zone_data_leaves_a_schedule_to_newer_while_that_is_alive(
     store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -313,6 +318,7 @@ def test_older_zone_data_leaves_a_schedule_to_newer_while_that_is_alive(
     queue.broker.close()
 
 
+@pytest.mark.fault(78)
 def test_a_zone_or_calendar_that_is_not_here_is_said_once_and_the_others_are_fired(
     store: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -342,7 +348,7 @@ def test_nothing_is_sent_while_nothing_is_due(store: str) -> None:
             return getattr(connector, name)
 
     one = book(queue)
-    assert one.look(Counting()) == 60.0
+    assert one.look(Counting()) == LONGEST
     asked.clear()
     for _ in range(100):
         one.look(Counting())

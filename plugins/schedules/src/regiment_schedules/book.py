@@ -6,7 +6,7 @@ import base64
 import heapq
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regiment import log
@@ -23,6 +23,10 @@ AGAIN = 10.0
 MEASURED = 60.0
 """Seconds for which the difference of the clocks is believed, if something is due."""
 NOTHING = 3600.0
+LONGEST = 10.0
+"""Seconds between two looks, so that a clock that jumps is seen; the store is not asked."""
+JUMP = 30.0
+"""Seconds by which a clock that was corrected may differ from a steady one."""
 
 
 class Book:
@@ -40,6 +44,8 @@ class Book:
         self._bodies: dict[str, tuple[str, bytes]] = {}
         self._heap: list[tuple[float, str, int]] = []
         self._shift, self._measured = 0.0, 0.0
+        self._host = self._clock = 0.0
+        """The host's time and the store's, as they go by the steady clock."""
         self._again = 0.0
         self._dead: dict[Release, float] = {}
         self._said: set[str] = set()
@@ -62,9 +68,7 @@ class Book:
 
     def look(self, store: Any) -> float:
         """Do what is due; seconds until the next look."""
-        if not self._measured:
-            self._apply(store, [])
-            self._measured = self._measured or time.monotonic()
+        self._see_jumps(store)
         if self.stale or (self._again and time.monotonic() >= self._again):
             self.stale, self._again = False, 0.0
             self.read(store)
@@ -79,7 +83,17 @@ class Book:
         wait = self._heap[0][0] - now if self._heap else NOTHING
         if self._again:
             wait = min(wait, self._again - time.monotonic())
-        return min(wait, 60.0)  # a clock that jumps is seen within a minute; the store is not asked
+        return min(wait, LONGEST)
+
+    def _see_jumps(self, store: Any) -> None:
+        """Measure the store's clock at first, and when the host's has jumped; if the store's has, plan everything anew (T10)."""
+        host = time.time() - time.monotonic()
+        if not self._measured or abs(host - self._host) > JUMP:
+            self._apply(store, [])
+            self._host, self._measured = host, self._measured or time.monotonic()
+        clock = self.now() - time.monotonic()
+        if abs(clock - self._clock) > JUMP:
+            self._clock, self.stale = clock, True
 
     def _ripe(self, now: float) -> list[Row]:
         found: list[Row] = []
@@ -331,6 +345,3 @@ class Book:
             return False
         self._again = first + AGAIN
         return True
-
-
-Connect = Callable[[], Any]
