@@ -15,6 +15,7 @@ import copy
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from cronsim import CronSim, CronSimError
 
@@ -31,6 +32,8 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 DAY = 86_400
+_SETS: dict[frozenset[Any], frozenset[Any]] = {}
+"""Each set of values of a field once, however many expressions have it."""
 _ANY_TIME = datetime(2024, 1, 1)
 _DAYS, _MONTHS = (
     ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
@@ -52,7 +55,12 @@ class Cron:
         self.fixed = not minute.startswith("*") and not hour.startswith("*")
         self._seconds = sorted(CronSim(" ".join(parts), _ANY_TIME).seconds) if self.fixed else [0]
         plain = " ".join(parts[-5:] if self.fixed else parts)
-        self._on, self._back = CronSim(plain, _ANY_TIME), CronSim(plain, _ANY_TIME, reverse=True)
+        self._on = CronSim(plain, _ANY_TIME)
+        for which in ("seconds", "minutes", "hours", "days", "months", "weekdays"):
+            values = frozenset(getattr(self._on, which))
+            setattr(self._on, which, _SETS.setdefault(values, values))
+        self._back = copy.copy(self._on)
+        self._back.tick_direction = -1
         self._offsets = offsets(zone)
 
     def after(self, second: int) -> int | None:

@@ -7,6 +7,7 @@ through the index, whose rank grows by one: who follows it with a higher rank he
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,7 +83,12 @@ class Row:
 
 def row_of(name: str, record: Record | None) -> Row | None:
     """The row of a record."""
-    return None if record is None else Row(name, record.version, json.loads(record.value))
+    return None if record is None else Row(name, record.version, json.loads(record.value, object_pairs_hook=_interned))
+
+
+def _interned(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Rows have the same keys, and many of the same values: each once in memory."""
+    return {sys.intern(key): sys.intern(value) if type(value) is str else value for key, value in pairs}
 
 
 def fresh(spec: Mapping[str, Any], task: str, digest: str, now: float, **more: Any) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
+import zlib
 from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -111,7 +111,7 @@ def jitter(name: str, tick: float, most: float) -> float:
 
 def fraction(text: str) -> float:
     """A number from 0 to 1 that is always the same for a text."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big") / 2**56
+    return zlib.crc32(text.encode()) / 2**32
 
 
 def written(tick: float) -> str:

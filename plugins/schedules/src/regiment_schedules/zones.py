@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_right
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib import resources
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -32,9 +32,11 @@ def zone(name: str) -> ZoneInfo:
     """The zone of this name; `ConfigError` with the nearest name if there is none."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         try:
-            with resources.files("tzdata.zoneinfo").joinpath(*name.split("/")).open("rb") as file:
+            import tzdata
+
+            with open(os.path.join(os.path.dirname(tzdata.__file__), "zoneinfo", *name.split("/")), "rb") as file:
                 return ZoneInfo.from_file(file, key=name)
-        except (OSError, ModuleNotFoundError, ValueError):
+        except (OSError, ImportError, ValueError):
             try:
                 return ZoneInfo(name)
             except (ZoneInfoNotFoundError, ValueError, OSError):
