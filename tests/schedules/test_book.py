@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness import servers
 from harness.each_store import on_each_store
 from regiment import Queue
 from regiment.broker import Broker
@@ -18,6 +19,7 @@ from regiment.errors import StoreUnavailable
 from regiment_schedules import Schedules, firing, schedule, zones
 from regiment_schedules.book import LONGEST, Book
 from regiment_schedules.declared import notes
+from regiment_schedules.duty import Firing
 from regiment_schedules.firing import due
 from regiment_schedules.plan import Plan, schedules
 from regiment_schedules.records import INDEX, Index, Row, fresh, renamed, row_key, row_of, ticks_of
@@ -376,3 +378,76 @@ def test_a_renamed_message_is_read_as_one_with_that_id() -> None:
     message = codec.encode(Task("x" * 40, "q", "nothing", {"a": 1}, 5.0))
     task = codec.decode(renamed(message, "name@20261129T080000Z"), "q")
     assert (task.id, task.name, task.kwargs, task.date) == ("name@20261129T080000Z", "nothing", {"a": 1}, 5.0)
+
+
+@on_each_store
+def test_a_tick_that_must_not_overlap_is_left_out_while_the_last_one_waits_and_not_longer(store: str) -> None:
+    queue = app(store, schedule(every=1.0, name="sec", overlap="skip"))
+    connector: Any = queue.broker.open("duty")
+    one = book(queue)
+    fires(one, connector, 3.5)
+    found = ids(queue.broker)
+    assert len(found) == 1 and row(queue.broker).data["skipped"] >= 1
+    connector.purge("q")
+    fires(one, connector, 2.5)
+    assert len(ids(queue.broker)) == 1 and not ids(queue.broker).keys() & found.keys()
+    connector.close()
+    queue.broker.close()
+
+
+class Told:
+    """A target, as the steward tells a duty of it."""
+
+    def __init__(self, queue: Queue) -> None:
+        from regiment.build import located
+        from regiment.registry import registry
+
+        name, _, options = located(queue.config, registry().scope(queue.config.plugins), "")
+        self.label, self.queue = "app:q", queue.name
+        self.spec = {"connector": {"name": name, "options": dict(options), "plugins": []}}
+        self._broker = queue.broker
+
+    def connect(self) -> Any:
+        return self._broker.open("duty")
+
+
+@on_each_store
+def test_a_change_reaches_the_duty_at_once_and_without_asking_again_and_again(store: str) -> None:
+    queue = app(store, schedule("0 0 1 1 *", name="year"))
+    duty, woken = Firing("", 1.0, "host:1"), threading.Event()
+    duty.wakes(woken.set)
+    duty.learn(Told(queue), notes(queue))  # type: ignore[arg-type]
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        time.sleep(min(duty.look(time.time()), 0.2))
+    woken.clear()
+    schedules(queue).add("new", queue.tasks["nothing"], every=1.0)
+    assert woken.wait(5.0)
+    until = time.monotonic() + 20
+    while not ids(queue.broker) and time.monotonic() < until:
+        time.sleep(min(duty.look(time.time()), 0.05))
+    assert ids(queue.broker)
+    queue.broker.close()
+
+
+def test_on_redis_nothing_is_sent_while_nothing_is_due() -> None:
+    with servers.redis() as server:
+        queue = app(server.url, schedule("0 0 1 1 *", name="year"))
+        duty = Firing("", 1.0, "host:1")
+        duty.learn(Told(queue), notes(queue))  # type: ignore[arg-type]
+
+        def works(seconds: float) -> None:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                time.sleep(min(duty.look(time.time()), 0.1))
+
+        works(3.0)
+        before = processed(server)
+        works(5.0)
+        assert processed(server) - before <= 2  # the question itself, and perhaps one wait that begins anew
+        queue.broker.close()
+
+
+def processed(server: Any) -> int:
+    text = server.ask("INFO", "stats").decode()
+    return int(text.split("total_commands_processed:")[1].split()[0])

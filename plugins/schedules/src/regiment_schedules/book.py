@@ -113,7 +113,14 @@ class Book:
         for at in range(0, len(names), records.BULK):
             part = names[at : at + records.BULK]
             for name, found in zip(part, store.records(self.queue, [row_key(one) for one in part]), strict=True):
-                if (row := row_of(name, found)) is not None:
+                try:
+                    row = row_of(name, found)
+                except ValueError as error:
+                    self._say(
+                        logging.ERROR, "schedule.unknown", Row(name, 0, {}), why=f"its row cannot be read: {error}"
+                    )
+                    continue
+                if row is not None:
                     rows[name] = row
         self.rows, self._ticks, self._heap = rows, {}, []
         days = self._calendars(store)

@@ -9,21 +9,14 @@ from typing import Any
 
 from regiment.broker import effective
 from regiment.build import make_broker
-from regiment.config import Use, as_use
+from regiment.config import as_use
 from regiment.contracts import Application, Send
 from regiment.errors import ConfigError
 from regiment.queue import Queue, TaskFunction
 from regiment.registry import registry
 from regiment.task import PRIORITIES
+from regiment_schedules.choice import named
 from regiment_schedules.spec import Schedule, name_problems, of_task
-
-EXTENSION = "schedules"
-HERE = (EXTENSION, "regiment_schedules", "regiment_schedules.hooks")
-
-
-def named(app: Any) -> bool:
-    """True if the queue names this plugin: then it fires schedules that are only in the store, too."""
-    return any((item.name if isinstance(item, Use) else item) in HERE for item in app.config.plugins)
 
 
 def declared(app: Queue) -> Iterator[tuple[str, TaskFunction[..., Any], Schedule]]:

@@ -47,16 +47,18 @@ class Shelf:
                 self.store = self.target.connect()
             seconds = self.book.look(self.store)
             self.pause = FIRST_PAUSE
-        except StoreUnavailable as error:
+        except Exception as error:  # of one queue; the others go on
             self._lost(error)
             seconds, self.pause = self.pause, min(LONGEST_PAUSE, self.pause * 2)
         self.until = time.monotonic() + seconds
         return seconds
 
-    def _lost(self, error: StoreUnavailable) -> None:
+    def _lost(self, error: Exception) -> None:
         self.book.stale = True
-        if self._throttle() is not None:
+        if self._throttle() is not None and isinstance(error, StoreUnavailable):
             log.event(logging.ERROR, "connector.lost", error=str(error), what="schedules", queue=self.book.queue)
+        elif not isinstance(error, StoreUnavailable):
+            log.event(logging.ERROR, "service.error", exc_info=error, service="schedules", queue=self.book.queue)
         if self.store is not None:
             with contextlib.suppress(Exception):
                 self.store.close()

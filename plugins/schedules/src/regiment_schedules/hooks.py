@@ -39,6 +39,10 @@ def regiment_task_settings() -> Mapping[str, str]:
 @hookimpl
 def regiment_notes(app: Application) -> Any:
     """The schedules in code, for the steward."""
+    from regiment_schedules.choice import named
+
+    if not named(app) and not any(task.offered.get("schedules") for task in getattr(app, "tasks", {}).values()):
+        return None  # and nothing more is loaded for a queue that has none
     from regiment_schedules.declared import notes
 
     return notes(app)

@@ -18,7 +18,8 @@ from regiment.errors import ConfigError, RegimentError, nearest
 from regiment.queue import Queue, TaskFunction
 from regiment.task import new_id
 from regiment_schedules import records
-from regiment_schedules.declared import declared, encoded, named, priority
+from regiment_schedules.choice import named
+from regiment_schedules.declared import declared, encoded, priority
 from regiment_schedules.records import INDEX, Index, Row, body_key, calendar_key, renamed, row_key, row_of
 from regiment_schedules.spec import in_words, name_problems, schedule
 from regiment_schedules.ticks import Ticks, written
@@ -109,7 +110,7 @@ class Plan:
                     raise ConfigError(
                         f"there is no calendar {calendar!r}; regiment schedules calendar {calendar} FILE keeps one"
                     )
-            data = records.fresh(one.spec, task.name, digest, time.time(), source="store", target="")
+            data = records.fresh(one.spec, task.name, digest, self._now(store), source="store", target="")
             data.update({"release": "", "started": 0.0, "by": _who()})
             if row is not None:
                 data = {**row.data, **{key: data[key] for key in ("spec", "task", "digest", "by")}}
@@ -145,7 +146,7 @@ class Plan:
 
         def work(store: Any, index: Index, row: Row | None) -> Sequence[Effect]:
             found = self._known(index, row, name)
-            last = max(found.last, time.time()) if found.data["paused"] else found.last
+            last = max(found.last, self._now(store)) if found.data["paused"] else found.last
             return [found.keep(paused=None, last=last)]
 
         self._change(name, work)
@@ -175,6 +176,10 @@ class Plan:
     def _store(self) -> Iterator[Any]:
         with self._broker.connector() as connector:
             yield effective(connector, f'the schedules of queue "{self.queue}" need')
+
+    def _now(self, store: Any) -> float:
+        """The store's time."""
+        return float(store.apply(self.queue, [], token=new_id()).now) or time.time()
 
     def _rows(self, store: Any, names: Sequence[str]) -> Sequence[Row | None]:
         found: list[Row | None] = []
