@@ -95,7 +95,7 @@ def test_many_stewards_fire_each_tick_once_while_two_are_killed_and_one_stands_s
     run.each_once(since, now - 1)
 
 
-@pytest.mark.fault(73)
+@pytest.mark.fault(77)
 @on_each_store
 def test_a_steward_that_was_killed_is_replaced_and_no_tick_is_lost_or_doubled(site: Site) -> None:
     run = Run(site)
@@ -111,7 +111,7 @@ def test_a_steward_that_was_killed_is_replaced_and_no_tick_is_lost_or_doubled(si
     run.each_once(since, max(run.ticks()) - 1)
 
 
-@pytest.mark.fault(74)
+@pytest.mark.fault(78)
 @pytest.mark.parametrize(("catch_up", "made_up"), [("skip", 0), ("last", 1), ("all", 10)])
 def test_ticks_for_which_the_store_was_away_are_made_up_as_the_schedule_says(
     site: Site, catch_up: str, made_up: int
@@ -137,7 +137,7 @@ def test_ticks_for_which_the_store_was_away_are_made_up_as_the_schedule_says(
         assert abs(len(missed) - wanted[catch_up]) <= (1 if catch_up == "last" else 0), (missed, away, back)
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(79)
 @pytest.mark.parametrize("days", [1, -1])
 def test_a_clock_that_jumps_by_a_day_doubles_nothing_and_firing_goes_on(site: Site, days: int) -> None:
     clock = Clock(site.folder)
@@ -153,7 +153,7 @@ def test_a_clock_that_jumps_by_a_day_doubles_nothing_and_firing_goes_on(site: Si
         tree.event("schedule.reset", 5)
 
 
-@pytest.mark.fault(77)
+@pytest.mark.fault(81)
 @on_each_store
 def test_through_a_rolling_deploy_and_back_one_release_at_a_time_decides_and_no_tick_is_doubled(site: Site) -> None:
     run = Run(site)

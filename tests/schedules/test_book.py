@@ -97,7 +97,7 @@ def test_of_eight_books_at_once_exactly_one_fires_each_tick(store: str) -> None:
     queue.broker.close()
 
 
-@pytest.mark.fault(73)
+@pytest.mark.fault(77)
 @on_each_store
 def test_a_book_that_stood_still_longer_than_any_window_fires_nothing_twice(store: str) -> None:
     queue = app(store, EVERY)
@@ -192,7 +192,7 @@ def test_a_schedule_that_fires_yearly_makes_up_its_last_tick() -> None:
     assert found is not None and found.ticks == [] and found.last > now - 60 * 86_400
 
 
-@pytest.mark.fault(77)
+@pytest.mark.fault(81)
 @on_each_store
 def test_the_newest_living_release_decides_and_last_and_a_pause_survive(
     store: str, monkeypatch: pytest.MonkeyPatch
@@ -270,7 +270,7 @@ def test_a_schedule_of_the_store_is_added_replaced_paused_run_and_removed(store:
     queue.broker.close()
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(79)
 def test_a_row_that_is_a_day_ahead_is_set_to_now_and_one_that_is_a_little_ahead_waits(
     store: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -291,7 +291,7 @@ def test_a_row_that_is_a_day_ahead_is_set_to_now_and_one_that_is_a_little_ahead_
     queue.broker.close()
 
 
-@pytest.mark.fault(78)
+@pytest.mark.fault(82)
 def test_older_zone_data_leaves_a_schedule_to_newer_while_that_is_alive(
     store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -320,7 +320,7 @@ def test_older_zone_data_leaves_a_schedule_to_newer_while_that_is_alive(
     queue.broker.close()
 
 
-@pytest.mark.fault(78)
+@pytest.mark.fault(82)
 def test_a_zone_or_calendar_that_is_not_here_is_said_once_and_the_others_are_fired(
     store: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -108,7 +108,7 @@ def first_moment(local: datetime) -> int:
     return high
 
 
-@pytest.mark.fault(76)
+@pytest.mark.fault(80)
 @pytest.mark.parametrize(("zone", "change"), CASES, ids=[f"{zone}-{change.start}" for zone, change in CASES])
 def test_ticks_beside_a_change_of_offset_are_those_of_the_rules_from_any_start_and_in_both_directions(
     zone: str, change: Segment
