@@ -72,6 +72,23 @@ def test_the_registry_is_not_changed_by_what_a_queue_names() -> None:
     assert registry().scope([Use(MINE, mark="y")]) is registry().scope([Use(MINE, mark="y")])
 
 
+def test_what_plugins_say_of_themselves_is_that_of_the_process_and_then_that_of_the_queue() -> None:
+    from regiment.registry import Registry
+
+    class Everywhere:
+        needs = frozenset({"effects"})
+        understands = frozenset({"traces"})
+
+    class Here:
+        understands = frozenset({"flows"})
+
+    base = Registry(extra=[Everywhere()])
+    scope = base.scope([Here()])
+    assert scope.said("needs") == base.said("needs") == {"effects": "Everywhere"}
+    assert scope.said("understands") == {"traces": "Everywhere", "flows": "Here"}
+    assert base.said("understands") == {"traces": "Everywhere"}
+
+
 PROGRAM = """
 import json, os, sys
 from regiment import Queue, Use

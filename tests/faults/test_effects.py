@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Iterable
@@ -79,14 +80,43 @@ def parent(n, seconds=0.0, pad=0):
 """
 
 
+SEVERAL = """
+
+@work.task
+async def several(n, seconds=0.0, pad=0):
+    import asyncio
+
+    begin(n)
+    current().commit.push(child, n=n)
+    current().commit.keep(str(n), [n, os.getpid(), ""], 600)
+    await asyncio.sleep(seconds)
+    end(n)
+"""
+
+PLUGIN = """
+
+class Keeps:
+    needs = frozenset({{"effects"}})
+
+    @staticmethod
+    @hookimpl
+    def regiment_effects(task, task_id, outcome, settles):
+        from regiment.contracts import Keep
+        return [Keep(f"ended:{{task.kwargs['n']}}:{{task.name}}", settles.encode(), 600.0)]
+
+work.config = work.config.replace(plugins=[Keeps])
+"""
+"""Then every end has a record, from the start."""
+
+
 class Ground:
     """A site whose tasks each push a child and keep a record, in the step in which they succeed."""
 
-    def __init__(self, site: Site, settings: str) -> None:
+    def __init__(self, site: Site, settings: str, more: str = "") -> None:
         if "effects" not in extras(site.store.look):
             pytest.skip("this store keeps no effects")
         self.site = site
-        site.app(settings, body=BODY.format(folder=str(site.folder)))
+        site.app(settings, body=(BODY + more).format(folder=str(site.folder)))
 
     def kept(self, n: int) -> list[object] | None:
         found: list[object] | None = self.site.queue.kept(str(n))
@@ -163,6 +193,48 @@ def test_a_supervisor_killed_at_any_point_settles_each_once_with_all_that_it_lef
     tree.process.wait()
     site.tree(workers=1)
     ground.settled(numbers, 1)
+
+
+@pytest.mark.fault(73)
+@on_each_store
+@pytest.mark.parametrize("slots", ["number_of_threads=8", 'executor=Use("asyncio", concurrency=8)'])
+@pytest.mark.parametrize("seed", seeds(1))
+def test_workers_with_many_slots_leave_each_once_however_often_they_are_killed(
+    site: Site, slots: str, seed: int
+) -> None:
+    chance = random.Random(seed)
+    ground = Ground(site, f"tasks_per_transaction=20, recheck=0.2, {slots}", SEVERAL if "asyncio" in slots else "")
+    task = "several" if "asyncio" in slots else "parent"
+    tree = site.tree(workers=2)
+    kills = size(4, 20)
+    numbers = site.push_many([{"seconds": 0.01}] * size(400, 2000), task=task)
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.1, 0.4))  # the random moment is the row itself
+        os.kill(chance.choice(tree.ready()), signal.SIGKILL)
+    ground.settled(numbers, 8 * kills, within=60)
+    assert tree.stop() == 0
+
+
+@pytest.mark.fault(73)
+@on_each_store
+@pytest.mark.parametrize("batch", [1, 100])
+def test_a_plugin_that_keeps_every_end_keeps_it_once_the_task_is_settled_wherever_its_worker_is_killed(
+    site: Site, batch: int
+) -> None:
+    ground = Ground(site, f"tasks_per_transaction={batch}, recheck=0.2", PLUGIN)
+    tree = site.tree(workers=1)
+    assert recording(tree), "from the start"
+    numbers: list[int] = []
+    for point in POINTS:
+        order = ground.strike(point, None)
+        numbers += site.push_many([{}] * size(20, 100), task="parent")
+        eventually(lambda order=order: not order.exists(), 10, f"nobody was killed at {point}")
+        site.store.quiet(30)
+    ground.settled(numbers, len(POINTS))
+    keys = [f"ended:{n}:{name}" for n in numbers for name in ("parent", "child")]
+    records = site.store.look.records("work", keys)  # type: ignore[attr-defined]
+    assert {found and found.value for found in records} == {b"done"}
+    assert tree.stop() == 0
 
 
 @pytest.mark.fault(74)

@@ -69,6 +69,14 @@ def test_pipeline_hands_every_sentence_on_under_one_trace_and_questions_first(
     assert "What if that worker dies?" in lines[0]
 
 
+def test_orders_leave_one_receipt_and_one_record_each_although_each_failed_once(tmp_path: Path) -> None:
+    told = run("orders.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert sorted(re.findall(r"^receipt for order (\d)$", told.stdout, re.M)) == ["1", "2", "3"]
+    assert told.stdout.count("'state': 'paid'") == 3
+    assert "ended: done done done" in told.stdout
+
+
 def test_seats_are_sold_once_each(tmp_path: Path) -> None:
     for _ in range(2):  # also when it is run again
         told = run("seats.py", tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from regiment import Queue
+from regiment import Fail, Queue, current
 from regiment.contracts import Arrive, Drop, Join, Keep, Seal, Send, Shut, When
 from regiment.hooks import hookimpl
 from regiment_testing import Capture, capture
@@ -129,3 +129,77 @@ def test_who_follows_a_record_hears_of_it_once(captured: Capture) -> None:
         heard = store.heard(10.0)
     assert heard[name, "a"].value == b"1" and store.heard(0.0) == {}
     assert store.follow({(name, "a"): 1})[name, "a"].value == b"1"
+
+
+# What tasks leave behind
+
+
+class Results:
+    """Keeps how each task has ended."""
+
+    @hookimpl
+    def regiment_effects(self, task: Any, task_id: str, outcome: Any, settles: str) -> list[Keep]:
+        return [Keep(task_id, f"{settles} {outcome.kind}".encode(), 60.0)]
+
+
+w = Queue("captured-ends", plugins=[Results()], max_retries=1)
+z = Queue("captured-commits", max_retries=1)
+
+
+@w.task
+def ends(how: str) -> None:
+    if how == "fails" and current().task.run_count == 0:
+        raise ValueError("once")
+    if how == "dies":
+        raise Fail("for good")
+    if how == "commits":
+        current().commit.push(child.options(delay=5), n=1)
+        current().commit.keep("total", {"rows": 3}, 60.0)
+
+
+@z.task
+def child(n: int, fail: bool = False) -> None:
+    current().commit.keep(f"n-{n}", n, 60.0)
+    current().commit.push(step, n=n)
+    current().commit.push(child, n=n + 1) if n < 2 else None
+    if fail:
+        raise Fail("no")
+
+
+def ended(task_id: str) -> bytes | None:
+    (found,) = port(w).records(w.name, [task_id])
+    return None if found is None else found.value
+
+
+def test_every_end_of_a_captured_task_leaves_what_a_plugin_wants(captured: Capture) -> None:
+    fails, dies, works = ends.push(how="fails"), ends.push(how="dies"), ends.push(how="works")
+    late = ends.options(delay=5, expires=3).push(how="works")
+    captured.run(fails)
+    assert ended(fails.id) == b"again failure"
+    captured.drain()
+    assert [ended(one.id) for one in (fails, dies, works, late)] == [
+        b"done success",
+        b"dead failure",
+        b"done success",
+        b"done expired",
+    ]
+
+
+def test_what_a_task_commits_comes_with_its_success_and_was_pushed_by_it(captured: Capture) -> None:
+    parent = ends.push(how="commits")
+    assert w.kept("total") is None
+    captured.run(parent)
+    assert ended(parent.id) == b"done success" and w.kept("total") == {"rows": 3}
+    (one,) = [one for one in captured.pushed if one.queue == z.name]
+    assert one.delay == 5 and one.by is captured.pushed[0]
+    captured.drain()
+    assert (z.kept("n-1"), z.kept("n-2"), z.kept("n-3")) == (1, 2, None) and ran == [1, 2]
+    assert [one.by.kwargs["n"] for one in captured.pushed if one.queue == q.name and one.by] == [1, 2]
+    captured.advance(61)
+    assert z.kept("n-1") is None
+
+
+def test_what_a_task_that_fails_has_committed_never_comes(captured: Capture) -> None:
+    child.push(n=1, fail=True)
+    captured.drain()
+    assert z.kept("n-1") is None and len(captured.pushed) == 1 and len(captured.dead) == 1

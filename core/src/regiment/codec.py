@@ -131,6 +131,7 @@ class Codec:
         # The head up to the id, for each length that an id may have: one look-up writes it and checks the id.
         self._plain_heads = _heads(self._plain)
         self._packed_heads = _heads(self._packed)
+        self._record_heads = [bytes([_RECORD]) + start[1:] + b"\0" for start in (self._plain, self._packed)]
 
     def encode(self, task: Task) -> bytes:
         """The message of a task. `EncodeError` names the value that cannot be serialized; else `PayloadTooLarge`."""
@@ -203,13 +204,12 @@ class Codec:
             body = self._dumps([place, value] if self._serializers[self._name].executes else value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self._refused([value], error, ("value",)) from error
-        start, size = self._plain, len(body)
+        head, size = self._record_heads[0], len(body)
         if self._compress is not None and SMALL <= size <= self._limit:
-            start, body = self._packed, self._compress(body)
-        data = head = bytes([_RECORD]) + start[1:] + b"\0"
-        data += body if self._seal is None else self._seal(head, place, body)
-        if max(size, len(data) + _TRAILER) > self._limit:
-            raise self._too_large(f"the record {where[1]!r}", max(size, len(data) + _TRAILER))
+            head, body = self._record_heads[1], self._compress(body)
+        data = head + (body if self._seal is None else self._seal(head, place, body))
+        if (size := max(size, len(data) + _TRAILER)) > self._limit:
+            raise self._too_large(f"the record {where[1]!r}", size)
         return data + crc32(data).to_bytes(_TRAILER, "little")
 
     def unpack(self, data: bytes, where: Followed) -> Any:

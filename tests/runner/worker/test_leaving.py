@@ -19,6 +19,7 @@ from regiment.contracts import Again, Dead, Done, Effect, Keep, Settlement, Take
 from regiment.errors import ArgumentsError, ConfigError, StoreUnavailable
 from regiment.outcome import Outcome
 from regiment.task import Task, new_id
+from regiment_cli.targets import application
 from regiment_killers.process import Process
 from regiment_runner.parts import terms_of
 from regiment_runner.shared import page

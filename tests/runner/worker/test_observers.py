@@ -155,6 +155,11 @@ def regiment_loading(target):
     note("loading", target)
 
 @hookimpl
+def regiment_effects(task, task_id, outcome, settles):
+    note("effects", task.id == task_id, outcome.kind, settles)
+    return ()
+
+@hookimpl
 def regiment_notes(app):
     note("notes", app.config.name)
     return {"tasks": sorted(app.works)}
@@ -202,6 +207,7 @@ def test_each_hook_is_called_where_and_with_what_its_page_says(tmp_path: Path) -
         ("task_finished", "failure", True),
         ("task_failed", "failure", True),
         ("task_dead", "observed", "divide", "division by zero"),
+        ("effects", True, "failure", "dead"),
         ("around_attempt", "leave"),
         ("worker_stopping", "observed"),
     ]

@@ -160,10 +160,7 @@ class Together:
         last = max([self._turns.get(key, 0), *(row.turn for row in rows.values())])
         if turn not in (last, last + 1) or turn < 1:
             raise Fenced(f"consumer {consumer} of {queue!r} sent turn {turn}; expected {last} again or {last + 1}")
-        at = self._leased_at.get(key, (0, -1))
-        pinned = (
-            at[1] if at[0] == turn else next((i for i, row in rows.items() if row.turn == turn and row.batch()), None)
-        )
+        pinned = self._leased_by(key, turn, rows)
         order = sorted(range(len(self._nodes)), key=lambda i: (self._resting(i), (i - turn) % len(self._nodes)))
         shares = self._shares(key, rows, settlements)
         # What none of them holds is asked of all: it is lost if all say so, and one of them may know that the keeper
@@ -190,8 +187,7 @@ class Together:
                 self._owe((*key, index), share, effects)
                 answer.failure = error
                 continue
-            self._owed.pop((*key, index), None)
-            self._owed_effects.pop((*key, index), None)
+            self._paid((*key, index))
             answer.add(taken, owed)
         return answer.whole()
 
@@ -236,6 +232,17 @@ class Together:
                 else:
                     shares.setdefault(home, []).append(settlement)
         return shares
+
+    def _leased_by(self, key: tuple[str, str], turn: int, rows: dict[int, Row]) -> int | None:
+        """The cluster that may have answered this turn with a batch."""
+        at = self._leased_at.get(key, (0, -1))
+        if at[0] == turn:
+            return at[1]
+        return next((i for i, row in rows.items() if row.turn == turn and row.batch()), None)
+
+    def _paid(self, key: tuple[str, str, int]) -> None:
+        self._owed.pop(key, None)
+        self._owed_effects.pop(key, None)
 
     def _owe(self, key: tuple[str, str, int], share: list[Settlement], effects: Mapping[int, Sequence[Effect]]) -> None:
         if share:

@@ -67,6 +67,8 @@ class Outbox:
     def _relay(self, target: str, entries: Sequence[bytes], dead: set[Link], todo: list[tuple[int, str]]) -> bool:
         """Apply entries at their place; True if that is done."""
         number, _, stem = target.partition(" ")
+        if not number.isdecimal() or int(number) >= len(self._nodes):
+            return self._leave(target)  # a node that this process does not know
         (scripts, note), link = self._nodes[int(number)], None
         try:
             link = scripts.root.link(stem)

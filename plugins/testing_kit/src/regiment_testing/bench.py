@@ -25,7 +25,9 @@ from regiment.registry import registry
 from regiment.task import Task
 from regiment.worker import Running, Worker
 from regiment_runner.shared import page
+from regiment_runner.worker.admission import EXPIRED
 from regiment_runner.worker.attempt import Attempt
+from regiment_runner.worker.ending import settle_unrun
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_testing.heap import Entry
@@ -48,17 +50,7 @@ class Bench:
 
     def run(self, entry: Entry, parked: float) -> tuple[Outcome, Settlement]:
         """Run one attempt; `parked` are the seconds since the task was first parked. What it leaves behind is in `left`."""
-        if self._respawn:
-            self._finalize()
-            self._begin()
-        self._number += 1
-        number, now = self._number, page.now()
-        attempt = Attempt(self._runtime, self, 0)
-        attempt.delivery = Delivery(number, entry.payload, parked=parked)
-        attempt.number, attempt.started, attempt.identity = number, now, "capture"
-        self._page.start(0, number, entry.payload, now)
-        self._ended, self._settlement, self.left = None, None, ()
-        attempt.made = () if self._runtime.effects else None
+        number, attempt = self._trial(entry, parked)
         # In a context of its own: the task is over when it is over, also for `current()`.
         context = contextvars.copy_context()
         if self._awaits:
@@ -70,6 +62,26 @@ class Bench:
         if isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error  # a worker makes it a failure; here a person wants to end the tests
         return outcome, settlement
+
+    def expire(self, entry: Entry) -> None:
+        """Settle a task whose time has passed, by the clock of the capture."""
+        _, attempt = self._trial(entry)
+        attempt.task = self.codec.decode(entry.payload, entry.captured.queue)
+        settle_unrun(attempt, EXPIRED)
+
+    def _trial(self, entry: Entry, parked: float = 0.0) -> tuple[int, Attempt]:
+        if self._respawn:
+            self._finalize()
+            self._begin()
+        self._number += 1
+        number, now = self._number, page.now()
+        attempt = Attempt(self._runtime, self, 0)
+        attempt.delivery = Delivery(number, entry.payload, parked=parked)
+        attempt.number, attempt.started, attempt.identity = number, now, "capture"
+        self._page.start(0, number, entry.payload, now)
+        self._ended, self._settlement, self.left = None, None, ()
+        attempt.made = () if self._runtime.effects else None
+        return number, attempt
 
     def close(self) -> None:
         """The end of the worker: `finalize`."""

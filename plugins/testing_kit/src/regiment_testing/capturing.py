@@ -176,10 +176,12 @@ class Capture:
 
     def _attempt(self, entry: Entry) -> Outcome:
         heap = self._heap
-        if entry.expires is not None and heap.now >= entry.expires:
-            return Outcome(outcomes.EXPIRED)
         bench = self._bench(entry.captured.queue)
         assert bench is not None
+        if entry.expires is not None and heap.now >= entry.expires:
+            bench.expire(entry)
+            heap.left.apply(entry.captured.queue, bench.left)
+            return Outcome(outcomes.EXPIRED)
         parked = 0.0 if entry.parked is None else heap.now - entry.parked
         before = len(heap.pushed)
         try:
@@ -187,8 +189,6 @@ class Capture:
         except BaseException:
             heap.place(entry, front=True)
             raise
-        for pushed in heap.pushed[before:]:
-            pushed.by = entry.captured
         match settled:
             case Back():
                 heap.place(entry, front=True)
@@ -204,6 +204,8 @@ class Capture:
             case Done():
                 pass
         heap.left.apply(entry.captured.queue, bench.left)
+        for pushed in heap.pushed[before:]:
+            pushed.by = entry.captured
         return outcome
 
     # Parts

@@ -280,12 +280,14 @@ class Port:
 
     def heard(self, seconds: float, wake_fd: int | None = None) -> Mapping[Followed, Record | None] | None:
         """Another thread of the test may keep it: this verb waits in real time."""
-        until = time.monotonic() + seconds
+        until, poll = time.monotonic() + seconds, select.poll()
+        if wake_fd is not None:
+            poll.register(wake_fd, select.POLLIN)
         while True:
             with self._heap.lock:
                 marks = self._heap.left.heard(self)
             rest = min(until - time.monotonic(), 0.02)
-            if marks or rest <= 0 or select.select([] if wake_fd is None else [wake_fd], [], [], rest)[0]:
+            if marks or rest <= 0 or poll.poll(rest * 1000):
                 return marks
 
     def __getattr__(self, verb: str) -> Any:

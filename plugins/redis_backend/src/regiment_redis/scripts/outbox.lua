@@ -1,5 +1,6 @@
 -- The outbox: S:out is a set of targets, S:out:TARGET a list of tokens and packed effects. Forgets what has been relayed, which
--- is at its head unless somebody else has sent it on, too; and reads what is next: at most a hundred for each target.
+-- is at its head unless somebody else has sent it on, too; and reads what is next: at most a hundred for each target, and ten
+-- if they are large.
 -- KEYS[1]  stem of the queue
 -- ARGV     1 number of targets that are not to be read, these, then for each target that was relayed to: target, how many, tokens
 -- returns  {target, {token, packed, ...}, target, ...}
@@ -17,8 +18,17 @@ while i <= #ARGV do
 end
 for _, target in ipairs(redis.call('SMEMBERS', key)) do
   if not skipped[target] then
+    local entries, bytes = {}, 0
+    for at = 0, 180, 20 do
+      local some = redis.call('LRANGE', key .. ':' .. target, at, at + 19)
+      for _, part in ipairs(some) do
+        entries[#entries + 1] = part
+        bytes = bytes + #part
+      end
+      if #some < 20 or bytes > 1000000 then break end
+    end
     found[#found + 1] = target
-    found[#found + 1] = redis.call('LRANGE', key .. ':' .. target, 0, 199)
+    found[#found + 1] = entries
   end
 end
 if made and redis.call('EXISTS', key) == 0 then

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from regiment.contracts import Again, Back, Dead, Done, Drop, Park, Settlement, 
 from regiment.errors import Fenced
 from regiment_testing.contracts.bench import (
     LEASE,
+    MIB,
     PATIENCE,
     Bench,
     Consumer,
@@ -113,6 +115,26 @@ class EffectsContract(Bench):
         look = open("look")
         assert values(look, "q", *[f"key {n}" for n in range(1, 1001)]) == [b"%d" % n for n in range(1, 1001)]
         assert sorted(waiting_tasks(look, "child")) == sorted(b"%d" % n for n in range(1, 1001))
+
+    @pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
+    def test_effects_come_also_if_the_worker_holds_nothing_else(self, open: Open, delivery: str) -> None:
+        """What the store still lists goes back, and leaves nothing."""
+        worker = holding(open("lease"), 3, terms=Terms(delivery=delivery))
+        effects: Left = {1: TRACES, 2: [keep("two")]}
+        taken = worker.exchange(Done(1, 1), limit=9, holds_nothing=True, effects=effects)
+        assert [delivery.payload for delivery in taken.deliveries] == [b"task 2", b"task 3"]
+        assert values(open("look"), "q", "k", "two") == [b"v", None]
+        assert not worker.exchange(Done(4, 5), limit=0, effects={4: [keep("two")], 5: [send("child", b"5")]}).lost
+        assert values(open("look"), "q", "two") == [b"v"]
+        assert sorted(waiting_tasks(open("look"), "child")) == [b"5", b"child"]
+
+    def test_effects_may_be_of_megabytes(self, open: Open) -> None:
+        """Four megabytes are kept here, and four are sent to another queue."""
+        worker, payload = holding(open("lease"), 4), os.urandom(MIB)
+        effects: Left = {n: [keep(str(n), payload), send("child", payload)] for n in range(1, 5)}
+        assert not worker.exchange(Done(1, 4), limit=0, effects=effects).lost
+        assert values(open("look"), "q", "1", "2", "3", "4") == [payload] * 4
+        assert Consumer(open("lease"), "child").payloads() == [payload] * 4
 
     # what is late or repeated
 

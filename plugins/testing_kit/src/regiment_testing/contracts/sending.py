@@ -107,6 +107,20 @@ class SendingContract(Bench):
         assert sorted(found) == [b"new", b"newer", b"waits"] and found.index(b"new") < found.index(b"newer")
         assert not list(push(connector, "elsewhere", b"a", ids=["new"]))
 
+    def test_an_id_is_known_for_its_window(self, open: Open) -> None:
+        """After that, and when no task of that id waits or runs there, it is sent again; a task that runs keeps it out."""
+        connector = open("lease")
+        worker, other = holding(connector, 4), Consumer(connector, "child")
+        one = [send("child", b"a", ids=["a"], id_window=0.3)]
+        worker.exchange(Done(1, 1), limit=0, effects={1: one})
+        assert other.payloads() == [b"a"]
+        time.sleep(0.6)
+        worker.exchange(Done(2, 2), limit=0, effects={2: one})
+        assert waiting_tasks(connector, "child") == []
+        other.exchange(Done(1, 1), limit=0)
+        worker.exchange(Done(3, 3), limit=0, effects={3: one})
+        assert waiting_tasks(connector, "child") == [b"a"]
+
     def test_a_paused_queue_settles_with_effects(self, open: Open) -> None:
         """It leases nothing, neither what waited nor what was sent."""
         connector = open("lease")
