@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import heapq
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -34,8 +35,8 @@ class Book:
 
     def __init__(self, queue: str, mine: Release) -> None:
         self.queue, self.mine = queue, mine
-        self.notes: dict[str, Mapping[str, Any]] = {}
-        """Target -> its schedules in code."""
+        self.notes: dict[str, Mapping[str, str]] = {}
+        """Target -> its schedules in code, each as JSON."""
         self.stale = True
         """True if the store has to be read: at first, and when there are news."""
         self.rows: dict[str, Row] = {}
@@ -128,8 +129,6 @@ class Book:
             self._learn(row, days)
 
     def _calendars(self, store: Any) -> dict[str, list[str]]:
-        import json
-
         wanted = sorted({name for row in self.rows.values() for name in records.calendars(row.spec)})
         found = store.records(self.queue, [calendar_key(name) for name in wanted]) if wanted else []
         return {name: json.loads(one.value) for name, one in zip(wanted, found, strict=True) if one is not None}
@@ -286,7 +285,8 @@ class Book:
         effects: list[Effect] = []
         when = [When(INDEX, self.index.version)]
         changed: dict[str, dict[str, Any]] = {}
-        for name, one in notes.items():
+        for name, text in notes.items():
+            one = json.loads(text)
             data = self._new_data(store, name, target, one)
             if data is not None:
                 changed[name] = data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,7 @@ def notes(app: Application) -> dict[str, Any] | None:
     for name, task, one in found:
         payload, digest = encoded(task, one)
         body = base64.b64encode(payload).decode()
-        made[name] = {"spec": one.spec, "task": task.name, "body": body, "digest": digest}
+        made[name] = json.dumps({"spec": one.spec, "task": task.name, "body": body, "digest": digest})
     return {"schedules": made}
 
 

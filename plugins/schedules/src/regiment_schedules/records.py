@@ -7,7 +7,6 @@ through the index, whose rank grows by one: who follows it with a higher rank he
 from __future__ import annotations
 
 import json
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,8 +60,17 @@ class Row:
     wrote it), tz (release of the zone data that fired last) with armed (who that was), last, paused, fired, skipped.
     """
 
-    def __init__(self, name: str, version: int, data: dict[str, Any]) -> None:
-        self.name, self.version, self.data = name, version, data
+    __slots__ = ("_text", "name", "version")
+
+    def __init__(self, name: str, version: int, data: Mapping[str, Any] | bytes) -> None:
+        self.name, self.version = name, version
+        self._text = data if isinstance(data, bytes) else json.dumps(data, separators=(",", ":")).encode()
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it says, read anew: a steward holds thousands of rows, and looks at one now and then."""
+        found: dict[str, Any] = json.loads(self._text)
+        return found
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -83,12 +91,12 @@ class Row:
 
 def row_of(name: str, record: Record | None) -> Row | None:
     """The row of a record."""
-    return None if record is None else Row(name, record.version, json.loads(record.value, object_pairs_hook=_interned))
-
-
-def _interned(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Rows have the same keys, and many of the same values: each once in memory."""
-    return {sys.intern(key): sys.intern(value) if type(value) is str else value for key, value in pairs}
+    if record is None:
+        return None
+    row = Row(name, record.version, record.value)
+    if not isinstance(row.data, dict):
+        raise ValueError(f"it is {record.value[:60]!r}")
+    return row
 
 
 def fresh(spec: Mapping[str, Any], task: str, digest: str, now: float, **more: Any) -> dict[str, Any]:
