@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from regiment.contracts import Application, Service
 from regiment.hooks import Offer, hookimpl
-
-STARTED = time.time()
-"""When this process began, as far as releases are compared: asked in a supervisor, which loads plugins as it starts."""
+from regiment_schedules.choice import extended, named, service
 
 
 @hookimpl
@@ -38,10 +34,10 @@ def regiment_task_settings() -> Mapping[str, str]:
 
 @hookimpl
 def regiment_notes(app: Application) -> Any:
-    """The schedules in code, for the steward."""
-    from regiment_schedules.choice import named
-
-    if not named(app) and not any(task.offered.get("schedules") for task in getattr(app, "tasks", {}).values()):
+    """The schedules in code, for the steward; where the queue names the extension, that does it."""
+    if extended(app) or not (
+        named(app) or any(task.offered.get("schedules") for task in getattr(app, "tasks", {}).values())
+    ):
         return None  # and nothing more is loaded for a queue that has none
     from regiment_schedules.declared import notes
 
@@ -51,9 +47,4 @@ def regiment_notes(app: Application) -> Any:
 @hookimpl
 def regiment_services(spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
     """The duty, where a queue has something to fire."""
-    if notes is None:
-        return {}
-    tree = {"release": os.environ.get("REGIMENT_RELEASE", ""), "started": STARTED}
-    return {
-        "schedules": Service("regiment_schedules.duty:Firing", {**tree, "by": f"{os.uname().nodename}:{os.getpid()}"})
-    }
+    return {} if notes is None else {"schedules": service()}
