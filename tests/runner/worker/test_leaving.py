@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from regiment.targets import application
 
 from regiment import Queue, Retry, Stop, Use, current
 from regiment.build import make_connector
