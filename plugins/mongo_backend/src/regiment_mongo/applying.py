@@ -61,12 +61,13 @@ class Applies(Outbox):
         lines = [write(effect, queue) for effect in effects]
         while True:
             found = self._begin(queue, token, lines, token_window, when)
+            now = found["on"] / 1000
             if found["st"] == OPEN and not self._decide(found):
                 there = self.found([rid(queue, one.key) for one in when])
-                return Applied(False, found={one.key: there.get(rid(queue, one.key)) for one in when})
+                return Applied(False, found={one.key: there.get(rid(queue, one.key)) for one in when}, now=now)
             answer = self._carry_out(found["_id"], found["n"])
             if answer is not None:
-                return Applied(True, answer["left"], answer["version"])
+                return Applied(True, answer["left"], answer["version"], now=now)
 
     def accept(self, entry: Document, lines: Sequence[Line]) -> None:
         """From another cluster: under a version of this one's clock."""
