@@ -13,12 +13,6 @@ from regiment.hooks import hookimpl
 
 STARTED = time.time()
 """When this process began, as far as releases are compared: asked in a supervisor, which loads plugins as it starts."""
-HERE = ("schedules", "regiment_schedules", "regiment_schedules.hooks")
-
-
-def named(app: Any) -> bool:
-    """True if the queue names this plugin: then it fires schedules that are only in the store, too."""
-    return any((item.name if isinstance(item, Use) else item) in HERE for item in app.config.plugins)
 
 
 class Schedules(Use):
