@@ -9,9 +9,10 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from regiment.contracts import Arrive, Effect, Join, Keep, Send, Shut, When
+from regiment.contracts import Arrive, Effect, Join, Keep, Letter, Send, Shut, When
 from regiment.errors import ArgumentsError
 from regiment.outcome import SUCCESS, Outcome
 from regiment_results.records import FINAL, key_of, outcome_record, rank_of
@@ -110,11 +111,10 @@ def _revive(run: Run[Any], node: Mapping[str, Any], episode: int, payloads: Mapp
     """Run again what has failed of a node; how many that were."""
     queue, found = node["q"], 0
     for id in _failed(run, node):
-        letters = ask(run.broker, lambda store, id=id: store.letters(queue, id))
+        letters: Sequence[Letter] = ask(run.broker, partial(_letters, queue, id))
         if letters:
-            letter = letters[0]
-            payload = _renamed(run, letter.payload, queue, episode)
-            found += ask(run.broker, lambda store, one=letter, new=payload: store.revive(queue, {one.id: new}))
+            new = _renamed(run, letters[0].payload, queue, episode)
+            found += ask(run.broker, partial(_revive_one, queue, letters[0].id, new))
         elif node["n"] in payloads and _ended_unrun(run, queue, id):
             _, priority, text, delay = payloads[node["n"]]
             again = _renamed(run, base64.b64decode(text), queue, episode, expires=False)
@@ -122,6 +122,15 @@ def _revive(run: Run[Any], node: Mapping[str, Any], episode: int, payloads: Mapp
                 apply(run.broker, queue, [Send(queue, [again], priority, delay, ids=[id], id_window=0.001)])
                 found += 1
     return found
+
+
+def _letters(queue: str, id: str, store: Any) -> Any:
+    return store.letters(queue, id)
+
+
+def _revive_one(queue: str, letter: str, payload: bytes | None, store: Any) -> int:
+    revived: int = store.revive(queue, {letter: payload})
+    return revived
 
 
 def _ended_unrun(run: Run[Any], queue: str, id: str) -> bool:

@@ -178,7 +178,10 @@ class Compiled:
         self.effects += added
         send = sends[0]
         self.payloads[self.named(node)] = [
-            send.queue, send.priority, base64.b64encode(send.payloads[0]).decode(), send.delay
+            send.queue,
+            send.priority,
+            base64.b64encode(send.payloads[0]).decode(),
+            send.delay,
         ]
         self._begin(node, [send._replace(ids=[id])])
 
@@ -227,18 +230,17 @@ class Compiled:
         while part := list(islice(members, CHUNK)):
             if number == MOST_MEMBERS:
                 raise GraphError(f"a group has more than {MOST_MEMBERS * CHUNK:,} members; use larger chunks, or map")
-            for one in part:
-                self._fits(one, node, queue)
+            steps = [self._fitting(one, node, queue) for one in part]
             ids = [keys.task_id(self.id, name, number * CHUNK + index) for index in range(len(part))]
             join = keys.chunk_join(self.id, name, number)
             sends, added = self.messages(
-                [(one, one.given) for one in part], ids, {**mark, "a": [], "c": [queue, join, number * CHUNK]}
+                [(one, one.given) for one in steps], ids, {**mark, "a": [], "c": [queue, join, number * CHUNK]}
             )
             then = [Arrive(queue, keys.join(self.id, name), number)]
             yield Join(queue, join, len(part), then, self.choices.ttl), sends, added
             number += 1
 
-    def _fits(self, one: Any, node: Node, queue: str) -> None:
+    def _fitting(self, one: Any, node: Node, queue: str) -> Step[Any]:
         """A member that came late must be like the first ones."""
         missing = [] if node.refs else getattr(one, "missing", [])
         if not isinstance(one, Step) or _queue_of(one) != queue or missing:
@@ -246,6 +248,7 @@ class Compiled:
                 f"a large group has the member {one!r}{f', which needs {missing[0]}' if missing else ''}; expected steps of the "
                 f"queue {queue} with all their arguments"
             )
+        return one
 
     def messages(
         self, steps: Sequence[tuple[Step[Any], dict[str, Any]]], ids: Sequence[str], mark: Mapping[str, Any]
@@ -278,7 +281,16 @@ class Compiled:
         step = self.flow.teller
         if step is None:
             return []
-        mark = {"f": self.id, "h": self.home, "s": "!", "p": "continue", "a": [], "w": False, "e": episode, "t": self.choices.ttl}
+        mark = {
+            "f": self.id,
+            "h": self.home,
+            "s": "!",
+            "p": "continue",
+            "a": [],
+            "w": False,
+            "e": episode,
+            "t": self.choices.ttl,
+        }
         if step.missing:
             mark["n"] = {step.missing[0]: ["e", self.home, self.id]}
         sends, _ = self.messages([(step, step.given)], [keys.task_id(self.id, f"!{episode}")], mark)
@@ -362,7 +374,8 @@ def _steps(nodes: Iterable[Node]) -> Iterator[Step[Any]]:
         if node.step is not None:
             yield node.step
         elif node.group is not None:
-            yield from (one for one in node.group.first(1) or [node.group.model] if isinstance(one, Step))
+            first: list[Any] = [*node.group.first(1), node.group.model]
+            yield from (one for one in first[:1] if isinstance(one, Step))
 
 
 def choices_of(broker: Broker) -> Choices:

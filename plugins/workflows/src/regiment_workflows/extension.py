@@ -212,7 +212,7 @@ class Working(Choices):
         records = partial(self._records, own=queue)
         plan = read_plan(records, queue, flow, mark["s"])
         gone, member = plan.dependents(mark["s"]), "c" in mark
-        made: list[Effect] = [Shut(*node["j"], mark["t"]) for node in gone]
+        made: list[Effect] = [Shut(node["j"][0], node["j"][1], mark["t"]) for node in gone]
         ends = [Arrive(*target) for node in gone for target in node["a"] if target[1] not in plan.joins]
         ends += [one for one in arrivals if member or one.join not in plan.joins]
         inside = mark["s"].rpartition("+")[0]

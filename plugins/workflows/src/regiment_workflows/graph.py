@@ -305,7 +305,9 @@ class Flow:
     def _node(self, name: str, kind: str, policy: Policy | None, *, named: bool) -> Node:
         if named:
             if not text(name, LONGEST_ID) or any(one in name for one in FORBIDDEN + "."):
-                raise GraphError(f"the name of a step is {seen(name)}; expected printable characters, none of them . / ! + ~")
+                raise GraphError(
+                    f"the name of a step is {seen(name)}; expected printable characters, none of them . / ! + ~"
+                )
             if name in self.nodes:
                 raise GraphError(f'the flow has a step "{name}" already; give one another name: add(…, name="…")')
         else:
@@ -331,7 +333,9 @@ def _part_of(value: Value, path: tuple[Any, ...], label: str) -> Value:
         return Ref(value.node, (*value.path, *path))
     for part in path:
         if not isinstance(value, list) or not isinstance(part, int) or not -len(value) <= part < len(value):
-            raise GraphError(f"{label}: prev[{part!r}] of a group of {len(value) if isinstance(value, list) else 1} members")
+            raise GraphError(
+                f"{label}: prev[{part!r}] of a group of {len(value) if isinstance(value, list) else 1} members"
+            )
         value = value[part]
         if isinstance(value, Ref):
             return Ref(value.node, (*value.path, *path[path.index(part) + 1 :]))

@@ -79,8 +79,10 @@ class Step(Piece[R]):
 
     def __init__(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         outlet = getattr(task, "outlet", None) or getattr(task, "_outlet", None)
-        if not isinstance(outlet, Outlet) or isinstance(task, type) and not issubclass(task, Worker):
-            raise GraphError(f"a step was made of {seen(task)}; expected a task function, a Worker class, or one with .options(…)")
+        if not isinstance(outlet, Outlet) or (isinstance(task, type) and not issubclass(task, Worker)):
+            raise GraphError(
+                f"a step was made of {seen(task)}; expected a task function, a Worker class, or one with .options(…)"
+            )
         self.task, self.outlet = task, outlet
         self.parameters: Names = task.parameters if isinstance(task, Pushing) else Names()
         self.label = str(getattr(task, "name", "") or getattr(task, "__name__", "") or outlet.config().name)
@@ -205,14 +207,20 @@ def group(*members: Any, on_error: Policy | None = None) -> Piece[Sequence[Any]]
     """Pieces side by side: `group(a.s(), b.s())`, or of an iterable, which is gone through only when it is started."""
     if len(members) == 1 and not isinstance(members[0], Piece):
         try:
-            members = iter(members[0])  # type: ignore[assignment]
+            members = iter(members[0])
         except TypeError:
             raise GraphError(f"group got {seen(members[0])}; expected pieces, or what gives them") from None
     return Group(members, checked_policy(on_error))
 
 
 def over(
-    task: TaskFunction[P, R], items: Iterable[Any], *, chunk: int = 100, star: bool = False, on_error: Policy | None = None, **fixed: Any
+    task: TaskFunction[P, R],
+    items: Iterable[Any],
+    *,
+    chunk: int = 100,
+    star: bool = False,
+    on_error: Policy | None = None,
+    **fixed: Any,
 ) -> Piece[Sequence[R]]:
     """The task for each item, one message for `chunk` of them; its value are the results, one for each item, in order.
 
@@ -257,5 +265,6 @@ def call_over(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> list[A
     if into:
         return [function(**{**fixed, into: item}) for item in kwargs["items"]]
     return [
-        function(**{**fixed, **item}) if isinstance(item, dict) else function(*item, **fixed) for item in kwargs["items"]
+        function(**{**fixed, **item}) if isinstance(item, dict) else function(*item, **fixed)
+        for item in kwargs["items"]
     ]

@@ -34,7 +34,9 @@ def read_plan(ask: Ask, queue: str, flow: str, node: str = "") -> Plan:
     """The plan in which a node stands: that of the flow, or of the piece that a step has returned."""
     record = ask(queue, [keys.plan_key(flow, node.rpartition("+")[0])])[0]
     if record is None:
-        raise FlowGone(f"nothing is known of the flow {flow} at queue {queue}: it was not started, or its time to live is over")
+        raise FlowGone(
+            f"nothing is known of the flow {flow} at queue {queue}: it was not started, or its time to live is over"
+        )
     return Plan(json.loads(record.value))
 
 

@@ -256,10 +256,14 @@ class Run(Generic[R]):
         if timeout is not None and (timeout < 0 or not (timeout == 0 or limit(timeout))):
             raise ArgumentsError(f"timeout is {seen(timeout)}; expected seconds, or None for no end")
         if timeout is None and attempt_now.get(None) is not None:
-            raise WouldBlock("a task waits for a flow without a timeout; give one, or return the piece and be continued by it")
+            raise WouldBlock(
+                "a task waits for a flow without a timeout; give one, or return the piece and be continued by it"
+            )
         record = self.look()
         if record is None:
-            raise FlowGone(f"nothing is known of flow {self.id} at queue {self.home}: it was not started, or its time is over")
+            raise FlowGone(
+                f"nothing is known of flow {self.id} at queue {self.home}: it was not started, or its time is over"
+            )
         if self._ended(record):
             return record
         if pushing.override is not None:

@@ -44,7 +44,10 @@ def apply(
 ) -> Applied:
     """One step of the store, once."""
     token, window = token or new_id(), broker.config.token_window
-    return ask(broker, lambda store: store.apply(queue, effects, token=token, token_window=window, when=when))
+    answer: Applied = ask(
+        broker, lambda store: store.apply(queue, effects, token=token, token_window=window, when=when)
+    )
+    return answer
 
 
 def plan_effects(compiled: Compiled) -> list[Effect]:
@@ -62,7 +65,11 @@ def start(flow: Flow, id: str) -> Run[Any]:
     from regiment_workflows.runs import Run
 
     compiled = Compiled(flow, id)
-    broker = compiled.brokers[compiled.home][0] if compiled.home in compiled.brokers else next(iter(compiled.brokers.values()))[0]
+    broker = (
+        compiled.brokers[compiled.home][0]
+        if compiled.home in compiled.brokers
+        else next(iter(compiled.brokers.values()))[0]
+    )
     state = Keep(keys.flow_key(id), b'{"state": "running"}', compiled.choices.ttl, keys.RUNNING, True)
     size = sum(len(payload) for one in compiled.effects if isinstance(one, Send) for payload in one.payloads)
     if size > MOST:

@@ -64,7 +64,9 @@ class Values:
             if number is None:
                 record = found[ref[1], count_key(ref[2], ref[3])]
                 if record is None:
-                    raise ValueGone(f'the values of group "{ref[3]}" of flow {ref[2]} are gone: their time to live is over')
+                    raise ValueGone(
+                        f'the values of group "{ref[3]}" of flow {ref[2]} are gone: their time to live is over'
+                    )
                 number = json.loads(record.value)
             chunks = Members(self, ref[1], ref[2], ref[3], number)
             return _part(Flat(chunks) if ref[5] else chunks, ref[6])
