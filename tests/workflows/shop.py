@@ -53,6 +53,7 @@ def square(n: int) -> int:
 
 @shop.task(max_retries=20)
 def counted(n: int) -> int:
+    time.sleep(float(os.environ.get("NAP", "0")))
     note(f"run {n}")
     return n * n
 
@@ -64,7 +65,7 @@ def add(x: int, y: int) -> int:
 
 @shop.task(max_retries=20)
 def total(values: Sequence[int]) -> int:
-    note("total")
+    note(f"total {os.getpid()}")
     return sum(values)
 
 

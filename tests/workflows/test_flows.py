@@ -93,7 +93,7 @@ def test_a_flow_that_fails_says_why_and_tells_once_and_goes_on_when_it_is_retrie
     there.touch()
     retried = run.retry()
     assert retried.result(timeout=30) == 12 and run.state() == "success"
-    assert ledger.read_text().split() == ["told", "LookupError", "total"]
+    assert ledger.read_text().split()[:3] == ["told", "LookupError", "total"] and ledger.read_text().count("total") == 1
 
 
 def test_a_cancelled_flow_starts_nothing_more(shop: Shop, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What people do to a flow that runs: cancel it, run again what has failed, open a gate, look after what a fail-over lost.
+"""What people do to a flow that runs: cancel it, run again what has failed, open a gate.
 
 Each is a row of steps of the store; whoever dies between two of them repeats the whole, and it is as if it was done once.
 """
@@ -15,17 +15,14 @@ from typing import TYPE_CHECKING, Any
 from regiment.contracts import Arrive, Effect, Join, Keep, Letter, Send, Shut, When
 from regiment.errors import ArgumentsError
 from regiment.outcome import SUCCESS, Outcome
-from regiment_results.records import FINAL, key_of, outcome_record, rank_of
+from regiment_results.records import FINAL, key_of, outcome_record
 from regiment_workflows import keys
 from regiment_workflows.errors import FlowError
 from regiment_workflows.keys import CHUNK, NAME
 from regiment_workflows.plans import Plan
-from regiment_workflows.starting import apply, ask
 
 if TYPE_CHECKING:
     from regiment_workflows.runs import Run
-
-BULK = 500
 
 
 def cancel(run: Run[Any]) -> bool:
@@ -38,32 +35,22 @@ def cancel(run: Run[Any]) -> bool:
     plans = run.plans()
     ttl, keep = plans[0].data["ttl"], plans[0].data["keep"]
     first: list[Effect] = [Shut(run.home, keys.end_join(run.id), ttl)]
-    first += [Shut(run.home, keys.latch(run.id, one), ttl) for one in range(1, _episode(run) + 1)]
+    first += [Shut(run.home, keys.latch(run.id, one), ttl) for one in range(1, run.episode() + 1)]
     told = json.dumps({"state": "cancelled", "at": time.time()}).encode()
     first.append(Keep(keys.flow_key(run.id), told, max(keep, ttl), keys.CANCELLED, True))
-    apply(run.broker, run.home, first)
+    run.apply(run.home, first)
     after = run.look()
     if after is not None and after.rank == keys.SUCCESS:
         return False  # it had ended just before
     for queue in sorted({queue for plan in plans for queue in plan.data["queues"]}):
-        apply(run.broker, queue, [Keep(keys.cancelled_key(run.id), b"1", ttl)])
+        run.apply(queue, [Keep(keys.cancelled_key(run.id), b"1", ttl)])
     for plan in plans:
         for node in plan.nodes.values():
             shut = [node["j"]] if node["j"] else []
             shut += [[node["q"], keys.join(run.id, node["n"])]] if node["k"] == "group" else []
             for queue, join in shut:
-                apply(run.broker, queue, [Shut(queue, join, ttl)])
+                run.apply(queue, [Shut(queue, join, ttl)])
     return True
-
-
-def _episode(run: Run[Any]) -> int:
-    """The episode of the flow: each retry begins one, with a latch of its own. The first whose latch is not complete."""
-    for at in range(1, 10_000, 100):
-        tallies = run.tallies(run.home, [keys.latch(run.id, one) for one in range(at, at + 100)])
-        for number, tally in enumerate(tallies, at):
-            if tally is None or not tally.complete:
-                return number
-    raise FlowError(f"flow {run.id} was retried 10,000 times")
 
 
 def retry(run: Run[Any], step: str | None = None) -> int:
@@ -79,10 +66,10 @@ def retry(run: Run[Any], step: str | None = None) -> int:
     if not names:
         there = ", ".join(name for plan in plans for name in plan.nodes)
         raise FlowError(f'flow {run.id} has no step "{step}"; it has {there}')
-    episode = _episode(run)
-    payloads = _payloads(run)
+    episode = run.episode()
+    payloads = _all_payloads(run, plans)
     latch = Join(run.home, keys.latch(run.id, episode), 1, _told(run, payloads, episode), plans[0].data["ttl"])
-    apply(run.broker, run.home, [latch])
+    run.apply(run.home, [latch])
     revived = sum(_revive(run, node, episode, payloads) for node in names)
     if not revived:
         raise FlowError(
@@ -92,9 +79,11 @@ def retry(run: Run[Any], step: str | None = None) -> int:
     return state.version if state.rank == keys.FAILED else 0
 
 
-def _payloads(run: Run[Any]) -> dict[str, list[Any]]:
-    record = run.records(run.home, [keys.payloads_key(run.id)])[0]
-    return {} if record is None else json.loads(record.value)
+def _all_payloads(run: Run[Any], plans: Sequence[Plan]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for plan in plans:
+        found |= run.payloads(plan.grown)
+    return found
 
 
 def _told(run: Run[Any], payloads: Mapping[str, list[Any]], episode: int) -> list[Send]:
@@ -111,15 +100,15 @@ def _revive(run: Run[Any], node: Mapping[str, Any], episode: int, payloads: Mapp
     """Run again what has failed of a node; how many that were."""
     queue, found = node["q"], 0
     for id in _failed(run, node):
-        letters: Sequence[Letter] = ask(run.broker, partial(_letters, queue, id))
+        letters: Sequence[Letter] = run.ask(partial(_letters, queue, id))
         if letters:
             new = _renamed(run, letters[0].payload, queue, episode)
-            found += ask(run.broker, partial(_revive_one, queue, letters[0].id, new))
+            found += run.ask(partial(_revive_one, queue, letters[0].id, new))
         elif node["n"] in payloads and _ended_unrun(run, queue, id):
             _, priority, text, delay = payloads[node["n"]]
             again = _renamed(run, base64.b64decode(text), queue, episode, expires=False)
             if again is not None:
-                apply(run.broker, queue, [Send(queue, [again], priority, delay, ids=[id], id_window=0.001)])
+                run.apply(queue, [Send(queue, [again], priority, delay, ids=[id], id_window=0.001)])
                 found += 1
     return found
 
@@ -143,23 +132,18 @@ def _failed(run: Run[Any], node: Mapping[str, Any]) -> Iterator[str]:
     """The ids of what has failed of a node."""
     if node["k"] == "step":
         id = keys.task_id(run.id, node["n"])
-        ended = run.ended(node["q"], id)
-        if ended is not None and not ended.success:
+        if run.how(node["q"], id) == keys.NO:
             yield id
     elif node["k"] == "group":
         for chunk, tally in run.chunks(node):
-            if tally is None or tally.complete or not tally.missing:
+            if tally.complete or not tally.missing:
                 continue
             size = tally.members or 0
             every = range(size) if len(tally.missing) >= 100 else tally.missing
             ids = [keys.task_id(run.id, node["n"], chunk * CHUNK + one) for one in every]
-            for at in range(0, len(ids), BULK):
-                part = ids[at : at + BULK]
-                records = run.records(node["q"], [key_of(id) for id in part])
-                for id, record in zip(part, records, strict=True):
-                    ended = None if record is None or record.rank < FINAL else run.ended(node["q"], id)
-                    if ended is not None and not ended.success:
-                        yield id
+            for id, record in zip(ids, run.records(node["q"], [key_of(id) for id in ids]), strict=True):
+                if record is not None and record.rank >= FINAL and keys.how_of(record.rank) == keys.NO:
+                    yield id
 
 
 def _renamed(run: Run[Any], payload: bytes, queue: str, episode: int, expires: bool = True) -> bytes | None:
@@ -187,85 +171,9 @@ def open_gate(run: Run[Any], gate: str, value: Any) -> bool:
     id, data = keys.task_id(run.id, gate), plans[0].data
     where = run.home, key_of(id)
     record = outcome_record(0, Outcome(SUCCESS, value), time.time(), 0.0)
-    kept = Keep(where[1], run.broker.codec.pack(record, where), data["ttl"], rank_of(data["started"]) + 1)
-    return apply(run.broker, run.home, [kept, *_arrivals(node)], [When(where[1])]).done
+    kept = Keep(where[1], run.broker.codec.pack(record, where), data["ttl"], keys.step_rank(data["started"], keys.YES))
+    return run.apply(run.home, [kept, *_arrivals(node)], [When(where[1])]).done
 
 
 def _arrivals(node: Mapping[str, Any]) -> list[Effect]:
     return [Arrive(*target) for target in node["a"]]
-
-
-def tend(run: Run[Any]) -> int:
-    """Do again what a store has lost (W11): arrivals of what has a record, and steps whose join is complete and that are nowhere."""
-    state = run.look()
-    if state is None or state.rank != keys.RUNNING:
-        return 0
-    done, payloads = 0, _payloads(run)
-    for plan in run.plans():
-        for node in plan.nodes.values():
-            if node["k"] == "group":
-                done += _tend_group(run, node)
-            else:
-                done += _tend_step(run, plan, node, payloads)
-    return done
-
-
-def _tend_group(run: Run[Any], node: Mapping[str, Any]) -> int:
-    done, queue = 0, node["q"]
-    for chunk, tally in run.chunks(node):
-        if tally is None or tally.shut:
-            continue
-        if tally.complete:
-            whole = run.tallies(queue, [keys.join(run.id, node["n"])])[0]
-            if whole is not None and not whole.complete and chunk in whole.missing:
-                apply(run.broker, queue, [Arrive(queue, keys.join(run.id, node["n"]), chunk)])
-                done += 1
-            continue
-        ids = [keys.task_id(run.id, node["n"], chunk * CHUNK + one) for one in tally.missing]
-        there = [one for one, id in zip(tally.missing, ids, strict=True) if _arrives(node, run.ended(queue, id))]
-        if there:
-            apply(run.broker, queue, [Arrive(queue, keys.chunk_join(run.id, node["n"], chunk), one) for one in there])
-            done += len(there)
-    whole = run.tallies(queue, [keys.join(run.id, node["n"])])[0]
-    if whole is not None and whole.complete:
-        done += _arrive_again(run, node)
-    return done
-
-
-def _arrives(node: Mapping[str, Any], ended: Any) -> bool:
-    """Whether an end is one that arrives."""
-    if ended is None or ended.lack[:1] == ("piece",):
-        return False
-    return bool(ended.success) or node["p"] != "fail"
-
-
-def _arrive_again(run: Run[Any], node: Mapping[str, Any]) -> int:
-    """Arrivals that are missing at the joins of those who wait for it."""
-    lost = []
-    for queue, join, member in node["a"]:
-        tally = run.tallies(queue, [join])[0]
-        if tally is not None and not tally.complete and not tally.shut and member in tally.missing:
-            lost.append((queue, join, member))
-    for target in lost:
-        apply(run.broker, target[0], [Arrive(*target)])
-    return len(lost)
-
-
-def _tend_step(run: Run[Any], plan: Plan, node: Mapping[str, Any], payloads: Mapping[str, list[Any]]) -> int:
-    id = keys.task_id(run.id, node["n"])
-    ended = run.ended(node["q"], id)
-    if ended is not None:
-        if ended.success and ended.lack[:1] == ("piece",):
-            return 0
-        return _arrive_again(run, node) if ended.success or node["p"] == "continue" else 0
-    if node["k"] == "gate" or node["n"] not in payloads:
-        return 0
-    if node["j"]:
-        waits = run.tallies(node["j"][0], [node["j"][1]])[0]
-        if waits is None or not waits.complete:
-            return 0
-    queue, priority, text, delay = payloads[node["n"]]
-    sent: Sequence[int] = apply(
-        run.broker, queue, [Send(queue, [base64.b64decode(text)], priority, delay, ids=[id])]
-    ).left_out
-    return 0 if sent else 1

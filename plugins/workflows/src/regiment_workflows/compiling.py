@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
@@ -125,7 +124,7 @@ class Compiled:
         node, queue = value.node, self.queue_of(value.node)
         if node.group is None:
             return ["s", queue, keys.task_id(self.id, self.named(node)), list(value.path)]
-        return ["g", queue, self.id, self.named(node), _known_size(node.group), node.group.flat, list(value.path)]
+        return ["g", queue, self.id, self.named(node), self._size(node.group), node.group.flat, list(value.path)]
 
     # Nodes
 
@@ -151,7 +150,7 @@ class Compiled:
             self._step(node, mark)
         elif node.group is not None:
             told["t"] = node.group.label or getattr(next(iter(node.group.first(1)), None), "label", "")
-            told["m"] = _known_size(node.group)
+            told["m"] = self._size(node.group)
             self._group(node, node.group, mark)
         self._plan.append(told)
 
@@ -185,6 +184,14 @@ class Compiled:
         ]
         self._begin(node, [send._replace(ids=[id])])
 
+    def _size(self, group: Group[Any]) -> int | None:
+        """How many members a group has; None if it is streamed. What a step has returned goes into one step of the store."""
+        most = MOST_RETURNED if self.part else CHUNK
+        number = len(group.first(most + 1))
+        if number > most and self.part:
+            raise GraphError(f"a step has returned a group of more than {MOST_RETURNED:,} members; give it in parts")
+        return number if number <= most else None
+
     def _begin(self, node: Node, sends: Sequence[Send]) -> None:
         """Send it now, or once all have arrived that it waits for."""
         if node.needs:
@@ -195,28 +202,21 @@ class Compiled:
 
     def _group(self, node: Node, group: Group[Any], mark: dict[str, Any]) -> None:
         name, queue, ttl = self.named(node), self.queue_of(node), self.choices.ttl
-        number = _known_size(group)
+        number = self._size(group)
         then = [Arrive(*target) for target in self._targets.get(node.name, [])]
         if number == 0 and node.needs:  # it waits all the same
             where, trigger = self._join_of(node)
             self.effects.append(Join(where, trigger, len(node.needs), then, ttl))
             return
-        if number is None and not self.part:
-            self.effects.append(Join(queue, keys.join(self.id, name), None, then, ttl))
+        chunks = None if number is None else -(-number // CHUNK)
+        self.effects.append(Join(queue, keys.join(self.id, name), chunks, then, ttl))
+        if number is None:
             self.streams.append((node, mark))
             return
-        sends, chunks, members = list[Send](), 0, 0
+        sends: list[Send] = []
         for join, more, added in self.chunks(node, mark):
             self.effects += [join, *added]
             sends += more
-            chunks += 1
-            members += join.members or 0
-            if members > MOST_RETURNED:
-                raise GraphError(f"the group that a step returned has more than {MOST_RETURNED:,} members")
-        self.effects.append(Join(queue, keys.join(self.id, name), chunks, then, ttl))
-        if number is None:
-            count = json.dumps(members).encode()
-            self.effects.append(Keep(keys.count_key(self.id, name), count, ttl, queue=queue))
         if node.needs:
             self._begin(node, sends)
         else:
@@ -304,6 +304,7 @@ class Compiled:
         return {
             "v": 1,
             "id": self.id,
+            "inside": self.flow.inside,
             "name": self.flow.name,
             "home": self.home,
             "started": self.started,
@@ -315,12 +316,6 @@ class Compiled:
             "last": [self.named(node) for node in self.last],
             "value": self.value,
         }
-
-
-def _known_size(group: Group[Any]) -> int | None:
-    """How many members a group has, if they go into the step that starts the flow."""
-    first = group.first(CHUNK + 1)
-    return len(first) if len(first) <= CHUNK else None
 
 
 def _each(value: Value) -> Iterator[Node]:

@@ -12,13 +12,13 @@ from typing import Any
 from regiment import log, pushing
 from regiment.broker import Broker
 from regiment.codec import Codec
-from regiment.contracts import Application, Arrive, Effect, Keep, Record, Shut
+from regiment.contracts import Application, Arrive, Effect, Keep, Record, Service, Shut
 from regiment.errors import Cancelled, EncodeError, PayloadTooLarge
 from regiment.hooks import hookimpl
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_results.errors import ResultTooLarge, ResultUnreadable
-from regiment_results.records import FINISHED, error_of, key_of, outcome_record, rank_of
+from regiment_results.records import FINISHED, error_of, key_of, outcome_record
 from regiment_workflows import keys
 from regiment_workflows.keys import CHUNK, NAME
 from regiment_workflows.pieces import Piece, call_over
@@ -50,6 +50,13 @@ class Working(Choices):
         self._configs: dict[str, Any] = {}
         self._brokers: dict[str, Broker] = {}
         self._looked: dict[tuple[str, str], float] = {}
+
+    # Beside the keeper
+
+    @hookimpl
+    def regiment_services(self, spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
+        """What looks after flows that stand still, and at deadlines."""
+        return {NAME: Service("regiment_workflows.tending:Tending", {"every": self.tend})}
 
     # Where steps run
 
@@ -92,7 +99,7 @@ class Working(Choices):
             return
         self._refuse_cancelled(task.queue, mark["f"])
         if refs := mark.get("n"):
-            task.kwargs = {**task.kwargs, **self._values(task.queue).of(refs)}
+            task.kwargs = {**self._values(task.queue).of(refs), **task.kwargs}
 
     def _refuse_cancelled(self, queue: str, flow: str) -> None:
         """Looked at once a second for each flow: members of a large group cost no request each."""
@@ -124,20 +131,20 @@ class Working(Choices):
         if settles == "done" and outcome.kind in FINISHED:
             return self._succeeded(task, mark, outcome)
         # A dead letter's task has its last run counted already.
-        return self._failed(task.queue, task_id, mark, outcome, rank_of(task.date), task.run_count)
+        return self._failed(task.queue, task_id, mark, outcome, task.date, task.run_count)
 
     def _succeeded(self, task: Task, mark: dict[str, Any], outcome: Outcome) -> list[Effect]:
         key, codec, arrivals = key_of(task.id), self._broker(task.queue).codec, arrivals_of(task.id, mark)
         grown: list[Effect] = []
         lack: tuple[Any, ...] = ()
         if isinstance(outcome.value, Piece):
-            lack, grown = self._grown(outcome.value, task.id, mark, arrivals)
+            lack, grown = self._grown(outcome.value, task.queue, task.id, mark, arrivals)
             arrivals = []
         now = time.time()
         make = partial(outcome_record, task.run_count + 1, outcome, now, 0.0)
         value = self._packed(codec, (task.queue, key), make, lack, bool(mark["w"]))
-        # One above a failure of the same task: who was revived and has succeeded, has succeeded.
-        return [Keep(key, value, mark["t"], rank_of(task.date) + 1), *grown, *arrivals]
+        rank = keys.step_rank(task.date, keys.GROWN if lack else keys.YES)
+        return [Keep(key, value, mark["t"], rank), *grown, *arrivals]
 
     def _packed(
         self, codec: Codec, where: tuple[str, str], make: Callable[..., list[Any]], lack: tuple[Any, ...], wanted: bool
@@ -164,7 +171,7 @@ class Working(Choices):
         return codec.pack(make(lack), where)
 
     def _grown(
-        self, piece: Piece[Any], task_id: str, mark: dict[str, Any], arrivals: Sequence[Arrive]
+        self, piece: Piece[Any], queue: str, task_id: str, mark: dict[str, Any], arrivals: Sequence[Arrive]
     ) -> tuple[tuple[Any, ...], list[Effect]]:
         """A step that returns a piece is continued by it: the piece's end arrives in its place (W8)."""
         from regiment_workflows.compiling import Compiled
@@ -176,16 +183,16 @@ class Working(Choices):
         part.take(piece)
         part.settle()
         made = Compiled(part, mark["f"], [(one.queue, one.join, one.member) for one in arrivals], mark["h"], mark["e"])
-        return ("piece", made.value), [*plan_effects(made), *made.effects]
+        return ("piece", made.value), [*plan_effects(made, [queue]), *made.effects]
 
     def _failed(
-        self, queue: str, task_id: str, mark: dict[str, Any], outcome: Outcome, rank: int, runs: int
+        self, queue: str, task_id: str, mark: dict[str, Any], outcome: Outcome, date: float, runs: int
     ) -> list[Effect]:
         """The end of a step that has failed for good, by its policy."""
         flow, home = mark["f"], mark["h"]
         where = queue, key_of(task_id)
         value = self._broker(queue).codec.pack(outcome_record(runs, outcome, time.time(), 0.0), where)
-        made: list[Effect] = [Keep(where[1], value, mark["t"], rank)]
+        made: list[Effect] = [Keep(where[1], value, mark["t"], keys.step_rank(date, keys.NO))]
         if mark["s"] == "!":
             return made
         arrivals = arrivals_of(task_id, mark)
@@ -210,7 +217,7 @@ class Working(Choices):
         """Shut the joins of all that depends on it, and let what ends the flow arrive in their place."""
         flow, home = mark["f"], mark["h"]
         records = partial(self._records, own=queue)
-        plan = read_plan(records, queue, flow, mark["s"])
+        plan = read_plan(records, queue, flow, mark["s"], home)
         gone, member = plan.dependents(mark["s"]), "c" in mark
         made: list[Effect] = [Shut(node["j"][0], node["j"][1], mark["t"]) for node in gone]
         ends = [Arrive(*target) for node in gone for target in node["a"] if target[1] not in plan.joins]
@@ -218,7 +225,7 @@ class Working(Choices):
         inside = mark["s"].rpartition("+")[0]
         if inside:  # the piece that a step has returned cannot end, so what depends on that step is skipped
             name, index = _member_of(inside)
-            above = read_plan(records, queue, flow, name)
+            above = read_plan(records, queue, flow, name, home)
             whose = mark_of(above, above.nodes[name], index)
             ended = arrivals_of(keys.task_id(flow, name, index), whose)
             return [*made, *(arrivals if member else ()), *self._skipped(queue, whose, ended)]
@@ -234,7 +241,7 @@ class Working(Choices):
         if found is None:
             return ()
         plan, node, member = found
-        return self._failed(queue, task_id, mark_of(plan, node, member), outcome, rank_of(plan.data["started"]), 0)
+        return self._failed(queue, task_id, mark_of(plan, node, member), outcome, plan.data["started"], 0)
 
 
 def _member_of(inside: str) -> tuple[str, int | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from regiment_results.records import FINAL, note_rank
+
 NAME = "workflows"
 """Of the extension, and of what it writes into messages."""
 RUNNING, FAILED, CANCELLED, SUCCESS = 0, 1, 2, 3
@@ -9,10 +11,22 @@ RUNNING, FAILED, CANCELLED, SUCCESS = 0, 1, 2, 3
 overrides a success, and a failure that comes late does not override that it was cancelled.
 """
 STATES = {RUNNING: "running", FAILED: "failed", CANCELLED: "cancelled", SUCCESS: "success"}
+NO, YES, GROWN = 0, 1, 2
+"""How a step has ended, as the rank of its record tells: failed for good, succeeded, succeeded and continued by a piece."""
 CHUNK = 1000
 """Members of one chunk of a group."""
 FORBIDDEN = "\t/!+~"
 """What no flow's id and no step's name has; a step's name has no dot either."""
+
+
+def step_rank(date: float, how: int) -> int:
+    """The rank of the record of a step: who was revived and has succeeded, has succeeded, whatever comes late."""
+    return FINAL + 4 * note_rank(date) + how
+
+
+def how_of(rank: int) -> int:
+    """How the step has ended whose record has this rank."""
+    return rank & 3
 
 
 def flow_key(flow: str) -> str:
@@ -25,9 +39,9 @@ def plan_key(flow: str, grown: str = "") -> str:
     return f"w:{flow}\tplan\t{grown}"
 
 
-def payloads_key(flow: str) -> str:
+def payloads_key(flow: str, grown: str = "") -> str:
     """The messages of its steps, for those who must send one again; at home."""
-    return f"w:{flow}\tpayloads"
+    return f"w:{flow}\tpayloads\t{grown}"
 
 
 def cancelled_key(flow: str) -> str:

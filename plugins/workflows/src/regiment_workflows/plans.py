@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,17 @@ from regiment_workflows import keys
 from regiment_workflows.errors import FlowGone
 from regiment_workflows.values import Ask
 
+PAUSES = (0.05, 0.2, 1.0, 2.0)
+"""Seconds before a plan that was not there is looked for again."""
+
 
 class Plan:
     """What a flow is made of, or the piece that a step returned."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.data = data
+        self.grown: str = data["inside"]
+        """The step that has returned this piece; empty for the flow itself."""
         self.nodes: dict[str, Mapping[str, Any]] = {node["n"]: node for node in data["nodes"]}
         self.joins = {node["j"][1] for node in data["nodes"] if node["j"]}
         """Names of the joins at which steps wait for others."""
@@ -30,9 +36,18 @@ class Plan:
         return [self.nodes[one] for one in gone - {name}]
 
 
-def read_plan(ask: Ask, queue: str, flow: str, node: str = "") -> Plan:
-    """The plan in which a node stands: that of the flow, or of the piece that a step has returned."""
-    record = ask(queue, [keys.plan_key(flow, node.rpartition("+")[0])])[0]
+def read_plan(ask: Ask, queue: str, flow: str, node: str = "", home: str = "") -> Plan:
+    """The plan in which a node stands: that of the flow, or of the piece that a step has returned.
+
+    What goes to another place comes late (E10): so it is looked for at home, too, and a few times.
+    """
+    key, record = keys.plan_key(flow, node.rpartition("+")[0]), None
+    for pause in (0.0, *PAUSES) if home else (0.0,):
+        time.sleep(pause)
+        for place in dict.fromkeys((queue, home or queue)):
+            record = record or ask(place, [key])[0]
+        if record is not None:
+            break
     if record is None:
         raise FlowGone(
             f"nothing is known of the flow {flow} at queue {queue}: it was not started, or its time to live is over"

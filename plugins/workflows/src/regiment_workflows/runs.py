@@ -13,7 +13,7 @@ from regiment import pushing
 from regiment.bounds import limit, seen
 from regiment.broker import Broker
 from regiment.context import attempt_now
-from regiment.contracts import Record, Tally
+from regiment.contracts import Record
 from regiment.errors import ArgumentsError, DecodeError
 from regiment_results.errors import CLASSES, TaskDead, WouldBlock
 from regiment_results.handles import call_on
@@ -22,13 +22,13 @@ from regiment_results.records import FINAL, Outcome, key_of, read
 from regiment_workflows import keys
 from regiment_workflows.errors import FlowCancelled, FlowFailed, FlowGone, FlowTimeout
 from regiment_workflows.keys import CHUNK
-from regiment_workflows.plans import Plan, whole
+from regiment_workflows.plans import whole
+from regiment_workflows.reach import Reach
 from regiment_workflows.starting import ask
 from regiment_workflows.values import Values
 
 R = TypeVar("R")
-
-BULK = 1000
+T = TypeVar("T")
 
 
 class Progress(NamedTuple):
@@ -61,7 +61,7 @@ class Step(NamedTuple):
     seconds: float | None = None
 
 
-class Run(Generic[R]):
+class Run(Reach, Generic[R]):
     """A flow that was started. `existed` is True if it was there already and this start has added nothing."""
 
     def __init__(self, broker: Broker, home: str, id: str, *, existed: bool = False, after: int = 0) -> None:
@@ -119,10 +119,6 @@ class Run(Generic[R]):
             done, len(steps), sum(one.arrived for one in groups), sum(one.members or 0 for one in groups), failed
         )
 
-    def plans(self) -> list[Plan]:
-        """What it is made of, as plain data: the flow, and the pieces that its steps have returned."""
-        return list(whole(self.records, self.home, self.id))
-
     def steps(self) -> list[Step]:
         """How each step stands."""
         return [self._step(node) for plan in self.plans() for node in plan.nodes.values()]
@@ -147,29 +143,15 @@ class Run(Generic[R]):
 
     def members(self, node: Mapping[str, Any]) -> tuple[int, int | None, int, bool]:
         """Of a group: how many have arrived, how many there are, how many have failed, whether it is complete."""
-        arrived, members, missing, failed = 0, 0, list[str](), 0
+        arrived, members, missing = 0, 0, list[str]()
         whole = self.tallies(node["q"], [keys.join(self.id, node["n"])])[0]
         for at, tally in self.chunks(node):
-            if tally is not None:
-                arrived += tally.arrived
-                members += tally.members or 0
-                missing += [keys.task_id(self.id, node["n"], at * CHUNK + one) for one in tally.missing]
-        for at in range(0, len(missing), BULK):
-            found = self.records(node["q"], [key_of(id) for id in missing[at : at + BULK]])
-            failed += sum(one is not None and one.rank >= FINAL for one in found)
+            arrived += tally.arrived
+            members += tally.members or 0
+            missing += [keys.task_id(self.id, node["n"], at * CHUNK + one) for one in tally.missing]
+        found = self.records(node["q"], [key_of(id) for id in missing])
+        failed = sum(one is not None and one.rank >= FINAL and keys.how_of(one.rank) == keys.NO for one in found)
         return arrived, members, failed, whole is not None and whole.complete
-
-    def chunks(self, node: Mapping[str, Any]) -> list[tuple[int, Tally | None]]:
-        """The chunks of a group that there are."""
-        found: list[tuple[int, Tally | None]] = []
-        for at in range(0, 4096, BULK):
-            part = range(at, min(4096, at + BULK))
-            tallies = self.tallies(node["q"], [keys.chunk_join(self.id, node["n"], one) for one in part])
-            there = [(one, tally) for one, tally in zip(part, tallies, strict=True) if tally is not None]
-            found += there
-            if len(there) < len(part):
-                break
-        return found
 
     def ended(self, queue: str, id: str) -> Outcome | None:
         """How a task of the flow has ended, if it has."""
@@ -221,7 +203,7 @@ class Run(Generic[R]):
 
     def tend(self) -> int:
         """Look for what a fail-over of the store has lost, and do it again; how much that was."""
-        from regiment_workflows.changing import tend
+        from regiment_workflows.tending import tend
 
         return tend(self)
 
@@ -232,17 +214,9 @@ class Run(Generic[R]):
         """What this handle asks."""
         return self._broker
 
-    def records(self, queue: str, names: Sequence[str]) -> Sequence[Record | None]:
-        """Records beside a queue."""
-        return ask(self._broker, lambda store: store.records(queue, names))
-
-    def tallies(self, queue: str, joins: Sequence[str]) -> Sequence[Tally | None]:
-        """Joins of a queue."""
-        return ask(self._broker, lambda store: store.tallies(queue, joins))
-
-    def look(self) -> Record | None:
-        """The record that says how it stands."""
-        return self.records(self.home, [keys.flow_key(self.id)])[0]
+    def ask(self, question: Callable[[Any], T]) -> T:
+        """Ask the store, again where an answer is missing, until `push_timeout`."""
+        return ask(self._broker, question)
 
     def _ended(self, record: Record | None) -> bool:
         return (

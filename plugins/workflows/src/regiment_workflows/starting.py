@@ -50,14 +50,13 @@ def apply(
     return answer
 
 
-def plan_effects(compiled: Compiled) -> list[Effect]:
+def plan_effects(compiled: Compiled, also: Sequence[str] = ()) -> list[Effect]:
     """The plan, at each queue that knows of the flow, and the messages of its steps at home."""
     plan, ttl, grown = json.dumps(compiled.plan()).encode(), compiled.choices.ttl, compiled.flow.inside
     payloads = json.dumps(compiled.payloads).encode()
-    there = sorted({compiled.home, *compiled.brokers})
+    there = sorted({compiled.home, *compiled.brokers, *also})
     kept: list[Effect] = [Keep(keys.plan_key(compiled.id, grown), plan, ttl, queue=queue) for queue in there]
-    name = keys.payloads_key(compiled.id) + (f"\t{grown}" if grown else "")
-    return [*kept, Keep(name, payloads, ttl, queue=compiled.home)]
+    return [*kept, Keep(keys.payloads_key(compiled.id, grown), payloads, ttl, queue=compiled.home)]
 
 
 def start(flow: Flow, id: str) -> Run[Any]:

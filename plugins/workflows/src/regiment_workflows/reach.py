@@ -1,0 +1,88 @@
+"""What may be asked of a flow in its store, by whoever reaches it: a handle by its broker, a duty by a connection of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from regiment.contracts import Applied, Effect, Record, Tally, When
+from regiment.task import new_id
+from regiment_results.records import FINAL, key_of
+from regiment_workflows import keys
+from regiment_workflows.errors import FlowError
+from regiment_workflows.plans import Plan, whole
+
+T = TypeVar("T")
+
+BULK = 1000
+"""Keys, or joins, of one question."""
+MOST_EPISODES = 10_000
+
+
+class Reach:
+    """A flow in its store."""
+
+    id: str
+    home: str
+
+    def ask(self, question: Callable[[Any], T]) -> T:
+        """Ask the store; again where an answer is missing."""
+        raise NotImplementedError
+
+    def records(self, queue: str, names: Sequence[str]) -> Sequence[Record | None]:
+        """Records beside a queue."""
+        found: list[Record | None] = []
+        for at in range(0, len(names), BULK):
+            part = names[at : at + BULK]
+            found += self.ask(lambda store, part=part: store.records(queue, part))  # type: ignore[misc]
+        return found
+
+    def tallies(self, queue: str, joins: Sequence[str]) -> Sequence[Tally | None]:
+        """Joins of a queue."""
+        return self.ask(lambda store: store.tallies(queue, joins))
+
+    def apply(self, queue: str, effects: Sequence[Effect], when: Sequence[When] = ()) -> Applied:
+        """One step of the store, once."""
+        token = new_id()
+        answer: Applied = self.ask(lambda store: store.apply(queue, effects, token=token, when=when))
+        return answer
+
+    def look(self) -> Record | None:
+        """The record that says how it stands."""
+        return self.records(self.home, [keys.flow_key(self.id)])[0]
+
+    def plans(self) -> list[Plan]:
+        """What it is made of, as plain data: the flow, and the pieces that its steps have returned."""
+        return list(whole(self.records, self.home, self.id))
+
+    def payloads(self, grown: str = "") -> dict[str, list[Any]]:
+        """The messages of its steps."""
+        record = self.records(self.home, [keys.payloads_key(self.id, grown)])[0]
+        return {} if record is None else json.loads(record.value)
+
+    def how(self, queue: str, id: str) -> int | None:
+        """How a step has ended: `keys.NO`, `keys.YES`, `keys.GROWN`; None if it has not."""
+        record = self.records(queue, [key_of(id)])[0]
+        return None if record is None or record.rank < FINAL else keys.how_of(record.rank)
+
+    def chunks(self, node: Mapping[str, Any]) -> list[tuple[int, Tally]]:
+        """The chunks of a group that there are."""
+        found: list[tuple[int, Tally]] = []
+        for at in range(0, 4096, BULK):
+            part = range(at, min(4096, at + BULK))
+            tallies = self.tallies(node["q"], [keys.chunk_join(self.id, node["n"], one) for one in part])
+            there = [(one, tally) for one, tally in zip(part, tallies, strict=True) if tally is not None]
+            found += there
+            if len(there) < len(part):
+                break
+        return found
+
+    def episode(self) -> int:
+        """The episode of the flow: each retry begins one, with a latch of its own. The first whose latch is not complete."""
+        for at in range(1, MOST_EPISODES, 100):
+            tallies = self.tallies(self.home, [keys.latch(self.id, one) for one in range(at, at + 100)])
+            for number, tally in enumerate(tallies, at):
+                if tally is None or not tally.complete:
+                    return number
+        raise FlowError(f"flow {self.id} was retried {MOST_EPISODES:,} times")
