@@ -125,6 +125,15 @@ def test_two_starts_with_one_id_at_once_make_one_run(shop: Shop, tmp_path: Path)
     assert sum(line.startswith("total") for line in lines) == 1
 
 
+def test_a_step_that_expired_before_it_ran_can_be_retried(shop: Shop) -> None:
+    run = (shop.app.square.s(n=3).options(expires=-1) | shop.app.after.s()).start()
+    shop.run(1)
+    with pytest.raises(FlowFailed, match="expired"):
+        run.result(timeout=30)
+    time.sleep(1.1)
+    assert run.retry().result(timeout=30) == 9
+
+
 class Died(BaseException):
     """The program that does something to a flow dies."""
 

@@ -26,6 +26,8 @@ BYTES = 8 * 1024 * 1024
 """Of messages that one step of the store is given."""
 
 
+WINDOW = 1.0
+"""Seconds for which a step's id is known beside the time that it waits and runs: after that tending may send it again."""
 MOST_RETURNED = 10_000
 """Members of a group that a step returns: they go into the step of the store that settles it."""
 
@@ -182,7 +184,7 @@ class Compiled:
             base64.b64encode(send.payloads[0]).decode(),
             send.delay,
         ]
-        self._begin(node, [send._replace(ids=[id])])
+        self._begin(node, [send._replace(ids=[id], id_window=WINDOW)])
 
     def _size(self, group: Group[Any]) -> int | None:
         """How many members a group has; None if it is streamed. What a step has returned goes into one step of the store."""

@@ -63,7 +63,11 @@ class Working(Choices):
     @hookimpl
     def regiment_worker_started(self, worker: Any) -> None:
         """Learn how this worker's queue reads and writes."""
-        self._configs[worker.config.name] = worker.config
+        config = worker.config
+        if self._configs.get(config.name) is not config:
+            self._configs[config.name] = config
+            self._brokers.pop(config.name, None)
+            self._looked.clear()
         self._broker(worker.config.name)
 
     def _broker(self, queue: str) -> Broker:

@@ -94,8 +94,9 @@ def _step(flow: Reach, node: Mapping[str, Any], payloads: Mapping[str, list[Any]
         if waits is None or not waits.complete:
             return 0
     queue, priority, text, delay = payloads[node["n"]]
-    sent = flow.apply(queue, [Send(queue, [base64.b64decode(text)], priority, delay, ids=[id])])
-    return 0 if sent.left_out else 1
+    again = Send(queue, [base64.b64decode(text)], priority, delay, ids=[id], id_window=1.0)
+    sent = flow.apply(queue, [again], [When(key_of(id))])  # not where it has ended just now
+    return 1 if sent.done and not sent.left_out else 0
 
 
 def refresh(flow: Reach) -> None:
