@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from harness.scale import seeds, size
-from regiment_workflows import FlowCancelled, FlowFailed, changing, group, runs
+from regiment_workflows import FlowCancelled, FlowFailed, changing, group, reach
 
 from .conftest import HERE, Shop
 from .test_flows import until
@@ -151,7 +151,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, after: int) -> list[int]:
 
         return call
 
-    for module, name in ((changing, "apply"), (changing, "ask"), (runs, "ask")):
+    for module, name in ((reach, "ask"),):
         monkeypatch.setattr(module, name, dying(getattr(module, name)))
     return asked
 

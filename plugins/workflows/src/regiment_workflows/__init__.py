@@ -12,7 +12,8 @@ _NAMES = {
     "choice": "Workflows FlowQueue FlowTask",
     "pieces": "Piece Step chain group over prev s",
     "graph": "Flow Ref flow",
-    "runs": "Progress Run run_of",
+    "runs": "Run run_of",
+    "states": "Progress",
     "values": "Failed",
     "errors": "GraphError FlowError FlowFailed FlowCancelled FlowTimeout FlowGone ValueGone",
 }
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
     from regiment_workflows.pieces import over as over
     from regiment_workflows.pieces import prev as prev
     from regiment_workflows.pieces import s as s
-    from regiment_workflows.runs import Progress as Progress
     from regiment_workflows.runs import Run as Run
     from regiment_workflows.runs import run_of as run_of
+    from regiment_workflows.states import Progress as Progress
     from regiment_workflows.values import Failed as Failed
 
 

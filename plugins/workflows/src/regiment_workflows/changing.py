@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from regiment.contracts import Arrive, Effect, Join, Keep, Letter, Send, Shut, When
 from regiment.errors import ArgumentsError
@@ -20,12 +20,10 @@ from regiment_workflows import keys
 from regiment_workflows.errors import FlowError
 from regiment_workflows.keys import CHUNK, NAME
 from regiment_workflows.plans import Plan
-
-if TYPE_CHECKING:
-    from regiment_workflows.runs import Run
+from regiment_workflows.reach import Reached
 
 
-def cancel(run: Run[Any]) -> bool:
+def cancel(run: Reached) -> bool:
     """Cancel a flow (W9): at home first, in one step; then the other joins, and a mark at each of its queues."""
     state = run.look()
     if state is None:
@@ -53,7 +51,7 @@ def cancel(run: Run[Any]) -> bool:
     return True
 
 
-def retry(run: Run[Any], step: str | None = None) -> int:
+def retry(run: Reached, step: str | None = None) -> int:
     """Revive the dead letters of the failed steps, which then name a latch of their own (W10); nothing is dropped. The
     version of the failure that is passed over.
     """
@@ -79,14 +77,14 @@ def retry(run: Run[Any], step: str | None = None) -> int:
     return state.version if state.rank == keys.FAILED else 0
 
 
-def _all_payloads(run: Run[Any], plans: Sequence[Plan]) -> dict[str, list[Any]]:
+def _all_payloads(run: Reached, plans: Sequence[Plan]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for plan in plans:
         found |= run.payloads(plan.grown)
     return found
 
 
-def _told(run: Run[Any], payloads: Mapping[str, list[Any]], episode: int) -> list[Send]:
+def _told(run: Reached, payloads: Mapping[str, list[Any]], episode: int) -> list[Send]:
     """What is pushed if the flow fails in this episode, too."""
     if "!" not in payloads:
         return []
@@ -96,7 +94,7 @@ def _told(run: Run[Any], payloads: Mapping[str, list[Any]], episode: int) -> lis
     return [Send(queue, [run.broker.codec.encode(task)], priority, delay)]
 
 
-def _revive(run: Run[Any], node: Mapping[str, Any], episode: int, payloads: Mapping[str, list[Any]]) -> int:
+def _revive(run: Reached, node: Mapping[str, Any], episode: int, payloads: Mapping[str, list[Any]]) -> int:
     """Run again what has failed of a node; how many that were."""
     queue, found = node["q"], 0
     for id in _failed(run, node):
@@ -122,13 +120,13 @@ def _revive_one(queue: str, letter: str, payload: bytes | None, store: Any) -> i
     return revived
 
 
-def _ended_unrun(run: Run[Any], queue: str, id: str) -> bool:
+def _ended_unrun(run: Reached, queue: str, id: str) -> bool:
     """Whether a step has no dead letter because it never ran."""
     ended = run.ended(queue, id)
     return ended is not None and ended.kind in ("expired", "cancelled")
 
 
-def _failed(run: Run[Any], node: Mapping[str, Any]) -> Iterator[str]:
+def _failed(run: Reached, node: Mapping[str, Any]) -> Iterator[str]:
     """The ids of what has failed of a node."""
     if node["k"] == "step":
         id = keys.task_id(run.id, node["n"])
@@ -146,7 +144,7 @@ def _failed(run: Run[Any], node: Mapping[str, Any]) -> Iterator[str]:
                     yield id
 
 
-def _renamed(run: Run[Any], payload: bytes, queue: str, episode: int, expires: bool = True) -> bytes | None:
+def _renamed(run: Reached, payload: bytes, queue: str, episode: int, expires: bool = True) -> bytes | None:
     """The same message, naming the latch of this episode; None (as it was) if it cannot be read here."""
     codec = run.broker.codec
     try:
@@ -161,7 +159,7 @@ def _renamed(run: Run[Any], payload: bytes, queue: str, episode: int, expires: b
     return codec.encode(task)
 
 
-def open_gate(run: Run[Any], gate: str, value: Any) -> bool:
+def open_gate(run: Reached, gate: str, value: Any) -> bool:
     """Open a gate: its value, and its arrivals, in one step; once."""
     plans = run.plans()
     node = plans[0].nodes.get(gate)

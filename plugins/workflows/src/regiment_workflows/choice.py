@@ -9,13 +9,12 @@ from regiment.config import Use
 from regiment.errors import ConfigError
 from regiment.queue import Queue, TaskFunction
 from regiment_workflows.pieces import Piece, Policy, Step, over, s
+from regiment_workflows.runs import Run, run_of
 from regiment_workflows.settings import problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import overload
-
-    from regiment_workflows.runs import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,8 +73,6 @@ class FlowQueue(Queue):
 
     def flow(self, id: str) -> Run[Any]:
         """The run of a flow that has its home at this queue, started by whomever."""
-        from regiment_workflows.runs import run_of
-
         return run_of(self, id)
 
     if TYPE_CHECKING:

@@ -15,14 +15,15 @@ from regiment.build import make_broker
 from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.contracts import Drop
 from regiment.errors import RegimentError
-from regiment.printing import put, say
+from regiment.printing import draw, put, say
 from regiment_cli import targets
 from regiment_cli.options import json_option, settings
 from regiment_cli.terminal import Duration, show_json
 from regiment_cli.verbs import Group
 from regiment_workflows import keys
 from regiment_workflows.errors import FlowError
-from regiment_workflows.runs import Run, Step
+from regiment_workflows.runs import Run
+from regiment_workflows.states import Step
 
 F = TypeVar("F", bound=Callable[..., Any])
 MOST = 1000
@@ -110,8 +111,9 @@ def watch(id: str, queue: str | None, app: str | None, connector: str | None, ti
         failed = f"  {at.failed:,} failed" if at.failed else ""
         if sys.stderr.isatty():
             bar = "█" * (30 * done // whole)
-            click.echo(f"\r{state:<10} {bar:<30} {done:,} of {whole:,}{failed}  ", nl=False, err=True)
+            draw(f"{state:<10} {bar:<30} {done:,} of {whole:,}{failed}  ", "\r", stream=sys.stderr)
         if state not in ("running", "filling"):
+            draw("", "\n" if sys.stderr.isatty() else "", stream=sys.stderr)
             break
         if deadline is not None and time.monotonic() > deadline:
             raise RegimentError(f"flow {id} has not ended within {timeout:g} s; it goes on")

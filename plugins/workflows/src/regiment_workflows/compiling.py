@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from regiment.broker import Broker
 from regiment.contracts import MOST_MEMBERS, Arrive, Effect, Join, Keep, Send
-from regiment.errors import ConfigError, DecodeError
 from regiment.pushing import Pushing
-from regiment.registry import registry
 from regiment_workflows import keys
 from regiment_workflows.errors import GraphError
 from regiment_workflows.graph import Flow, Node, Ref, Value
 from regiment_workflows.keys import CHUNK, NAME
 from regiment_workflows.pieces import Group, Step
-from regiment_workflows.settings import Choices
+from regiment_workflows.places import alike, brokers_of, pushing_of, queue_of
 
 Target = tuple[str, str, int]
 """Where a node arrives: queue, join, member."""
@@ -49,19 +46,19 @@ class Compiled:
         self.started, self.episode = time.time(), episode
         self._prefix = f"{flow.inside}+" if flow.inside else ""
         nodes = list(flow.nodes.values())
-        self.brokers = _brokers_of(nodes, flow.teller)
+        self.brokers = brokers_of(nodes, flow.teller)
         first = next((node for node in nodes if not node.needs and node.kind != "gate"), None) or next(
             (node for node in nodes if node.kind != "gate"), None
         )
         if first is None:
             raise GraphError("the flow has gates only; add a step")
-        self.home = home or self.queue_of(first)
+        self.home = home or self.place_of(first)
         self.choices = next(iter(self.brokers.values()))[1]
         self._wire(nodes, targets)
 
     # What is where
 
-    def queue_of(self, node: Node) -> str:
+    def place_of(self, node: Node) -> str:
         """The queue of a node: a group's is that of its members, a gate's the home."""
         if node.kind == "gate":
             return self.home
@@ -71,7 +68,7 @@ class Compiled:
             step = first
         if step is None:
             return getattr(self, "home", "") or next(iter(self.brokers))
-        return _queue_of(step)
+        return queue_of(step)
 
     def named(self, node: Node) -> str:
         """The name of a node in the whole flow."""
@@ -115,7 +112,7 @@ class Compiled:
 
     def _join_of(self, node: Node) -> tuple[str, str]:
         """Where those arrive that a node waits for: at the queue of the first of them."""
-        queue = self.queue_of(node.needs[0]) if node.needs else ""
+        queue = self.place_of(node.needs[0]) if node.needs else ""
         name = self.named(node)
         return queue, keys.trigger(self.id, name) if node.kind == "group" else keys.join(self.id, name)
 
@@ -123,7 +120,7 @@ class Compiled:
         """A reference as messages carry it."""
         if isinstance(value, list):
             return ["l", [self.wire(one) for one in value]]
-        node, queue = value.node, self.queue_of(value.node)
+        node, queue = value.node, self.place_of(value.node)
         if node.group is None:
             return ["s", queue, keys.task_id(self.id, self.named(node)), list(value.path)]
         return ["g", queue, self.id, self.named(node), self._size(node.group), node.group.flat, list(value.path)]
@@ -139,7 +136,7 @@ class Compiled:
         told: dict[str, Any] = {
             "n": self.named(node),
             "k": node.kind,
-            "q": self.queue_of(node),
+            "q": self.place_of(node),
             "d": [self.named(other) for other in node.needs],
             "p": refused,
             "a": [list(target) for target in targets],
@@ -203,7 +200,7 @@ class Compiled:
             self.effects += sends
 
     def _group(self, node: Node, group: Group[Any], mark: dict[str, Any]) -> None:
-        name, queue, ttl = self.named(node), self.queue_of(node), self.choices.ttl
+        name, queue, ttl = self.named(node), self.place_of(node), self.choices.ttl
         number = self._size(group)
         then = [Arrive(*target) for target in self._targets.get(node.name, [])]
         if number == 0 and node.needs:  # it waits all the same
@@ -227,7 +224,7 @@ class Compiled:
     def chunks(self, node: Node, mark: Mapping[str, Any]) -> Iterator[tuple[Join, list[Send], list[Effect]]]:
         """The chunks of a group, one at a time: its join, its messages, and what plugins add to them."""
         assert node.group is not None
-        name, queue = self.named(node), self.queue_of(node)
+        name, queue = self.named(node), self.place_of(node)
         members, number = iter(node.group), 0
         while part := list(islice(members, CHUNK)):
             if number == MOST_MEMBERS:
@@ -245,7 +242,7 @@ class Compiled:
     def _fitting(self, one: Any, node: Node, queue: str) -> Step[Any]:
         """A member that came late must be like the first ones."""
         missing = [] if node.refs else getattr(one, "missing", [])
-        if not isinstance(one, Step) or _queue_of(one) != queue or missing:
+        if not isinstance(one, Step) or queue_of(one) != queue or missing:
             raise GraphError(
                 f"a large group has the member {one!r}{f', which needs {missing[0]}' if missing else ''}; expected steps of the "
                 f"queue {queue} with all their arguments"
@@ -257,11 +254,11 @@ class Compiled:
     ) -> tuple[list[Send], list[Effect]]:
         """The messages of steps, and what plugins add to their pushes."""
         sends, added, at = list[Send](), list[Effect](), 0
-        for key, same in groupby(steps, lambda one: _alike(one[0])):
+        for key, same in groupby(steps, lambda one: alike(one[0])):
             given = [kwargs for _, kwargs in same]
             pushing = self._pushings.get(key)
             if pushing is None:
-                pushing = self._pushings[key] = _pushing(steps[at][0])
+                pushing = self._pushings[key] = pushing_of(steps[at][0])
             broker, tasks, more, how = pushing.made(given, ids[at : at + len(given)])
             at += len(given)
             for task in tasks:
@@ -326,84 +323,3 @@ def _each(value: Value) -> Iterator[Node]:
     else:
         for one in value:
             yield from _each(one)
-
-
-def _alike(step: Step[Any]) -> Any:
-    return id(step.task), step.mapped, repr(sorted(step.asked.items())) if step.asked else ""
-
-
-def _pushing(step: Step[Any]) -> Pushing[...]:
-    # What a flow needs of a result it keeps itself.
-    asked = step if "result" in step.asked or "result" not in step.outlet.offered() else step.options(result=False)
-    return asked.pushing()
-
-
-def _queue_of(step: Step[Any]) -> str:
-    return str(step.asked.get("queue") or step.outlet.config().name)
-
-
-def _brokers_of(nodes: Iterable[Node], teller: Step[Any] | None) -> dict[str, tuple[Broker, Choices]]:
-    """Queue -> broker and settings, of all that the flow goes through; `GraphError` if they cannot be in one flow."""
-    found: dict[str, tuple[Broker, Choices]] = {}
-    first: Broker | None = None
-    for step in [*_steps(nodes), *([teller] if teller else [])]:
-        queue = _queue_of(step)
-        if queue in found:
-            continue
-        broker = step.outlet.broker()
-        if first is None:
-            first = broker
-        elif _place(broker) != _place(first):
-            raise GraphError(
-                f"the step {step.label} lives in {_place(broker)[0]}, and the flow lives in {_place(first)[0]}; expected one "
-                f"connector with the same options, for a flow goes on in the step that settles a task, and that is in one "
-                f"store. Push it from a task with its own push(…)"
-            )
-        found[queue] = broker, choices_of(broker)
-    if not found:
-        raise GraphError("the flow has nothing to run: an empty group alone has no queue; add a step after it")
-    _readable(found)
-    return found
-
-
-def _steps(nodes: Iterable[Node]) -> Iterator[Step[Any]]:
-    for node in nodes:
-        if node.step is not None:
-            yield node.step
-        elif node.group is not None:
-            first: list[Any] = [*node.group.first(1), node.group.model]
-            yield from (one for one in first[:1] if isinstance(one, Step))
-
-
-def choices_of(broker: Broker) -> Choices:
-    """The settings of the extension of a broker's queue; `GraphError` without it, for who runs there could not go on."""
-    scope = registry().scope(broker.config.plugins)
-    for _, plugin in scope.pm.list_name_plugin():
-        if isinstance(plugin, Choices):
-            return plugin
-    name = broker.config.name
-    raise GraphError(
-        f'the queue "{name}" takes no part in flows; name the extension: Queue("{name}", plugins=[Workflows()]), or FlowQueue("{name}")'
-    )
-
-
-def _place(broker: Broker) -> tuple[Any, ...]:
-    options = {**getattr(broker.make, "keywords", {}), "push_durability": None}
-    made = broker.make()
-    return made.describe(), type(made), options
-
-
-def _readable(found: Mapping[str, tuple[Broker, Choices]]) -> None:
-    """Every queue must be able to read what the others write."""
-    written = {}
-    for queue, (broker, _) in found.items():
-        written[broker.config.serializer if isinstance(broker.config.serializer, str) else queue] = queue, broker
-    for queue, (reader, _) in found.items():
-        for other, writer in written.values():
-            where = other, "w:"
-            try:
-                reader.codec.unpack(writer.codec.pack(None, where), where)
-            except (DecodeError, ConfigError) as error:
-                raise GraphError(
-                    f'the queue "{queue}" cannot read what "{other}" writes, so its steps cannot get values from there: {error}'
-                ) from error

@@ -23,8 +23,8 @@ from regiment_workflows import keys
 from regiment_workflows.keys import CHUNK, NAME
 from regiment_workflows.pieces import Piece, call_over
 from regiment_workflows.plans import Plan, plan_of_id, read_plan
+from regiment_workflows.reach import ask
 from regiment_workflows.settings import Choices, problems_of
-from regiment_workflows.starting import ask
 from regiment_workflows.values import Values
 
 LOOK = 1.0

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from regiment.bounds import limit, seen, text
 from regiment.task import new_id
 from regiment_workflows.errors import GraphError
 from regiment_workflows.keys import CHUNK, FORBIDDEN
 from regiment_workflows.pieces import Chain, Group, Piece, Policy, Prev, Step, checked_policy
-
-if TYPE_CHECKING:
-    from regiment_workflows.runs import Run
+from regiment_workflows.runs import Run
 
 LONGEST_ID = 100
 INLINE = 1000
@@ -137,12 +136,11 @@ class Flow:
         """Start it, in one step: all of it, or nothing. With the `id` of a flow that is there already nothing is started, and
         the answer is the run of that (`existed`).
         """
-        from regiment_workflows.starting import start
-
         if id is not None and (not text(id, LONGEST_ID) or any(one in id for one in FORBIDDEN)):
             raise GraphError(f"id is {seen(id)}; expected 1 to {LONGEST_ID} printable characters, none of them / ! + ~")
         self.settle()
-        return start(self, id or new_id())
+        run: Run[Any] = import_module("regiment_workflows.starting").start(self, id or new_id())
+        return run
 
     def settle(self) -> None:
         """Find what `after` names, and see that no step waits for itself."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from regiment_workflows.runs import Step
+from regiment_workflows.states import Step
 
 COLOURS = {"success": "#c8e6c9", "failed": "#ffcdd2", "running": "#bbdefb", "waiting": "#eeeeee", "skipped": "#fff9c4"}
 WIDTH, HEIGHT, GAP_X, GAP_Y = 180, 44, 60, 20

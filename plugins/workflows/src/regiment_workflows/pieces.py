@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from regiment.bounds import seen
 from regiment.pushing import Names, Outlet, Pushing
 from regiment.queue import Parameters, TaskFunction
 from regiment.worker import Worker
 from regiment_workflows.errors import GraphError
-
-if TYPE_CHECKING:
-    from regiment_workflows.runs import Run
+from regiment_workflows.runs import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,11 +66,10 @@ class Piece(Generic[R]):
         started, and the answer is the run of that (`existed`). `how`: `on_error` ("fail", "continue", "skip"), `deadline` in
         seconds, `tell` (a step that is pushed once if the flow fails).
         """
-        from regiment_workflows.graph import flow
-
-        whole = flow(name, **how)
+        whole = import_module("regiment_workflows.graph").flow(name, **how)  # which is made of pieces
         whole.take(self)
-        return whole.start(id=id)
+        run: Run[R] = whole.start(id=id)
+        return run
 
 
 class Step(Piece[R]):

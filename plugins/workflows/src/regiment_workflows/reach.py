@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from regiment.broker import Broker, effective
 from regiment.contracts import Applied, Effect, Record, Tally, When
+from regiment.errors import DecodeError, StoreUnavailable
 from regiment.task import new_id
-from regiment_results.records import FINAL, key_of
+from regiment_results.records import FINAL, Outcome, key_of, read
 from regiment_workflows import keys
 from regiment_workflows.errors import FlowError
 from regiment_workflows.plans import Plan, whole
@@ -18,6 +21,20 @@ T = TypeVar("T")
 BULK = 1000
 """Keys, or joins, of one question."""
 MOST_EPISODES = 10_000
+
+
+def ask(broker: Broker, question: Callable[[Any], T]) -> T:
+    """Ask the store, again where an answer is missing, until `push_timeout`."""
+    deadline, pause = time.monotonic() + broker.config.push_timeout, 0.02
+    while True:
+        try:
+            with broker.connector() as connector:
+                return question(effective(connector, "a flow needs"))
+        except StoreUnavailable:
+            if time.monotonic() + pause > deadline:
+                raise
+            time.sleep(pause)
+            pause = min(0.5, pause * 2)
 
 
 class Reach:
@@ -86,3 +103,30 @@ class Reach:
                 if tally is None or not tally.complete:
                     return number
         raise FlowError(f"flow {self.id} was retried {MOST_EPISODES:,} times")
+
+
+class Reached(Reach):
+    """A flow reached by the broker of its home."""
+
+    def __init__(self, broker: Broker, home: str, id: str) -> None:
+        self.id, self.home, self._broker = id, home, broker
+
+    @property
+    def broker(self) -> Broker:
+        """What this handle asks."""
+        return self._broker
+
+    def ask(self, question: Callable[[Any], T]) -> T:
+        """Ask the store, again where an answer is missing, until `push_timeout`."""
+        return ask(self._broker, question)
+
+    def ended(self, queue: str, id: str) -> Outcome | None:
+        """How a task of the flow has ended, if it has."""
+        record = self.records(queue, [key_of(id)])[0]
+        if record is None or record.rank < FINAL:
+            return None
+        try:
+            found = read(self._broker.codec, record, (queue, key_of(id)))
+        except DecodeError:
+            return None
+        return found if isinstance(found, Outcome) else None

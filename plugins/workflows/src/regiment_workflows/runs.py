@@ -7,66 +7,36 @@ import time
 from _thread import allocate_lock
 from collections.abc import Callable, Mapping, Sequence
 from threading import TIMEOUT_MAX
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from regiment import pushing
 from regiment.bounds import limit, seen
 from regiment.broker import Broker
 from regiment.context import attempt_now
 from regiment.contracts import Record
-from regiment.errors import ArgumentsError, DecodeError
+from regiment.errors import ArgumentsError
 from regiment_results.errors import CLASSES, TaskDead, WouldBlock
 from regiment_results.handles import call_on
 from regiment_results.listening import Answer, Want, listen
-from regiment_results.records import FINAL, Outcome, key_of, read
-from regiment_workflows import keys
+from regiment_results.records import FINAL, key_of
+from regiment_workflows import changing, keys, picture, tending
 from regiment_workflows.errors import FlowCancelled, FlowFailed, FlowGone, FlowTimeout
 from regiment_workflows.keys import CHUNK
 from regiment_workflows.plans import whole
-from regiment_workflows.reach import Reach
-from regiment_workflows.starting import ask
+from regiment_workflows.reach import Reached
+from regiment_workflows.states import Progress, Step
 from regiment_workflows.values import Values
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Progress(NamedTuple):
-    """How far a flow is."""
-
-    done: int
-    """Steps and groups that have ended."""
-    steps: int
-    arrived: int
-    """Members of groups that have ended, or count as if."""
-    members: int
-    failed: int
-    """Steps and members that have failed for good and hold the flow up; of a group at most the first 100 of each chunk."""
-
-
-class Step(NamedTuple):
-    """How one node of a flow stands."""
-
-    name: str
-    kind: str
-    """step, group or gate"""
-    task: str
-    queue: str
-    state: str
-    """waiting (for others), running (or in its queue), success, failed, skipped"""
-    needs: Sequence[str]
-    arrived: int = 0
-    members: int | None = None
-    failed: int = 0
-    seconds: float | None = None
-
-
-class Run(Reach, Generic[R]):
+class Run(Reached, Generic[R]):
     """A flow that was started. `existed` is True if it was there already and this start has added nothing."""
 
     def __init__(self, broker: Broker, home: str, id: str, *, existed: bool = False, after: int = 0) -> None:
-        self.id, self.home, self.existed = id, home, existed
-        self._broker, self._after = broker, after
+        super().__init__(broker, home, id)
+        self.existed, self._after = existed, after
         """`after`: the version of a failure that is passed over, for the flow was retried since."""
 
     def __repr__(self) -> str:
@@ -153,28 +123,13 @@ class Run(Reach, Generic[R]):
         failed = sum(one is not None and one.rank >= FINAL and keys.how_of(one.rank) == keys.NO for one in found)
         return arrived, members, failed, whole is not None and whole.complete
 
-    def ended(self, queue: str, id: str) -> Outcome | None:
-        """How a task of the flow has ended, if it has."""
-        record = self.records(queue, [key_of(id)])[0]
-        if record is None or record.rank < FINAL:
-            return None
-        try:
-            found = read(self._broker.codec, record, (queue, key_of(id)))
-        except DecodeError:
-            return None
-        return found if isinstance(found, Outcome) else None
-
     def mermaid(self) -> str:
         """Its picture as Mermaid, coloured by how the steps stand."""
-        from regiment_workflows.picture import mermaid
-
-        return mermaid(self.steps())
+        return picture.mermaid(self.steps())
 
     def svg(self) -> str:
         """Its picture as SVG."""
-        from regiment_workflows.picture import svg
-
-        return svg(self.steps())
+        return picture.svg(self.steps())
 
     # Changing
 
@@ -182,41 +137,24 @@ class Run(Reach, Generic[R]):
         """End it: nothing of it starts any more, and what waits in queues ends as cancelled when its turn comes. What runs goes
         on. False if it had ended already. Safe to repeat.
         """
-        from regiment_workflows.changing import cancel
-
-        return cancel(self)
+        return changing.cancel(self)
 
     def retry(self, step: str | None = None) -> Run[R]:
         """Run the steps and members again that have failed for good (or those of one step). The answer passes over the failures
         that it has seen. Safe to repeat. `FlowError` if there is nothing that can run again.
         """
-        from regiment_workflows.changing import retry
-
-        version = retry(self, step)
+        version = changing.retry(self, step)
         return Run(self._broker, self.home, self.id, existed=True, after=version)
 
     def open(self, gate: str, value: Any = None) -> bool:
         """Open a gate, whose value this is from now on; False if it was open."""
-        from regiment_workflows.changing import open_gate
-
-        return open_gate(self, gate, value)
+        return changing.open_gate(self, gate, value)
 
     def tend(self) -> int:
         """Look for what a fail-over of the store has lost, and do it again; how much that was."""
-        from regiment_workflows.tending import tend
-
-        return tend(self)
+        return tending.tend(self)
 
     # How it is done
-
-    @property
-    def broker(self) -> Broker:
-        """What this handle asks."""
-        return self._broker
-
-    def ask(self, question: Callable[[Any], T]) -> T:
-        """Ask the store, again where an answer is missing, until `push_timeout`."""
-        return ask(self._broker, question)
 
     def _ended(self, record: Record | None) -> bool:
         return (

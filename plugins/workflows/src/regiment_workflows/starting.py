@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from regiment.broker import Broker, effective
-from regiment.contracts import Applied, Effect, Join, Keep, Seal, Send, When
-from regiment.errors import StoreUnavailable
+from regiment.broker import Broker
+from regiment.contracts import Applied, Effect, Keep, Seal, Send, When
 from regiment.task import new_id
 from regiment_workflows import keys
 from regiment_workflows.compiling import BYTES, Compiled
 from regiment_workflows.errors import GraphError
 from regiment_workflows.graph import Flow
-
-if TYPE_CHECKING:
-    from regiment_workflows.runs import Run
-
-T = TypeVar("T")
+from regiment_workflows.reach import ask
+from regiment_workflows.runs import Run
 
 MOST = 64 * 1024 * 1024
 """Bytes of the messages that start a flow, but for those of groups of more than 1,000."""
-
-
-def ask(broker: Broker, question: Callable[[Any], T]) -> T:
-    """Ask the store, again where an answer is missing, until `push_timeout`."""
-    deadline, pause = time.monotonic() + broker.config.push_timeout, 0.02
-    while True:
-        try:
-            with broker.connector() as connector:
-                return question(effective(connector, "a flow needs"))
-        except StoreUnavailable:
-            if time.monotonic() + pause > deadline:
-                raise
-            time.sleep(pause)
-            pause = min(0.5, pause * 2)
 
 
 def apply(
@@ -61,8 +42,6 @@ def plan_effects(compiled: Compiled, also: Sequence[str] = ()) -> list[Effect]:
 
 def start(flow: Flow, id: str) -> Run[Any]:
     """Start it; the run."""
-    from regiment_workflows.runs import Run
-
     compiled = Compiled(flow, id)
     broker = (
         compiled.brokers[compiled.home][0]
@@ -86,7 +65,7 @@ def start(flow: Flow, id: str) -> Run[Any]:
 
 def _stream(compiled: Compiled, broker: Broker, node: Any, mark: dict[str, Any]) -> None:
     """Send a group chunk by chunk, and say last how many there are: killed in it, it is filling, and never ends early."""
-    name, queue, number, members = compiled.named(node), compiled.queue_of(node), 0, 0
+    name, queue, number, members = compiled.named(node), compiled.place_of(node), 0, 0
     for join, sends, added in compiled.chunks(node, mark):
         first: list[Effect] = [join, *added]
         for part in _parts(sends):
@@ -115,6 +94,3 @@ def _parts(sends: Sequence[Send]) -> list[list[Send]]:
         if mine:
             parts[-1].append(send._replace(payloads=mine))
     return parts
-
-
-__all__ = ["Join", "apply", "ask", "plan_effects", "start"]
