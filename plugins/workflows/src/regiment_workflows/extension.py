@@ -28,7 +28,7 @@ from regiment_workflows.settings import Choices, problems_of
 from regiment_workflows.values import Values
 
 LOOK = 1.0
-"""Seconds for which a worker remembers that a flow was not cancelled."""
+"""Seconds for which a worker remembers that a flow was not cancelled; one that has just started is not looked at."""
 _REMEMBERED = 1000
 
 
@@ -101,12 +101,13 @@ class Working(Choices):
         mark = task.tags.get(NAME) if task.tags else None
         if mark is None:
             return
-        self._refuse_cancelled(task.queue, mark["f"])
+        if not 0.0 <= time.time() - task.date < LOOK:
+            self._refuse_cancelled(task.queue, mark["f"])
         if refs := mark.get("n"):
             task.kwargs = {**self._values(task.queue).of(refs), **task.kwargs}
 
     def _refuse_cancelled(self, queue: str, flow: str) -> None:
-        """Looked at once a second for each flow: members of a large group cost no request each."""
+        """Looked at once a second for each flow: members of a large group, and short flows, cost no request each."""
         now, where = time.monotonic(), (queue, flow)
         if self._looked.get(where, 0.0) > now:
             return
