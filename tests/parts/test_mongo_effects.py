@@ -208,7 +208,14 @@ def claim_and_be_released(connector: MongoConnector, name: str, killer: Any, lef
 STEPS = {one.__name__: one for one in (claim_then_settle, claim_then_settle_several_ways, claim_and_be_released)}
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step",
+    [
+        "claim_then_settle",
+        pytest.param("claim_then_settle_several_ways", marks=pytest.mark.long),
+        pytest.param("claim_and_be_released", marks=pytest.mark.long),
+    ],
+)
 def test_a_process_killed_at_any_request_leaves_each_task_unsettled_or_with_all_it_leaves_behind(
     connector: MongoConnector, url: str, step: str
 ) -> None:

@@ -327,3 +327,16 @@ def test_a_wait_for_marks_ends_when_the_descriptor_is_readable_and_leaves_it_so(
     theirs.send(b"x")
     assert follower.heard(30.0, ours.fileno()) == {}
     assert ours.recv(9) == b"x"
+
+
+def test_versions_go_on_from_the_highest_when_the_clock_has_gone_back(server: RedisServer) -> None:
+    store = opened(url=server.url)
+    ahead = apply(store, "q", keep("a", listed=True)).version + 3_600_000_000
+    server.ask("SET", "regiment:{q}:last", ahead)  # as if versions had been given an hour from now
+    given = [apply(store, "q", keep(f"k{n}", listed=True), keep(f"l{n}", listed=True)).version for n in range(20)]
+    assert given == sorted(set(given)) and given[0] > ahead
+    worker = holding(store, 1)
+    worker.exchange(Done(1, 1), limit=0, effects={1: [keep("k")]})
+    found = store.records("q", ["k"])[0]
+    assert found is not None and found.version > given[-1]
+    assert store.listed("q", 4) == ["l19", "k19", "l18", "k18"]

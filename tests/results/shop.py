@@ -77,3 +77,9 @@ def parent(x: int) -> str:
 @shop.task
 def waits(x: int, timeout: float | None) -> int:
     return add.push(x=x, y=x).result(timeout=timeout)
+
+
+@shop.task
+def busy(n: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return n

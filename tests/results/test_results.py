@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -206,10 +207,39 @@ def test_a_task_that_runs_for_a_second_is_seen_with_its_progress(shop: Shop) -> 
     assert nap.state() == "success"  # a look that comes late changes nothing
 
 
-def test_a_task_that_is_cancelled_before_it_runs_ends_as_cancelled(shop: Shop) -> None:
-    asked = shop.app.add.push(x=1, y=1)
+def test_a_task_that_is_cancelled_before_it_runs_ends_as_cancelled_and_its_neighbors_run(shop: Shop) -> None:
+    first, asked, late = shop.app.add.push(x=1, y=1), shop.app.add.push(x=2, y=2), shop.app.add.options(delay=12)
+    later = late.push(x=3, y=3)
     assert asked.cancel() is True
     shop.run()
     with pytest.raises(TaskCancelled):
         asked.result(timeout=20)
-    assert asked.state() == "cancelled" and asked.cancel() is False
+    assert asked.state() == "cancelled" and asked.outcome().runs == 0 and asked.cancel() is False
+    assert first.result(timeout=20) == 2
+    assert later.cancel() is True  # while its worker sleeps
+    with pytest.raises(TaskCancelled):
+        later.result(timeout=60)
+    assert shop.app.add.push(x=4, y=4).result(timeout=20) == 8
+    with shop.queue.broker.connector() as connector:
+        until(lambda: not connector.board("shop").cancelled)  # whoever has ended it takes it off the board
+
+
+@pytest.mark.parametrize("batch", ["1", "20"])
+def test_workers_that_are_killed_at_random_cost_no_waiter_its_result(shop: Shop, batch: str) -> None:
+    import random
+
+    chance = random.Random(batch)
+    shop.run(2, BATCH=batch)
+    handles = [shop.app.busy.push(n=n, seconds=0.01) for n in range(300)]
+    killed: set[int] = set()
+    for _ in range(6):
+        time.sleep(chance.uniform(0.2, 0.6))
+        for pid in set(_workers(shop)) - killed:
+            if chance.random() < 0.6:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+    assert killed
+    assert wait_all(handles, timeout=120) == list(range(300))
+    # What waits for nobody is there as well, whole, for another process to read.
+    assert [shop.queue.handle(one.id).result(timeout=20) for one in handles[::30]] == list(range(0, 300, 30))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from regiment.contracts import Arrive, Drop, Effect, Join, Keep, Seal, Send, Shut
@@ -38,11 +38,13 @@ others = (
 effects = st.lists(keeps | sends | named | arrivals | joins | others, max_size=5)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(effects)
 def test_what_was_packed_is_unpacked_as_it_was(some: list[Effect]) -> None:
     assert list(unpacked(packed(some))) == some
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(effects, st.randoms(use_true_random=False))
 def test_damaged_bytes_are_refused_or_are_effects_that_a_store_can_take(
     some: list[Effect], chance: random.Random

@@ -27,7 +27,8 @@ COMPLETE, FIRED = 1, 2
 MOST = 1000
 """Joins that are asked for at a time."""
 
-_ALIVE: Document = {"$gt": [{"$ifNull": ["$gc", "$$NOW"]}, "$$NOW"]}
+_ALIVE: Document = {"$gt": [{"$ifNull": ["$gc", {"$add": ["$$NOW", 1]}]}, "$$NOW"]}
+"""A document without an end has just been made by an arrival, whose next statement sets it."""
 _HERE: Document = {"$cond": [_ALIVE, "$$ROOT", {"_id": "$_id"}]}
 """What is there, or nothing of it when its time is over."""
 _OPENED: Document = {"$gt": ["$o", None]}
@@ -102,11 +103,10 @@ class Joins(Base):
     def _completed(self, ids: list[str]) -> dict[str, Document]:
         """Those of the joins that are complete and whose effects are not all done, whoever completed them."""
         found: dict[str, Document] = {}
-        wanted = {"o": {"$exists": True}, "sh": {"$exists": False}, "c": {"$ne": FIRED}}
         for begin in range(0, len(ids), MOST):
-            some = {"_id": {"$in": ids[begin : begin + MOST]}, **wanted}
+            some = {"_id": {"$in": ids[begin : begin + MOST]}}
             for row in self._joins.find(some, {"t": 0}, hint="_id_"):
-                if not _is_full(row):
+                if "sh" in row or row.get("c") == FIRED or not _is_full(row):
                     continue
                 decided = self.ask(
                     {

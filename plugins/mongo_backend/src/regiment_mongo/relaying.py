@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pymongo
 from bson import ObjectId
 from pymongo import WriteConcern
 
@@ -13,6 +15,7 @@ from regiment.errors import StoreUnavailable
 from regiment_mongo.base import LASTING
 from regiment_mongo.children import Children
 from regiment_mongo.effects import INLINE, Line, chunks, size
+from regiment_mongo.errors import translated
 from regiment_mongo.following import Follows
 from regiment_mongo.joins import Joins, fired
 from regiment_mongo.layout import Document
@@ -21,6 +24,12 @@ from regiment_mongo.moments import date
 MONTH = 30 * 86_400_000
 """Milliseconds after which large effects are deleted that no step refers to: its process died before its write."""
 
+ELSEWHERE = 0.5
+"""Seconds that another cluster may take for what is passed on to it: it must not use up the time of what is here."""
+
+REST = 1.0
+"""Seconds that a cluster which did not answer is left alone."""
+
 
 class Relays(Children, Follows, Joins):
     """From an outbox to where it belongs."""
@@ -28,6 +37,11 @@ class Relays(Children, Follows, Joins):
     home: Callable[[str], Any] | None = None
     """Which of several clusters has the records, joins and children of a queue; None if there is one."""
     _slowly = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._away: dict[int, float] = {}
+        """Until when another cluster is left alone."""
 
     @property
     def firm(self) -> WriteConcern | None:
@@ -91,17 +105,26 @@ class Relays(Children, Follows, Joins):
             joins += new
             work += map(fired, new)
             for node, theirs in others:
-                try:
-                    if not node.is_open:
-                        node.open(self._role)
-                    node.accept(one, theirs)
-                except StoreUnavailable:
-                    complete = False
+                complete = self._pass_on(node, one, theirs) and complete
         if followed:
             self.call(followed)
         if complete:
             self._done(joins)
         return complete, left
+
+    def _pass_on(self, node: Any, entry: Document, lines: list[Line]) -> bool:
+        """Give another cluster what belongs there; False if it cannot be reached, and then it is left alone for a time."""
+        if self._away.get(id(node), 0.0) > time.monotonic():
+            return False
+        try:
+            with translated(node.shown, worked=True), pymongo.timeout(ELSEWHERE):
+                if not node.is_open:
+                    node.open(self._role)
+                node.accept(entry, lines)
+            return True
+        except StoreUnavailable:
+            self._away[id(node)] = time.monotonic() + REST
+            return False
 
     def _split(self, lines: list[Line]) -> tuple[list[Line], list[tuple[Any, list[Line]]]]:
         """What belongs here, and what to other clusters."""

@@ -75,21 +75,10 @@ class Releases(Moves):
         over = set(finished)
         back = [r for r in sorted(row.held) if r not in over and (only is None or only[0] <= r <= only[1])]
         moment = self.moment(queue, numbers=len(back) + 1)
-        tasks = []
-        for number, receipt in enumerate(back, moment.first):
-            item = row.held[receipt]
-            if receipt not in suspects:
-                tasks.append(waiting(queue, item))
-                continue
-            count = item.get("c", 0) + 1
-            suspect = {**item, "c": count}
-            if suspects[receipt]:
-                suspect["n"] = suspects[receipt]
-            delay = row.poison[min(count, len(row.poison)) - 1] if row.poison else 0.0
-            if delay > 0:
-                tasks.append(delayed(queue, suspect, moment.now + int(delay * 1000), number))
-            else:
-                tasks.append(waiting(queue, suspect))
+        tasks = [
+            self._given_back(queue, row, receipt, suspects, moment.now, number)
+            for number, receipt in enumerate(back, moment.first)
+        ]
         fields: Document = {}
         if finished and not close:
             fields["kd"] = remember(row.settled, finished)
@@ -112,3 +101,19 @@ class Releases(Moves):
             if facts is not None:
                 facts.restart()
             self._returned(queue, row)
+
+    def _given_back(
+        self, queue: str, row: Row, receipt: int, suspects: Mapping[int, bytes], now: int, number: int
+    ) -> Document:
+        """The task that goes back: as it was, or as a suspect, counted once more."""
+        item = row.held[receipt]
+        if receipt not in suspects:
+            return waiting(queue, item)
+        count = item.get("c", 0) + 1
+        suspect = {**item, "c": count}
+        if suspects[receipt]:
+            suspect["n"] = suspects[receipt]
+        delay = row.poison[min(count, len(row.poison)) - 1] if row.poison else 0.0
+        if delay > 0:
+            return delayed(queue, suspect, now + int(delay * 1000), number)
+        return waiting(queue, suspect)

@@ -148,6 +148,8 @@ def _send(stem: str, send: Send) -> list[Part]:
     if send.at is not None:
         mode, due = "at", ms(send.at)
     named = send.ids is not None
+    if mode == "now" and not named and len(send.payloads) == 1:
+        return ["T", stem, send.priority, send.payloads[0]]
     head: list[Part] = ["S", stem, send.priority, mode, due, ms(send.id_window), int(named), len(send.payloads)]
     return [*head, *(send.ids or ()), *send.payloads]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from regiment import log
@@ -76,13 +76,11 @@ class Keeping(Choices):
     @hookimpl
     def regiment_push(self, push: Push) -> None:
         """Note the push, in its own step, and let its answer be a handle."""
-        from regiment_results.handles import answer
-
         wanted = push.options.get(OPTION)
         kept = self.by == "queue" if wanted is None else wanted is not False
         if wanted is not None:
             push.tags[NAME] = _seconds(wanted)
-        push.answer = answer(push.broker, push.tasks[0].date, kept, self.track)
+        push.answer = _answers()(push.broker, push.tasks[0].date, kept, self.track)
         if not kept or not self.track:
             return
         value, ttl, rank = note(WAITING), self.wait_ttl, note_rank(push.tasks[0].date)
@@ -151,10 +149,11 @@ class Keeping(Choices):
         return (Keep(key, value, ttl, rank_of(now if task is None else task.date)),)
 
     def _place(self, task: Task | None) -> tuple[str, Codec]:
-        """The queue that this worker serves, and its codec."""
+        """The queue of a task, and the codec that writes its outcome: that of this worker, also for what it took elsewhere."""
         if task is not None and (found := self._codecs.get(task.queue)) is not None:
             return task.queue, found
-        return next(iter(self._codecs.items()))
+        queue, codec = next(iter(self._codecs.items()))
+        return queue if task is None else task.queue, codec
 
     def _packed(self, codec: Codec, where: tuple[str, str], make: Callable[..., list[Any]]) -> bytes:
         """The bytes of an outcome; where its value cannot be kept, of the outcome without it, which says why."""
@@ -188,6 +187,14 @@ class Keeping(Choices):
             record = outcome_record(number, outcome, now, _ran())
             made.append(Keep(key, codec.pack(record, (queue, key)), self.failure_ttl, rank_of(task.date)))
         return made
+
+
+@cache
+def _answers() -> Callable[..., Any]:
+    """What makes the answers of pushes; a worker never loads it."""
+    from regiment_results.handles import answer
+
+    return answer
 
 
 _clock, _boot, _time = time.clock_gettime_ns, time.CLOCK_BOOTTIME, time.time

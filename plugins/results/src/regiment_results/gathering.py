@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, TypeVar, overload
 
@@ -74,7 +75,7 @@ def as_completed(handles: Iterable[Handle[R]], timeout: float | None = None) -> 
         crowd.leave()
 
 
-async def aas_completed(handles: Iterable[Handle[R]], timeout: float | None = None) -> AsyncIterator[Handle[R]]:
+async def aas_completed(handles: Iterable[Handle[R]], timeout: float | None = None) -> AsyncGenerator[Handle[R], None]:
     """`as_completed` without blocking the event loop."""
     import asyncio
 
@@ -121,9 +122,10 @@ async def await_all(
 async def await_all(handles: Iterable[Handle[Any]], timeout: float | None = None, errors: str = "raise") -> list[Any]:
     """`wait_all` without blocking the event loop."""
     listed = list(handles)
-    async for done in aas_completed(listed, timeout):
-        if errors == "raise":
-            done.result(0)
+    async with aclosing(aas_completed(listed, timeout)) as ended:
+        async for done in ended:
+            if errors == "raise":
+                done.result(0)
     return [_valued(one) for one in listed] if errors == "return" else [one.result(0) for one in listed]
 
 

@@ -20,6 +20,7 @@ from regiment.registry import registry
 from regiment.task import new_id
 from regiment_results.errors import (
     CLASSES,
+    ResultError,
     ResultGone,
     ResultsOff,
     ResultTimeout,
@@ -122,6 +123,8 @@ class Handle(Pushed, Generic[R]):
         """
         if self.outcome() is not None:
             return False
+        if pushing.override is not None:
+            raise ResultError("capture() has no notice board: what cancel() does is seen with a store and a worker")
         self._ask(lambda store: store.post(self.queue, cancel=[self.id]))
         return True
 

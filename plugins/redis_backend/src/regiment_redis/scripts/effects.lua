@@ -3,6 +3,7 @@
 -- list), which is in reach of this script:
 --   "K" stem key ms-or-empty body: 7 bytes rank, 1 byte flags (1: listed), value
 --   "S" stem priority "now"|"in"|"at" ms ms-of-ids has-ids(0, 1) how-many ids payloads
+--   "T" stem priority payload: as "S", one without id that is due now
 --   "J" stem join members-or-empty ms then: a list of effects, packed
 --   "A" stem join member | "E" stem join members | "U" stem join ms | "D" stem how-many keys
 --   "O" stem target token packed: for another place; it waits in the outbox of KEYS[1] (outbox.lua)
@@ -56,6 +57,7 @@ local function effects(begun)
           go(list[i + 1])
           if kind == 'K' then keep(list[i + 2], list[i + 3], list[i + 4])
           elseif kind == 'A' then arrive(list[i + 2], tonumber(list[i + 3]))
+          elseif kind == 'T' then send_one(list[i + 2], list[i + 3], list == e.top)
           elseif kind == 'S' then send(list, i + 2, list == e.top)
           elseif kind == 'J' then open_join(list[i + 2], tonumber(list[i + 3]), list[i + 4], list[i + 5])
           elseif kind == 'E' then seal_join(list[i + 2], tonumber(list[i + 3]))

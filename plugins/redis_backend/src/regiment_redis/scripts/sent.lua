@@ -38,6 +38,14 @@ local function send(list, i, counts)
   here.lists[priority] = ready
 end
 
+-- One task without an id that is due now, as most are.
+local function send_one(priority, payload, counts)
+  local ready = here.lists[priority] or {}
+  here.lists[priority] = ready
+  ready[#ready + 1] = string.char(tonumber(priority)) .. tools().place() .. payload
+  if counts and stem == home then e.sent = e.sent + 1 end
+end
+
 local function push_sent()
   for priority, list in pairs(here.lists) do
     local t = tools()

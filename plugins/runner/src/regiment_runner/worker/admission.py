@@ -25,6 +25,10 @@ class Expired(NamedTuple):
     """Its time has passed: it is done without a run."""
 
 
+class Cancelled(NamedTuple):
+    """Its id stands on the notice board: it is done without a run."""
+
+
 class Judge(NamedTuple):
     """It does not run: an earlier run has decided how it ended, and only its handlers are called."""
 
@@ -46,9 +50,10 @@ class Bury(NamedTuple):
     evidence: dict[str, Any] = {}
 
 
-Decision = Run | Expired | Judge | Wait | Bury
+Decision = Run | Expired | Cancelled | Judge | Wait | Bury
 RUN = Run()
 EXPIRED = Expired()
+CANCELLED = Cancelled()
 _LOST = "its host was lost"
 """The reason of an end of which nobody could leave a note."""
 

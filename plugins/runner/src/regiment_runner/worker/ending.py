@@ -19,7 +19,7 @@ from regiment.errors import Control
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import descendants, page, procfs
-from regiment_runner.worker.admission import Bury, Decision, Wait
+from regiment_runner.worker.admission import Bury, Cancelled, Decision, Wait
 from regiment_runner.worker.burying import buried, tell_dead
 from regiment_runner.worker.guarded import DONE
 from regiment_runner.worker.hooking import Answer, Call, Steps, hooked
@@ -246,7 +246,7 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
         _mark_ended(attempt)
         attempt.source.finish(attempt, Park(attempt.number, delay))
         return
-    settles, outcome = "done", Outcome(outcomes.EXPIRED)
+    settles, outcome = "done", Outcome(outcomes.CANCELLED if isinstance(decided, Cancelled) else outcomes.EXPIRED)
     if isinstance(decided, Bury):
         settles, outcome = "dead", Outcome(decided.kind, text=decided.text, evidence=decided.evidence)
     _mark_ended(attempt)
@@ -255,7 +255,7 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
         behind = NOTHING if attempt.made is None else left(attempt, outcome, settles)
     except BaseException as error:
         complain(attempt, "effects.error", error)
-        text = f"{outcome.text or 'it had expired'}; {UNKEPT}: {safe_repr(error, 500)}"
+        text = f"{outcome.text or f'it was {outcome.kind}'}; {UNKEPT}: {safe_repr(error, 500)}"
         evidence = outcome.evidence or {}
         decided = Bury(outcomes.FAILURE if settles == "done" else outcome.kind, text, evidence)
     if isinstance(decided, Bury):
@@ -263,7 +263,7 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
         tell_dead(attempt.runtime, letter)
         _finish(attempt, letter, behind)
     else:
-        log.event(logging.INFO, "task.expired", **log.attempt_fields())
+        log.event(logging.INFO, f"task.{outcome.kind}", **log.attempt_fields())
         _finish(attempt, Done(attempt.number, attempt.number), behind)
 
 

@@ -32,11 +32,11 @@ class Keeping:
         self._lock = threading.Lock()
         """Held while a record is written and its number told, and while all that was told is taken (E4)."""
         self.annex: Annex | None = None
-        self._any = bool(runtime.effects)
+        self.any = bool(runtime.effects)
         """Whether anything may be left behind by what is to be settled."""
         self.blank: tuple[()] | None = None
         """What attempts leave behind that leave nothing: () if their ends have records all the same."""
-        if self._any:
+        if self.any:
             self._have_annex()
 
     def _have_annex(self) -> None:
@@ -85,7 +85,7 @@ class Keeping:
         number = attempt.number
         if self.annex is None or number < self.annex.first:
             if left.effects:
-                self._any = True
+                self.any = True
                 return False
         elif not self.annex.append(number, left.data):
             return False
@@ -98,8 +98,6 @@ class Keeping:
         self, limit: int, drain: Callable[[], None]
     ) -> tuple[list[Settlement], dict[int, Sequence[Effect]]]:
         """What the next exchange is to say, with effects: of every attempt whose record is in this half of the annex (E4)."""
-        if not self._any:
-            return self._outbox.settlements(), {}
         if self.annex is None and limit:
             self._have_annex()
         with self._lock:
@@ -108,6 +106,12 @@ class Keeping:
             if self.annex is not None:
                 self.annex.flip()
             return self._outbox.settlements(), self._outbox.left()
+
+    def lost(self, attempt: Trial) -> None:
+        """The store knows nothing of it any more: nor will it hear of what it leaves."""
+        task_id = attempt.task.id if attempt.task is not None else None
+        log.event(logging.WARNING, "lease.lost", id=task_id, queue=self._lease.queue)
+        self._outbox.effects.pop(attempt.number, None)
 
     def answered(self) -> None:
         """The store has taken all of it."""

@@ -27,6 +27,7 @@ from regiment_runner.shared.page import Page
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
 from regiment_runner.worker.lease import Lease
+from regiment_runner.worker.notices import Notices
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
 from regiment_runner.worker.started import not_started
@@ -113,6 +114,7 @@ def _run(setup: Setup, report: Reporter) -> int:
         elsewhere=parts.executor.place != "main",
         tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
     )
+    Notices(source.hold, runtime)
     sheet.write_off = source.write_off
     runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.hold.tell_keeper)
     runtime.desk.end, runtime.broker = source.end, parts.broker

@@ -74,6 +74,10 @@ class Runtime:
         has = self.handlers.keys()
         self.plain = not (self.around or self.started or self.finished or has & {"pre_work", "post_work", "on_success"})
         """Whether a success needs nothing but its settlement."""
+        self.cancelled: frozenset[str] = frozenset()
+        """Ids of tasks that are not to run. While there are any, nothing is `plain`."""
+        self.notices: Any = None
+        """Who is told of those that have ended so."""
 
     def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
         """What runs the task, and its rules; None for a name that the application does not know."""

@@ -7,19 +7,17 @@ the page and leave the settlement in an outbox, which the driver's next exchange
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable
 
-from regiment import log
 from regiment.contracts import Back, Dead, Delivery, Done, Settlement
 from regiment_runner.shared import page
 from regiment_runner.worker import respawned
 from regiment_runner.worker.attempt import Attempt
 from regiment_runner.worker.keeping import Keeping
-from regiment_runner.worker.lease import Hold, Lease
+from regiment_runner.worker.lease import NO_EFFECTS, Hold, Lease
 from regiment_runner.worker.outbox import Answered, Outbox
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.trial import NOTHING, Left, Trial
@@ -110,7 +108,7 @@ class Source:
     def done(self, attempt: Trial) -> None:
         """An attempt has succeeded, and its page says so, unless it leaves something behind that has no record yet."""
         number = attempt.number
-        if type(attempt.made) is Left:
+        if attempt.made and type(attempt.made) is Left:
             self.finish(attempt, Done(number, number), attempt.made)
         elif self.elsewhere:
             self.outbox.end(attempt, Done(number, number))
@@ -125,7 +123,8 @@ class Source:
         """These have succeeded in a sprint, in its one slot, and their page said so one after the other."""
         self.outbox.done(first, last)
         if not self._settle_by:
-            self._settle_within(self._settle_ns)
+            self._settle_by = page.now() + self._settle_ns
+            self.look_by = min(self.look_by, self._settle_by)
         self._tasks += last - first + 1
         if self._tasks >= self._most:
             self.check = True
@@ -247,13 +246,18 @@ class Source:
         """Settle what has ended, and lease up to `limit`; whether anything was leased."""
         if not self.lease.turn and not self.hold.join():
             return False
-        settlements, effects = self.keeping.all_that_ended(limit, self._drain)
+        keeping, effects = self.keeping, NO_EFFECTS
+        if keeping.any:
+            settlements, effects = keeping.all_that_ended(limit, self._drain)
+        else:
+            settlements = self.outbox.settlements()
         if settlements:
             self.waiting.last_task = time.monotonic()
         taken = self.hold.exchange(settlements, limit, not self._busy and not self.batch, effects)
         if taken is None:
             return False
-        self.keeping.answered()
+        if keeping.any:
+            keeping.answered()
         self._settle_by = 0
         if self.outbox.pending or self.outbox.backs:
             self._slots_are_free(self.outbox.answered(taken.lost))
@@ -276,7 +280,7 @@ class Source:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
             self._release_slot(attempt)
         for attempt in answered.lost:
-            self._say_lost(attempt)
+            self.keeping.lost(attempt)
         for back in answered.backs:
             for slot in range(self.slots):
                 number, phase = self.page.slot_word(slot)
@@ -352,7 +356,7 @@ class Source:
             ended, settlement, left = self.outbox.ended.popleft()
             self._busy -= 1
             if ended.identity != self.lease.consumer:
-                self._say_lost(ended)
+                self.keeping.lost(ended)
                 self._tasks += 1
                 self._release_slot(ended)
             elif type(settlement) is Done and left is None:
@@ -374,11 +378,6 @@ class Source:
         if self._alone is not None and self._alone is attempt.delivery:
             self._alone = None
         self._free.append(attempt.slot)
-
-    def _say_lost(self, attempt: Trial) -> None:
-        task_id = attempt.task.id if attempt.task is not None else None
-        log.event(logging.WARNING, "lease.lost", id=task_id, queue=self.lease.queue)
-        self.outbox.effects.pop(attempt.number, None)
 
     # Waiting
 
