@@ -133,3 +133,24 @@ def slow(seconds: float) -> str:
 def after(value: Any) -> Any:
     note("after")
     return value
+
+
+@shop.task(max_retries=20)
+def page(at: int, size: int, last: int) -> Piece[Any]:
+    """One page of a source; it dies the first time at each page."""
+    seen = os.environ.get("SEEN", "")
+    if seen and not os.path.exists(f"{seen}.{at}"):
+        open(f"{seen}.{at}", "w").close()
+        os.kill(os.getpid(), 9)
+    part = group(counted.s(n=n) for n in range(at, min(at + size, last)))
+    return part if at + size >= last else group(part, page.s(at=at + size, size=size, last=last))
+
+
+@shop.task
+def flat(values: Sequence[Any]) -> list[int]:
+    found: list[int] = []
+    while True:
+        if values and isinstance(values[0], int):
+            return [*found, *values]
+        part, values = values
+        found += part

@@ -206,3 +206,15 @@ def test_retrying_cut_anywhere_and_repeated_is_as_if_once(local: Shop, tmp_path:
     assert cuts > 5
     until(lambda: ledger.read_text().count("told") == cuts + 1)
     assert ledger.read_text().count("total") in (cuts, cuts + 1)
+
+
+@pytest.mark.slow
+def test_a_source_read_page_by_page_that_dies_at_every_page_gives_each_item_once(shop: Shop, tmp_path: Path) -> None:
+    """Each page is a step that returns its members and the step for the next one."""
+    ledger, pages = tmp_path / "ledger", size(12, 100)
+    run = (shop.app.page.s(at=0, size=5, last=5 * pages) | shop.app.flat.s()).start(id="pages")
+    shop.run(2, LEDGER=str(ledger), SEEN=str(tmp_path / "seen"), DELIVERIES="100")
+    assert run.result(timeout=240) == [n * n for n in range(5 * pages)]
+    lines = [line for line in ledger.read_text().splitlines() if line.startswith("run")]
+    assert set(lines) == {f"run {n}" for n in range(5 * pages)}
+    assert max(len(plan.grown) for plan in run.plans()) <= 60

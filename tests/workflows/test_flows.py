@@ -50,9 +50,9 @@ def test_a_step_that_returns_a_piece_is_continued_by_it(shop: Shop) -> None:
     app = shop.app
     shop.run(2)
     assert (app.grow.s(n=5) | app.add.s(y=1)).start().result(timeout=30) == 31
-    run = (app.down.s(n=4) | app.after.s()).start()
-    assert run.result(timeout=30) == "landed"
-    assert len(run.plans()) == 5
+    run = (app.down.s(n=60) | app.after.s()).start()
+    assert run.result(timeout=60) == "landed"
+    assert len(run.plans()) == 61
     both = group(app.grow.s(n=n) for n in (2, 3)) | app.total.s()
     assert both.start().result(timeout=30) == 1 + 5
 

@@ -304,6 +304,7 @@ class Compiled:
             "v": 1,
             "id": self.id,
             "inside": self.flow.inside,
+            "above": self.flow.above,
             "name": self.flow.name,
             "home": self.home,
             "started": self.started,

@@ -183,8 +183,8 @@ class Working(Choices):
         from regiment_workflows.graph import Flow
         from regiment_workflows.starting import plan_effects
 
-        member = f"~{task_id.rpartition('.')[2]}" if "c" in mark else ""
-        part = Flow(on_error=mark["p"], inside=mark["s"] + member)
+        member = int(task_id.rpartition(".")[2]) if "c" in mark else None
+        part = Flow(on_error=mark["p"], inside=keys.inside(mark["s"], member), above=(mark["s"], member))
         part.take(piece)
         part.settle()
         made = Compiled(part, mark["f"], [(one.queue, one.join, one.member) for one in arrivals], mark["h"], mark["e"])
@@ -227,9 +227,8 @@ class Working(Choices):
         made: list[Effect] = [Shut(node["j"][0], node["j"][1], mark["t"]) for node in gone]
         ends = [Arrive(*target) for node in gone for target in node["a"] if target[1] not in plan.joins]
         ends += [one for one in arrivals if member or one.join not in plan.joins]
-        inside = mark["s"].rpartition("+")[0]
-        if inside:  # the piece that a step has returned cannot end, so what depends on that step is skipped
-            name, index = _member_of(inside)
+        if plan.data["above"]:  # the piece that a step has returned cannot end, so what depends on that step is skipped
+            name, index = plan.data["above"]
             above = read_plan(records, queue, flow, name, home)
             whose = mark_of(above, above.nodes[name], index)
             ended = arrivals_of(keys.task_id(flow, name, index), whose)
@@ -247,12 +246,6 @@ class Working(Choices):
             return ()
         plan, node, member = found
         return self._failed(queue, task_id, mark_of(plan, node, member), outcome, plan.data["started"], 0)
-
-
-def _member_of(inside: str) -> tuple[str, int | None]:
-    """The node, and which member of it, that has returned a piece."""
-    name, mark, index = inside.rpartition("~")
-    return (name, int(index)) if mark and index.isdigit() else (inside, None)
 
 
 def mark_of(plan: Plan, node: Mapping[str, Any], member: int | None) -> dict[str, Any]:

@@ -72,13 +72,15 @@ class Flow:
         deadline: float | None = None,
         tell: Step[Any] | None = None,
         inside: str = "",
+        above: tuple[str, int | None] | None = None,
     ) -> None:
         if name and (not text(name, LONGEST_ID)):
             raise GraphError(f"the name of a flow is {seen(name)}; expected at most {LONGEST_ID} printable characters")
         if deadline is not None and not limit(deadline):
             raise GraphError(f"deadline is {seen(deadline)}; expected seconds above 0, or None")
         self.name, self.policy, self.deadline = name, checked_policy(on_error), deadline
-        self.inside = inside
+        self.inside, self.above = inside, above
+        """What begins the names of its steps, and the step (and which member) that has returned it, if it is a piece of a flow."""
         self.nodes: dict[str, Node] = {}
         self.value: Value | None = None
         self.teller: Step[Any] | None = None
@@ -137,7 +139,9 @@ class Flow:
         the answer is the run of that (`existed`).
         """
         if id is not None and (not text(id, LONGEST_ID) or any(one in id for one in FORBIDDEN)):
-            raise GraphError(f"id is {seen(id)}; expected 1 to {LONGEST_ID} printable characters, none of them / ! + ~")
+            raise GraphError(
+                f"id is {seen(id)}; expected 1 to {LONGEST_ID} printable characters, none of them / ! + ~ @"
+            )
         self.settle()
         run: Run[Any] = import_module("regiment_workflows.starting").start(self, id or new_id())
         return run
@@ -304,7 +308,7 @@ class Flow:
         if named:
             if not text(name, LONGEST_ID) or any(one in name for one in FORBIDDEN + "."):
                 raise GraphError(
-                    f"the name of a step is {seen(name)}; expected printable characters, none of them . / ! + ~"
+                    f"the name of a step is {seen(name)}; expected printable characters, none of them . / ! + ~ @"
                 )
             if name in self.nodes:
                 raise GraphError(f'the flow has a step "{name}" already; give one another name: add(…, name="…")')

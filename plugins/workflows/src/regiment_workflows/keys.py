@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2s
+
 from regiment_results.records import FINAL, note_rank
 
 NAME = "workflows"
@@ -15,7 +17,9 @@ NO, YES, GROWN = 0, 1, 2
 """How a step has ended, as the rank of its record tells: failed for good, succeeded, succeeded and continued by a piece."""
 CHUNK = 1000
 """Members of one chunk of a group."""
-FORBIDDEN = "\t/!+~"
+LONGEST_INSIDE = 40
+"""Characters of a name that stands in the names of what its step has returned."""
+FORBIDDEN = "\t/!+~@"
 """What no flow's id and no step's name has; a step's name has no dot either."""
 
 
@@ -67,6 +71,12 @@ def end_join(flow: str) -> str:
 def latch(flow: str, episode: int) -> str:
     """Where the first failure of an episode arrives; each retry begins another one (W10)."""
     return f"w:{flow}!{episode}"
+
+
+def inside(node: str, member: int | None = None) -> str:
+    """What begins the names of the steps that a step, or a member, has returned. It stays short, however deep that goes."""
+    name = node if member is None else f"{node}~{member}"
+    return name if len(name) <= LONGEST_INSIDE else f"@{blake2s(name.encode(), digest_size=12).hexdigest()}"
 
 
 def join(flow: str, node: str) -> str:

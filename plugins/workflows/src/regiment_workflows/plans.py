@@ -78,5 +78,5 @@ def whole(ask: Ask, queue: str, flow: str) -> Iterator[Plan]:
     for plan in found:
         yield plan
         names = [name for name, node in plan.nodes.items() if node["k"] == "step"]
-        records: Sequence[Any] = ask(queue, [keys.plan_key(flow, name) for name in names]) if names else []
+        records: Sequence[Any] = ask(queue, [keys.plan_key(flow, keys.inside(name)) for name in names]) if names else []
         found += [Plan(json.loads(record.value)) for record in records if record is not None]

@@ -73,22 +73,31 @@ class Values:
         return _part(self.outcome(ref[1], ref[2], found[ref[1], key_of(ref[2])]), ref[3])
 
     def outcome(self, queue: str, id: str, record: Record | None) -> Any:
-        """The value of a step's record; `Failed` if it has none because it failed."""
-        if record is None or record.rank < FINAL:
-            raise ValueGone(
-                f"the value of task {id} of queue {queue} is not there (any more): what a flow keeps lives Workflows(ttl=…) "
-                f"seconds from the end of each step"
-            )
-        ended = read(self._codec, record, (queue, key_of(id)))
-        assert isinstance(ended, Outcome)
-        if not ended.success:
-            error = ended.error
-            return Failed(id, ended.kind, error.type if error else "", error.message if error else "")
-        if ended.lack:
-            if ended.lack[0] == "piece":
-                return self.one(ended.lack[1])
-            raise ValueGone(f"the value of task {id} of queue {queue} was not kept: {ended.lack[0]} {ended.lack[1]}")
-        return ended.value
+        """The value of a step's record; `Failed` if it has none because it failed. From a step that has returned a piece it is
+        that of the piece, and so on, however long that row is.
+        """
+        while True:
+            if record is None or record.rank < FINAL:
+                raise ValueGone(
+                    f"the value of task {id} of queue {queue} is not there (any more): what a flow keeps lives Workflows(ttl=…) "
+                    f"seconds from the end of each step"
+                )
+            ended = read(self._codec, record, (queue, key_of(id)))
+            assert isinstance(ended, Outcome)
+            if not ended.success:
+                error = ended.error
+                return Failed(id, ended.kind, error.type if error else "", error.message if error else "")
+            if not ended.lack:
+                return ended.value
+            if ended.lack[0] != "piece":
+                raise ValueGone(
+                    f"the value of task {id} of queue {queue} was not kept: {ended.lack[0]} {ended.lack[1]}"
+                )
+            ref = ended.lack[1]
+            if ref[0] != "s" or ref[3]:
+                return self.one(ref)
+            queue, id = ref[1], ref[2]
+            record = self._ask(queue, [key_of(id)])[0]
 
     def many(self, queue: str, ids: Sequence[str]) -> list[Any]:
         """The values of many steps of one queue."""
