@@ -154,3 +154,8 @@ def flat(values: Sequence[Any]) -> list[int]:
             return [*found, *values]
         part, values = values
         found += part
+
+
+@shop.task
+def wraps(path: str, n: int) -> Any:
+    return moody.s(path=path, n=n) if n else moody.s(path=path, n=0)

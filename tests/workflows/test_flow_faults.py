@@ -218,3 +218,26 @@ def test_a_source_read_page_by_page_that_dies_at_every_page_gives_each_item_once
     lines = [line for line in ledger.read_text().splitlines() if line.startswith("run")]
     assert set(lines) == {f"run {n}" for n in range(5 * pages)}
     assert max(len(plan.grown) for plan in run.plans()) <= 60
+
+
+def test_a_large_group_whose_source_raises_is_cancelled(local: Shop) -> None:
+    def members() -> Any:
+        for n in range(3000):
+            if n == 2500:
+                raise LookupError("source")
+            yield local.app.square.s(n=n)
+
+    with pytest.raises(LookupError, match="source"):
+        (group(members()) | local.app.total.s()).start(id="raised")
+    assert local.app.shop.flow("raised").state() == "cancelled"
+
+
+def test_what_has_failed_in_the_piece_of_a_member_is_found_and_retried(local: Shop, tmp_path: Path) -> None:
+    there, app = tmp_path / "there", local.app
+    local.run(2)
+    run = (group(app.wraps.s(path=str(there), n=n) for n in range(3)) | app.total.s()).start()
+    with pytest.raises(FlowFailed, match="LookupError"):
+        run.result(timeout=30)
+    until(lambda: sum(one.state == "failed" for one in run.steps()) == 3)
+    there.touch()
+    assert run.retry().result(timeout=30) == 3

@@ -119,6 +119,7 @@ def start(piece: Any) -> None:
         (lambda: one.s(x=1).start(id="a/b"), "id is 'a/b'"),
         (lambda: one.s(x=1).start(id=""), "id is ''"),
         (lambda: s(3), "a step was made of 3"),
+        (lambda: s(shop), "a step was made of"),
         (lambda: prev["a"][1.5], "a part of a value"),
     ],
 )

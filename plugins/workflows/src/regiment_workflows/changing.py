@@ -60,7 +60,7 @@ def retry(run: Reached, step: str | None = None) -> int:
         how = "is not known" if state is None else f"is {keys.STATES.get(state.rank, 'over')}"
         raise FlowError(f"flow {run.id} {how}; only one that has failed, or runs with failed steps, can be retried")
     plans = run.plans()
-    names = [node for plan in plans for node in plan.nodes.values() if step is None or node["n"] == step]
+    names = [node for plan in plans for node in plan.nodes.values() if _meant(node, step)]
     if not names:
         there = ", ".join(name for plan in plans for name in plan.nodes)
         raise FlowError(f'flow {run.id} has no step "{step}"; it has {there}')
@@ -75,6 +75,11 @@ def retry(run: Reached, step: str | None = None) -> int:
             f"or are on their way already)"
         )
     return state.version if state.rank == keys.FAILED else 0
+
+
+def _meant(node: Mapping[str, Any], step: str | None) -> bool:
+    """Whether it is to be retried: what is named, or else whatever holds the flow up when it fails."""
+    return bool(node["p"] == "fail" if step is None else node["n"] == step)
 
 
 def _all_payloads(run: Reached, plans: Sequence[Plan]) -> dict[str, list[Any]]:

@@ -61,7 +61,7 @@ def list_flows(queue: str | None, app: str | None, connector: str | None, state:
     for run in _runs(broker, queues):
         how = run.state()
         if state is None or how == state:
-            data = run.plans()[0].data
+            data = run.plan().data
             found.append(
                 {"id": run.id, "name": data["name"], "queue": run.home, "state": how, "started": data["started"]}
             )
@@ -86,7 +86,7 @@ def show(
     if mermaid or svg:
         put((run.mermaid() if mermaid else run.svg()).rstrip())
         return
-    data, steps = run.plans()[0].data, run.steps()
+    data, steps = run.plan().data, run.steps()
     if as_json:
         how = {"id": run.id, "name": data["name"], "queue": run.home, "state": run.state(), "started": data["started"]}
         show_json({**how, "progress": run.progress()._asdict(), "steps": [one._asdict() for one in steps]})
@@ -170,7 +170,7 @@ def purge(queue: str | None, app: str | None, connector: str | None, older: floa
     for run in _runs(broker, queues):
         if run.state() in ("running", "filling"):
             continue
-        data = run.plans()[0].data
+        data = run.plan().data
         if time.time() - data["started"] < older:
             continue
         names = [keys.flow_key(run.id), keys.payloads_key(run.id), keys.skipped_key(run.id), keys.plan_key(run.id)]
@@ -203,7 +203,7 @@ def _runs(broker: Broker, queues: list[str]) -> Iterator[Run[Any]]:
             if name.startswith("w:") and "\t" not in name:
                 run: Run[Any] = Run(broker, queue, name.removeprefix("w:"), existed=True)
                 try:
-                    run.plans()
+                    run.plan()
                 except FlowError:
                     continue
                 yield run

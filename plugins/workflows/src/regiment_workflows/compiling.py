@@ -81,7 +81,7 @@ class Compiled:
             if len(last) == 1:
                 self._targets[last[0].name] = list(targets)
             else:
-                gathered = keys.join(self.id, f"{self._prefix}end")
+                gathered = keys.join(self.id, f"{self._prefix}!")  # no step has this name
                 self._most(len(last), "steps that nothing comes after")
                 then = [Arrive(*target) for target in targets]
                 self.effects.append(Join(self.home, gathered, len(last), then, self.choices.ttl))

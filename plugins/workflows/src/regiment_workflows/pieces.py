@@ -77,7 +77,8 @@ class Step(Piece[R]):
 
     def __init__(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         outlet = getattr(task, "outlet", None) or getattr(task, "_outlet", None)
-        if not isinstance(outlet, Outlet) or (isinstance(task, type) and not issubclass(task, Worker)):
+        known = isinstance(task, Pushing) or (isinstance(task, type) and issubclass(task, Worker))
+        if not known or not isinstance(outlet, Outlet):
             raise GraphError(
                 f"a step was made of {seen(task)}; expected a task function, a Worker class, or one with .options(…)"
             )

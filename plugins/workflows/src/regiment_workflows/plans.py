@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from regiment_workflows import keys
@@ -69,14 +69,3 @@ def plan_of_id(ask: Ask, queue: str, task_id: str) -> tuple[Plan, Mapping[str, A
             if node is not None:
                 return plan, node, int(rest[0]) if rest else None
     return None
-
-
-def whole(ask: Ask, queue: str, flow: str) -> Iterator[Plan]:
-    """The plan of the flow, and of all pieces that its steps have returned."""
-    top = read_plan(ask, queue, flow)
-    found: list[Plan] = [top]
-    for plan in found:
-        yield plan
-        names = [name for name, node in plan.nodes.items() if node["k"] == "step"]
-        records: Sequence[Any] = ask(queue, [keys.plan_key(flow, keys.inside(name)) for name in names]) if names else []
-        found += [Plan(json.loads(record.value)) for record in records if record is not None]

@@ -14,7 +14,7 @@ from regiment.task import new_id
 from regiment_results.records import FINAL, Outcome, key_of, read
 from regiment_workflows import keys
 from regiment_workflows.errors import FlowError
-from regiment_workflows.plans import Plan, whole
+from regiment_workflows.plans import Plan, read_plan
 
 T = TypeVar("T")
 
@@ -70,8 +70,28 @@ class Reach:
         return self.records(self.home, [keys.flow_key(self.id)])[0]
 
     def plans(self) -> list[Plan]:
-        """What it is made of, as plain data: the flow, and the pieces that its steps have returned."""
-        return list(whole(self.records, self.home, self.id))
+        """What it is made of, as plain data: the flow, and the pieces that its steps have returned; those of members of groups
+        as long as they go on.
+        """
+        found = [self.plan()]
+        for plan in found:
+            names = []
+            for name, node in plan.nodes.items():
+                if node["k"] == "step":
+                    names.append(keys.inside(name))
+                elif node["k"] == "group":
+                    names += [
+                        keys.inside(name, chunk * keys.CHUNK + one)
+                        for chunk, tally in self.chunks(node)
+                        for one in tally.missing
+                    ]
+            records = self.records(self.home, [keys.plan_key(self.id, name) for name in names])
+            found += [Plan(json.loads(record.value)) for record in records if record is not None]
+        return found
+
+    def plan(self) -> Plan:
+        """What it was made of when it was started."""
+        return read_plan(self.records, self.home, self.id)
 
     def payloads(self, grown: str = "") -> dict[str, list[Any]]:
         """The messages of its steps."""

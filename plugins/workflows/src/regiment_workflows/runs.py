@@ -22,7 +22,6 @@ from regiment_results.records import FINAL, key_of
 from regiment_workflows import changing, keys, picture, tending
 from regiment_workflows.errors import FlowCancelled, FlowFailed, FlowGone, FlowTimeout
 from regiment_workflows.keys import CHUNK
-from regiment_workflows.plans import whole
 from regiment_workflows.reach import Reached
 from regiment_workflows.states import Progress, Step
 from regiment_workflows.values import Values
@@ -75,7 +74,7 @@ class Run(Reached, Generic[R]):
         return keys.STATES.get(record.rank, "unknown")
 
     def _filling(self) -> bool:
-        plan = next(whole(self.records, self.home, self.id))
+        plan = self.plan()
         streamed = [node for node in plan.nodes.values() if node["k"] == "group" and node["m"] is None]
         return any(self.records(node["q"], [keys.count_key(self.id, node["n"])])[0] is None for node in streamed)
 
@@ -252,7 +251,7 @@ class Run(Reached, Generic[R]):
             raise FlowCancelled(f"flow {self.id} was cancelled")
         if record.rank == keys.FAILED:
             self._failed(json.loads(record.value))
-        plan = next(whole(self.records, self.home, self.id))
+        plan = self.plan()
         skipped = self.records(self.home, [keys.skipped_key(self.id)])[0] is not None
         values, wire = Values(self.records, self._broker.codec), plan.data["value"]
         if isinstance(wire, dict):

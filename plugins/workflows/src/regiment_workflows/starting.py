@@ -58,8 +58,12 @@ def start(flow: Flow, id: str) -> Run[Any]:
     made = apply(broker, compiled.home, [state, *plan_effects(compiled), *compiled.effects], [When(keys.plan_key(id))])
     run: Run[Any] = Run(broker, compiled.home, id, existed=not made.done)
     if made.done:
-        for node, mark in compiled.streams:
-            _stream(compiled, broker, node, mark)
+        try:
+            for node, mark in compiled.streams:
+                _stream(compiled, broker, node, mark)
+        except Exception:
+            run.cancel()  # a member that cannot be, or what gives them has raised: it would be filling for ever
+            raise
     return run
 
 

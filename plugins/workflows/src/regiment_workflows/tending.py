@@ -203,7 +203,7 @@ class Tending:
 
     def _one(self, flow: Held, where: tuple[str, str], now: float) -> None:
         if where not in self._due:
-            self._plans[where] = flow.plans()[0]
+            self._plans[where] = flow.plan()
             self._due[where] = now + self._every, self._every
         if where in self._plans and expire(flow, self._plans[where], now) is None:
             del self._plans[where]
