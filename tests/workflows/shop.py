@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from regiment import Backoff, Fail
+from regiment import Backoff, Fail, current
 from regiment_workflows import Failed, FlowQueue, Piece, Workflows, group
 
 shop = FlowQueue(
@@ -159,3 +159,9 @@ def flat(values: Sequence[Any]) -> list[int]:
 @shop.task
 def wraps(path: str, n: int) -> Any:
     return moody.s(path=path, n=n) if n else moody.s(path=path, n=0)
+
+
+@shop.task
+def takes() -> int:
+    with current().take(10) as tasks:
+        return len(tasks)

@@ -241,3 +241,10 @@ def test_what_has_failed_in_the_piece_of_a_member_is_found_and_retried(local: Sh
     until(lambda: sum(one.state == "failed" for one in run.steps()) == 3)
     there.touch()
     assert run.retry().result(timeout=30) == 3
+
+
+def test_steps_are_not_taken_by_a_task_that_takes_others_and_run_by_themselves(local: Shop) -> None:
+    taker = local.app.takes.options(priority="HIGH").push()
+    run = (group(local.app.square.s(n=n) for n in range(5)) | local.app.total.s()).start()
+    local.run(1)
+    assert run.result(timeout=30) == 30 and not taker.existed

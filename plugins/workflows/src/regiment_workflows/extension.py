@@ -12,10 +12,11 @@ from typing import Any
 from regiment import log, pushing
 from regiment.broker import Broker
 from regiment.codec import Codec
+from regiment.context import attempt_now
 from regiment.contracts import Application, Arrive, Effect, Keep, Record, Service, Shut
 from regiment.errors import Cancelled, EncodeError, PayloadTooLarge
 from regiment.hooks import hookimpl
-from regiment.outcome import Outcome
+from regiment.outcome import RESPAWN, SUCCESS, Outcome
 from regiment.task import Task
 from regiment_results.errors import ResultTooLarge, ResultUnreadable
 from regiment_results.records import FINISHED, error_of, key_of, outcome_record
@@ -135,28 +136,25 @@ class Working(Choices):
             return ()
         if settles == "done" and outcome.kind in FINISHED:
             return self._succeeded(task, mark, outcome)
+        if settles == "done" and outcome.kind == RESPAWN:  # the task has said that it is done
+            return self._succeeded(task, mark, Outcome(SUCCESS))
         # A dead letter's task has its last run counted already.
         return self._failed(task.queue, task_id, mark, outcome, task.date, task.run_count)
 
     def _succeeded(self, task: Task, mark: dict[str, Any], outcome: Outcome) -> list[Effect]:
-        key, codec, arrivals = key_of(task.id), self._broker(task.queue).codec, arrivals_of(task.id, mark)
-        grown: list[Effect] = []
-        lack: tuple[Any, ...] = ()
-        if isinstance(outcome.value, Piece):
-            lack, grown = self._grown(outcome.value, task.queue, task.id, mark, arrivals)
-            arrivals = []
-        now = time.time()
-        make = partial(outcome_record, task.run_count + 1, outcome, now, 0.0)
-        value = self._packed(codec, (task.queue, key), make, lack, bool(mark["w"]))
-        rank = keys.step_rank(task.date, keys.GROWN if lack else keys.YES)
-        return [Keep(key, value, mark["t"], rank), *grown, *arrivals]
+        key, queue, arrivals = key_of(task.id), task.queue, arrivals_of(task.id, mark)
+        if not isinstance(outcome.value, Piece):
+            make = partial(outcome_record, task.run_count + 1, outcome, time.time(), ran())
+            value = self._packed(self._broker(queue).codec, (queue, key), make, bool(mark["w"]))
+            return [Keep(key, value, mark["t"], keys.step_rank(task.date, keys.YES)), *arrivals]
+        ref, grown = self._grown(outcome.value, queue, task.id, mark, arrivals)
+        record = outcome_record(task.run_count + 1, outcome, time.time(), ran(), ("piece", ref))
+        value = self._broker(queue).codec.pack(record, (queue, key))
+        return [Keep(key, value, mark["t"], keys.step_rank(task.date, keys.GROWN)), *grown]
 
-    def _packed(
-        self, codec: Codec, where: tuple[str, str], make: Callable[..., list[Any]], lack: tuple[Any, ...], wanted: bool
-    ) -> bytes:
+    def _packed(self, codec: Codec, where: tuple[str, str], make: Callable[..., list[Any]], wanted: bool) -> bytes:
         """The bytes of an outcome. A value that cannot be kept fails the step that made it, where a later one wants it (W13)."""
-        if lack:
-            return codec.pack(make(lack), where)
+        lack: tuple[Any, ...]
         try:
             value = codec.pack(make(), where)
         except (EncodeError, PayloadTooLarge) as error:
@@ -177,7 +175,7 @@ class Working(Choices):
 
     def _grown(
         self, piece: Piece[Any], queue: str, task_id: str, mark: dict[str, Any], arrivals: Sequence[Arrive]
-    ) -> tuple[tuple[Any, ...], list[Effect]]:
+    ) -> tuple[Any, list[Effect]]:
         """A step that returns a piece is continued by it: the piece's end arrives in its place (W8)."""
         from regiment_workflows.compiling import Compiled
         from regiment_workflows.graph import Flow
@@ -188,7 +186,7 @@ class Working(Choices):
         part.take(piece)
         part.settle()
         made = Compiled(part, mark["f"], [(one.queue, one.join, one.member) for one in arrivals], mark["h"], mark["e"])
-        return ("piece", made.value), [*plan_effects(made, [queue]), *made.effects]
+        return made.value, [*plan_effects(made, [queue]), *made.effects]
 
     def _failed(
         self, queue: str, task_id: str, mark: dict[str, Any], outcome: Outcome, date: float, runs: int
@@ -196,7 +194,7 @@ class Working(Choices):
         """The end of a step that has failed for good, by its policy."""
         flow, home = mark["f"], mark["h"]
         where = queue, key_of(task_id)
-        value = self._broker(queue).codec.pack(outcome_record(runs, outcome, time.time(), 0.0), where)
+        value = self._broker(queue).codec.pack(outcome_record(runs, outcome, time.time(), ran()), where)
         made: list[Effect] = [Keep(where[1], value, mark["t"], keys.step_rank(date, keys.NO))]
         if mark["s"] == "!":
             return made
@@ -246,6 +244,12 @@ class Working(Choices):
             return ()
         plan, node, member = found
         return self._failed(queue, task_id, mark_of(plan, node, member), outcome, plan.data["started"], 0)
+
+
+def ran() -> float:
+    """Seconds since the attempt that runs here has started."""
+    started = getattr(attempt_now.get(None), "started", 0)
+    return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started) / 1e9 if started else 0.0
 
 
 def mark_of(plan: Plan, node: Mapping[str, Any], member: int | None) -> dict[str, Any]:
