@@ -10,6 +10,7 @@ import pytest
 
 from harness.chance import tries
 from regiment import ArgumentsError, Queue, Worker, WorkerConfig
+from regiment_results import Results, handle
 from regiment_results.errors import WouldBlock
 from regiment_testing import capture
 from regiment_workflows import (
@@ -162,6 +163,27 @@ def test_worker_classes_and_steps_of_several_queues_take_part() -> None:
         ).start()
         q.drain()
         assert both.result() == "c" and ran[-1] == ("c", ["a", "b"])
+
+
+both_kept = FlowQueue("graphs.both", plugins=[Results(ttl=60), Workflows()])
+
+
+@both_kept.task
+def half(x: int) -> float:
+    return x / 2
+
+
+def test_beside_results_a_step_keeps_its_value_once_and_handles_read_it() -> None:
+    with capture() as q:
+        run = (half.s(x=8) | half.s()).start(id="both")
+        q.drain()
+        q.assert_none_dead()
+        assert run.result() == 2.0
+        assert handle(both_kept, "both.half").result() == 4.0
+        assert handle(both_kept, "both.half-2").outcome().runs == 1  # type: ignore[union-attr]
+        pushed: Any = half.push(x=3)
+        q.drain()
+        assert pushed.result() == 1.5
 
 
 def test_in_capture_nothing_is_waited_for_and_gates_are_opened_by_the_test() -> None:
