@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from regiment import log, pushing
+from regiment import log
 from regiment.broker import Broker
 from regiment.codec import Codec
 from regiment.context import attempt_now
@@ -22,7 +23,6 @@ from regiment_results.errors import ResultTooLarge, ResultUnreadable
 from regiment_results.records import FINISHED, error_of, key_of, outcome_record
 from regiment_workflows import keys
 from regiment_workflows.keys import CHUNK, NAME
-from regiment_workflows.pieces import Piece, call_over
 from regiment_workflows.plans import Plan, plan_of_id, read_plan
 from regiment_workflows.reach import ask
 from regiment_workflows.settings import Choices, problems_of
@@ -72,6 +72,8 @@ class Working(Choices):
         self._broker(worker.config.name)
 
     def _broker(self, queue: str) -> Broker:
+        from regiment import pushing  # what only workers need is loaded in workers only
+
         config = self._configs.get(queue) or next(iter(self._configs.values()))
         if pushing.override is not None:
             return pushing.override(config)
@@ -92,6 +94,8 @@ class Working(Choices):
     @hookimpl
     def regiment_work(self, app: Application, name: str) -> tuple[Callable[[Task], Any], Any] | None:
         """What runs the chunks of a map."""
+        from regiment_workflows.pieces import call_over
+
         kind, _, task = name.partition(":")
         function = getattr(app, "works", {}).get(task) if kind == "map" else None
         return None if function is None else (lambda one: call_over(function, one.kwargs), app.config_of(task))
@@ -143,7 +147,7 @@ class Working(Choices):
 
     def _succeeded(self, task: Task, mark: dict[str, Any], outcome: Outcome) -> list[Effect]:
         key, queue, arrivals = key_of(task.id), task.queue, arrivals_of(task.id, mark)
-        if not isinstance(outcome.value, Piece):
+        if not is_piece(outcome.value):
             make = partial(outcome_record, task.run_count + 1, outcome, time.time(), ran())
             value = self._packed(self._broker(queue).codec, (queue, key), make, bool(mark["w"]))
             return [Keep(key, value, mark["t"], keys.step_rank(task.date, keys.YES)), *arrivals]
@@ -174,7 +178,7 @@ class Working(Choices):
         return codec.pack(make(lack), where)
 
     def _grown(
-        self, piece: Piece[Any], queue: str, task_id: str, mark: dict[str, Any], arrivals: Sequence[Arrive]
+        self, piece: Any, queue: str, task_id: str, mark: dict[str, Any], arrivals: Sequence[Arrive]
     ) -> tuple[Any, list[Effect]]:
         """A step that returns a piece is continued by it: the piece's end arrives in its place (W8)."""
         from regiment_workflows.compiling import Compiled
@@ -244,6 +248,12 @@ class Working(Choices):
             return ()
         plan, node, member = found
         return self._failed(queue, task_id, mark_of(plan, node, member), outcome, plan.data["started"], 0)
+
+
+def is_piece(value: object) -> bool:
+    """Whether a step has returned a piece; who has one has loaded what it is made of."""
+    pieces = sys.modules.get("regiment_workflows.pieces")
+    return pieces is not None and isinstance(value, pieces.Piece)
 
 
 def ran() -> float:
