@@ -41,16 +41,18 @@ def kill_some(chance: random.Random, tree: subprocess.Popen[bytes]) -> int:
 def test_a_chord_under_random_kills_calls_back_once_after_all_with_the_right_value(
     shop: Shop, tmp_path: Path, seed: int
 ) -> None:
-    """Workers, keepers and supervisors die every half second until it has ended."""
+    """Workers, keepers and supervisors die every half second, until it has ended or for long enough."""
     number, chance, ledger, killed = size(300, 1000), random.Random(seed), tmp_path / "ledger", set[int]()
     how = {"LEDGER": str(ledger), "DELIVERIES": "100", "BATCH": str(chance.choice([1, 20])), "NAP": "0.02"}
     run = (group(shop.app.counted.s(n=n) for n in range(number)) | shop.app.total.s()).start(id=f"chord-{seed}")
     tree = shop.run(3, **how)
-    deadline = time.monotonic() + 120
+    deadline, kills = time.monotonic() + 300, size(30, 150)
     while run.state() != "success":
-        assert time.monotonic() < deadline, (run.state(), run.progress(), run.steps())
+        assert time.monotonic() < deadline, (run.state(), run.progress(), run.steps(), len(killed))
         time.sleep(0.5)
-        killed.add(kill_some(chance, tree))
+        if kills:  # a busy machine may need longer to start a worker than it lives: at last it is left alone
+            kills -= 1
+            killed.add(kill_some(chance, tree))
         if tree.poll() is not None:
             tree = shop.run(3, **how)
     assert run.result(timeout=5) == sum(n * n for n in range(number))
