@@ -374,6 +374,7 @@ def test_every_hook_is_documented_has_a_real_user_and_a_test(name: str) -> None:
     used = set[str]()
     for path in [
         *ROOT.glob("plugins/*/src/**/hooks.py"),
+        *ROOT.glob("plugins/*/src/**/extension.py"),
         *ROOT.glob("examples/*.py"),
         *ROOT.glob("examples/plugins/*/src/**/hooks.py"),
     ]:
