@@ -179,11 +179,11 @@ def test_beside_results_a_step_keeps_its_value_once_and_handles_read_it() -> Non
         q.drain()
         q.assert_none_dead()
         assert run.result() == 2.0
-        assert handle(both_kept, "both.half").result() == 4.0
+        assert handle(both_kept, "both.half").result(timeout=0) == 4.0
         assert handle(both_kept, "both.half-2").outcome().runs == 1  # type: ignore[union-attr]
         pushed: Any = half.push(x=3)
         q.drain()
-        assert pushed.result() == 1.5
+        assert pushed.result(timeout=0) == 1.5
 
 
 def test_in_capture_nothing_is_waited_for_and_gates_are_opened_by_the_test() -> None:

@@ -166,10 +166,6 @@ class Run(Reached, Generic[R]):
         """The record, if there is no need to wait; raises where a wait cannot end well."""
         if timeout is not None and (timeout < 0 or not (timeout == 0 or limit(timeout))):
             raise ArgumentsError(f"timeout is {seen(timeout)}; expected seconds, or None for no end")
-        if timeout is None and attempt_now.get(None) is not None:
-            raise WouldBlock(
-                "a task waits for a flow without a timeout; give one, or return the piece and be continued by it"
-            )
         record = self.look()
         if record is None:
             raise FlowGone(
@@ -179,6 +175,10 @@ class Run(Reached, Generic[R]):
             return record
         if pushing.override is not None:
             raise WouldBlock(f"flow {self.id} has not ended: in capture() nothing runs by itself. Call drain() first")
+        if timeout is None and attempt_now.get(None) is not None:
+            raise WouldBlock(
+                "a task waits for a flow without a timeout; give one, or return the piece and be continued by it"
+            )
         return None
 
     def _want(self, told: Callable[[Answer], None]) -> Want:
