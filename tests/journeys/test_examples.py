@@ -44,6 +44,15 @@ def test_hello_greets_everyone(tmp_path: Path) -> None:
     assert (tmp_path / ".regiment" / "queue.db").exists()
 
 
+def test_nightly_fails_is_retried_and_shows_its_sum_and_its_picture(tmp_path: Path) -> None:
+    told = run("nightly.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "20 of 20 chunks" in told.stdout
+    assert "failed: prices: FileNotFoundError: the prices of today are not there yet" in told.stdout
+    assert f"the sum: {sum(range(5000)) * 0.02:,.2f}" in told.stdout
+    assert "flowchart LR" in told.stdout and ":::success" in told.stdout
+
+
 def test_crawl_retries_what_may_come_back_and_gives_up_what_will_not(tmp_path: Path) -> None:
     told = run("crawl.py", tmp_path)
     assert told.returncode == 1, told.stderr  # it made dead letters

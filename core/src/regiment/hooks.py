@@ -5,7 +5,7 @@ A plugin is a module (or object) with functions marked `@hookimpl`, named by an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -15,6 +15,7 @@ import pluggy
 from regiment.contracts import CONTRACT_VERSION, Application, Effect, Push, Service
 
 if TYPE_CHECKING:
+    from regiment.config import WorkerConfig
     from regiment.outcome import Outcome
     from regiment.task import Task
 
@@ -148,6 +149,17 @@ class Specs:
     def regiment_around_attempt(self, task: Task) -> AbstractContextManager[None]:
         """In the worker: a context manager around pre_work, work and handlers. Collected once, at start."""
         raise NotImplementedError
+
+    @hookspec
+    def regiment_prepare(self, task: Task) -> None:
+        """In the worker, before `pre_work`, or else before the work, under its limits: may change `task.kwargs`.
+
+        An exception fails the attempt; `Cancelled` ends it without a run. On an event loop it is called in a thread.
+        """
+
+    @hookspec
+    def regiment_work(self, app: Application, name: str) -> tuple[Callable[[Task], Any], WorkerConfig] | None:
+        """In the worker: what runs tasks of a name that the application does not know, and the configuration of its rules."""
 
     @hookspec
     def regiment_effects(

@@ -12,6 +12,7 @@ _OFFERED = {
     "regiment-killers": "process thread coroutine",
     "regiment-results": "results",
     "regiment-schedules": "schedules",
+    "regiment-workflows": "workflows",
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
@@ -23,6 +24,7 @@ COMMANDS = {
     **dict.fromkeys(("push", "queues", "dead", "config", "plugins show", "demo", "completion"), "regiment-console"),
     "results": "regiment-results",
     "schedules": "regiment-schedules",
+    "flows": "regiment-workflows",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }

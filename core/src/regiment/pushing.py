@@ -132,6 +132,29 @@ class Pushing(Generic[P]):
 
         return self.send(kwargs, instead), broker, made
 
+    def made(
+        self, many: Sequence[dict[str, Any]], ids: Sequence[str]
+    ) -> tuple[Broker, list[Task], list[Effect], dict[str, Any]]:
+        """Tasks with these arguments and ids that are not sent: their broker, the tasks as plugins have changed them, what
+        plugins add, and how they go.
+        """
+        broker, queue, name, now, inherited = self._prepare()
+        tasks = [Task(id, queue, name, kwargs, now) for kwargs, id in zip(many, ids)]  # noqa: B905
+        if inherited is not None:
+            for task in tasks:
+                task.trace_id, task.headers, task.expires = inherited
+        added: list[Effect] = []
+        way = dict(self._how)
+
+        def instead(queue: str, tasks: list[Task], effects: Sequence[Effect], **how: Any) -> Sequence[int]:
+            added.extend(effects)
+            way.update(how)
+            return ()
+
+        if broker.asked:
+            self._ask(broker, tasks, instead)
+        return broker, tasks, added, {key: value for key, value in way.items() if key != "ids"}
+
     def send(self, kwargs: dict[str, Any], instead: Callable[..., Sequence[int]] | None = None) -> Pushed:
         """Push one task, by what is called `instead` of `Broker.push` if that is given; the arguments as one mapping, whose
         keys are strings (`arguments`).

@@ -119,6 +119,9 @@ class TaskFunction(Pushing[P], Generic[P, R]):
 class Queue:
     """A queue and its tasks. Settings are those of `WorkerConfig`; `include` names modules that define more tasks."""
 
+    face: Callable[..., TaskFunction[..., Any]] = TaskFunction
+    """What `task` makes of a function; a plugin's queue may have more to offer."""
+
     def __init__(self, name: str, *, include: Sequence[str] = (), **settings: Any) -> None:
         self.config = WorkerConfig(name=name, **settings)
         self.name, self.include = name, tuple([include] if isinstance(include, str) else include)
@@ -172,7 +175,7 @@ class Queue:
                 )
         if timeout is not None:
             settings = {**settings, "timeouts": Timeouts(timeout)}
-        made = self.tasks[wire] = TaskFunction(self, function, wire, settings)
+        made = self.tasks[wire] = self.face(self, function, wire, settings)
         return made
 
     def on(self, event: str) -> Callable[[F], F]:

@@ -128,6 +128,8 @@ class Bench:
             failed=self._hooks("regiment_task_failed"),
             died=self._hooks("regiment_task_dead"),
             effects=self._registry.hooks("regiment_effects"),
+            prepare=self._registry.hooks("regiment_prepare"),
+            works=self._registry.hooks("regiment_work"),
         )
         self._runtime.broker = self.broker
         self._call("initialize")

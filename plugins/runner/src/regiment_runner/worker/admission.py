@@ -100,9 +100,7 @@ def admit(
             return Bury(outcomes.POISON, _poison(delivery), read_note(delivery.note))
         kind = "forged" if isinstance(found, Forged) else outcomes.UNREADABLE
         return Bury(kind, str(found))
-    if found.tags is not None and (
-        lacking := found.tags.keys() - registry().scope(config.plugins).said("understands").keys()
-    ):
+    if found.tags is not None and (lacking := found.tags.keys() - understood(config)):
         text = f"it has tags for {', '.join(sorted(lacking))}, which no plugin of the queue {found.queue!r} understands here"
         return Wait(
             min(60.0, max(1.0, delivery.parked)), f"{text}; it waits, without end, for a worker with that plugin"
@@ -125,6 +123,19 @@ def admit(
     if delivery.count >= most_ends(config):
         return Judge(Outcome(outcomes.POISON, text=_poison(delivery), evidence=evidence))
     return RUN
+
+
+_understood: dict[int, tuple[object, frozenset[str]]] = {}
+"""Identity of the plugins of a configuration -> these, and the tags that tasks may have where they act; it never changes."""
+
+
+def understood(config: WorkerConfig) -> frozenset[str]:
+    """The tags that tasks of this configuration's queue may have."""
+    found = _understood.get(id(config.plugins))
+    if found is None or found[0] is not config.plugins:
+        words = frozenset(registry().scope(config.plugins).said("understands"))
+        found = _understood[id(config.plugins)] = config.plugins, words
+    return found[1]
 
 
 def _poison(delivery: Delivery) -> str:

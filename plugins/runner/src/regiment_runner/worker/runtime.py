@@ -19,6 +19,7 @@ from regiment.task import Task
 from regiment_runner.shared import page
 from regiment_runner.worker.parking import Brake
 from regiment_runner.worker.policy import Rules
+from regiment_runner.worker.preparing import Prepare, prepared
 from regiment_runner.worker.taking import Desk
 
 DECODING = 60.0
@@ -31,6 +32,12 @@ class Runtime:
     def __init__(self, app: Application, codec: Codec, sheet: page.Page, killer: Any, **hooks: Any) -> None:
         self.app, self.codec, self.page, self.killer = app, codec, sheet, killer
         self.config, self.handlers = app.config, app.handlers
+        self.works: Sequence[tuple[str, Callable[..., Any]]] = hooks.get("works", ())
+        """(plugin, call) of those who know work for names that the application does not know."""
+        self.prepare: Prepare = hooks.get("prepare", ())
+        if self.prepare and "pre_work" in self.handlers:
+            self.handlers = {**self.handlers, "pre_work": prepared(self.prepare, self.handlers["pre_work"])}
+            self.prepare = ()
         self.around: Sequence[Callable[[Task], AbstractContextManager[Any]]] = hooks.get("around", ())
         self.started: Sequence[Callable[[Task], None]] = hooks.get("started", ())
         self.finished: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("finished", ())
@@ -81,9 +88,14 @@ class Runtime:
         found = self._known.get(task.name)
         if found is None:
             work = self.app.work_of(task.name)
-            if work is None:
-                return None
-            found = self._known[task.name] = work, Rules.of(self.app.config_of(task.name))
+            config = None if work is None else self.app.config_of(task.name)
+            if work is None or config is None:
+                others = (call(self.app, task.name) for _, call in self.works)
+                work, config = next((other for other in others if other is not None), (None, None))
+                if work is None or config is None:
+                    return None
+            work = prepared(self.prepare, work) if self.prepare else work
+            found = self._known[task.name] = work, Rules.of(config)
         return found
 
     def awaits(self, name: str) -> bool:

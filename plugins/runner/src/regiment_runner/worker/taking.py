@@ -209,7 +209,10 @@ class Taking:
                 except DecodeError as error:
                     found = error
                 decided = admit(delivery, found, config, time.time())
-            if decided is RUN and task is not None:
+            if decided is RUN and task is not None and task.tags:
+                # What plugins have marked is settled with what they leave behind: it waits for an attempt of its own.
+                settled.append(Back(delivery.receipt, delivery.receipt))
+            elif decided is RUN and task is not None:
                 tasks.append(task)
                 self._note(delivery.receipt)
                 if self._told.effects:

@@ -12,7 +12,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from regiment import outcome as outcomes
-from regiment.errors import Control, Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
+from regiment.errors import Cancelled, Control, Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.worker.asking import alone_in, is_a, name_of
@@ -30,9 +30,10 @@ _CONTROLS = {
     Fail: outcomes.FAIL,
     Stop: outcomes.STOP,
     Respawn: outcomes.RESPAWN,
+    Cancelled: outcomes.CANCELLED,
     TaskTimeout: outcomes.TIMEOUT,
 }
-_QUIET = frozenset({outcomes.RETRY, outcomes.REQUEUE, outcomes.STOP, outcomes.RESPAWN})
+_QUIET = frozenset({outcomes.RETRY, outcomes.REQUEUE, outcomes.STOP, outcomes.RESPAWN, outcomes.CANCELLED})
 """Asked for by the task itself: nobody needs a traceback."""
 
 
