@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmark.measure import profile
 from benchmark.measure.faults import FAULTS, PATIENCE
-from benchmark.measure.run import Busy, Plan, Run
-from benchmark.measure.speed import GROUPS, Scale
+from benchmark.measure.run import GROUPS, Busy, Plan, Run
+from benchmark.measure.speed import Scale
 from benchmark.peers import systems
 from benchmark.report import front
 from benchmark.report import page as report
@@ -48,6 +48,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="repeats of everything, interleaved")
     parser.add_argument("--seconds", type=float, default=2.0, help="about so long for each figure")
     parser.add_argument("--million", type=int, default=1_000_000, help="how many tasks wait in that phase")
+    parser.add_argument(
+        "--beside", type=Path, metavar="CHECKOUT", help="another checkout, with its environment, for that phase"
+    )
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds to wait in the fault phases")
     parser.add_argument(
         "--minutes",
@@ -86,7 +89,7 @@ def main() -> int:
             chosen,
             frozenset(given.phases),
             given.rounds,
-            Scale(given.seconds, given.million),
+            Scale(given.seconds, given.million, given.beside),
             given.quick,
             frozenset(given.variants),
             given.minutes,
