@@ -49,7 +49,7 @@ def wait(session: Session, workers: Workers, scale: Scale) -> Figures:
     session.until(workers, first, STARTED, STARTED, 60, time.monotonic() + 3)
     time.sleep(scale.settle)
     first = session.take(3 + scale.waits, stamped=True)
-    order = {"do": "wait", "seconds": scale.seconds * 6}
+    order = {"do": "wait", "seconds": scale.seconds * 8}
     session.client.ask(**order, first=first, count=3)
     found = sorted(session.client.ask(**order, first=first + 3, count=scale.waits)["ms"])
     workers.look()
@@ -100,7 +100,8 @@ def pairs(one: Session, two: Session, seconds: float) -> Iterator[Figures]:
     while number < LEAST or time.monotonic() < until:
         with one.workers() as first, two.workers() as second:
             turn(one, first), turn(two, second)  # nobody's figure
-            quiet(first), quiet(second)
+            quiet(first)
+            quiet(second)
             for _ in range(FRESH):
                 number += 1
                 if number % 2:

@@ -32,7 +32,7 @@ class Scale:
         self.seconds, self.million, self.beside = seconds, million, beside
         self.pushes = max(100, int(700 * seconds))
         self.wakes = max(20, int(300 * seconds))
-        self.waits = max(20, int(100 * seconds))
+        self.waits = max(20, int(150 * seconds))
         self.settle = min(1.5, seconds)
         self.pairs = 8 * seconds
         """Seconds of what is measured in pairs, for each variant."""

@@ -16,8 +16,8 @@ from typing import Any
 import tasks
 from board import Board
 
-QUIET, LOOK = 0.005, 0.25
-"""A process waits when it has used at most so many seconds of CPU from one look to the next, so many seconds later."""
+QUIET, LOOK, LOOKS = 0.005, 0.25, 4
+"""A process waits when it has used at most so many seconds of CPU from one look to the next, in so many looks that follow each other."""
 
 
 def wait(app: Any, order: dict[str, Any], seen: Board) -> dict[str, Any]:
@@ -73,8 +73,10 @@ async def watched(make: Callable[[], list[Coroutine[Any, Any, object]]], seconds
     await asyncio.sleep(0)
     before, used = state(), time.process_time()
     waits = [asyncio.create_task(one) for one in make()]
-    last = -1.0
-    while (now := time.process_time()) - last > QUIET:
+    last, looks = -1.0, 0
+    while looks < LOOKS:
+        now = time.process_time()
+        looks = looks + 1 if now - last < QUIET else 0
         last = now
         await asyncio.sleep(LOOK)
     begun, after = time.process_time() - used, state()
