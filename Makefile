@@ -53,7 +53,7 @@ bench: $(BIN)/.ready  ## regiment beside its peers, in MINUTES (60) at most; the
 bench-results: $(BIN)/.ready  ## results beside those of the peers, and what they cost; about 6 minutes; BESIDE=CHECKOUT
 	$(BIN)/python -m benchmark --systems regiment celery rq dramatiq huey saq taskiq streaq \
 		--phases wait waiters kept $(if $(BESIDE),beside --beside $(BESIDE)) \
-		--rounds 1 --seconds 1 --minutes 10 --anyhow --wait 0 --name results --fresh
+		--rounds 1 --seconds 1 --minutes 10 --anyhow --wait 0 --name results --fresh --show
 
 bench-quick: $(BIN)/.ready  ## regiment and bare loops only, under 5 minutes
 	$(BIN)/python -m benchmark --quick --rounds 1 --seconds 0.8 --minutes 5 --name quick --fresh

@@ -67,6 +67,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--anyhow", action="store_true", help="also on a machine that others use")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a quiet machine, at each step")
     parser.add_argument("--fresh", action="store_true", help="forget what a run of this name has measured")
+    parser.add_argument("--show", action="store_true", help="print the tables that have figures")
     parser.add_argument("--readme", action="store_true", help="put the short table and the charts into the README")
     return parser
 
@@ -106,6 +107,8 @@ def main() -> int:
         except KeyboardInterrupt:
             print("interrupted; the same command goes on from here")
     print(report.write(journal, given.results / given.name))
+    if given.show:
+        print(report.filled(journal))
     if given.readme:
         summary = Summary(journal.records)
         print(front.write(summary, list(summary.rows(systems.ALL)), given.name))
