@@ -162,7 +162,13 @@ def picture() -> str:
         "runner": [room for room in rooms if room.startswith("regiment_runner/")],
         "programs": [
             room
-            for room in ("regiment_console", "regiment_results", "regiment_testing", "regiment_sergeant")
+            for room in (
+                "regiment_console",
+                "regiment_results",
+                "regiment_schedules",
+                "regiment_testing",
+                "regiment_sergeant",
+            )
             if room in rooms
         ],
     }

@@ -214,6 +214,16 @@ def everything_left_behind(made: MongoConnector) -> None:
     arrives = [Arrive("left", "j1", 0), Arrive("left", "j1", 1), Shut("left", "j2"), Seal("left", "j3", 2)]
     made.exchange("left", "me", 2, 3, [Done(1, 1)], 0, MIB, effects={1: [*then, *arrives]})
     made.heard(0.1), made.heard(0.1)
+    push(made, *(b"%d" % n for n in range(3, 12)), queue="left")
+    for n in range(9):
+        made.join("left", f"c{n}", Terms())
+        assert made.exchange("left", f"c{n}", 1, 1, [], 1, MIB).deliveries
+        made.exchange("left", f"c{n}", 2, 2, [Done(1, 1)], 0, MIB, effects={1: [Keep(f"c{n}", b"v", None)]})
+    node, silent = made._nodes[0], {"_id": {"$in": ["left c1", "left c2"]}}
+    node._consumers.update_many(silent, {"$inc": {"oa": -60_000}})
+    node._facts["left"].gathered = node._facts["left"].tended = 0.0
+    made.exchange("left", "c3", 3, 2, [], 1, MIB)
+    assert [row.get("out") for row in node._consumers.find(silent)] == [None, None]
     made.release("left", "me", [(2, 2)], {}, effects={2: [Keep("k4", b"v", None)]})
     [record] = made.records("left", ["k1"])
     assert record is not None

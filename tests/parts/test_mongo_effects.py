@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from pymongo import monitoring
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import mongod
+from harness.scale import FULL
 from regiment.contracts import Again, Arrive, Dead, Done, Effect, Join, Keep, Send, Terms
 from regiment.errors import Fenced, StoreUnavailable
 from regiment_mongo.connector import MongoConnector
+from regiment_mongo.effects import lines as lines_of
 
 MIB = 1 << 20
 
@@ -109,8 +112,29 @@ def heard(url: str) -> tuple[MongoConnector, Heard]:
         monitoring._LISTENERS.command_listeners.remove(listener)
 
 
+def test_large_records_of_many_tasks_that_end_together_are_all_kept(connector: MongoConnector) -> None:
+    push(connector, *[b"task"] * 8)
+    connector.join("q", "c", Terms(30.0, (0.0,)))
+    taken = connector.exchange("q", "c", 1, 1, [], 8, MIB)
+    receipts = [delivery.receipt for delivery in taken.deliveries]
+    effects: dict[int, list[Effect]] = {n: [Keep(str(n), b"%d" % n * (3 * MIB), 60.0)] for n in receipts}
+    connector.exchange("q", "c", 2, 9, [Done(receipts[0], receipts[-1])], 0, 0, effects=effects)
+    found = connector.records("q", list(map(str, receipts)))
+    assert [record and record.value[:1] for record in found] == [b"%d" % n for n in receipts]
+    again: dict[int, list[Effect]] = {n: [Keep(str(n), b"x" * (3 * MIB), 60.0)] for n in receipts}
+    connector.apply("q", [one for some in again.values() for one in some], token="again")
+    assert {record and record.value[:1] for record in connector.records("q", list(map(str, receipts)))} == {b"x"}
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine too, an exchange only looks after its queue where a test says so."""
+    monkeypatch.setattr("regiment_mongo.lease.TEND_EVERY", 1e9)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_an_exchange_without_effects_sends_what_it_always_sent(url: str) -> None:
-    """Command by command, and of its one write all fields."""
+    """Command by command, and of its one write all fields; and where it looks after the queue as well."""
     connector, listener = heard(url)
     push(connector, *(b"%d" % n for n in range(30)))
     connector.join("q", "me", Terms())
@@ -128,13 +152,21 @@ def test_an_exchange_without_effects_sends_what_it_always_sent(url: str) -> None
         "$set": ["turn", "base", "lost", "h", "held"],
         "$inc": ["v"],
     }
+    listener.commands.clear()
+    connector._nodes[0]._facts["q"].next = 0.0  # something is due: it looks
+    push(connector, b"one more")
+    listener.commands.clear()
     connector.exchange("q", "me", 4, 31, [Done(21, 30)], 10, MIB)
+    looks = ["findAndModify queues", "find consumers", "find tasks"]
+    assert listener.names() == [*looks, "find tasks", "update consumers", "update tasks"]
     for store in ("records", "joins", "outbox", "follows"):
         assert listener.to(store) == []
     connector.close()
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_batch_of_a_hundred_kept_results_takes_one_request_more(url: str) -> None:
+    """The first that a queue ever sees takes another one, which notes that in the queue's row."""
     connector, listener = heard(url)
     connector.push("q", [b"%d" % n for n in range(400)], priority=1, token="t")
     connector.join("q", "me", Terms())
@@ -147,9 +179,17 @@ def test_a_batch_of_a_hundred_kept_results_takes_one_request_more(url: str) -> N
         taken = connector.exchange("q", "me", turn, first + 100, [Done(first, first + 99)], 100, MIB, effects=effects)
         assert not taken.lost and len(taken.deliveries) == (100 if turn < 5 else 0)
         counts.append(len(listener.names()))
-    assert counts[1] == counts[2] == counts[0] + 1, listener.names()
+    assert counts[1] == counts[0] + 2, listener.names()
+    assert counts[2] == counts[0] + 1, listener.names()
     assert all(connector.records("q", [f"k{r}" for r in range(101, 301)]))
     connector.close()
+
+
+def numbers(is_set: bool, most: int) -> range:
+    """Before which request to kill: each, up to the last one there is. At the size of a commit every other one, with the set from the
+    first and with the stand-alone server from the second: together they are all.
+    """
+    return range(1, most) if FULL else range(1 if is_set else 2, most, 2)
 
 
 # Processes that are killed
@@ -224,11 +264,11 @@ def test_a_process_killed_at_any_request_leaves_each_task_unsettled_or_with_all_
         pytest.skip(
             "a retry that is cut off half-way may come without its effects on a stand-alone server (docs/mongo.md)"
         )
-    for at in range(1, 60):
+    for round, at in enumerate(numbers(connector._nodes[0]._is_set, 60)):
         name = f"me{at}"
         connector.apply("joins", [opening(name)], token=name)
         push(connector, *(b"%s-%d" % (name.encode(), n) for n in range(5)))
-        released = at % 2 == 0
+        released = round % 2 == 0
         connector.join("q", name, Terms(lease=30.0 if released else 2.0))
         killed = subprocess.run(
             [sys.executable, "-c", DIES, str(Path(__file__).parent), url, step, str(at), name],
@@ -279,6 +319,93 @@ def check(connector: MongoConnector, name: str) -> None:
     [callback] = connector.records("joins", [f"{name}!"])
     assert (callback is None) is bool(waiting)
     connector.purge("q")
+
+
+def left_by_one_that_died(connector: MongoConnector, url: str, name: str) -> None:
+    """It has settled, and not sent on what it left."""
+    push(connector, b"task")
+    connector.join("q", name, Terms(lease=600.0))
+    found = connector.exchange("q", name, 1, 1, [], 1, MIB).deliveries
+    assert len(found) == 1
+    if (pid := os.fork()) == 0:
+        own = opened(url)
+        own._nodes[0].forward = lambda row, stands=False: os._exit(9) if row.out else None  # type: ignore[method-assign]
+        own.exchange("q", name, 2, 2, [Done(1, 1)], 0, MIB, effects={1: [Send("child", [name.encode()])]})
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    there = connector._nodes[0]._consumers.find_one({"_id": f"q {name}"})
+    assert there is not None and len(there["out"]) == 1 and ready(connector, "child") == []
+
+
+TOUCHES: dict[str, Callable[[MongoConnector, int], object]] = {
+    "exchange": lambda connector, turn: connector.exchange("q", "other", turn, 1, [], 0, MIB),
+    "release": lambda connector, turn: connector.release("q", "nobody", [], {}),
+    "renew": lambda connector, turn: connector.renew([("q", "other")], 600.0),
+}
+
+
+def until_sent_on(connector: MongoConnector, touch: str, name: str) -> None:
+    end, turn = time.monotonic() + 20, 0
+    while ready(connector, "child") != [name.encode()]:
+        assert time.monotonic() < end, "it was left where it was"
+        turn += 1
+        TOUCHES[touch](connector, turn)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("touch", list(TOUCHES))
+def test_whoever_touches_the_queue_sends_on_what_another_consumer_left(
+    connector: MongoConnector, url: str, touch: str
+) -> None:
+    """E8: long before it is overdue, and though nobody renews or releases it itself."""
+    connector.join("q", "other", Terms())
+    left_by_one_that_died(connector, url, "dead")
+    until_sent_on(connector, touch, "dead")
+    found = connector._nodes[0]._consumers.find_one({"_id": "q dead"})
+    assert found is not None and found["st"] == 0 and not {"out", "ov", "oa"} & set(found)
+
+
+@pytest.mark.parametrize("touch", list(TOUCHES))
+@pytest.mark.parametrize("state", [1, 2], ids=["taken back", "closed"])
+def test_what_a_release_that_knows_no_effects_did_not_send_on_is_sent_on(
+    connector: MongoConnector, url: str, touch: str, state: int
+) -> None:
+    """Such a release takes back or closes a consumer and leaves its outbox alone; that stands in the tombstone."""
+    connector.join("q", "other", Terms())
+    left_by_one_that_died(connector, url, "dead")
+    hour = datetime.now(UTC) + timedelta(hours=1)
+    tombstone = {"st": state, "h": 0, "held": [{"t": "q dead"}], "gone": hour}
+    connector._nodes[0]._consumers.update_one({"_id": "q dead"}, {"$set": tombstone, "$inc": {"v": 1}})
+    until_sent_on(connector, touch, "dead")
+
+
+def test_what_was_left_in_a_transaction_of_a_dead_process_is_sent_on_by_others(
+    connector: MongoConnector, url: str
+) -> None:
+    """Whoever finds it does not wait until the server gives the transaction up."""
+    node = connector._nodes[0]
+    if not node._is_set:
+        pytest.skip("a stand-alone server has no transactions")
+    connector.join("q", "other", Terms())
+    left_by_one_that_died(connector, url, "dead")
+    with connector._nodes[0].client.start_session() as session:
+        session.start_transaction()
+        mover = {"id": session.session_id["id"], "at": int(node.clock.now())}
+        node._consumers.update_one({"_id": "q dead"}, {"$set": {"tx": mover}})
+        node._consumers.update_one({"_id": "q dead"}, {"$unset": {"tx": 1}}, session=session)
+        until_sent_on(connector, "exchange", "dead")
+
+
+def test_large_effects_of_which_a_part_is_gone_are_not_sent_in_part(connector: MongoConnector) -> None:
+    """Only who has sent on all of them deletes them, one document after the other."""
+    node = connector._nodes[0]
+    lines = lines_of({1: [Send("child", [bytes(MIB)] * 10), Send("elsewhere", [bytes(MIB)] * 10)]}, [1], "q")
+    entry = node.stow("token", lines) | {"v": 1}
+    assert entry["m"] > 1
+    node.relay(entry)
+    node._outbox.delete_one({"_id": f"{entry['c']} 0"})
+    node.relay(entry)
+    assert [len(ready(connector, queue)) for queue in ("child", "elsewhere")] == [10, 10]
 
 
 # Servers that are killed
@@ -343,7 +470,7 @@ def stepper(server: mongod.Cluster) -> Callable[[], None]:
 def settled_once_whatever_happens_before_any_request(server: mongod.Cluster, strike: Callable[[], None]) -> None:
     worker = Watched(server, strike)
     connector = worker.connector
-    for at in range(1, 40):
+    for at in numbers(worker.node._is_set, 40):
         name = f"me{at}"
         connector.apply("joins", [opening(name)], token=name)
         push(connector, *(b"%s-%d" % (name.encode(), n) for n in range(5)))

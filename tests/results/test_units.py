@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+import time
 import traceback
 import uuid
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from regiment import ArgumentsError, ConfigError, DecodeError, Pushed, Queue, Use, Worker, WorkerConfig
-from regiment.contracts import Record
+from regiment.contracts import Keep, Record
 from regiment.outcome import Outcome as Ended
 from regiment.task import Task
 from regiment_local.memory.connector import MemoryConnector
@@ -21,14 +23,18 @@ from regiment_results import (
     ResultQueue,
     Results,
     ResultsOff,
+    ResultTimeout,
     ResultUnreadable,
     TaskFailed,
     TaskTimedOut,
     WouldBlock,
+    aas_completed,
+    await_all,
     handle,
+    wait_all,
 )
 from regiment_results.extension import Keeping
-from regiment_results.records import FINAL, error_of, note_rank, rank_of, read_note
+from regiment_results.records import FINAL, FORMAT, error_of, key_of, note_rank, rank_of, read_note
 from regiment_testing import capture
 from regiment_testing.contracts import ExtensionContract
 
@@ -247,3 +253,57 @@ def test_a_handle_is_pickled_as_what_was_pushed() -> None:
     with capture():
         pushed = double.push(x=1)
         assert pickle.loads(pickle.dumps(pushed)) == Pushed(pushed.id, "jobs", False)
+
+
+def ended_with(handle: Any, value: object) -> Handle[Any]:
+    """A worker has ended this task."""
+    where = handle.queue, key_of(handle.id)
+    record = [FORMAT, "success", value, None, 1, 0.0, 0.0, "host:1"]
+    keep = Keep(where[1], handle.broker.codec.pack(record, where), 60.0, rank_of(time.time()))
+    with handle.broker.connector() as connector:
+        connector.apply(where[0], [keep], token=uuid.uuid4().hex)  # type: ignore[attr-defined]
+    return handle
+
+
+def test_who_gives_a_wait_no_time_gets_what_is_there() -> None:
+    queue = ResultQueue("atonce", connector=Use("memory", name=uuid.uuid4().hex))
+
+    handles: list[Any] = [queue.options(name="one").push() for _ in range(3)]
+    with pytest.raises(ResultTimeout):
+        handles[0].result(timeout=0)
+    with pytest.raises(ResultTimeout):
+        asyncio.run(handles[0].aresult(timeout=0))
+    for number, pushed in enumerate(handles):
+        ended_with(pushed, number)
+    assert handles[0].result(timeout=0) == 0
+    assert asyncio.run(handles[1].aresult(timeout=0)) == 1
+    assert queue.handle(handles[2].id).result(timeout=0) == 2
+    queue.broker.close()
+
+
+def test_what_has_ended_is_given_on_a_loop_also_when_the_time_is_over() -> None:
+    queue = ResultQueue("overdue", connector=Use("memory", name=uuid.uuid4().hex))
+
+    handles = [ended_with(queue.options(name="one").push(), number) for number in range(3)]
+    assert wait_all(handles, timeout=20) == [0, 1, 2]
+    assert asyncio.run(await_all(handles, timeout=0)) == [0, 1, 2]
+
+    async def slow() -> list[int]:
+        found = []
+        async for done in aas_completed([queue.handle(one.id) for one in handles], timeout=2):
+            found.append(done.result(timeout=0))
+            time.sleep(1.2 if len(found) < 3 else 0)  # whoever holds up the loop
+        return found
+
+    assert sorted(asyncio.run(slow())) == [0, 1, 2]
+    queue.broker.close()
+
+
+def test_what_was_not_there_may_come_and_cannot_be_cancelled() -> None:
+    queue = ResultQueue("later", connector=Use("memory", name=uuid.uuid4().hex))
+    early = queue.handle("order-1")
+    with pytest.raises(ResultGone):
+        early.result(timeout=20)
+    assert early.cancel() is False, "a notice that nobody would take off the board"
+    assert ended_with(early, 7).result(timeout=20) == 7
+    queue.broker.close()

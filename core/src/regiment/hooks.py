@@ -85,6 +85,11 @@ class Specs:
         """Options of pushes and of `@task` that a plugin understands: name -> one line. It finds them in `push.options`."""
         raise NotImplementedError
 
+    @hookspec
+    def regiment_task_settings(self) -> Mapping[str, str]:
+        """Settings of `@task` that a plugin understands: name -> one line. It finds them in `task.offered` of a queue's tasks."""
+        raise NotImplementedError
+
     # Observers are told what happens and change nothing. Each call is guarded on its own: an exception is a log line
     # (`plugin.error`). In the worker they run in the thread of the attempt, if there is one.
 

@@ -11,6 +11,7 @@ _OFFERED = {
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
     "regiment-results": "results",
+    "regiment-schedules": "schedules",
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
@@ -21,6 +22,7 @@ COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
     **dict.fromkeys(("push", "queues", "dead", "config", "plugins show", "demo", "completion"), "regiment-console"),
     "results": "regiment-results",
+    "schedules": "regiment-schedules",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }

@@ -70,6 +70,12 @@ class Outlet:
         scope.refuse()
         return list(scope.push_options)
 
+    def understood(self) -> list[str]:
+        """The settings of `@task` that the plugins of this face's queue understand."""
+        from regiment.registry import registry
+
+        return list(registry().scope(self.config().plugins).task_settings)
+
     def pushing(self, **options: Any) -> Pushing[...]:
         """A push with these options, yet to be given its arguments."""
         return Pushing(self, options, Names())

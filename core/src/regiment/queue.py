@@ -85,7 +85,10 @@ class TaskFunction(Pushing[P], Generic[P, R]):
     """A function that is a task of a queue: call it to run it here, `push` it to run it in a worker."""
 
     def __init__(self, queue: Queue, function: Callable[P, R], name: str, settings: dict[str, Any]) -> None:
-        self._always = {option: value for option, value in settings.items() if option not in RULES}
+        own = () if settings.keys() <= {*RULES} else queue.outlet.understood()
+        self._always = {option: value for option, value in settings.items() if option not in (*RULES, *own)}
+        self.offered = {name: value for name, value in settings.items() if name in own}
+        """Its settings that plugins understand."""
         parameters = Parameters(function, f"task {name!r} of queue {queue.name!r}")
         super().__init__(queue.outlet, {"name": name, **self._always}, parameters)
         self.queue, self.function, self.name = queue, function, name
@@ -136,7 +139,8 @@ class Queue:
         self, function: Any = None, /, *, name: str | None = None, timeout: float | None = None, **settings: Any
     ) -> Any:
         """Make a function a task of this queue; `timeouts`, `max_retries`, `retry_on`, `dead_on` and `backoff`
-        override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`; options of its pushes that plugins offer.
+        override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`; and what plugins offer: options of its
+        pushes, settings of theirs.
         """
         if function is None:
             return lambda function: self._add(function, name, timeout, settings)
@@ -161,7 +165,7 @@ class Queue:
         ):
             raise ConfigError(f'queue {self.name!r} has two tasks named "{wire}"; give one a name: @task(name="…")')
         for setting in settings:
-            if setting not in RULES and setting not in (offered := self.outlet.offered()):
+            if setting not in RULES and setting not in (offered := [*self.outlet.offered(), *self.outlet.understood()]):
                 there = (*RULES, *offered)
                 raise ConfigError(
                     f'@task has no setting "{setting}".{nearest(setting, there)} It has: {", ".join(there)}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import threading
@@ -27,6 +28,7 @@ from regiment_runner.shared.page import Page
 from regiment_runner.worker import keeping
 from regiment_runner.worker.commit import MOST_BYTES, MOST_EFFECTS
 from regiment_runner.worker.lease import Lease
+from regiment_runner.worker.notices import Notices
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
 from regiment_runner.worker.taking import Desk
@@ -353,6 +355,19 @@ def test_children_and_records_come_with_the_success(bench: Make) -> None:
     assert len(set(ids)) == 4
 
 
+def test_what_is_kept_of_a_child_is_kept_beside_the_queue_of_the_child(bench: Make) -> None:
+    one = bench()
+    children = Queue("children", connector=one.queue.config.connector, plugins=[Use("results")])
+    ids: list[str] = []
+    act.append(lambda n: ids.append(current().commit.push(children.options(name="born")).id))
+    one.push(0)
+    one.run()
+    key = f"r:{ids[0]}"
+    assert one.connector.records("children", [key])[0] is not None, "it is known to wait"  # type: ignore[attr-defined]
+    assert one.connector.records("q", [key]) == [None]  # type: ignore[attr-defined]
+    children.broker.close()
+
+
 @pytest.mark.usefixtures("patient")
 def test_once_a_task_has_left_something_successes_stay_in_their_batch(bench: Make) -> None:
     one = bench(tasks_per_transaction=5)
@@ -440,6 +455,138 @@ def test_commit_after_the_end_of_its_task_is_an_error(bench: Make) -> None:
     one.run()
     with pytest.raises(RuntimeError, match="after its task had ended"):
         held[0].keep("k", 1, 60)
+
+
+def test_an_attempt_that_was_kept_commits_nothing_for_the_one_that_runs_in_its_slot_now(bench: Make) -> None:
+    one = bench()
+    attempts: list[Any] = []
+    act.append(lambda n: attempts.append(current()))
+    one.push(0)
+    one.run()
+    refused: list[str] = []
+
+    def stray() -> None:
+        try:
+            attempts[0].commit.keep("stray", 1, 60.0)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    def waits(n: int) -> None:
+        thread = threading.Thread(target=stray)
+        thread.start()
+        thread.join()
+
+    act[0] = waits
+    one.push(1)
+    one.run()
+    assert ran == [0, 1] and one.queue.kept("stray") is None
+    assert len(refused) == 1 and "outside of its task" in refused[0]
+
+
+def test_what_a_coroutine_leaves_running_commits_nothing_for_the_next_in_its_slot(bench: Make) -> None:
+    one = bench()
+    refused: list[str] = []
+
+    async def outlives(ended: asyncio.Event) -> None:
+        await ended.wait()
+        try:
+            current().commit.keep("stray", 1, 60.0)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    async def both() -> None:
+        ended = asyncio.Event()
+        left: list[asyncio.Task[None]] = []
+
+        async def first(n: int) -> None:
+            left.append(asyncio.create_task(outlives(ended)))
+
+        async def second(n: int) -> None:
+            ended.set()
+            await left[0]
+            current().commit.keep("own", n, 60.0)
+
+        for number, act[:] in enumerate(([first], [second])):
+            one.push(number)
+            attempt = one.source.take(block=False)
+            assert attempt is not None
+            await asyncio.create_task(attempt.arun())
+        one.source.take(block=False)
+
+    asyncio.run(both())
+    one.run()
+    assert one.queue.kept("own") == 1 and one.queue.kept("stray") is None
+    assert len(refused) == 1 and "outside of its task" in refused[0]
+
+
+def test_tasks_that_another_one_takes_leave_behind_what_their_plugins_say(bench: Make) -> None:
+    one = bench(kept, tasks_per_transaction=1)
+
+    def takes(n: int) -> None:
+        if n == 0:
+            with current().take(5) as tasks:
+                taken.extend(task.id for task in tasks)
+
+    taken: list[str] = []
+    act.append(takes)
+    one.push(0, 1, 2)
+    late = one.task.options(expires=0.000001).push(n=3).id
+    one.run()
+    assert ran == [0] and len(taken) == 2
+    found = one.connector.records("q", [*taken, late])  # type: ignore[attr-defined]
+    assert [record and record.value for record in found] == [b"success done None"] * 2 + [b"expired done None"]
+
+
+def test_what_is_taken_goes_back_where_a_plugin_cannot_say_what_it_leaves(bench: Make) -> None:
+    def refuses(task: Task | None, task_id: str, outcome: Outcome, settles: str) -> Iterable[Effect]:
+        if task is not None and task.kwargs["n"] == 1 and not ran[1:]:
+            raise OSError("no room")
+        return kept(task, task_id, outcome, settles)
+
+    one = bench(refuses, tasks_per_transaction=1)
+
+    def takes(n: int) -> None:
+        if n == 0:
+            with current().take(5):
+                pass
+
+    act.append(takes)
+    one.push(0, 1)
+    one.run()
+    assert ran == [0, 1], "it ran by itself then"
+    assert [letter.task_id for letter in one.connector.dead("q", 10)]
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+def test_the_notice_about_a_task_that_runs_already_is_taken_off_the_board_once_it_has_ended(
+    bench: Make, batch: int
+) -> None:
+    one = bench(kept, tasks_per_transaction=batch)
+    source = one.source
+    Notices(source.hold, source.runtime)
+    act.append(lambda n: n == 1 and one.connector.post("q", cancel=[current().task.id]))
+    one.push(*range(20))
+    one.run()
+    assert ran == list(range(20))
+    one.push(20)
+    one.run()
+    assert one.connector.board("q").cancelled == frozenset()
+    assert source.runtime.plain and not source.runtime.ends
+
+
+def test_the_notice_about_a_task_that_waits_with_the_id_of_one_that_has_ended_stays(bench: Make) -> None:
+    one = bench(kept, tasks_per_transaction=1, id_window=0.001)
+    Notices(one.source.hold, one.source.runtime)
+    one.task.options(id="own").push(n=0)
+    one.run()
+    time.sleep(0.01)
+    one.task.options(id="own", delay=0.3).push(n=1)
+    one.connector.post("q", cancel=["own"])
+    one.push(2)
+    one.run()
+    time.sleep(0.35)
+    one.run()
+    assert ran == [0, 2]
 
 
 def test_a_child_inherits_trace_and_headers(bench: Make) -> None:

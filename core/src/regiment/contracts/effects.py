@@ -146,6 +146,8 @@ class Applied(NamedTuple):
     """Version of the records that this step has kept at its own queue; 0 if it has kept none."""
     found: Mapping[str, Record | None] = MappingProxyType({})
     """If not `done`: what there is under the keys of `when`."""
+    now: float = 0.0
+    """The store's wall clock at this step, in seconds since the epoch; 0 if the store does not say it."""
 
 
 class Tally(NamedTuple):

@@ -80,6 +80,7 @@ class Duty(Protocol):
 
     It never imports an application. `look` is called again after as many seconds as it says; what it raises is logged, and
     it is called again later. One that has `news(queue, board)` is told the notice board of a queue whenever that has changed.
+    One that has `wakes(wake)` is given, before anything else, what makes the next look come at once, from any thread.
     """
 
     def learn(self, target: Served, notes: Any) -> None:

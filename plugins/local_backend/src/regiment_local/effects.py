@@ -106,12 +106,12 @@ class Effecting(Pushing, Following):
         known = db.execute("SELECT left_out FROM tokens WHERE token = ? AND until > ?", (key, step.wall)).fetchone()
         if known is not None:
             left_out, version = json.loads(known[0])
-            return Applied(True, left_out, version)
+            return Applied(True, left_out, version, now=step.wall)
         found = {asked.key: records.look(db, step.queue, asked.key, step.wall) for asked in when}
         for asked in when:
             there = found[asked.key]
             if (0 if there is None else there.version) != asked.version:
-                return Applied(False, found=found)
+                return Applied(False, found=found, now=step.wall)
         self._do(db, step, effects)
         if self._finish(db, step):
             self._call(db, queue_topic(queue))
@@ -121,7 +121,7 @@ class Effecting(Pushing, Following):
             (key, step.wall + token_window, json.dumps([step.left_out, version])),
         )
         self._clean(db, step.wall)
-        return Applied(True, step.left_out, version)
+        return Applied(True, step.left_out, version, now=step.wall)
 
     def _leave(
         self,

@@ -30,11 +30,9 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from regiment.contracts import Applied, Effect, When
-from regiment_mongo.base import Stale
 from regiment_mongo.effects import KEEP, Line, mark, sends, version, write
 from regiment_mongo.layout import Document
-from regiment_mongo.ledger import Facts, Row
-from regiment_mongo.moments import NOW, Moment, date
+from regiment_mongo.moments import NOW, date
 from regiment_mongo.outbox import Outbox
 from regiment_mongo.records import _ALIVE as ALIVE
 from regiment_mongo.records import TOMBSTONE, rid
@@ -63,12 +61,13 @@ class Applies(Outbox):
         lines = [write(effect, queue) for effect in effects]
         while True:
             found = self._begin(queue, token, lines, token_window, when)
+            now = found["on"] / 1000
             if found["st"] == OPEN and not self._decide(found):
                 there = self.found([rid(queue, one.key) for one in when])
-                return Applied(False, found={one.key: there.get(rid(queue, one.key)) for one in when})
+                return Applied(False, found={one.key: there.get(rid(queue, one.key)) for one in when}, now=now)
             answer = self._carry_out(found["_id"], found["n"])
             if answer is not None:
-                return Applied(True, answer["left"], answer["version"])
+                return Applied(True, answer["left"], answer["version"], now=now)
 
     def accept(self, entry: Document, lines: Sequence[Line]) -> None:
         """From another cluster: under a version of this one's clock."""
@@ -222,7 +221,11 @@ class Applies(Outbox):
             end = {"ans": answer, "st": RELAYED, "gc": date(found["on"] + found["win"])}
             done = {"$set": end, "$unset": {"e": 1, "p": 1, "w": 1}}
             change = {"q": {"_id": name, "n": nonce, "st": DECIDED}, "u": done}
-            self.ask({"update": self._outbox.name, "updates": [change]}, self.durable())
+            mine = self.ask({"update": self._outbox.name, "updates": [change]}, self.durable())["n"] == 1
+        if not mine:
+            # Another was faster, and may have forgotten what this one was to read: his answer counts.
+            there = self._outbox.find_one({"_id": name, "n": nonce}, {"ans": 1}, hint="_id_")
+            return answer if there is None or "ans" not in there else dict(there["ans"])
         self.forget([found])
         return answer
 
@@ -236,23 +239,6 @@ class Applies(Outbox):
         return found["v"] if found["v"] in versions else min(versions, default=0)
 
     # What others left
-
-    def send_on(self, queue: str, consumers: Sequence[str]) -> None:
-        """Send on what these consumers, and calls of `apply`, have left at a queue and nobody has sent on yet."""
-        for name in consumers:
-            document = self._consumers.find_one({"_id": name})
-            if document is None or document.get("out", [{"on": 0}])[-1]["on"] > self.clock.now() - GRACE:
-                continue
-            try:
-                self.empty(Row(document))
-            except Stale:
-                continue
-        self._sweep(queue)
-
-    def look_after(self, queue: str, facts: Facts, moment: Moment) -> None:
-        """The same in an exchange, for calls of `apply`, if there were any since the last look."""
-        if moment.applied != facts.applied and self._sweep(queue):
-            facts.applied = moment.applied
 
     def _sweep(self, queue: str) -> bool:
         """Finish what calls of `apply` have begun; True if nothing is left."""

@@ -63,6 +63,11 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="deadline",
             partialFilterExpression={"h": {"$gt": 0}},
         ),
+        IndexModel(
+            [("q", ASCENDING), ("oa", ASCENDING)],
+            name="left",
+            partialFilterExpression={"oa": {"$exists": True}},
+        ),
         IndexModel([("gone", ASCENDING)], name="gone", expireAfterSeconds=0),
     ],
     "dead": [

@@ -73,11 +73,9 @@ class Leases(Claims):
             ids = {f"{queue} {name}": name for name in names}
             alive = {"_id": {"$in": list(ids)}, "st": LIVE}
             found = dict[str, float]()
-            late: list[str] = []
-            for document in self._consumers.find(alive, {"lease": 1, "tx": 1, "out.on": 1}):
+            for document in self._consumers.find(alive, {"lease": 1, "tx": 1}):
                 found[document["_id"]] = document["lease"]
                 self._unlock(document)
-                late += [document["_id"]] if "out" in document else []
             if found:
                 moment = self.moment(queue, lease=min(found.values()))
                 until = moment.now + int(seconds * 1000) - moment.shift
@@ -85,7 +83,7 @@ class Leases(Claims):
                 if done.matched_count != len(found):
                     found = {d["_id"]: 0.0 for d in self._consumers.find(alive, {"_id": 1})}
             lost += [(queue, name) for id, name in ids.items() if id not in found]
-            self.send_on(queue, late)
+            self.send_on(queue)
         return lost
 
     # For waiting, and for several clusters

@@ -105,6 +105,8 @@ class Facts:
         """The claim that was sent and is not compared yet with what was among the waiting tasks."""
         self.applied = 0
         """Which call of `apply` was the last after which nothing is left to be sent on."""
+        self.gathered = 0.0
+        """When this connector last looked for what consumers have left."""
         self.contended = 0
         self.excluded: list[ObjectId] = []
 

@@ -46,6 +46,8 @@ class Moment(NamedTuple):
     dead: int
     applied: int = 0
     """How many calls of `apply` there were."""
+    leaving: bool = False
+    """True if tasks of this queue leave something behind, or did."""
 
 
 def asked(numbers: int, lease: float | None, priority: int | None, dead: int, *, ordered: bool) -> Document:
@@ -83,4 +85,5 @@ def read(row: Document, numbers: int) -> Moment:
         bool(row.get("np", False)),
         int(row.get("dead", 0)),
         int(row.get("ob", 0)),
+        bool(row.get("ef", False)),
     )

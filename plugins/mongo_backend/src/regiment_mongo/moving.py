@@ -213,6 +213,7 @@ class _Transfer:
         """When the entry was written, by the server's logical clock."""
         if entry is not None:
             self._update["$set"]["out"] = [*row.out, entry]
+            self._update["$set"]["oa"] = entry["on"]
             self._update["$currentDate"] = {"ov": {"$type": "timestamp"}}
         if not left and (entry is not None or row.out):
             self._update["$set"]["h"] = TRACE

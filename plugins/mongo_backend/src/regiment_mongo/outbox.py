@@ -19,7 +19,7 @@ from regiment_mongo.base import Stale
 from regiment_mongo.effects import INLINE, lines, size, version
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import CLOSED, LIVE, Plan, Row
-from regiment_mongo.moments import date
+from regiment_mongo.moments import Moment, date
 from regiment_mongo.relaying import Relays
 
 TRACE = 2.0**-20
@@ -28,12 +28,27 @@ TRACE = 2.0**-20
 MOST_ENTRIES = 64
 """Entries that wait for a cluster that cannot be reached; a consumer with more leases nothing."""
 
+GONE = {"out": 1, "ov": 1, "oa": 1}
+"""The fields of an outbox."""
+
 TOMBSTONE = 3_600_000
 """Milliseconds that the tombstone of a closed consumer stays; no request is an hour late."""
 
 
 class Outbox(Relays):
     """What consumers leave behind."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._leaving: set[str] = set()
+        """Queues whose row says that tasks leave something behind."""
+
+    def heed(self, queue: str, moment: Moment) -> None:
+        """Learn whether the queue's row says that its tasks leave something behind."""
+        if moment.leaving:
+            self._leaving.add(queue)
+        else:
+            self._leaving.discard(queue)
 
     def entry(
         self, row: Row, token: str, taken: Sequence[int], effects: Mapping[int, Sequence[Effect]]
@@ -42,6 +57,10 @@ class Outbox(Relays):
         found = lines(effects, taken, row.queue)
         if not found:
             return None
+        if row.queue not in self._leaving:
+            change = {"q": {"_id": row.queue}, "u": {"$set": {"ef": True}}, "upsert": True}
+            self.ask({"update": self._queues.name, "updates": [change]}, self.firm)
+            self._leaving.add(row.queue)
         return self.stow(f"{row.id} {token}", found, INLINE - _inline(row))
 
     def leave(self, row: Row, entry: Document | None, fields: Document, update: Document) -> None:
@@ -50,11 +69,12 @@ class Outbox(Relays):
         kept = [] if row.sent is not None else row.out
         if entry is not None:
             update["$currentDate"] = {"ov": {"$type": "timestamp"}}
+            fields["oa"] = entry["on"]
         if kept or entry is not None:
             fields["out"] = [*kept, *([] if entry is None else [entry])]
             fields["h"] = fields["h"] or TRACE
         else:
-            update.setdefault("$unset", {}).update({"out": 1, "ov": 1})
+            update.setdefault("$unset", {}).update(GONE)
 
     def left(self, row: Row, entry: Document | None, at: Any) -> None:
         """That write is answered: `at` is the moment it was given."""
@@ -117,7 +137,7 @@ class Outbox(Relays):
         fields: Document = {"h": len(row.held)}
         if row.state == CLOSED or (row.state != LIVE and not row.held):
             fields["gone"] = date(self.clock.now() + TOMBSTONE)
-        change = {"q": {"_id": row.id, "v": row.v}, "u": {"$set": fields, "$unset": {"out": 1, "ov": 1}}}
+        change = {"q": {"_id": row.id, "v": row.v}, "u": {"$set": fields, "$unset": GONE}}
         self.ask({"update": self._consumers.name, "updates": [change]})
         gone, row.out, row.sent = row.out, [], None
         self.forget(gone)

@@ -7,14 +7,14 @@ a dropped record leaves its version and its tokens for an hour.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from regiment.contracts import Record
 from regiment_mongo.base import DUPLICATE, Base
-from regiment_mongo.effects import Change, Line, changes, mark
+from regiment_mongo.effects import CHUNK, Change, Line, changes, mark, size
 from regiment_mongo.keep import ALIVE
 from regiment_mongo.layout import Document
 from regiment_mongo.moments import date
@@ -50,6 +50,21 @@ def flag(queue: str) -> Document:
     return {"f": queue}
 
 
+def _sendable(found: list[tuple[tuple[str, str], Change]]) -> Iterator[list[tuple[tuple[str, str], Change]]]:
+    """The same in parts that fit a request each: `MOST_KEPT` records of about `CHUNK` bytes, but one at least."""
+    part: list[tuple[tuple[str, str], Change]] = []
+    room = CHUNK
+    for one in found:
+        weight = 0 if one[1].keep is None else size(one[1].keep)
+        if part and (weight > room or len(part) == MOST_KEPT):
+            yield part
+            part, room = [], CHUNK
+        part.append(one)
+        room -= weight
+    if part:
+        yield part
+
+
 class Records(Base):
     """Records of all queues."""
 
@@ -57,9 +72,8 @@ class Records(Base):
         """Apply what a step keeps and drops; what it has kept (or a higher rank has kept out) that somebody may follow."""
         wanted = changes(lines)
         followed: set[str] = set()
-        found = list(wanted.items())
-        for begin in range(0, len(found), MOST_KEPT):
-            followed |= self._keep_some(entry, found[begin : begin + MOST_KEPT])
+        for some in _sendable(list(wanted.items())):
+            followed |= self._keep_some(entry, some)
         return [c.keep for c in wanted.values() if c.keep is not None and c.keep[1] in followed]
 
     def _keep_some(self, entry: Document, some: list[tuple[tuple[str, str], Change]]) -> set[str]:

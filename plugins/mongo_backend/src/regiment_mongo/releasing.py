@@ -9,14 +9,14 @@ from regiment.contracts import Effect, Span
 from regiment_mongo.base import Stale
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import CLOSED, Row, delayed, remember, waiting
+from regiment_mongo.leftovers import Leftovers
 from regiment_mongo.moments import date
-from regiment_mongo.moving import Moves
 
 TOMBSTONE = 3_600_000
 """Milliseconds that the tombstone of a closed consumer stays; no request is an hour late."""
 
 
-class Releases(Moves):
+class Releases(Leftovers):
     """The verb of keepers."""
 
     def release(
@@ -54,7 +54,7 @@ class Releases(Moves):
                 break
             except Stale:
                 continue
-        self.send_on(queue, ())
+        self.send_on(queue)
 
     def _release(
         self,
@@ -75,6 +75,7 @@ class Releases(Moves):
         over = set(finished)
         back = [r for r in sorted(row.held) if r not in over and (only is None or only[0] <= r <= only[1])]
         moment = self.moment(queue, numbers=len(back) + 1)
+        self.heed(queue, moment)
         tasks = [
             self._given_back(queue, row, receipt, suspects, moment.now, number)
             for number, receipt in enumerate(back, moment.first)

@@ -11,8 +11,8 @@ from pymongo import UpdateOne
 from regiment_mongo.base import Stale
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import CLOSED, FENCED, LIVE, Facts, Row, waiting
+from regiment_mongo.leftovers import Leftovers
 from regiment_mongo.moments import Moment, date
-from regiment_mongo.moving import Moves
 
 TAKEN_BACK = 500
 PROMOTED = 500
@@ -22,7 +22,7 @@ VAGUE = 5
 DAY = 86_400_000
 
 
-class Tends(Moves):
+class Tends(Leftovers):
     """Due tasks become ready, and what an overdue consumer held goes back."""
 
     def _tend(self, queue: str, row: Row, facts: Facts) -> None:
@@ -31,7 +31,7 @@ class Tends(Moves):
         """
         moment = self.moment(queue, lease=row.lease)
         facts.learn(moment)
-        self.look_after(queue, facts, moment)
+        self.look_after(queue, row.id, facts, moment)
         times = self._overdue(queue, row, moment)
         for task in self._delayed(queue, facts, moment):
             times.append(task["at"] + self._turn_at(queue, row, moment, task["at"]))

@@ -107,12 +107,13 @@ class Leaving:
         args = (token, max(ms(token_window), 1), *conditions, *parts)
         done, *answer = self._scripts.run(_APPLY, stem, *args, pushing=True)
         if not done:
-            found = {one.key: record(data) for one, data in zip(when, answer, strict=True)}
-            return Applied(False, (), 0, found)
-        version, left_out, board = answer
+            found = {one.key: record(data) for one, data in zip(when, answer[1:], strict=True)}
+            return Applied(False, (), 0, found, answer[0] / 1000)
+        version, left_out, board, now = answer
         if board >= WAITS:
             self.send_on(stem)
-        return Applied(True, [int(index) for index in left_out.split(b",")] if left_out else (), int(version))
+        out = [int(index) for index in left_out.split(b",")] if left_out else ()
+        return Applied(True, out, int(version), now=now / 1000)
 
     def records(self, queue: str, keys: Sequence[str]) -> list[Record | None]:
         calls: list[tuple[str, list[Part]]] = [

@@ -142,8 +142,9 @@ class Keeping(Choices):
             return self._tried(codec, queue, task, outcome)
         now = time.time()
         ttl = kept if kept and kept > 0 else self.ttl if outcome.kind in FINISHED else self.failure_ttl
-        # A dead letter's task has its last run counted already.
-        runs = 0 if task is None else task.run_count + (settles == "done" and outcome.kind not in (EXPIRED, CANCELLED))
+        # The task is as it was when this run began: the run itself counts where it was one.
+        ran = outcome.kind in COUNTED if settles == "dead" else outcome.kind not in (EXPIRED, CANCELLED)
+        runs = 0 if task is None else task.run_count + ran
         key, make = key_of(task_id), partial(outcome_record, runs, outcome, now, _ran())
         value = self._packed(codec, (queue, key), make)
         return (Keep(key, value, ttl, rank_of(now if task is None else task.date)),)

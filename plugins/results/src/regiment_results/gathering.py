@@ -83,9 +83,10 @@ async def aas_completed(handles: Iterable[Handle[R]], timeout: float | None = No
     ended: asyncio.Queue[Handle[R]] = asyncio.Queue()
     crowd = _Crowd(list(handles), timeout, lambda one: call_on(loop, ended.put_nowait, one), loop=False)
     try:
+        await asyncio.sleep(0)  # what had ended before stands on the loop
         for number in range(crowd.number):
-            try:
-                yield await asyncio.wait_for(ended.get(), crowd.left())
+            try:  # what is there is given also when the time is over
+                yield await asyncio.wait_for(ended.get(), crowd.left()) if ended.empty() else ended.get_nowait()
             except TimeoutError:
                 raise crowd.late(number) from None
     finally:

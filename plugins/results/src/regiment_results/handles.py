@@ -57,7 +57,7 @@ class Handle(Pushed, Generic[R]):
     # Waiting
 
     def result(self, timeout: float | None = None) -> R:
-        """What the task returned, waited for up to `timeout` seconds (None: without end).
+        """What the task returned, waited for up to `timeout` seconds (None: without end; 0: it is looked for once).
 
         Raises `TaskFailed` (or `TaskTimedOut`, `TaskDead`, `TaskExpired`, `TaskCancelled`) if it did not succeed,
         `ResultTimeout` if it has not ended in time, `ResultGone` if nothing is known of it, `ResultTooLarge` and
@@ -117,16 +117,25 @@ class Handle(Pushed, Generic[R]):
         self._found = None
 
     def cancel(self) -> bool:
-        """Ask that the task be not run: it then ends as cancelled when its turn comes. False if it has ended already.
+        """Ask that the task be not run: it then ends as cancelled when its turn comes. False if it has ended already, or
+        nothing is known of it.
 
         A task that runs goes on, and ends as it ends: nothing here can stop it.
         """
-        if self.outcome() is not None:
+        if self._over():
             return False
         if pushing.override is not None:
             raise ResultError("capture() has no notice board: what cancel() does is seen with a store and a worker")
         self._ask(lambda store: store.post(self.queue, cancel=[self.id]))
-        return True
+        if not self._over():
+            return True
+        # It ended meanwhile: who has this id next is not meant.
+        self._ask(lambda store: store.post(self.queue, clear=[self.id]))
+        return False
+
+    def _over(self) -> bool:
+        found = self.look()
+        return isinstance(found, Outcome) or (found is None and self._track)
 
     # How it is done
 
@@ -160,6 +169,7 @@ class Handle(Pushed, Generic[R]):
     def _value(self, record: Answer) -> R:
         self._found = record
         if isinstance(record, BaseException):
+            self._found = None  # what is not there now may come
             raise record
         found = self._read(key_of(self.id), record)
         if not isinstance(found, Outcome):
@@ -198,9 +208,19 @@ class Handle(Pushed, Generic[R]):
 
     # Waiting, in detail
 
+    def _at_once(self) -> Answer:
+        """For who does not want to wait: what is there now."""
+        key = key_of(self.id)
+        record: Record | None = self._ask(lambda store: store.records(self.queue, [key]))[0]
+        if record is None or record.rank < self._rank:
+            raise self.late(0.0, "")
+        return record
+
     def _wait(self, timeout: float | None) -> Answer:
         if self.ready(timeout, loop=True):
             return self.found
+        if timeout == 0:
+            return self._at_once()
         done = allocate_lock()
         done.acquire()
         told: list[Answer] = []
@@ -224,6 +244,8 @@ class Handle(Pushed, Generic[R]):
 
         if self.ready(timeout, loop=False):
             return self.found
+        if timeout == 0:
+            return await asyncio.to_thread(self._at_once)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Answer] = loop.create_future()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from regiment.contracts import Applied, Effect, Followed, Record, Tally, When
@@ -34,9 +35,9 @@ class Effective(Opened):
             for key, version in when:
                 record = there[key]
                 if version != (0 if record is None else record.version):
-                    return Applied(done=False, found=there)
+                    return Applied(done=False, found=there, now=time.time())
             step.apply(effects)
-            applied = Applied(True, step.left_out, step.version)
+            applied = Applied(True, step.left_out, step.version, now=time.time())
             at.applied.put(token, applied, token_window)
             return applied
 

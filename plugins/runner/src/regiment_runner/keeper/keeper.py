@@ -269,7 +269,8 @@ class Keeper:
             for ward in wards
             if ward.page.damage() is None
         ]
-        return json.dumps({"host": os.uname().nodename, "pid": os.getppid(), "workers": here}).encode()
+        tree = {"host": os.uname().nodename, "pid": os.getppid(), "release": os.environ.get("REGIMENT_RELEASE", "")}
+        return json.dumps({**tree, "workers": here}).encode()
 
     def _behind_slow_task(self, ward: Ward) -> float:
         """Settle what is done, and revoke what waits, while every slot is busy with something slow.

@@ -64,7 +64,8 @@ class Servant:
 
     def __init__(self, service: Mapping[str, Any], first: tuple[Target, Any]) -> None:
         self.name, self.options, self.kind = service["target"], service["options"], service["kind"]
-        self.inbox: queue.SimpleQueue[tuple[Target, Any]] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[tuple[Target, Any] | None] = queue.SimpleQueue()
+        """What there is to be learnt; None wakes."""
         self.inbox.put(first)
         self.known: dict[str, tuple[Target, Any]] = {}
         self.began: float | None = None
@@ -80,6 +81,8 @@ class Servant:
             try:
                 if made is None:
                     made = self._call(self._made)
+                    if hasattr(made, "wakes"):
+                        self._call(made.wakes, lambda: self.inbox.put(None))
                     for known in self.known.values():
                         self._call(made.learn, *known)
                 self._learn(made, 0.0)
@@ -124,15 +127,17 @@ class Servant:
         while True:
             left = max(0.0, until - time.monotonic())
             try:
-                target, notes = (
-                    self.inbox.get(timeout=min(left, NEWS) if news else left) if left else self.inbox.get(False)
-                )
+                told = self.inbox.get(timeout=min(left, NEWS) if news else left) if left else self.inbox.get(False)
             except queue.Empty:
                 if news is not None:
                     self._call(self._tell, news)
                 if time.monotonic() >= until:
                     return
                 continue
+            if told is None:
+                until = time.monotonic()
+                continue
+            target, notes = told
             self.known[target.label] = (target, notes)
             self._call(made.learn, target, notes)
             until = time.monotonic()

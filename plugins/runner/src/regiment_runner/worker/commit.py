@@ -8,7 +8,7 @@ from typing import Any
 
 from regiment.bounds import seen, text
 from regiment.broker import KEPT, Broker, Pushed, refuse_without
-from regiment.contracts.effects import EFFECTS, Effect, Keep, Send
+from regiment.contracts.effects import EFFECTS, Drop, Effect, Keep, Send
 from regiment.errors import ArgumentsError, ConfigError
 from regiment.pushing import Pushing
 from regiment.registry import registry
@@ -17,6 +17,7 @@ from regiment_runner.worker.runtime import Runtime
 MOST_EFFECTS, MOST_BYTES = 10_000, 4 * 1024 * 1024
 """What one attempt may leave behind."""
 LONGEST_KEY = 500
+AFTER = "after its task had ended; nothing of it would be done"
 
 
 class Commit:
@@ -43,6 +44,8 @@ class Commit:
                 f"connector with the same options, for only what is in "
                 f"one store is pushed in one step. Push it with its own push(…), which takes effect at once"
             )
+        if answer.queue != self._runtime.config.name:  # what is kept of a push is kept beside its own queue
+            effects = [_beside(answer.queue, effect) for effect in effects]
         self._add(effects)
         return answer
 
@@ -67,7 +70,7 @@ class Commit:
         size, number = sum(map(_size, effects)), len(self._effects) + len(effects)
         with self._lock:
             if self._closed:
-                raise RuntimeError("commit was used after its task had ended; nothing of it would be done")
+                raise RuntimeError(f"commit was used {AFTER}")
             if number > MOST_EFFECTS or self._bytes + size > MOST_BYTES:
                 raise ArgumentsError(
                     f"this task wants {number:,} effects of {self._bytes + size:,} bytes in the step in which "
@@ -75,6 +78,11 @@ class Commit:
                 )
             self._effects += effects
             self._bytes += size
+
+
+def _beside(queue: str, effect: Effect) -> Effect:
+    """The same with the queue that None stands for."""
+    return effect._replace(queue=queue) if isinstance(effect, (Keep, Drop)) and effect.queue is None else effect
 
 
 def _size(effect: Effect) -> int:

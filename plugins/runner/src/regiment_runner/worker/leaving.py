@@ -25,6 +25,10 @@ def left(attempt: Trial, outcome: Outcome, settles: str) -> Left:
         effects += said if settles == "done" else ()
     if attempt.runtime.effects:
         task_id = id_of(attempt.delivery.payload) if task is None else task.id
+        if settles != "again":
+            attempt.runtime.ends.append(task_id)
+            if task_id in attempt.runtime.cancelled:
+                attempt.runtime.notices.ended(task_id)
         with limited(attempt, overdue.EFFECTS):
             for _, asked in attempt.runtime.effects:
                 effects += asked(task, task_id, outcome, settles)

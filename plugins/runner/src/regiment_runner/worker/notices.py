@@ -19,7 +19,7 @@ class Notices:
         hold.on_board, runtime.notices = self.look, self
 
     def ended(self, task_id: str) -> None:
-        """A task has been settled as cancelled: the exchange that tells the store so is followed by a look."""
+        """A task that stands there has ended, as cancelled or otherwise: the exchange that tells the store so is followed by a look."""
         self._ended.append(task_id)
         self._hold.board = -1
 
@@ -36,5 +36,8 @@ class Notices:
         board: Board | None = self._hold.insist(ask)
         if board is not None:
             self._hold.board = board.version
-            self._runtime.cancelled = board.cancelled
-            self._runtime.plain = self._plain and not board.cancelled
+            over = board.cancelled.intersection(self._runtime.ends)
+            for task_id in over:  # it ended while its notice was on the way, and nobody else would take it off
+                self.ended(task_id)
+            self._runtime.cancelled = board.cancelled - over
+            self._runtime.plain = self._plain and not self._runtime.cancelled

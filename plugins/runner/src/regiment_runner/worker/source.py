@@ -246,9 +246,10 @@ class Source:
         """Settle what has ended, and lease up to `limit`; whether anything was leased."""
         if not self.lease.turn and not self.hold.join():
             return False
-        keeping, effects = self.keeping, NO_EFFECTS
+        keeping, effects, ended = self.keeping, NO_EFFECTS, 0
         if keeping.any:
             settlements, effects = keeping.all_that_ended(limit, self._drain)
+            ended = len(self.runtime.ends)
         else:
             settlements = self.outbox.settlements()
         if settlements:
@@ -258,6 +259,7 @@ class Source:
             return False
         if keeping.any:
             keeping.answered()
+            del self.runtime.ends[:ended]
         self._settle_by = 0
         if self.outbox.pending or self.outbox.backs:
             self._slots_are_free(self.outbox.answered(taken.lost))

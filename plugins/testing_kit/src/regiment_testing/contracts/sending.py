@@ -182,11 +182,14 @@ class SendingContract(Bench):
     @shared
     @pytest.mark.parametrize("verb", ["exchange", "release", "renew"])
     def test_a_step_of_a_killed_process_is_whole_or_not_at_all(self, open: Open, verb: str) -> None:
-        """E1 and E8: what it has settled for other queues is sent on by the next one that touches its queue."""
+        """E1 and E8: what it has settled for other queues is sent on by whoever touches its queue, soon. All are killed first: a
+        connector may give the owner of what is left a moment, and it passes once for all.
+        """
         look, keeper = open("look"), open("lease")
-        for n in range(8):
-            home, child = f"home{n}", f"child{n}"
+        places = [(f"home{n}", f"child{n}") for n in range(8)]
+        for n, (home, child) in enumerate(places):
             self._killed_in_its_exchange(open, home, child, n)
+        for home, child in places:
             other = Consumer(keeper, home)
             touches: dict[str, Callable[[], object]] = {
                 "exchange": partial(other.exchange, limit=0),
