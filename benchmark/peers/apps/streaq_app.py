@@ -1,6 +1,6 @@
 # mypy: ignore-errors
 # Its libraries are in an environment of its own.
-"""Tasks of streaq, waited for as its `result` does."""
+"""Tasks of streaq, waited for as its `result` does: its client (coredis 6.9) takes 0.1 s to leave the channel when the result is there."""
 
 import asyncio
 
