@@ -81,6 +81,26 @@ class Places:
             case Drop():
                 parts += ("D", stem, len(effect.keys), *effect.keys)
 
+    def noted(self, queue: str, effects: Sequence[Effect]) -> list[Part] | None:
+        """The arguments of the short way (`scripts/noted.lua`); None for effects that are no such push, or go to several places."""
+        send, *keeps = effects or (None,)
+        if (
+            self._nodes > 1
+            or type(send) is not Send
+            or send[0] != queue
+            or len(send[1]) != 1
+            or send[2] not in PRIORITIES
+        ):
+            return None
+        if send[3] > 0 or send[4] is not None or send[5] is not None:
+            return None
+        parts: list[Part] = [str(send[2]), send[1][0]]
+        for keep in keeps:
+            if type(keep) is not Keep or keep[4] or keep[5] is not None:
+                return None
+            parts += (_ttl(keep[2]), keep[0], _body(keep))
+        return parts
+
     def of_receipts(
         self, node: int, queue: str, consumer: str, effects: Mapping[int, Sequence[Effect]], receipts: Iterable[int]
     ) -> tuple[list[Part], list[Effect]]:
