@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness.proxy import Proxy
 from harness.servers import RedisServer, redis, sentinel
 from harness.wait import eventually
-from regiment.contracts import Arrive, Done, Join, Keep, Role, Send, Terms
+from regiment.contracts import Arrive, Done, Drop, Join, Keep, Role, Send, Terms
 from regiment.errors import QueueFull, StoreUnavailable
 from regiment_redis.connector import RedisConnector
 from regiment_redis.outbox import Outbox
@@ -249,6 +249,25 @@ def test_a_full_server_takes_what_settlements_leave_behind_and_refuses_what_come
     store.release("q", worker.name, [(11, 20)], {}, effects={n: [keep(f"k{n}")] for n in range(11, 21)})
     assert values(store, "q", "no", *(f"k{n}" for n in range(1, 21))) == [None, *[b"v"] * 20]
     assert store.counts("child").ready == 10
+
+
+def test_a_push_with_records_by_the_short_way_leaves_what_the_long_way_leaves(server: RedisServer) -> None:
+    store, follower = opened(url=server.url), opened("follow", server.url)
+    left = []
+    for queue, more in (("short", []), ("long", [Drop(("nothing",))])):
+        assert apply(store, queue, keep("high", b"stays", rank=7)).version > 0
+        follower.follow({(queue, "k"): 0})
+        answers = []
+        for effects in ([keep(rank=3), keep("high")], [keep("high")]):
+            made = [send(queue, b"task"), *effects, *more]
+            answers.append(store.apply(queue, made, token=str(len(effects))))
+            assert store.apply(queue, made, token=str(len(effects))) == answers[-1], "seen before"
+        heard = follower.heard(5.0) or {}
+        found = store.records(queue, ["k", "high"])
+        assert found[0] is not None and found[0].version == answers[0].version > 0 == answers[1].version
+        values = [(one.value, one.rank) for one in found if one is not None]
+        left.append((values, waiting_tasks(store, queue), [key for _, key in heard], store.counts(queue).ready))
+    assert left[0] == left[1] == ([(b"v", 3), (b"stays", 7)], [b"task"] * 2, ["k"], 2)
 
 
 def test_every_key_of_a_record_a_join_and_a_follower_has_a_time_to_live(server: RedisServer) -> None:

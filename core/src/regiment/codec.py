@@ -208,8 +208,8 @@ class Codec:
         if self._compress is not None and SMALL <= size <= self._limit:
             head, body = self._record_heads[1], self._compress(body)
         data = head + (body if self._seal is None else self._seal(head, place, body))
-        if (size := max(size, len(data) + _TRAILER)) > self._limit:
-            raise self._too_large(f"the record {where[1]!r}", size)
+        if size > self._limit or len(data) + _TRAILER > self._limit:
+            raise self._too_large(f"the record {where[1]!r}", max(size, len(data) + _TRAILER))
         return data + crc32(data).to_bytes(_TRAILER, "little")
 
     def unpack(self, data: bytes, where: Followed) -> Any:

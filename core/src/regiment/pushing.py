@@ -170,20 +170,21 @@ class Pushing(Generic[P]):
 
     def _ask(self, broker: Broker, tasks: list[Task], put: Callable[..., Any]) -> tuple[Push, Sequence[int]]:
         """Let plugins change a push, then send it inside of their contexts; the push as it went, and what existed."""
-        from contextlib import ExitStack
+        from contextlib import ExitStack, nullcontext
 
         from regiment import log
         from regiment.contracts import Push
 
-        push, how = Push(broker, tasks[0].queue, tasks, self._options), self._how
+        push, how, stack = Push(broker, tasks[0].queue, tasks, self._options), self._how, ExitStack()
         asked, around = broker.asked or ((), ())
-        with ExitStack() as stack:
+        given = dict(push.headers), {}, *_way(push)[2:]  # copies of what a plugin may change in its place
+        with stack if around else nullcontext():
             for plugin, call in asked:
                 call(push)
-                how = _changed(push, plugin)
+                how = self._how if _way(push) == given else _changed(push, plugin)
             for plugin, call in around:
-                log.tell(_enter, stack, call, push)
-                how = _changed(push, plugin)
+                log.tell(_enter, log.tell, stack, call, push)
+                how = self._how if _way(push) == given else _changed(push, plugin)
             for task in tasks:
                 task.headers, task.trace_id, task.expires = push.headers or None, push.trace_id, push.expires
                 task.id, task.tags = push.id or task.id, push.tags or None
@@ -263,6 +264,11 @@ def _checked(options: dict[str, Any], outlet: Outlet | None = None) -> dict[str,
     return how
 
 
+def _way(push: Push) -> tuple[Any, ...]:
+    """All that plugins may change and that is then looked at: what stays as it was given was looked at before."""
+    return push.headers, push.tags, push.trace_id, push.expires, push.id, push.priority, push.delay, push.at
+
+
 def _changed(push: Push, plugin: str) -> dict[str, Any]:
     """What a push says of its way after a plugin; `ArgumentsError` with its name for what no store could take."""
     try:
@@ -275,13 +281,11 @@ def _changed(push: Push, plugin: str) -> dict[str, Any]:
         raise ArgumentsError(f"the plugin {plugin} has changed a push: {error}") from None
 
 
-def _enter(stack: ExitStack, around: Callable[[Push], Any], push: Push) -> None:
+def _enter(tell: Callable[..., Any], stack: ExitStack, around: Callable[[Push], Any], push: Push) -> None:
     """Put a plugin's context around a push: it sees how that ends, and changes nothing of it."""
-    from regiment import log
-
     manager = around(push)
     manager.__enter__()
-    stack.push(lambda *error: log.tell(manager.__exit__, *error))
+    stack.push(lambda *error: tell(manager.__exit__, *error))
 
 
 def _refuse(option: str, value: Any) -> None:

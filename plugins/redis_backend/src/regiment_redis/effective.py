@@ -20,7 +20,7 @@ from regiment_redis.wire import Part
 LEAVING = Script("exchange", effects=True)
 RELEASING = Script("release", effects=True)
 RENEWING = Script("renew", effects=True)
-_APPLY, _RECORDS, _LISTED, _TALLIES = (Script(n) for n in ("apply", "records", "listed", "tallies"))
+_APPLY, _NOTED, _RECORDS, _LISTED, _TALLIES = (Script(n) for n in ("apply", "noted", "records", "listed", "tallies"))
 CHUNK = 1000
 """Keys that one request follows or reads."""
 
@@ -97,6 +97,12 @@ class Leaving:
     def apply(
         self, queue: str, effects: Sequence[Effect], token: str, token_window: float, when: Sequence[When]
     ) -> Applied:
+        if not when and (noted := self.places.noted(queue, effects)) is not None:
+            self._note(queue)
+            version = self._scripts.run(
+                _NOTED, self._stem(queue), token, max(ms(token_window), 1), *noted, pushing=True
+            )
+            return Applied(True, (), int(version))
         parts = self.places.flat(self.places.spot(self.node, queue), queue, f"a {queue} {token}", effects)
         self._note(queue)
         self._note_all(effects)

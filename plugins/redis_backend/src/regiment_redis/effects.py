@@ -81,6 +81,26 @@ class Places:
             case Drop():
                 parts += ("D", stem, len(effect.keys), *effect.keys)
 
+    def noted(self, queue: str, effects: Sequence[Effect]) -> list[Part] | None:
+        """The arguments of the short way (`scripts/noted.lua`); None for effects that are no such push, or go to several places."""
+        send, *keeps = effects or (None,)
+        if (
+            self._nodes > 1
+            or type(send) is not Send
+            or send[0] != queue
+            or len(send[1]) != 1
+            or send[2] not in PRIORITIES
+        ):
+            return None
+        if send[3] > 0 or send[4] is not None or send[5] is not None:
+            return None
+        parts: list[Part] = [str(send[2]), send[1][0]]
+        for keep in keeps:
+            if type(keep) is not Keep or keep[4] or keep[5] is not None:
+                return None
+            parts += (_ttl(keep[2]), keep[0], _body(keep))
+        return parts
+
     def of_receipts(
         self, node: int, queue: str, consumer: str, effects: Mapping[int, Sequence[Effect]], receipts: Iterable[int]
     ) -> tuple[list[Part], list[Effect]]:
@@ -91,22 +111,15 @@ class Places:
         many = 0  # of the values that are being put down
         for receipt in sorted(receipts):
             some = effects[receipt]
-            if (
-                not others
-                and len(some) == 1
-                and type(one := some[0]) is Keep
-                and not one[3]
-                and not one[4]
-                and one[5] is None
-            ):
+            if len(some) == 1 and type(one := some[0]) is Keep and not one[4] and one[5] is None and not others:
                 # A result, as most are: with those before it.
                 if not many or one[2] != seconds:
                     seconds, many, count = one[2], 0, len(parts) + 2
                     parts += ("V", _ttl(seconds), "")
-                parts += (str(receipt), one[0], one[1])
+                parts += (str(receipt), one[0], _body(one))
                 many += 1
                 parts[count] = str(many)
-            else:
+            elif some:
                 parts += ("R", receipt)
                 parts += self.flat(self.spot(node, queue), queue, f"s {queue} {consumer} {receipt}", some)
                 others += some
@@ -118,8 +131,8 @@ def of_one(done: Done, effects: Mapping[int, Sequence[Effect]]) -> list[Part] | 
     for receipt, some in effects.items():
         if len(some) != 1 or type(one := some[0]) is not Keep or not done[0] <= receipt <= done[1]:
             continue
-        if not one[3] and not one[4] and one[5] is None:
-            return ["V", _ttl(one[2]), "1", str(receipt), one[0], one[1], "6"]
+        if not one[4] and one[5] is None:
+            return ["V", _ttl(one[2]), "1", str(receipt), one[0], _body(one), "6"]
     return None
 
 
@@ -128,9 +141,10 @@ def _ttl(seconds: float | None) -> str:
 
 
 def _body(keep: Keep) -> bytes:
-    if not 0 <= keep.rank <= MOST_RANK:
-        raise ValueError(f"rank is {keep.rank!r}; expected 0 to 2**53 - 1")
-    return (keep.rank << 8 | keep.listed).to_bytes(8) + keep.value
+    rank = keep[3]
+    if not 0 <= rank <= MOST_RANK:
+        raise ValueError(f"rank is {rank!r}; expected 0 to 2**53 - 1")
+    return (rank << 8 | keep[4]).to_bytes(8) + keep[1]
 
 
 def _members(members: int) -> int:

@@ -19,20 +19,9 @@ local function mark(key, rank, record)
   end
 end
 
--- After an attempt to put it where none was, with `new` as its end.
-local function kept(begun, key, ttl, body, new)
+-- What follows once it was put.
+local function kept(begun, key, ttl, body)
   local rank, flags = struct.unpack('>I7B', body)
-  if not new then
-    local name = stem .. ':kept:' .. key
-    local version, higher = struct.unpack('>I7I7', redis.call('GETRANGE', name, 0, 13))
-    if higher > rank then return end
-    if version > begun.version then begun.version, begun.head = version + 1, struct.pack('>I7', version + 1) end
-    if ttl == '' then
-      redis.call('SET', name, begun.head .. body)
-    else
-      redis.call('SET', name, begun.head .. body, 'PX', ttl)
-    end
-  end
   begun.kept = true
   if flags == 1 then
     begun.listed, begun.place = true, begun.place + 1
@@ -52,9 +41,8 @@ local function keep(key, ttl, body)
     --#include begun.lua
     here.begun = begun
   end
-  local head = begun.head
   --#include set.lua
-  kept(begun, key, ttl, body, new)
+  if put then kept(begun, key, ttl, body) end
 end
 
 -- S:listed has the places of what is listed, S:listed:ends when it expires.

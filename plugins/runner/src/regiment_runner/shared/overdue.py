@@ -8,6 +8,7 @@ the upper bits of the hard one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ HOOKS = (
 """Names by number; 0 is no hook. No more than 15: four bits have room for them."""
 NUMBERS = {name: number for number, name in enumerate(HOOKS) if name}
 
+_clock, _BOOT = time.clock_gettime_ns, page.CLOCK
 _AT = (1 << HOOK_SHIFT) - 1
 
 
@@ -52,7 +54,7 @@ def arm(sheet: Page, at: int, hook: str, limit: int, grace: int) -> None:
     """In the worker: note in the slot whose words begin `at` that a hook begins, slow after `limit` nanoseconds, and ended
     `grace` later.
     """
-    words, slow_at = sheet.words, page.now() + limit
+    words, slow_at = sheet.words, _clock(_BOOT) + limit
     # The mark first: who reads the hard word first never takes the other for a soft limit.
     words[at + page.HARD] = NUMBERS[hook] << HOOK_SHIFT | (slow_at + grace) & _AT
     words[at + page.SOFT] = slow_at
