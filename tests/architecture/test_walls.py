@@ -35,7 +35,7 @@ OPTIONS = (
     # "memory", "process", "thread" and "json" are ordinary words too
     "local redis mongo msgpack pickle zlib gzip bzip2 lzma zstd serial threaded coroutine sqlite mongodb"
 ).split()
-MOST_OF_CORE, MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 2990, 300, 50
+MOST_OF_CORE, MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 2993, 300, 50
 
 
 def distribution(module: str) -> str:

@@ -134,6 +134,11 @@ def regiment_event(event, process):
     note("event", process, event["event"])
 
 @hookimpl
+def regiment_task_settings():
+    note("task_settings")
+    return {"owner": "who is asked when the task fails"}
+
+@hookimpl
 def regiment_push_options():
     note("push_options")
     return {"lane": "a lane of its own"}
@@ -222,6 +227,7 @@ def test_each_hook_is_called_where_and_with_what_its_page_says(tmp_path: Path) -
     ]
     pusher = told["push"][0]
     assert [(hook, *words) for hook, pid, _, *words in seen if pid == pusher] == [
+        ("task_settings",),
         ("push_options",),
         ("loading", "observed"),
         ("push", "observed", "divide"),
