@@ -8,7 +8,7 @@ SOURCES = $(wildcard core/src/* plugins/*/src/* examples/plugins/*/src/*)
 LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
-.PHONY: help demo test fuzz lint models faults soak bench bench-quick picture wheels clean
+.PHONY: help demo test fuzz lint models faults soak bench bench-quick bench-results picture wheels clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,11 @@ soak: $(BIN)/.ready  ## random kills, recycles and restarts for SOAK seconds (18
 
 bench: $(BIN)/.ready  ## regiment beside its peers, in MINUTES (60) at most; the same command goes on
 	$(BIN)/python -m benchmark --minutes $(or $(MINUTES),60)
+
+bench-results: $(BIN)/.ready  ## results beside those of the peers, and what they cost; about 6 minutes; BESIDE=CHECKOUT
+	$(BIN)/python -m benchmark --systems regiment celery rq dramatiq huey saq taskiq streaq \
+		--phases wait waiters kept $(if $(BESIDE),beside --beside $(BESIDE)) \
+		--rounds 1 --seconds 1 --minutes 10 --anyhow --wait 0 --name results --fresh --show
 
 bench-quick: $(BIN)/.ready  ## regiment and bare loops only, under 5 minutes
 	$(BIN)/python -m benchmark --quick --rounds 1 --seconds 0.8 --minutes 5 --name quick --fresh

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmark.measure import profile
 from benchmark.measure.faults import FAULTS, PATIENCE
-from benchmark.measure.run import Busy, Plan, Run
-from benchmark.measure.speed import GROUPS, Scale
+from benchmark.measure.run import GROUPS, Busy, Plan, Run
+from benchmark.measure.speed import Scale
 from benchmark.peers import systems
 from benchmark.report import front
 from benchmark.report import page as report
@@ -48,6 +48,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="repeats of everything, interleaved")
     parser.add_argument("--seconds", type=float, default=2.0, help="about so long for each figure")
     parser.add_argument("--million", type=int, default=1_000_000, help="how many tasks wait in that phase")
+    parser.add_argument(
+        "--beside", type=Path, metavar="CHECKOUT", help="another checkout, with its environment, for that phase"
+    )
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds to wait in the fault phases")
     parser.add_argument(
         "--minutes",
@@ -64,6 +67,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--anyhow", action="store_true", help="also on a machine that others use")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a quiet machine, at each step")
     parser.add_argument("--fresh", action="store_true", help="forget what a run of this name has measured")
+    parser.add_argument("--show", action="store_true", help="print the tables that have figures")
     parser.add_argument("--readme", action="store_true", help="put the short table and the charts into the README")
     return parser
 
@@ -86,7 +90,7 @@ def main() -> int:
             chosen,
             frozenset(given.phases),
             given.rounds,
-            Scale(given.seconds, given.million),
+            Scale(given.seconds, given.million, given.beside),
             given.quick,
             frozenset(given.variants),
             given.minutes,
@@ -103,6 +107,8 @@ def main() -> int:
         except KeyboardInterrupt:
             print("interrupted; the same command goes on from here")
     print(report.write(journal, given.results / given.name))
+    if given.show:
+        print(report.filled(journal))
     if given.readme:
         summary = Summary(journal.records)
         print(front.write(summary, list(summary.rows(systems.ALL)), given.name))

@@ -58,7 +58,7 @@ class Crawl(Worker):
         print(f"{_page(task)}: took too long", flush=True)
 
     def on_dead(self, task: Task, reason: dict[str, Any]) -> None:
-        print(f"{_page(task)}: given up after {task.run_count} runs: {reason['error']}", flush=True)
+        print(f"{_page(task)}: given up after {reason['runs']} runs: {reason['error']}", flush=True)
 
 
 def _page(task: Task) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ class Place:
         made = cls("redis", server.url, folder, server.pid)
         made._redis = server
         return made
+
+    def free(self) -> bool:
+        """False if somebody has the write lock of SQLite's file."""
+        if self.kind != "sqlite":
+            return True
+        with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=0.02, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return False
+        return True
 
     def cpu(self) -> float:
         """Seconds of CPU that the server has used; 0 where there is none."""

@@ -16,16 +16,26 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from benchmark.measure import machine, turns, venvs
+from benchmark.measure import machine, results, turns, venvs
 from benchmark.measure.faults import FAULTS
 from benchmark.measure.places import place
 from benchmark.measure.processes import Failed
 from benchmark.measure.session import Session
-from benchmark.measure.speed import GROUPS, Scale
+from benchmark.measure.speed import GROUPS as SPEED
+from benchmark.measure.speed import Found, Scale, Wanted
 from benchmark.peers.system import System, Variant
 from benchmark.report.journal import Journal
 
-ONCE = frozenset({"two", "sizes", "million"})
+GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Session, Scale, Wanted], Found]]] = {
+    **SPEED,
+    "results": (("wait", "waiters"), results.results),
+    "kept": (("kept",), results.kept),
+    "beside": (("beside",), results.beside),
+}
+"""What is measured in one session each, with the names of its phases."""
+CHOSEN = frozenset({"wait", "waiters", "kept", "beside"})
+"""Phases of those variants only that name them."""
+ONCE = frozenset({"two", "sizes", "million", "waiters", "kept", "beside"})
 """Phases of the first round only, and not of a quick run, unless they are asked for by name."""
 
 
@@ -112,7 +122,9 @@ class Run:
         self.journal.write(phase="versions", system=system.name, figures=found)
 
     def _wanted(self, phase: str, round: int, variant: Variant | None = None) -> bool:
-        if variant and variant.only and phase not in variant.only:
+        if variant and (variant.only or phase in CHOSEN) and phase not in variant.only:
+            return False
+        if phase == "beside" and self.plan.scale.beside is None:
             return False
         if self.plan.quick and (phase in turns.PHASES or (variant and variant.batch != "1")):
             return False
@@ -181,7 +193,7 @@ class Run:
     def _turns(self) -> bool:
         """What a quick run measures in turns; who has had the least time is next."""
         wanted = (self.plan.phases or turns.PHASES) & turns.PHASES
-        steps = [Step(s, v, "turns", 0) for s, v in self._variants() if wanted and v.speed]
+        steps = [Step(s, v, "turns", 0) for s, v in self._variants() if wanted and v.speed and not v.only]
         steps = [step for step in steps if not self._finished(step)]
         seats = list[tuple[turns.Seat, Step]]()
         with ExitStack() as stack:

@@ -16,6 +16,8 @@ from benchmark.measure.places import Place
 from benchmark.measure.processes import Client, Failed, Workers
 from benchmark.peers.system import Job, System, Variant
 
+COUNTED = frozenset({"noop", "kept"})
+"""Tasks without times: their runs are counted, and nothing else."""
 LOOK = 0.005
 """Seconds between two looks at the board."""
 
@@ -46,7 +48,7 @@ class Session:
     """Numbers of tasks never repeat in a session: those with times from 0, the others above."""
 
     def __init__(self, system: System, variant: Variant, bin: Path, place: Place) -> None:
-        self.system, self.variant, self.place, self._bin = system, variant, place, bin
+        self.system, self.variant, self.place, self.bin = system, variant, place, bin
         path = place.folder / "board"
         if os.path.isdir("/dev/shm"):
             path = Path("/dev/shm", f"{place.folder.name}.board")
@@ -77,7 +79,7 @@ class Session:
         self._path.unlink()
 
     def _job(self, workers: int) -> Job:
-        return Job(self._bin, self.place.url, self.variant.name, workers)
+        return Job(self.bin, self.place.url, self.variant.name, workers)
 
     def take(self, count: int, stamped: bool = False) -> int:
         """The first of so many numbers that nobody has had."""
@@ -93,7 +95,7 @@ class Session:
         self, task: str, count: int, *, bulk: bool = False, size: int = 0, seconds: float = 30.0
     ) -> tuple[int, dict[str, Any]]:
         """Push; the first number, and the client's answer."""
-        first = self.take(count, stamped=task != "noop")
+        first = self.take(count, stamped=task not in COUNTED)
         bulk = bulk and self.variant.bulk
         order = {"do": "push", "task": task, "first": first, "count": count, "size": size}
         return first, self.client.ask(**order, bulk=bulk, seconds=seconds)
@@ -104,6 +106,17 @@ class Session:
         log = self.place.folder / "worker.log"
         with Workers(self.system, self._job(count), self.environment, log) as started:
             yield started
+
+    def hold(self, workers: Workers) -> None:
+        """Stop the workers, but not while one of them has the write lock."""
+        for _ in range(100):
+            workers.hold()
+            time.sleep(LOOK)  # until they have stopped
+            if self.place.free():
+                return
+            workers.go()
+            time.sleep(LOOK)
+        raise Failed("whenever the workers were stopped, one of them had the write lock")
 
     def sample(self, workers: Workers | None, first: int = 0, count: int = 0) -> Sample:
         """What has been used until now, and how many of these tasks are done."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmark.measure import metering
@@ -25,13 +26,16 @@ scheduler places client and server; the median of many short slices is the same 
 
 
 class Scale:
-    """How much is done: `seconds` of work for each figure."""
+    """How much is done: `seconds` of work for each figure; and the other checkout, if there is one."""
 
-    def __init__(self, seconds: float, million: int = 1_000_000) -> None:
-        self.seconds, self.million = seconds, million
+    def __init__(self, seconds: float, million: int = 1_000_000, beside: Path | None = None) -> None:
+        self.seconds, self.million, self.beside = seconds, million, beside
         self.pushes = max(100, int(700 * seconds))
         self.wakes = max(20, int(300 * seconds))
+        self.waits = max(20, int(150 * seconds))
         self.settle = min(1.5, seconds)
+        self.pairs = 8 * seconds
+        """Seconds of what is measured in pairs, for each variant."""
         self.turns = 17 * seconds
         """Seconds of one variant's turns in a quick run."""
 

@@ -53,7 +53,7 @@ class Seat:
             yield "bulk", self._push(True)
         yield "consume", self._consume()
         if not variant.waits:  # it polls: not while others have their turns
-            self.workers.hold()
+            self.working.hold(self.workers)
         self.turns, self.used = self.turns + 1, self.used + time.monotonic() - began
 
     def _start(self) -> None:
@@ -67,7 +67,7 @@ class Seat:
     def _consume(self) -> Figures:
         session, workers = self.working, self.workers
         count = min(MOST, int(session.variant.pace * 2 * PART))
-        workers.hold()
+        session.hold(workers)
         first, _ = session.push("noop", count, bulk=True)
         before = session.sample(workers)
         workers.go()

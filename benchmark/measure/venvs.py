@@ -52,8 +52,11 @@ def versions(system: System, bin: Path) -> dict[str, str]:
     if not system.packages:
         names = ["regiment-core", "redis", "hiredis", "pymongo", "msgpack"]
         return {name: importlib.metadata.version(name) for name in names}
-    wanted = [word.partition("[")[0].partition("<")[0] for word in system.packages] + ["redis"]
-    code = "import sys, json, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+    wanted = [word.partition("[")[0].partition("<")[0] for word in system.packages] + ["redis", "coredis"]
+    code = (
+        "import sys, json, importlib.metadata as m; here = {d.name for d in m.distributions()}; "
+        "print(json.dumps({n: m.version(n) for n in sys.argv[1:] if n in here}))"
+    )
     line = [str(bin / "python"), "-c", code, *dict.fromkeys(wanted)]
     found: dict[str, str] = json.loads(subprocess.run(line, capture_output=True, check=True).stdout)
     return found

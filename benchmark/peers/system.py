@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 Store = Literal["redis", "sqlite", "mongo"]
+RESULTS = frozenset({"wait"})
+"""What is measured with a variant that keeps results, and only with such a one."""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,15 @@ def write(journal: Journal, base: Path) -> str:
     return "written: " + ", ".join(path.name for path in written)
 
 
+def filled(journal: Journal) -> str:
+    """The tables that have figures, to be printed."""
+    summary = Summary(journal.records)
+    rows = list(summary.rows(systems.ALL))
+    texts = [render(summary, table, rows) for table in TABLES]
+    failed = [f"failed: {' '.join(who)}: {error}\n" for who, error in summary.failed.items()]
+    return "\n".join([text for text in texts if text.count("\n| ") > 1] + failed)
+
+
 def page(summary: Summary, rows: list[Row]) -> str:
     """All tables, with what one must know to read them."""
     machine = ", ".join(f"{name} {value}" for name, value in summary.machine.items())

@@ -59,6 +59,57 @@ WAITING = Table(
         Column("PSS MiB", "memory", "pss_mib"),
     ),
 )
+RESULTS = Table(
+    "Results",
+    "Milliseconds from the end of a task, by its own last act, to the return of its result to who waits for it, one task at a time. "
+    "10,000 waits in one process for tasks that nobody runs, in one call (`await_all`) and with a coroutine for each: threads and "
+    "connections more, CPU s until all wait, CPU ms/s afterwards, MiB more; and MiB of as many coroutines that wait for nothing of ours.",
+    (
+        Column("p50 ms", "wait", "p50_ms"),
+        Column("p99 ms", "wait", "p99_ms"),
+        Column("worst ms", "wait", "worst_ms"),
+        Column("results", "wait", "results"),
+        Column("10,000: threads", "waiters together", "threads"),
+        Column("connections", "waiters together", "connections"),
+        Column("begin s", "waiters together", "begin_s"),
+        Column("idle ms/s", "waiters together", "idle_ms_per_s"),
+        Column("MiB", "waiters together", "mib"),
+        Column("coroutines: threads", "waiters each", "threads"),
+        Column("connections", "waiters each", "connections"),
+        Column("begin s", "waiters each", "begin_s"),
+        Column("idle ms/s", "waiters each", "idle_ms_per_s"),
+        Column("MiB", "waiters each", "mib"),
+        Column("bare MiB", "waiters bare", "mib"),
+    ),
+)
+
+
+def _paired(phase: str) -> tuple[Column, ...]:
+    return (
+        Column("worker before", phase, "worker_us"),
+        Column("worker +", phase, "worker_us more"),
+        Column("worker ×", phase, "worker_us ratio"),
+        Column("server before", phase, "server_us"),
+        Column("server +", phase, "server_us more"),
+        Column("server ×", phase, "server_us ratio"),
+        Column("trips +", phase, "trips more"),
+        Column("bytes +", phase, "bytes more"),
+        Column("push: client ×", phase, "client_us ratio"),
+        Column("push: server ×", phase, "push_server_us ratio"),
+    )
+
+
+KEPT = Table(
+    "What a kept result costs",
+    "CPU µs per task that returns 100 bytes, with results beside without, in pairs of turns: the worker tree's, the server's; round trips "
+    "and bytes; and a push (in batches: in bulk) that is noted beside one that is not. The middle of the pairs, with the quartiles.",
+    _paired("kept"),
+)
+BESIDE = Table(
+    "Beside another checkout",
+    "The same for a task without results, of this checkout beside the other.",
+    _paired("beside"),
+)
 FAULTS = Table(
     "kill -9, and a task that never ends",
     "One of two workers is killed in a task: tasks of 200 that were lost (or still held by the dead one when nothing had happened "
@@ -88,7 +139,9 @@ LARGE = Table(
         Column("worker", "million", "worker_us"),
     ),
 )
-TABLES = (SPEED, WAITING, FAULTS, LARGE)
+TABLES = (SPEED, WAITING, RESULTS, FAULTS, LARGE, KEPT, BESIDE)
+RANKED = (SPEED, WAITING, RESULTS, FAULTS)
+"""Those in which regiment is ranked among its peers."""
 
 
 def number(value: float) -> str:
@@ -144,16 +197,17 @@ def behind(summary: Summary, rows: Sequence[Row]) -> list[str]:
     compared with regiment in batches of as many. What was lost cannot run twice, so that column is left out.
     """
     said = []
-    for table in TABLES[:3]:
+    for table in RANKED:
         for column in table.columns:
             for batch in ("1", "100"):
-                if column.name not in ("trips", "bytes", "twice"):
+                if column.name not in ("trips", "bytes", "twice", "results"):
                     said += _behind(summary, rows, column, batch)
     return said
 
 
 def _behind(summary: Summary, rows: Sequence[Row], column: Column, batch: str) -> list[str]:
-    mine = summary.get("regiment", f"redis {batch}", column.phase, column.name)
+    who = f"redis {batch}, results" if column.phase == "wait" else f"redis {batch}"
+    mine = summary.get("regiment", who, column.phase, column.name)
     theirs = [
         (value, f"{system.name} ({variant.name})")
         for system, variant in rows

@@ -160,7 +160,18 @@ def picture() -> str:
     groups = {
         "core": [room for room in CORE_ROOMS if room in rooms],
         "runner": [room for room in rooms if room.startswith("regiment_runner/")],
-        "programs": [room for room in ("regiment_console", "regiment_testing", "regiment_sergeant") if room in rooms],
+        "programs": [
+            room
+            for room in (
+                "regiment_console",
+                "regiment_results",
+                "regiment_schedules",
+                "regiment_workflows",
+                "regiment_testing",
+                "regiment_sergeant",
+            )
+            if room in rooms
+        ],
     }
     parts = [room for room in rooms if not any(room in group for group in groups.values())]
     groups["parts"] = [room for room in parts if room != "regiment_runner"]

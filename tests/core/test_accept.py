@@ -163,6 +163,8 @@ TRUSTED = {
     "regiment_runner.parts": "the configuration",
     "regiment_runner.supervisor.hearing": "what the workers of its own configuration report",
     "regiment_console.config": "the configuration",
+    "regiment_schedules.declared": "the configuration",
+    "regiment_schedules.duty": "the connector of a target, as its worker has said",
     "regiment_console.plugins_show": "offers by the registry's own list",
     "regiment_testing.faults": "the configuration",
     "regiment_testing.bench": "the configuration",

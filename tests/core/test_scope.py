@@ -72,6 +72,23 @@ def test_the_registry_is_not_changed_by_what_a_queue_names() -> None:
     assert registry().scope([Use(MINE, mark="y")]) is registry().scope([Use(MINE, mark="y")])
 
 
+def test_what_plugins_say_of_themselves_is_that_of_the_process_and_then_that_of_the_queue() -> None:
+    from regiment.registry import Registry
+
+    class Everywhere:
+        needs = frozenset({"effects"})
+        understands = frozenset({"traces"})
+
+    class Here:
+        understands = frozenset({"flows"})
+
+    base = Registry(extra=[Everywhere()])
+    scope = base.scope([Here()])
+    assert scope.said("needs") == base.said("needs") == {"effects": "Everywhere"}
+    assert scope.said("understands") == {"traces": "Everywhere", "flows": "Here"}
+    assert base.said("understands") == {"traces": "Everywhere"}
+
+
 PROGRAM = """
 import json, os, sys
 from regiment import Queue, Use
@@ -240,6 +257,13 @@ def test_two_plugins_that_offer_one_option_are_an_error_that_names_both() -> Non
     task = Queue("clash", plugins=[Lanes("lane"), Use(MINE, mark="lanes")]).task(note)
     with capture(), pytest.raises(PluginError, match=r"push option 'lane' is offered by both Lanes .* and .*Marking"):
         task.push()
+    for twice in ([Lanes("lane"), Lanes("lane")], [Use(MINE, mark="lanes"), Use(MINE, mark="lanes")]):
+        task = Queue("twice", plugins=twice).task(note)
+        with (
+            capture(),
+            pytest.raises(PluginError, match=r"'lane' is offered twice: (Lanes|.*:Marking) is named twice; "),
+        ):
+            task.push()
     task = Queue("own", plugins=[Lanes("delay")]).task(note)
     with capture(), pytest.raises(PluginError, match=r"push option 'delay' is Lanes .*'s and our own"):
         task.push()
@@ -282,6 +306,18 @@ def test_a_plugin_that_a_queue_names_and_cannot_have_is_an_error(
 
 
 @pytest.mark.parametrize("verb", [["push", "app:work"], ["check", "app"], ["run", "app", "--burst"]])
+@pytest.mark.parametrize("plugins", ["None", "Part", "'part', Part", "int"])
+def test_what_is_no_plugin_or_the_class_of_one_is_refused_in_words(
+    tmp_path: Path, plugins: str, verb: list[str]
+) -> None:
+    (tmp_path / "app.py").write_text("from part import Part\n" + APP.format(plugins))
+    (tmp_path / "part.py").write_text(OBJECT.format("regiment_task_started", "task").replace("class P:", "class Part:"))
+    done = regiment(tmp_path, *verb)
+    assert done.returncode == 5, done.stderr
+    assert "expected a list of modules, extensions and objects with hooks; of a class an object" in done.stderr
+
+
+@pytest.mark.parametrize("verb", [["push", "app:work"], ["check", "app"], ["run", "app", "--burst"]])
 def test_a_plugin_that_the_command_line_names_and_cannot_have_is_an_error(tmp_path: Path, verb: list[str]) -> None:
     (tmp_path / "app.py").write_text(APP.format(""))
     done = regiment(tmp_path, "--plugin", "not_here", *verb)
@@ -289,6 +325,36 @@ def test_a_plugin_that_the_command_line_names_and_cannot_have_is_an_error(tmp_pa
     assert "the plugin not_here (--plugin or REGIMENT_PLUGINS) is broken: ModuleNotFoundError" in done.stderr
     listed = regiment(tmp_path, "--plugin", "not_here", "plugins")
     assert listed.returncode == 0 and "not_here" in listed.stdout
+
+
+COMMANDS = """
+import click
+from regiment.hooks import Offer, hookimpl
+
+@click.command()
+def command():
+    print("a stranger's")
+
+@hookimpl
+def regiment_commands():
+    return {{"{}": Offer("greedy:command")}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("verb", "home"), [("run", "runner"), ("push", "console"), ("plugins", "cli"), ("plugins new", "testing")]
+)
+def test_a_command_with_the_name_of_a_verb_that_is_there_is_refused_and_the_verb_stays(
+    tmp_path: Path, verb: str, home: str
+) -> None:
+    (tmp_path / "greedy.py").write_text(COMMANDS.format(verb))
+    listed = regiment(tmp_path, "--plugin", "greedy", "plugins")
+    words = f"command '{verb}' is offered by both regiment-{home} "
+    assert listed.returncode == 0 and "refused" in listed.stdout and words in listed.stderr
+    (tmp_path / "app.py").write_text(APP.format(""))
+    ran = regiment(tmp_path, "--plugin", "greedy", "run", "app", "--burst")
+    assert (ran.returncode, words in ran.stderr) == (6, True), "it was named, and cannot be used"
+    assert "stranger" not in listed.stdout + ran.stdout
 
 
 @pytest.mark.parametrize(

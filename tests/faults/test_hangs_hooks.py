@@ -130,3 +130,70 @@ def test_a_hook_without_a_limit_runs_as_long_as_it_likes(site: Site) -> None:
     time.sleep(1.0)
     assert tree.workers() == [old] and not tree.events("hook.slow")
     assert tree.stop() == exits.KILLED
+
+
+ENDLESS = """
+class Endless(Exception):
+    def {method}(self):
+        hang("text", Asking)
+        return "at last"
+
+class Asking:
+    name, kwargs = "victim", {{"n": 0}}
+
+@work.task
+{define} victim(n):
+    begin(n)
+    raise Endless
+"""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_exception_whose_text_never_comes_keeps_its_slot_no_longer_than_a_hook(site: Site, place: str) -> None:
+    define = "async def" if place == "asyncio" else "def"
+    (site.folder / "hanging").touch()
+    site.app(f"{LIMITS}, {PLACES[place]}", body=BODY + ENDLESS.format(method="__str__", define=define))
+    tree = site.tree(workers=1)
+    (old,) = tree.workers()
+    n = site.push("victim")
+    assert tree.event("hook.slow", within=10)["hook"] == "the text of its exception"
+    eventually(lambda: not alive(old), 5, "the worker is gone")
+    eventually(lambda: n in site.store.dead(), 20, lambda: tree.text()[-3000:])
+    reason = site.store.dead()[n]
+    assert reason["kind"] == "poison" and reason["evidence"]["rung"] == "hook", reason
+    assert reason["evidence"]["reason"].startswith("killed in the text of its exception"), reason
+    assert len(site.books().starts[n]) == 2, "one run for each of two deliveries"
+    site.ended(site.push())
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("regiment_task_started", "task"),
+        ("regiment_task_finished", "task, outcome, seconds"),
+        ("regiment_task_failed", "task, outcome, seconds"),
+        ("regiment_task_dead", "letter"),
+        ("regiment_around_attempt", "task"),
+    ],
+)
+def test_an_observer_that_hangs_keeps_its_slot_no_longer_than_a_hook(
+    site: Site, place: str, told: str, words: str
+) -> None:
+    define = "async def" if place == "asyncio" else "def"
+    (site.folder / "hanging").touch()
+    (site.folder / "watching.py").write_text(
+        "import os, time\nfrom regiment.hooks import hookimpl\n"
+        "HANGING = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'hanging')\n"
+        f"@hookimpl\ndef {told}({words}):\n    while os.path.exists(HANGING):\n        time.sleep(0.05)\n"
+    )
+    settings = f"plugins=['watching'], {LIMITS}, {PLACES[place]}"
+    site.app(settings, body=BODY + f"@work.task\n{define} victim(n):\n    begin(n)\n    raise ValueError(n)\n")
+    tree = site.tree(workers=1)
+    (old,) = tree.workers()
+    n = site.push("victim")
+    assert tree.event("hook.slow", within=10)["hook"] == "an observer of a plugin"
+    eventually(lambda: not alive(old), 5, "the worker is gone")
+    (site.folder / "hanging").unlink()
+    eventually(lambda: n in site.store.dead(), 20, lambda: tree.text()[-3000:])
+    site.ended(site.push())

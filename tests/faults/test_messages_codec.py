@@ -110,8 +110,8 @@ def test_a_whole_message_with_a_malformed_head_is_dead_at_once() -> None:
             'the message needs the compressor "brotli", which is not installed here',
         ),
         (
-            b"\xa9\x02anything at all",
-            "the message has envelope version 2; this release reads 1. A newer regiment "
+            b"\xa9\x03anything at all",
+            "the message has envelope version 3; this release reads 2. A newer regiment "
             "wrote it: upgrade the workers of this queue",
         ),
     ],
@@ -148,7 +148,7 @@ def test_messages_of_every_release_are_read(message: Any) -> None:
 
 @pytest.mark.fault(59)
 def test_fields_of_a_newer_release_are_kept_when_the_task_is_written_again() -> None:
-    record = ["send", {"a": 1}, 1.5, 0, None, None, None, {"color": "red"}, 7]
+    record = ["send", {"a": 1}, 1.5, 0, None, None, None, None, {"color": "red"}, 7]
     newer = seal(b"\xa9\x01\x07msgpack\x00\x02t1" + MsgpackSerializer().dumps(record))
     task = READER.decode(newer, "q")
     assert task.kwargs == {"a": 1} and task.extra == ({"color": "red"}, 7)

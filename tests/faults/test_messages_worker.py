@@ -15,6 +15,7 @@ import pytest
 from harness.each_store import on_each_store
 from harness.scale import size
 from harness.site import Site
+from harness.wait import eventually
 from regiment.errors import EncodeError, PayloadTooLarge, RegimentError
 from regiment.task import Task, new_id
 from regiment_runner.worker.parking import RATE
@@ -78,7 +79,7 @@ def test_what_another_release_would_know_is_parked_and_dead_only_after_its_time(
     assert not site.store.dead()
     site.store.quiet(10)
     dead = site.store.dead()
-    assert dead[n]["kind"] == "unknown"
+    assert (dead[n]["kind"], dead[n]["name"]) == ("unknown", "not_yet_deployed")
     assert "not_yet_deployed" in dead[n]["error"] and "parked for" in dead[n]["error"]
     (serializer,) = [reason for number, reason in dead.items() if number < 0]
     assert "newpack" in serializer["error"]
@@ -100,6 +101,29 @@ def test_a_task_that_is_deployed_while_it_is_parked_runs(site: Site) -> None:
     site.tree(workers=1)
     site.ended(n, within=10)
     site.settle(5)
+
+
+@pytest.mark.fault(58)
+@on_each_store
+def test_a_task_with_tags_is_parked_and_never_dead_until_a_worker_with_the_plugin_runs_it_and_its_retry_keeps_them(
+    site: Site,
+) -> None:
+    body = (
+        "@work.task(max_retries=3, backoff=Backoff(first=0.1))\ndef member(n):\n"
+        "    if current().task.run_count == 0:\n        raise ValueError('once')\n"
+        "    write('T', n, current().task.tags['flows']['to'])\n    begin(n)\n    end(n)\n"
+    )
+    site.app(PARK, body=body)
+    tagged = Task(new_id(), site.queue.name, "member", {"n": 10**6}, 1.0, tags={"flows": {"to": "pack"}})
+    site.queue.broker.push(site.queue.name, [tagged])
+    tree = site.tree(workers=1)
+    assert "it has tags for flows" in tree.event("task.parked")["reason"]
+    eventually(lambda: [at for at in tree.events("task.parked") if at["next_in"] >= 2], 20)  # beyond `unknown_for`
+    assert not site.store.dead() and tree.stop() == 0
+    site.app(f"{PARK}, plugins=[Use('harness.tags:Flows')]", body=body)
+    site.tree(workers=1)
+    site.ended(10**6, within=20)
+    assert f"T {10**6} pack" in site.ledger.read_text() and not site.store.dead()
 
 
 @pytest.mark.fault(58)

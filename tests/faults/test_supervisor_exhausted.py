@@ -6,12 +6,15 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from harness.site import Site
 from harness.tree import Tree
 from harness.wait import alive, eventually
+from regiment import exits
 
 
 def another_keeper(tree: Tree, last: int) -> int | None:
@@ -114,3 +117,22 @@ def initialize():
     (site.folder / "full").unlink()
     tree.ready(2, within=20)
     assert tree.stop() == 0
+
+
+STARVED = """
+import resource
+from regiment_runner import Supervisor
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+raise SystemExit(Supervisor("app:work", burst=True, give_up=2).run())
+"""
+
+
+def test_a_tree_that_has_no_room_for_its_first_worker_ends_and_says_what_helps(site: Site) -> None:
+    (site.folder / "app.py").write_text(
+        "from regiment import Queue\nwork = Queue('work')\n@work.task\ndef act(): ...\n"
+    )
+    done = subprocess.run([sys.executable, "-c", STARVED], cwd=site.folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == exits.CRASH_LOOP, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    (words,) = said
+    assert "no worker of app:work could be started in 2 tries: Too many open files" in words and "ulimit -n" in words

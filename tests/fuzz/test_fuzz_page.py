@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from harness.chance import tries
-from regiment.contracts import MOST_SLOTS
+from regiment.contracts import MOST_SLOTS, Keep
 from regiment_runner.shared import overdue, page
+from regiment_runner.shared.annex import Annex, left_of, records
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.record import packed
 
 SIZE = 4096 + MOST_SLOTS * 256
 WORDS = (
@@ -48,6 +50,12 @@ def used(path: Path, chance: random.Random) -> Page:
     made.words[page.SLOTS] = slots
     made.words[page.PID], made.words[page.LAST] = os.getpid(), 1000
     made.join(0, "mail", "worker-1", 1)
+    if chance.random() < 0.5:
+        annex = Annex(made, 1)
+        for number in range(1, chance.choice((2, 50, 1000))):
+            annex.append(number, packed([Keep(f"k{number}", b"v" * chance.randrange(200), 60.0)] * chance.randrange(3)))
+            if chance.random() < 0.01:
+                annex.flip()
     for slot in range(slots):
         made.start(slot, chance.randrange(1, 1000), b"head" * 10, page.now(), chance.randrange(6))
         made.name(slot, "send")
@@ -60,7 +68,8 @@ def scribble(path: Path, chance: random.Random) -> None:
     with open(path, "r+b") as file:
         for _ in range(chance.choice((1, 3, 30, 300))):
             whole = chance.random() < 0.5
-            near = chance.randrange(0, 4096 + 64 * 256) if chance.random() < 0.8 else chance.randrange(SIZE - 8)
+            size = os.fstat(file.fileno()).st_size
+            near = chance.randrange(0, 4096 + 64 * 256) if chance.random() < 0.8 else chance.randrange(size - 8)
             at = near // 8 * 8 if whole else near
             if not JUDGED and at <= 8 * page.SLOTS + 7 and at + 8 > 8 * page.SLOTS:
                 continue
@@ -68,13 +77,14 @@ def scribble(path: Path, chance: random.Random) -> None:
             file.seek(at)
             file.write(struct.pack("<Q", word) if whole else chance.randbytes(8))
         if JUDGED and chance.random() < 0.1:
-            file.truncate(chance.choice((0, 1, 4096, SIZE - 1)))
+            file.truncate(chance.choice((0, 1, 4096, SIZE - 1, SIZE, SIZE + 1)))
 
 
 def read_all(made: Page) -> list[Any]:
     """What supervisor, keeper and people read."""
     found = [
         list(made.numbers()),
+        left_of(records(made, 1)[0]),
         made.highest(),
         list(made.readings()),
         list(overdue.running(made)),

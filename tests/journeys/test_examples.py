@@ -44,6 +44,15 @@ def test_hello_greets_everyone(tmp_path: Path) -> None:
     assert (tmp_path / ".regiment" / "queue.db").exists()
 
 
+def test_nightly_fails_is_retried_and_shows_its_sum_and_its_picture(tmp_path: Path) -> None:
+    told = run("nightly.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "20 of 20 chunks" in told.stdout
+    assert "failed: prices: FileNotFoundError: the prices of today are not there yet" in told.stdout
+    assert f"the sum: {sum(range(5000)) * 0.02:,.2f}" in told.stdout
+    assert "flowchart LR" in told.stdout and ":::success" in told.stdout
+
+
 def test_crawl_retries_what_may_come_back_and_gives_up_what_will_not(tmp_path: Path) -> None:
     told = run("crawl.py", tmp_path)
     assert told.returncode == 1, told.stderr  # it made dead letters
@@ -67,6 +76,14 @@ def test_pipeline_hands_every_sentence_on_under_one_trace_and_questions_first(
     trace = first.removeprefix("trace ")
     assert len(lines) == 4 and all(line.endswith(f"trace {trace}") for line in lines)
     assert "What if that worker dies?" in lines[0]
+
+
+def test_orders_leave_one_receipt_and_one_record_each_although_each_failed_once(tmp_path: Path) -> None:
+    told = run("orders.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert sorted(re.findall(r"^receipt for order (\d)$", told.stdout, re.M)) == ["1", "2", "3"]
+    assert told.stdout.count("'state': 'paid'") == 3
+    assert "ended: done done done" in told.stdout
 
 
 def test_seats_are_sold_once_each(tmp_path: Path) -> None:
@@ -111,3 +128,20 @@ def test_signup_passes_by_itself_and_in_pytest(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", str(EXAMPLES / "test_signup.py")]
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert told.returncode == 0 and "1 passed" in told.stdout
+
+
+def test_web_starts_work_is_polled_and_waits_for_its_result(tmp_path: Path) -> None:
+    told = run("web.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    lines = dict(line.split(": ", 1) for line in told.stdout.splitlines() if ": " in line)
+    assert "'state': 'success'" in lines["waited"] and "'result': 6" in lines["waited"]
+    assert "waiting" in lines["polled"] or "running" in lines["polled"]
+    assert "'failure'" in lines["failed"] and "TypeError" in lines["failed"]
+    assert lines["unknown"] == "{'state': 'unknown'}"
+
+
+def test_progress_bar_shows_how_far_a_task_is_until_it_has_ended(tmp_path: Path) -> None:
+    told = run("progress_bar.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"^\[#+ +\] +\d+% frame \d+", told.stdout, re.M), told.stdout
+    assert "100% 200 frames" in told.stdout

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from regiment_runner.shared import page
+from regiment_runner.shared.heads import id_of
 from regiment_runner.shared.page import Page
-from regiment_runner.verbs.trees import id_of
 
 ROOT = Path(__file__).parents[2]
 

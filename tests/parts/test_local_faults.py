@@ -467,6 +467,44 @@ def test_the_folder_is_private_and_ignored_by_git(place: Place) -> None:
     assert (folder / ".gitignore").read_text() == "*\n"
 
 
+def test_a_path_whose_folders_are_not_there_is_refused_in_words_and_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "taht" / "does" / "not" / "exist" / "queue.db"
+    connector = LocalConnector(path=str(path))
+    with pytest.raises(StoreError, match=f"only {tmp_path} does, and nothing was made.*mkdir -p {path.parent}"):
+        connector.open("push")
+    assert list(tmp_path.iterdir()) == []
+
+
+SHUT = """
+import os, sys
+from regiment.contracts import Terms
+from regiment.errors import StoreError
+from regiment_local.local import LocalConnector
+if os.geteuid() == 0:
+    os.setegid(65534); os.seteuid(65534)
+path = sys.argv[1]
+connector = LocalConnector(path=path)
+connector.open("push")
+os.chmod(os.path.dirname(path), 0)
+try:
+    connector.push("q", [b"x"], priority=0, token="t", ids=None)
+    connector.counts("q")
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_store_whose_rights_were_taken_away_says_so_and_is_not_called_replaced(open_to_all: Path) -> None:
+    path = open_to_all / "store" / "queue.db"
+    path.parent.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(path.parent, 65534, 65534)
+    done = subprocess.run([sys.executable, "-c", SHUT, str(path)], capture_output=True, text=True, timeout=60)
+    path.parent.chmod(0o700)
+    assert "Permission denied" in done.stdout and "must be writable for this user" in done.stdout, done
+    assert "replaced" not in done.stdout
+
+
 def test_looking_makes_no_file(place: Place) -> None:
     look = place.open("look")
     assert list(look.queues()) == []

@@ -19,7 +19,22 @@ from pymongo.errors import AutoReconnect
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import mongod
 from regiment import Queue
-from regiment.contracts import Again, Back, Dead, Done, Park, Terms
+from regiment.contracts import (
+    Again,
+    Arrive,
+    Back,
+    Dead,
+    Done,
+    Drop,
+    Join,
+    Keep,
+    Park,
+    Seal,
+    Send,
+    Shut,
+    Terms,
+    When,
+)
 from regiment.errors import ConfigError, Fenced, PayloadTooLarge, StoreError, StoreUnavailable
 from regiment_mongo import Mongo, claiming
 from regiment_mongo.address import addresses
@@ -183,6 +198,38 @@ def everything(made: MongoConnector) -> None:
     made.lock_take("l", "o", 9), made.lock_look("l"), made.lock_free("l", "o")
     made.announce("p", b"v", 9)
     made.purge("q")
+    everything_left_behind(made)
+
+
+def everything_left_behind(made: MongoConnector) -> None:
+    """The verbs of the extra `effects`, with other records, joins and followers beside those that are meant."""
+    made.apply("left", [Keep(f"k{n}", b"v", 600.0, listed=True) for n in range(300)], token="records")
+    made.apply("other", [Keep(f"k{n}", b"v", 600.0, listed=True) for n in range(300)], token="others")
+    made.apply("left", [Join("left", f"j{n}", 2, [], 600.0) for n in range(100)], token="joins")
+    made.follow({("left", f"k{n}"): 1 for n in range(300)}, 60.0)
+    push(made, b"1", b"2", queue="left")
+    made.join("left", "me", Terms())
+    made.exchange("left", "me", 1, 1, [], 2, MIB)
+    then = [Keep("k1", b"new", 600.0, 1), Drop(["k2"]), Send("left", [b"c"], ids=["c"]), Send("left", [b"d"])]
+    arrives = [Arrive("left", "j1", 0), Arrive("left", "j1", 1), Shut("left", "j2"), Seal("left", "j3", 2)]
+    made.exchange("left", "me", 2, 3, [Done(1, 1)], 0, MIB, effects={1: [*then, *arrives]})
+    made.heard(0.1), made.heard(0.1)
+    push(made, *(b"%d" % n for n in range(3, 12)), queue="left")
+    for n in range(9):
+        made.join("left", f"c{n}", Terms())
+        assert made.exchange("left", f"c{n}", 1, 1, [], 1, MIB).deliveries
+        made.exchange("left", f"c{n}", 2, 2, [Done(1, 1)], 0, MIB, effects={1: [Keep(f"c{n}", b"v", None)]})
+    node, silent = made._nodes[0], {"_id": {"$in": ["left c1", "left c2"]}}
+    node._consumers.update_many(silent, {"$inc": {"oa": -60_000}})
+    node._facts["left"].gathered = node._facts["left"].tended = 0.0
+    made.exchange("left", "c3", 3, 2, [], 1, MIB)
+    assert [row.get("out") for row in node._consumers.find(silent)] == [None, None]
+    made.release("left", "me", [(2, 2)], {}, effects={2: [Keep("k4", b"v", None)]})
+    [record] = made.records("left", ["k1"])
+    assert record is not None
+    assert made.apply("left", [Keep("k1", b"newer", 600.0, 2)], token="if", when=[When("k1", record.version)]).done
+    assert not made.apply("left", [], token="not", when=[When("k1", record.version)]).done
+    made.listed("left", 10), made.listed("left", 10, after="k9"), made.tallies("left", ["j1", "j2"])
 
 
 def test_every_query_uses_an_index_and_reads_what_it_returns(cluster: mongod.Cluster, name: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import mongod
-from regiment.contracts import Dead, Delivery, Done, Taken, Terms
+from regiment.contracts import Dead, Delivery, Done, Keep, Send, Taken, Terms
 from regiment.errors import StoreUnavailable
 from regiment_mongo.connector import MongoConnector
 
@@ -121,3 +122,43 @@ def test_dead_letters_of_all_clusters_are_paged_newest_first(connector: MongoCon
         paged.append(page[0].id)
     assert paged == [letter.id for letter in whole]
     assert len(paged) == 12
+
+
+def test_effects_of_a_task_go_to_the_home_of_their_queue_also_when_that_was_down(
+    connector: MongoConnector, pair: list[mongod.Cluster]
+) -> None:
+    """Nothing else waits for it, and its outbox is sent on when it is back."""
+    homes = {connector._nodes.index(connector._home(name)): name for name in map(str, range(50))}
+    push(connector, range(40))
+    worker = Worker(connector, limit=1)
+    while True:
+        [delivery] = worker.step()
+        if connector._nodes[0].knows("q", "me", delivery.receipt):
+            break
+    effects = {
+        delivery.receipt: [
+            effect
+            for home in (0, 1)
+            for effect in (Keep("k", b"v", 600.0, queue=homes[home]), Send(homes[home], [b"child"]))
+        ]
+    }
+    member = pair[1].members[0]
+    member.kill()
+    worker.turn += 1
+    taken = connector.exchange("q", "me", worker.turn, worker.base, worker.done, 0, MIB, effects=effects)
+    assert not taken.lost
+    worker.done = []
+    assert connector.records(homes[0], ["k"])[0] is not None
+    member.start()
+    end = time.monotonic() + 30
+    while True:
+        worker.step()
+        with suppress(StoreUnavailable):
+            if connector.records(homes[1], ["k"])[0] is not None:
+                break
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    for _ in range(3):
+        worker.step()
+    for home in (0, 1):
+        assert [task.payload for task in connector._nodes[home].peek(homes[home], "ready")] == [b"child"]

@@ -170,7 +170,10 @@ def test_a_delay_in_bounds_is_the_same_in_each_store(stores: dict[str, str], del
             q = queue_on(url)
             q.options(**how).push()
             with q.broker.connector() as store:
-                [one] = store.peek("surface", "delayed")
+                [one] = [
+                    *store.peek("surface", "delayed"),
+                    *store.peek("surface", "ready"),
+                ]  # short ones are due by now
                 store.purge("surface")
             wanted = seconds if "delay" in how else min(seconds, 3e9)
             assert wanted - 30 <= one.due <= wanted + 1

@@ -1,4 +1,4 @@
-"""The three users of docs/redis.md: each line is typed in word for word, and what the user does and cannot do is tried."""
+"""The four users of docs/redis.md: each line is typed in word for word, and what the user does and cannot do is tried."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness.servers import RedisServer, redis
 from harness.site import Site
-from regiment.contracts import Dead, Done, Terms
+from regiment.contracts import Arrive, Dead, Done, Drop, Join, Keep, Seal, Send, Shut, Terms, When
 from regiment.errors import StoreError, StoreUnavailable
 from regiment_redis.connector import RedisConnector
 
@@ -25,13 +25,18 @@ SCRIPTS = ROOT / "plugins/redis_backend/src/regiment_redis/scripts"
 LOGIN = {"select", "info", "role", "evalsha", "script|load", "get", "setnx", "sadd"}
 DOES = {
     "producer": (LOGIN, "push"),
+    "client": (
+        LOGIN | {"client|id", "client|unblock", "blpop", "lpop"},
+        "push apply relay outbox records listed tallies",
+    ),
     "worker": (
-        LOGIN | {"client|id", "client|unblock", "set", "del", "pttl", "blpop"},
-        "push exchange join renew release board counts announce presence lock_take lock_free",
+        LOGIN | {"client|id", "client|unblock", "set", "del", "pttl", "blpop", "lpop"},
+        "push exchange join renew release board counts announce presence lock_take lock_free "
+        "apply relay outbox records listed tallies",
     ),
     "operator": (
         LOGIN | {"config|get", "smembers"},
-        "counts peek purge letters revive drop board post presence",
+        "counts peek purge letters revive drop board post presence records listed tallies",
     ),
 }
 """What each user sends itself, and which scripts it runs."""
@@ -68,7 +73,7 @@ def written(script: str) -> set[str]:
     """The commands in a script and in what it includes."""
     text = (SCRIPTS / f"{script}.lua").read_text()
     found = {word.lower() for word in re.findall(r"'([A-Z]{3,})'", text)} - OPTIONS
-    return found.union(*(written(name) for name in re.findall(r"--#include (\w+)\.lua", text)))
+    return found.union(*(written(name) for name in re.findall(r"--#(?:include|effects) (\w+)\.lua", text)))
 
 
 def refused(server: RedisServer) -> list[object]:
@@ -88,8 +93,8 @@ def push_in_every_way(store: RedisConnector) -> None:
     push("q", [b"5"], priority=3, delay=30, token="e")
 
 
-def test_the_page_has_three_users_and_each_may_do_what_its_scripts_do_and_nothing_else() -> None:
-    assert list(USERS) == ["producer", "worker", "operator"]
+def test_the_page_has_four_users_and_each_may_do_what_its_scripts_do_and_nothing_else() -> None:
+    assert list(USERS) == ["producer", "client", "worker", "operator"]
     for user, (own, scripts) in DOES.items():
         allowed = own.union(*map(written, scripts.split()))
         assert commands(user) <= allowed, f"{user}: too much: {commands(user) - allowed}"
@@ -135,8 +140,35 @@ def test_a_producer_can_only_push(server: RedisServer, forbidden) -> None:  # ty
     assert not isinstance(caught.value, StoreUnavailable)
 
 
-@pytest.mark.parametrize("user", ["producer", "worker", "operator"])
-def test_nobody_of_the_three_reaches_the_server_or_another_prefix(server: RedisServer, user: str) -> None:
+def test_a_client_pushes_with_effects_and_waits_for_records(server: RedisServer) -> None:
+    store, waiting = opened(server, "client", "push"), opened(server, "client", "follow")
+    push_in_every_way(store)
+    assert waiting.follow({("q", "k"): 0, ("q", "l"): 0}) == {}
+    then = (Keep("k", b"v", 60.0), Send("r", [b"callback"], ids=["c"]))
+    effects = [
+        Join("q", "j", 2, then, 60.0),
+        Arrive("q", "j", 0),
+        Arrive("q", "j", 5),
+        Join("q", "o", None, then, 60.0),
+    ]
+    store.apply("q", [*effects, Send("q", [b"1"], delay=9.0, ids=["d"]), Shut("q", "s")], token="a")
+    applied = store.apply("q", [Arrive("q", "j", 1), Seal("q", "o", 1), Arrive("q", "o", 0)], token="b")
+    assert applied.version > 0 and store.records("q", ["k"]) != [None]
+    applied = store.apply(
+        "q", [Keep("l", b"v", 60.0, listed=True), Drop(["k"])], token="c", when=[When("k", 9), When("m")]
+    )
+    assert not applied.done and store.apply("q", [Keep("l", b"v", 60.0, listed=True), Drop(["k"])], token="c").done
+    heard = waiting.heard(5.0)
+    assert heard and {key for _, key in heard} == {"k", "l"}
+    assert (
+        store.listed("q") == ["l"]
+        and [tally and tally.complete for tally in store.tallies("q", ["j", "o"])] == [True] * 2
+    )
+    assert refused(server) == []
+
+
+@pytest.mark.parametrize("user", ["producer", "client", "worker", "operator"])
+def test_nobody_of_the_four_reaches_the_server_or_another_prefix(server: RedisServer, user: str) -> None:
     server.ask("SET", "shop:secret", "x")
     store = opened(server, user, "look")
     link = store._store.root.link("")  # type: ignore[union-attr]

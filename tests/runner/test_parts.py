@@ -8,6 +8,7 @@ import pytest
 
 from regiment import ConfigError, PluginError, Queue, exits
 from regiment.registry import Registry
+from regiment.worker import HOOKS
 from regiment_runner.parts import assemble, check
 
 
@@ -40,3 +41,47 @@ def test_each_part_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PluginError):
         assemble(queue(compressor="lz77"))
     assert sorted(asked) == sorted(set(asked))
+
+
+ARGUMENTS = {
+    "initialize": "",
+    "finalize": "",
+    "pre_work": "task",
+    "post_work": "task, success, exception",
+    "on_success": "task, returned_value",
+    "on_failure": "task, exception",
+    "on_timeout": "task",
+    "on_retry": "task",
+    "on_max_retries": "task",
+    "on_requeue": "task",
+    "on_starvation": "time_with_no_tasks",
+    "on_stop": "task",
+    "on_dead": "task, reason",
+}
+
+
+@pytest.mark.parametrize(("name", "wanted"), ARGUMENTS.items())
+def test_a_hook_that_cannot_take_its_arguments_is_a_problem_and_one_that_can_is_none(name: str, wanted: str) -> None:
+    assert set(ARGUMENTS) == set(HOOKS)
+    names = [one for one in wanted.split(", ") if one]
+    fewer, more = names[:-1] if names else ["other"], [*names, "other"]
+    for good in (
+        wanted,
+        "*all",
+        "*, other=1, **more" if not names else f"{wanted}, other=1",
+        ", ".join("abc"[: len(names)]),
+    ):
+        assert check(hooked(name, good)) == [], good
+    for bad in (", ".join(fewer), ", ".join(more), f"{wanted}{', ' if names else ''}*, other"):
+        (problem,) = check(hooked(name, bad))
+        assert f"the hook {name} takes ({bad}), and is called as {name}({wanted})" in problem.text
+        assert problem.code == exits.CONFIG
+
+
+def hooked(name: str, parameters: str) -> Queue:
+    """A queue with one hook that takes these parameters."""
+    made: dict[str, Any] = {}
+    exec(f"def hook({parameters}): ...", made)
+    one = queue()
+    one.on(name)(made["hook"])
+    return one

@@ -11,12 +11,26 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
 
-from regiment.contracts import Connector, Done, Place, Role, Source, Taken, Terms, View
+from regiment.contracts import (
+    Applied,
+    Arrive,
+    Connector,
+    Done,
+    Keep,
+    Place,
+    Role,
+    Send,
+    Shut,
+    Source,
+    Taken,
+    Terms,
+    View,
+)
 from regiment.errors import DecodeError, TaskTimeout
 from regiment_compressors.zlib import ZlibCompressor
 from regiment_executors.serial import Serial
@@ -24,6 +38,11 @@ from regiment_executors.threaded import Threaded
 from regiment_killers.process import Process
 from regiment_killers.thread import Thread
 from regiment_local.memory import MemoryConnector, lease
+from regiment_local.memory.effective import Effective
+from regiment_local.memory.effects import Step
+from regiment_local.memory.fleeting import Fleeting
+from regiment_local.memory.following import Followers
+from regiment_local.memory.joins import Joins, Standing
 from regiment_local.memory.letters import Letters
 from regiment_local.memory.queue import CLOSED, LIVING, Entry, Queue
 from regiment_runner.shared import page
@@ -36,6 +55,7 @@ from regiment_testing.contracts import (
     SerializerContract,
     bench,
     executor,
+    following,
     waiting,
 )
 from regiment_testing.contracts.striking import Bed
@@ -273,6 +293,199 @@ def a_value_that_outlives_its_time(self: Any, key: str, value: bytes, ttl: Any =
     sound["set"](self, key, value)
 
 
+# What a step leaves behind: the extra `effects`
+
+sound_effective: Mapping[str, Any] = {**vars(Effective)}
+sound_step: Mapping[str, Any] = {**vars(Step)}
+sound_joins: Mapping[str, Any] = {**vars(Joins)}
+sound_standing: Mapping[str, Any] = {**vars(Standing)}
+sound_fleeting: Mapping[str, Any] = {**vars(Fleeting)}
+sound_followers: Mapping[str, Any] = {**vars(Followers)}
+
+
+def apply_at_once(self: Any, queue: str, effects: Mapping[int, Any]) -> None:
+    """As a step of its own, whatever became of the receipts."""
+    step = Step(self._store(), queue, effects.values())
+    step.of(effects, effects)
+
+
+@planted(CONNECTOR, lease, "settle", "test_a_lost_receipt_leaves_nothing_behind_and_the_others_do")
+def effects_of_lost_receipts(queue: Queue, me: Any, settlement: Any) -> list[int]:
+    taken: list[int] = sound_lease["settle"](queue, me, settlement)
+    return taken + me.lost
+
+
+@planted(CONNECTOR, lease, "settle", "test_effects_do_not_come_with_back_and_park")
+def effects_of_whatever_is_no_longer_held(queue: Queue, me: Any, settlement: Any) -> list[int]:
+    before = set(me.held)
+    sound_lease["settle"](queue, me, settlement)
+    return sorted(before - set(me.held))
+
+
+@planted(CONNECTOR, MemoryConnector, "exchange", "test_a_repeated_turn_applies_nothing_again")
+def a_repeated_turn_that_applies_again(self: Any, *args: Any, effects: Any = MappingProxyType({})) -> Taken:
+    me = self._store().look(args[0]).consumers.get(args[1])
+    if me is not None and me.turn == args[2]:
+        apply_at_once(self, args[0], effects)
+    found: Taken = sound["exchange"](self, *args, effects=effects)
+    return found
+
+
+@planted(CONNECTOR, MemoryConnector, "exchange", "test_a_fenced_consumer_leaves_nothing_behind")
+def effects_before_the_fence(self: Any, *args: Any, effects: Any = MappingProxyType({})) -> Taken:
+    apply_at_once(self, args[0], effects)
+    found: Taken = sound["exchange"](self, *args)
+    return found
+
+
+@planted(CONNECTOR, MemoryConnector, "release", "test_a_release_leaves_the_effects_of_what_it_settles")
+def a_release_without_effects(self: Any, *args: Any, effects: Any = MappingProxyType({}), **more: Any) -> None:
+    sound["release"](self, *args, **more)
+
+
+@planted(CONNECTOR, MemoryConnector, "release", "test_what_the_worker_settled_a_release_does_not_leave_again")
+def a_release_that_minds_no_settlement(self: Any, *args: Any, effects: Any = MappingProxyType({}), **more: Any) -> None:
+    sound["release"](self, *args, **more)
+    apply_at_once(self, args[0], effects)
+
+
+@planted(CONNECTOR, Joins, "arrive", "test_a_member_that_arrives_twice_counts_once")
+def a_counter_for_a_join(self: Joins, arrive: Arrive) -> Any:
+    there = len(self._of(arrive.join).arrived)
+    return sound_joins["arrive"](self, arrive._replace(member=there))
+
+
+@planted(CONNECTOR, Joins, "arrive", "test_who_arrives_when_it_is_complete_changes_nothing")
+def a_join_that_completes_again(self: Joins, arrive: Arrive) -> Any:
+    standing = self._of(arrive.join)
+    standing.complete = False
+    standing.arrived.discard(arrive.member)
+    return sound_joins["arrive"](self, arrive)
+
+
+@planted(CONNECTOR, Joins, "arrive", "test_opening_a_join_again_changes_nothing")
+def a_complete_join_that_is_forgotten_at_once(self: Joins, arrive: Arrive) -> Any:
+    then = sound_joins["arrive"](self, arrive)
+    if self._of(arrive.join).complete:
+        self._standing.drop(arrive.join)
+    return then
+
+
+@planted(CONNECTOR, Joins, "arrive", "test_who_arrived_before_it_was_opened_is_in_it")
+def early_arrivals_that_are_dropped(self: Joins, arrive: Arrive) -> Any:
+    return sound_joins["arrive"](self, arrive) if self._of(arrive.join).opened else ()
+
+
+@planted(CONNECTOR, Standing, "completed", "test_an_open_join_completes_only_when_it_is_sealed")
+def an_unsealed_join_that_completes(self: Standing) -> Any:
+    if self.opened and self.members is None and self.arrived:
+        self.members = len(self.arrived)
+    return sound_standing["completed"](self)
+
+
+@planted(CONNECTOR, Joins, "shut", "test_a_join_that_is_shut_never_completes")
+def a_shut_that_needs_an_open_join(self: Joins, shut: Shut) -> Any:
+    return sound_joins["shut"](self, shut) if self._of(shut.join).opened else ()
+
+
+# In the memory of one process every queue is one place; these stand for an outbox that is sent on wrongly.
+
+
+@planted(CONNECTOR, MemoryConnector, "exchange", "test_a_task_that_ends_again_leaves_its_effects_again")
+def a_token_of_the_task_and_not_of_its_settlement(self: Any, *args: Any, effects: Any = MappingProxyType({})) -> Taken:
+    me, seen = self._store().look(args[0]).consumers[args[1]], self._store().names
+    for receipt, entry in me.held.items():
+        if receipt in effects and seen.get(f"seen {entry.payload!r}"):
+            effects = {n: some for n, some in effects.items() if n != receipt}
+        elif receipt in effects:
+            seen.set(f"seen {entry.payload!r}", b"1", None)
+    found: Taken = sound["exchange"](self, *args, effects=effects)
+    return found
+
+
+@planted(CONNECTOR, MemoryConnector, "exchange", "test_no_settlement_is_taken_for_another_one")
+def a_token_that_does_not_name_the_queue(self: Any, *args: Any, effects: Any = MappingProxyType({})) -> Taken:
+    token = f"seen {args[1]} {args[2]}"
+    if effects and self.get(token):
+        effects = {}
+    self.set(token, b"1")
+    found: Taken = sound["exchange"](self, *args, effects=effects)
+    return found
+
+
+@planted(CONNECTOR, Step, "_apply", "test_what_two_connections_send_on_at_once_arrives_once")
+def an_entry_that_is_deleted_before_it_is_applied(self: Any, effect: Any, home: str) -> Any:
+    crash = isinstance(effect, Send) and effect.queue != home and effect.payloads[0].endswith(b"7")
+    return () if crash else sound_step["_apply"](self, effect, home)
+
+
+@planted(CONNECTOR, Step, "_apply", "test_what_two_connections_send_on_at_once_arrives_once")
+def an_entry_that_is_applied_by_everyone_who_finds_it(self: Any, effect: Any, home: str) -> Any:
+    if isinstance(effect, Send) and effect.queue != home and effect.payloads[0].endswith(b"7"):
+        sound_step["_apply"](self, effect, home)
+    return sound_step["_apply"](self, effect, home)
+
+
+@planted(CONNECTOR, MemoryConnector, "apply", "test_an_apply_whose_answer_was_lost_is_applied_once")
+def a_condition_that_is_judged_before_the_token(self: Any, queue: str, effects: Any, **more: Any) -> Any:
+    for key, version in more.get("when", ()):
+        [found] = self.records(queue, [key])
+        if version != (found.version if found else 0):
+            return Applied(False, found={key: found})
+    return sound_effective["apply"](self, queue, effects, **more)
+
+
+@planted(CONNECTOR, MemoryConnector, "apply", "test_of_several_that_start_the_same_at_once_one_does")
+def a_condition_that_is_judged_in_a_step_of_its_own(self: Any, queue: str, effects: Any, **more: Any) -> Any:
+    for key, version in more.pop("when", ()):
+        [found] = self.records(queue, [key])
+        time.sleep(0.002)
+        if version != (found.version if found else 0):
+            return Applied(False, found={key: found})
+    return sound_effective["apply"](self, queue, effects, **more)
+
+
+@planted(CONNECTOR, Step, "_keep", "test_a_lower_rank_changes_nothing")
+def a_record_without_a_rank(self: Any, keep: Keep, queue: str) -> None:
+    self._store.queue(queue).records.drop(keep.key)
+    sound_step["_keep"](self, keep, queue)
+
+
+@planted(CONNECTOR, Fleeting, "put", "test_a_record_ends_with_its_time")
+def a_record_that_never_ends(self: Any, key: str, value: Any, ttl: float | None) -> None:
+    sound_fleeting["put"](self, key, value, None)
+
+
+@planted(CONNECTOR, Fleeting, "put", "test_a_join_is_forgotten_after_its_time")
+def a_join_that_never_ends(self: Any, key: str, value: Any, ttl: float | None) -> None:
+    sound_fleeting["put"](self, key, value, None)
+
+
+@planted(CONNECTOR, MemoryConnector, "follow", "test_a_record_that_is_kept_while_it_is_followed_is_never_missed")
+def a_follow_that_reads_and_then_registers(self: Any, keys: Any, seconds: float = 60.0) -> Any:
+    there = {}
+    for (queue, key), rank in keys.items():
+        [found] = self.records(queue, [key])
+        if found is not None and found.rank >= rank:
+            there[queue, key] = found
+    time.sleep(0.001)
+    with self._store().lock:
+        for key in keys.keys() - there.keys():
+            self._store().followers.follow(self._mine(), key, keys[key], seconds)
+    return there
+
+
+@planted(CONNECTOR, MemoryConnector, "heard", "test_what_is_kept_while_nobody_listens_is_heard_afterwards")
+def marks_for_those_who_listen_now(self: Any, seconds: float, wake_fd: int | None = None) -> Any:
+    self._mine().take()
+    return sound_effective["heard"](self, seconds, wake_fd)
+
+
+@planted(CONNECTOR, Followers, "follow", "test_nothing_is_heard_when_the_time_of_a_follower_is_over")
+def a_follower_that_never_leaves(self: Any, inbox: Any, key: Any, rank: int, seconds: float) -> None:
+    sound_followers["follow"](self, inbox, key, rank, 3600.0)
+
+
 # Serializers
 
 JSON: Mapping[str, Any] = {**vars(JsonSerializer)}
@@ -458,6 +671,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "PATIENCE", 3.0)
     monkeypatch.setattr(waiting, "FAR", 2.0)
     monkeypatch.setattr(waiting, "SOON", 1.0)
+    monkeypatch.setattr(following, "FAR", 2.0)
+    monkeypatch.setattr(following, "SOON", 1.0)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.faulty.__name__)

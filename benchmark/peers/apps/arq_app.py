@@ -11,7 +11,7 @@ from arq.connections import RedisSettings
 
 def made(name, call):
     async def acall(ctx, n, body=""):
-        await tasks.aslow(n) if name == "slow" else call(n)
+        await tasks.COROUTINES[name](n) if name in tasks.COROUTINES else call(n)
 
     return func(acall, name=name, **({"timeout": tasks.LIMIT} if name == "hang" else {}))
 

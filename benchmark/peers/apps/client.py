@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+import waiting
 from board import Board, board
 
 WORDS = [
@@ -90,7 +91,14 @@ def main() -> None:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        answer = latency(app, order, seen) if order["do"] == "latency" else push(app, order)
+        if order["do"] == "latency":
+            answer = latency(app, order, seen)
+        elif order["do"] == "wait":
+            answer = waiting.wait(app, order, seen)
+        elif order["do"] == "waiters":
+            answer = waiting.waiters(app, order)
+        else:
+            answer = push(app, order)
         print(json.dumps(answer), flush=True)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import tasks
 
@@ -11,6 +13,11 @@ from regiment import Queue, Timeouts, Use
 
 KIND = os.environ.get("BENCH_EXECUTOR", "serial")
 SERIALIZER = os.environ.get("BENCH_SERIALIZER", "msgpack")
+PLUGINS: list[Any] = []
+if os.environ.get("BENCH_RESULTS"):
+    from regiment_results import Results, await_all  # not in each checkout that is measured beside this one
+
+    PLUGINS = [Results(ttl=3600)]
 bench = Queue(
     "bench",
     connector=tasks.STORE,
@@ -20,10 +27,11 @@ bench = Queue(
     serializer=Use("pickle", key="a key of the benchmark, known to all") if SERIALIZER == "pickle" else SERIALIZER,
     compressor=os.environ.get("BENCH_COMPRESSOR") or None,
     timeouts=Timeouts(30),
+    **({"plugins": PLUGINS} if PLUGINS else {}),
 )
 
 
-def made(name: str, call: Callable[..., None]) -> Callable[..., object]:
+def made(name: str, call: Callable[..., object]) -> Callable[..., object]:
     """The function as the executor wants it: its own coroutine function, where that is what it runs."""
     if KIND != "asyncio":
         return call
@@ -51,3 +59,20 @@ def push(task: str, numbers: range, body: str) -> None:
 
 def push_many(task: str, numbers: range, body: str) -> None:
     TASKS[task].push_many(arguments(n, body) for n in numbers)
+
+
+def handle(n: int) -> Any:
+    return TASKS["leave"].push(n=n)
+
+
+def get(n: int) -> object:
+    return handle(n).result(timeout=60)
+
+
+def handles(count: int) -> list[Any]:
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(handle, range(count)))
+
+
+def together(waited: list[Any]) -> Coroutine[Any, Any, object]:
+    return await_all(waited, timeout=3600)

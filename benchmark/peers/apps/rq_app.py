@@ -1,6 +1,8 @@
 # mypy: ignore-errors
 # Its libraries are in an environment of its own.
-"""Tasks of RQ. BENCH_VARIANT: defaults (a process for each job), simple (SimpleWorker, no results kept)."""
+"""Tasks of RQ. BENCH_VARIANT: defaults (a process for each job), simple (SimpleWorker, no results kept),
+results and "results, simple" (kept, and waited for in a stream).
+"""
 
 import tasks
 from redis import Redis
@@ -20,6 +22,10 @@ def push(task, numbers, body):
     options = {**OPTIONS, "job_timeout": tasks.LIMIT} if task == "hang" else OPTIONS
     for n in numbers:
         queue.enqueue(call, args=(n, body) if body else (n,), **options)
+
+
+def get(n):
+    return queue.enqueue(tasks.leave, args=(n,)).latest_result(timeout=60).return_value
 
 
 def push_many(task, numbers, body):

@@ -1,21 +1,26 @@
 # mypy: ignore-errors
 # Its libraries are in an environment of its own.
-"""Tasks of Taskiq. BENCH_VARIANT: list (popped), stream (acknowledged)."""
+"""Tasks of Taskiq. BENCH_VARIANT: list (popped), stream (acknowledged), results (with its Redis backend, looked for every
+0.2 s by default; or every 10 ms).
+"""
 
 import asyncio
 
 import tasks
-from taskiq_redis import ListQueueBroker, RedisStreamBroker
+from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
 
 broker = RedisStreamBroker(tasks.STORE, consumer_id="0") if tasks.VARIANT == "stream" else ListQueueBroker(tasks.STORE)
+if tasks.VARIANT.startswith("results"):
+    broker = broker.with_result_backend(RedisAsyncResultBackend(tasks.STORE))
+OFTEN = {"check_interval": 0.01} if tasks.VARIANT.endswith("10 ms") else {}
 
 
 def made(name, call):
     async def acall(n, body=""):
-        call(n)
+        return call(n)
 
     options = {"timeout": tasks.LIMIT} if name == "hang" else {}
-    return broker.task(task_name=name, **options)(tasks.aslow if name == "slow" else acall)
+    return broker.task(task_name=name, **options)(tasks.COROUTINES.get(name, acall))
 
 
 TASKS = {name: made(name, call) for name, call in tasks.FUNCTIONS.items()}
@@ -27,7 +32,7 @@ def run(coroutine):
     if _loop is None:
         _loop = asyncio.new_event_loop()
         _loop.run_until_complete(broker.startup())
-    _loop.run_until_complete(coroutine)
+    return _loop.run_until_complete(coroutine)
 
 
 async def _push(task, numbers, body):
@@ -38,3 +43,12 @@ async def _push(task, numbers, body):
 
 def push(task, numbers, body):
     run(_push(task, numbers, body))
+
+
+async def _get(n):
+    sent = await TASKS["leave"].kiq(n)
+    return (await sent.wait_result(timeout=60, **OFTEN)).return_value
+
+
+def get(n):
+    return run(_get(n))

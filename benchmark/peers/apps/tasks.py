@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import time
+from collections.abc import Awaitable, Callable
 
 from board import board
 
@@ -13,6 +14,8 @@ BOARD = board()
 RUNS = BOARD.runs
 SECONDS = 0.05
 """How long a slow task sleeps."""
+VALUE = "v" * 100
+"""What a task returns, where something is done with it."""
 LIMIT = 1
 """The time limit of a task that hangs, in seconds."""
 STORE = os.environ["BENCH_STORE"]
@@ -22,6 +25,12 @@ VARIANT = os.environ.get("BENCH_VARIANT", "")
 def noop(n: int, body: str = "") -> None:
     """Count the run of a task, and nothing else."""
     RUNS[n] += 1
+
+
+def kept(n: int, body: str = "") -> str:
+    """The same, with a result."""
+    RUNS[n] += 1
+    return VALUE
 
 
 def stamp(n: int, body: str = "") -> None:
@@ -43,6 +52,25 @@ async def aslow(n: int, body: str = "") -> None:
     BOARD.end(n)
 
 
+def pause(n: int) -> float:
+    """How long the task of this number lets its client wait: 10 to 50 ms, so that no look at fixed intervals is always early."""
+    return 0.01 + n * 7 % 41 / 1000
+
+
+def leave(n: int, body: str = "") -> str:
+    """Give the client time to wait, note the time, end with a result."""
+    time.sleep(pause(n))
+    BOARD.end(n)
+    return VALUE
+
+
+async def aleave(n: int, body: str = "") -> str:
+    """The same on an event loop."""
+    await asyncio.sleep(pause(n))
+    BOARD.end(n)
+    return VALUE
+
+
 def hang(n: int, body: str = "") -> None:
     """A regular expression that does not end in the time of this universe."""
     BOARD.stamp(n)
@@ -50,4 +78,13 @@ def hang(n: int, body: str = "") -> None:
     BOARD.end(n)
 
 
-FUNCTIONS = {"noop": noop, "stamp": stamp, "slow": slow, "hang": hang}
+FUNCTIONS: dict[str, Callable[..., object]] = {
+    "noop": noop,
+    "kept": kept,
+    "stamp": stamp,
+    "slow": slow,
+    "leave": leave,
+    "hang": hang,
+}
+COROUTINES: dict[str, Callable[..., Awaitable[object]]] = {"slow": aslow, "leave": aleave}
+"""Those that sleep, for systems whose tasks are coroutines."""

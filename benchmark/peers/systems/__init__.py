@@ -15,6 +15,7 @@ from benchmark.peers.systems import (
     rq,
     saq,
     sergeant,
+    streaq,
     taskiq,
     tasktiger,
 )
@@ -29,6 +30,7 @@ ALL: tuple[System, ...] = (
     sergeant.SYSTEM,
     taskiq.SYSTEM,
     saq.SYSTEM,
+    streaq.SYSTEM,
     arq.SYSTEM,
     tasktiger.SYSTEM,
 )

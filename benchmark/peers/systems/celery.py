@@ -1,8 +1,8 @@
-"""Celery: Redis broker, no result backend (its default); one prefork process for each worker."""
+"""Celery: Redis broker, no result backend (its default) but for results; one prefork process for each worker."""
 
 from __future__ import annotations
 
-from benchmark.peers.system import Job, System, Variant
+from benchmark.peers.system import RESULTS, Job, System, Variant
 
 
 def commands(job: Job) -> list[list[str]]:
@@ -36,6 +36,7 @@ SYSTEM = System(
             faults=True,
             speed=False,
         ),
+        Variant("results", 800, "as above", bulk=False, only=RESULTS),
     ),
     commands,
     "prefork: killed at its limit",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.peers.system import Job, System, Variant
+from benchmark.peers.system import RESULTS, Job, System, Variant
 
 PROMISE = "at least once: again when the heartbeat of its worker has run out, 60 s"
 
@@ -19,6 +19,7 @@ SYSTEM = System(
     (
         Variant("defaults", 1_000, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("one thread", 1_200, PROMISE, bulk=False, env={"dramatiq_queue_prefetch": "1000"}),
+        Variant("results", 1_000, PROMISE, bulk=False, only=RESULTS),
     ),
     commands,
     "an exception in the thread, when it is back in Python",

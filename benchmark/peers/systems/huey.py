@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.peers.system import Job, System, Variant
+from benchmark.peers.system import RESULTS, Job, System, Variant
 
 
 def commands(job: Job) -> list[list[str]]:
@@ -26,6 +26,10 @@ SYSTEM = System(
         Variant("redis tuned", 1_800, PROMISE, bulk=False),
         Variant("sqlite", 2_000, PROMISE, "sqlite", bulk=False, faults=True),
         Variant("sqlite tuned", 2_500, PROMISE, "sqlite", bulk=False),
+        Variant("redis results", 1_500, PROMISE, bulk=False, only=RESULTS),
+        Variant("redis results, notified", 1_500, PROMISE, bulk=False, only=RESULTS),
+        Variant("sqlite results", 2_000, PROMISE, "sqlite", bulk=False, only=RESULTS),
+        Variant("sqlite results, 10 ms", 2_000, PROMISE, "sqlite", bulk=False, only=RESULTS),
     ),
     commands,
     "an exception in its main thread with processes, at its next look with threads",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.peers.system import Job, Store, System, Variant
+from benchmark.peers.system import RESULTS, Job, Store, System, Variant
 
 LEAST = "at least once: available to others within 1 s"
 MOST = "at most once, by choice: a dead letter with the reason"
@@ -34,6 +34,31 @@ def _coded(name: str, **env: Any) -> Variant:
     return Variant(f"redis 1, {name}", 500, LEAST, env=settings, only=frozenset({"sizes"}))
 
 
+def _kept(store: Store, batch: int, pace: int) -> Variant:
+    """With results. In batches only for what keeping them costs."""
+    only = RESULTS | {"kept"} if batch == 1 else frozenset({"kept"})
+    if batch == 1 and store != "mongo":  # where 10,000 pushes take half a minute
+        only |= {"waiters"}
+    env = {"BENCH_RESULTS": "1", "BENCH_BATCH": str(batch)}
+    return Variant(f"{store} {batch}, results", pace, LEAST, store, env, only=only, quick=store != "mongo")
+
+
+def _beside(store: Store, batch: int, pace: int) -> Variant:
+    """Of this checkout and of another."""
+    env = {"BENCH_BATCH": str(batch)}
+    return Variant(f"{store} {batch}, beside", pace, LEAST, store, env, only=frozenset({"beside"}))
+
+
+PACES: tuple[tuple[Store, int, int], ...] = (
+    ("redis", 1, 4_500),
+    ("redis", 100, 120_000),
+    ("sqlite", 1, 8_000),
+    ("sqlite", 100, 80_000),
+    ("mongo", 1, 600),
+    ("mongo", 100, 8_000),
+)
+
+
 SYSTEM = System(
     "regiment",
     "regiment_app",
@@ -53,6 +78,8 @@ SYSTEM = System(
         _coded("json", serializer="json"),
         _coded("pickle", serializer="pickle"),
         *(_coded(name, compressor=name) for name in ("zlib", "gzip", "bzip2", "lzma", "zstd")),
+        *(_kept(*pace) for pace in PACES),
+        *(_beside(*pace) for pace in PACES if pace[0] != "mongo"),
     ),
     commands,
     "killed at its limit, whatever it does",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from benchmark.peers.system import Job, System, Variant
+from benchmark.peers.system import RESULTS, Job, System, Variant
 
 
 def commands(job: Job) -> list[list[str]]:
     line = [f"{job.bin}/rq", "worker", "bench", "-q", "-u", job.url]
-    if job.variant == "simple":
+    if job.variant.endswith("simple"):
         line += ["-w", "rq.worker.SimpleWorker", "--disable-job-desc-logging"]
     return [line] * job.workers
 
@@ -20,6 +20,7 @@ SYSTEM = System(
         Variant("defaults", 60, "marked failed, for a person to requeue", crowd=True, faults=True),
         Variant("simple", 500, "marked failed when its heartbeat has run out"),
         Variant("retry", 60, "Retry(max=3): again, when its end has been noticed", faults=True, speed=False),
+        *(Variant(name, 60, "as above", only=RESULTS) for name in ("results", "results, simple")),
     ),
     commands,
     "SIGALRM in the job's process; the process is killed a minute later",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.peers.system import Job, System, Variant
+from benchmark.peers.system import RESULTS, Job, System, Variant
 
 
 def commands(job: Job) -> list[list[str]]:
@@ -17,6 +17,7 @@ SYSTEM = System(
     (
         Variant("defaults", 1_000, PROMISE, crowd=True, bulk=False, faults=True),
         Variant("tuned", 1_000, PROMISE, bulk=False),
+        *(Variant(name, 1_000, PROMISE, bulk=False, only=RESULTS) for name in ("results", "results, refresh")),
     ),
     commands,
     "a cancellation, at the next await",

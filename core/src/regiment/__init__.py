@@ -16,7 +16,8 @@ _NAMES = {
     "broker": "Pushed",
     "lock": "Lock",
     "errors": "RegimentError ConfigError TargetError PluginError StoreError StoreUnavailable QueueFull PayloadTooLarge "
-    "EncodeError DecodeError Forged ArgumentsError LockLost Fenced Control Retry Requeue Fail Stop Respawn TaskTimeout",
+    "EncodeError DecodeError Forged ArgumentsError LockLost Fenced Control Retry Requeue Fail Stop Respawn Cancelled "
+    "TaskTimeout",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 

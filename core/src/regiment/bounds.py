@@ -156,6 +156,7 @@ TABLE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "id": (text, TEXT),
     "trace_id": (text, TEXT),
     "headers": (headers, HEADERS),
+    "tags": (lambda value: type(value) is dict and all(map(text, value)), "a dict of plain data by plugin"),
     "priority": (lambda value: isinstance(value, str) and value in PRIORITY.split(", "), PRIORITY),
 }
 """Option of a push -> what it may be, and that in words. Times are `seconds` and `timestamp`."""

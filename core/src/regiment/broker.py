@@ -8,16 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from regiment import log
 from regiment.codec import Codec
 from regiment.config import WorkerConfig
-from regiment.contracts import Connector, Role
-from regiment.errors import StoreUnavailable
+from regiment.contracts import EFFECTS, Connector, Effect, Effective, Role, Send
+from regiment.errors import ConfigError, StoreUnavailable
 from regiment.lock import Lock
+from regiment.registry import Registry, registry
 from regiment.task import Task, new_id
 
+KEPT = "u:"
+"""The keys of records that users keep begin with this, those of plugins do not."""
 BULK_BYTES = 16 * 1024 * 1024
 """So is a bulk push: a store keeps a whole one in its memory until it is complete."""
 
@@ -90,22 +93,20 @@ class Broker:
         delay: float = 0.0,
         at: float | None = None,
         ids: bool = False,
+        effects: Sequence[Effect] = (),
     ) -> Sequence[int]:
-        """Encode all, then send all; returns the indexes of those whose id existed (asked only with `ids`).
+        """Encode all, then send all; returns the indexes of those whose id existed (asked only with `ids`). `effects` come in
+        the same step, or in the last one of a push that is too large for one.
 
         A lost or missing answer is met by repeating the same call, under the same token, until `push_timeout`; then
         `StoreUnavailable` tells whether the tasks may have arrived.
         """
-        encode = self.codec.encode
+        encode, config = self.codec.encode, self.config
         payloads = [encode(task) for task in tasks]
         if len(tasks) > 1 and sum(map(len, payloads)) > BULK_BYTES:
-            known: list[int] = []
-            for a, b in _parts(payloads):
-                some = self.push(queue, tasks[a:b], priority=priority, delay=delay, at=at, ids=ids)
-                known += [a + index for index in some]
-            return known
+            return self._in_parts(queue, tasks, payloads, effects, priority=priority, delay=delay, at=at, ids=ids)
         # Fresh for each call: an id of our making is, one of the user's is not.
-        token, config = new_id() if ids else tasks[0].id, self.config
+        token, named = (new_id(), [task.id for task in tasks]) if ids else (tasks[0].id, None)
         deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
         while True:
             try:
@@ -113,17 +114,21 @@ class Broker:
                 with lock:
                     connector = free.pop() if free else self.open("push")
                     try:
-                        existed = connector.push(
-                            queue,
-                            payloads,
-                            priority=priority,
-                            delay=delay,
-                            at=at,
-                            token=token,
-                            ids=[task.id for task in tasks] if ids else None,
-                            id_window=config.id_window,
-                            token_window=config.token_window,
-                        )
+                        if effects:
+                            send = Send(queue, payloads, priority, delay, at, named, config.id_window)
+                            existed = _applied(connector, send, effects, token, config.token_window)
+                        else:
+                            existed = connector.push(
+                                queue,
+                                payloads,
+                                priority=priority,
+                                delay=delay,
+                                at=at,
+                                token=token,
+                                ids=named,
+                                id_window=config.id_window,
+                                token_window=config.token_window,
+                            )
                     finally:
                         free.append(connector)
                 break
@@ -137,17 +142,68 @@ class Broker:
             log.tell(observer, queue, tasks)
         return existed
 
-    def push_one(self, queue: str, task: Task, **how: Any) -> Pushed:
-        """`push` for one task."""
-        return Pushed(task.id, queue, bool(self.push(queue, (task,), **how)))
+    def _in_parts(
+        self, queue: str, tasks: Sequence[Task], payloads: list[bytes], effects: Sequence[Effect], **how: Any
+    ) -> Sequence[int]:
+        known: list[int] = []
+        for a, b in _parts(payloads):
+            last = effects if b == len(payloads) else ()
+            known += [a + index for index in self.push(queue, tasks[a:b], effects=last, **how)]
+        return known
 
-    def pushed(self, task: Task, existed: Sequence[int], answer: Callable[[str, str, bool], Any] | None = None) -> Any:
+    def sending(self, queue: str, tasks: Sequence[Task], *, ids: bool, **how: Any) -> Send:
+        """A push as an effect; what is said of its way as for `push`."""
+        named = [task.id for task in tasks] if ids else None
+        payloads = list(map(self.codec.encode, tasks))
+        return Send(queue, payloads, **how, ids=named, id_window=self.config.id_window)
+
+    def kept(self, queue: str, key: str) -> Any:
+        """What tasks of a queue have kept under a key (`current().commit.keep`), or None."""
+        where = queue, KEPT + key
+        with self.connector() as connector:
+            found = effective(connector, "kept(…) needs").records(queue, where[1:])[0]
+        return None if found is None else self.codec.unpack(found.value, where)
+
+    def pushed(
+        self, task: Task, existed: Sequence[int], answer: Callable[[str, str, bool], Pushed] | None = None
+    ) -> Pushed:
         """The answer of a push of one task."""
         return (answer or Pushed)(task.id, task.queue, bool(existed))
 
     def lock(self, name: str) -> Lock:
         """A lock of this store."""
         return Lock(name, self.open)
+
+
+def extras(connector: Connector) -> frozenset[str]:
+    """The extras of the contract that this connector keeps, with its options."""
+    asked: Callable[[], frozenset[str]] | None = getattr(connector, "extras", None)
+    return connector.capabilities.extras if asked is None else asked()
+
+
+def refuse_without(extra: str, wanted: str, connector: Connector, reg: Registry) -> None:
+    """`ConfigError` if this connector does not keep an extra of the contract, naming the stores that do."""
+    if extra in extras(connector):
+        return
+    there = ", ".join(reg.keepers(extra)) or "none that is installed"
+    raise ConfigError(
+        f'{connector.describe()} ({type(connector).__name__}) does not keep "{extra}", which {wanted}. Stores that keep it: {there}'
+    )
+
+
+def effective(connector: Connector, wanted: str) -> Effective:
+    """The connector as one that keeps effects; `ConfigError` if it does not."""
+    refuse_without(EFFECTS, wanted, connector, registry())
+    return cast("Effective", connector)
+
+
+def _applied(
+    connector: Connector, send: Send, effects: Sequence[Effect], token: str, token_window: float
+) -> Sequence[int]:
+    """The push and the effects in one step; which of the push were left out."""
+    able = effective(connector, "what a plugin adds to this push needs")
+    answer = able.apply(send.queue, (send, *effects), token=token, token_window=token_window)
+    return [index for index in answer.left_out if index < len(send.payloads)]
 
 
 def _parts(payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:

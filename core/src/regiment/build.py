@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from regiment import config as defaults
-from regiment.broker import Broker
+from regiment.broker import Broker, refuse_without
 from regiment.codec import Codec
 from regiment.config import CONNECTOR_VARIABLE, Use, WorkerConfig, as_use
 from regiment.contracts import Connector
@@ -58,25 +58,9 @@ def located(config: WorkerConfig, reg: Registry, where: str) -> tuple[str, Any, 
     folder, options = config.surroundings.folder, use.options
     if folder is not None and hasattr(cls, "located"):
         options = cls.located(options, folder)
-    for extra, plugin in reg.needs().items():
+    for extra, plugin in reg.said("needs").items():
         refuse_without(extra, f"the plugin {plugin} needs", cls(**options), reg)
     return name, cls, options
-
-
-def kept(connector: Connector) -> frozenset[str]:
-    """The extras of the contract that this connector keeps, with its options."""
-    asked: Callable[[], frozenset[str]] | None = getattr(connector, "extras", None)
-    return connector.capabilities.extras if asked is None else asked()
-
-
-def refuse_without(extra: str, wanted: str, connector: Connector, reg: Registry) -> None:
-    """`ConfigError` if this connector does not keep an extra of the contract, naming the stores that do."""
-    if extra in kept(connector):
-        return
-    there = ", ".join(reg.keepers(extra)) or "none that is installed"
-    raise ConfigError(
-        f'{connector.describe()} ({type(connector).__name__}) does not keep "{extra}", which {wanted}. Stores that keep it: {there}'
-    )
 
 
 def also_accepted(config: WorkerConfig) -> list[str | Use]:

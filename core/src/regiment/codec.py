@@ -3,17 +3,19 @@
     magic 0xA9 · version · length, serializer · length, compressor · length, task id · body · CRC-32
 
 The head can be read without any serializer. The checksum covers everything: a damaged message becomes a dead letter and
-never runs with arguments that were not pushed. It is not a signature; `pickle` has its own.
+never runs with arguments that were not pushed. It is not a signature; `pickle` has its own. A record that is kept beside a
+queue has the same envelope with magic 0xAA, and an empty id.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from struct import Struct
 from zlib import crc32
 
 from regiment.config import is_offer_name
 from regiment.culprit import find_culprit
-from regiment.errors import DecodeError, EncodeError, PayloadTooLarge, PluginError
+from regiment.errors import DecodeError, EncodeError, Forged, PayloadTooLarge, PluginError
 from regiment.task import Task
 
 TYPE_CHECKING = False
@@ -21,14 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from regiment.contracts import Compressor, Serializer
+    from regiment.contracts import Compressor, Followed, Serializer
 
-VERSION = 1
+VERSION = 2
+"""The newest version of a message: 1, or 2 with tags. A release that knows no tags parks version 2, and never runs it untagged."""
 LONGEST_ID = 200
 """Bytes of the longest task id, in UTF-8."""
 SMALL = 256
 """Bodies of fewer bytes are not compressed: it would cost more than it saves."""
-FIELDS = ("name", "kwargs", "date", "run_count", "trace_id", "headers", "expires")
+FIELDS = ("name", "kwargs", "date", "run_count", "trace_id", "headers", "expires", "tags")
 """The record, a list in this order. A task that has not failed, inherits nothing and does not expire has only the first
 three. A later release may append fields; an older one keeps them in `Task.extra`.
 """
@@ -41,7 +44,10 @@ _SHAPES = 1024
 """Lengths of messages whose shape is remembered."""
 _NO_SHAPE: tuple[Callable[[bytes], tuple[bytes, ...]], bytes] = (lambda payload: (b"", b"", b""), b"-")
 _new = object.__new__
-_MAGIC = 0xA9
+_MAGIC, _RECORD = 0xA9, 0xAA
+_VERSIONS = {_MAGIC: VERSION, _RECORD: 1}
+"""First byte of an envelope -> its newest version."""
+_TAGGED = bytes([_MAGIC, VERSION])
 _TRAILER = 4
 _RESIDUE = 0x2144DF1C
 """CRC-32 of any bytes followed by their own CRC-32 (little-endian): checks a message without slicing it."""
@@ -63,24 +69,24 @@ else:
     Head = namedtuple("Head", "version serializer compressor task_id body")
 
 
-def read_head(payload: bytes) -> Head:
-    """The head of a message, without its serializer.
+def read_head(payload: bytes, magic: int = _MAGIC) -> Head:
+    """The head of a message (or of a record, by its `magic`), without its serializer.
 
     `DecodeError` if the bytes are damaged or not regiment's; `parkable` if they are whole and of a newer version.
     """
-    if len(payload) < 5 + _TRAILER or payload[0] != _MAGIC:
+    if len(payload) < 5 + _TRAILER or payload[0] != magic:
         raise DecodeError(
             f"not a message of regiment: {len(payload):,} bytes that start with {payload[:8].hex(' ') or 'nothing'}; "
-            f"expected {_MAGIC:02x} {VERSION:02x}"
+            f"expected {magic:02x} 01"
         )
     if crc32(payload) != _RESIDUE:
         raise DecodeError(f"the message is damaged: its checksum does not match its {len(payload):,} bytes")
-    version = payload[1]
-    if version != VERSION:
+    version, newest = payload[1], _VERSIONS[magic]
+    if not 0 < version <= newest:
         raise DecodeError(
-            f"the message has envelope version {version}; this release reads {VERSION}. A newer regiment wrote it: "
+            f"the message has envelope version {version}; this release reads {newest}. A newer regiment wrote it: "
             "upgrade the workers of this queue",
-            parkable=version > VERSION,
+            parkable=version > newest,
         )
     parts, at, end = [], 2, len(payload) - _TRAILER
     try:
@@ -120,28 +126,31 @@ class Codec:
         self._serializers: dict[str, Serializer] = {self._name: parts}
         self._compressors: dict[str, Compressor] = dict([compressor] if compressor else [])
         self._find_serializer, self._find_compressor = find_serializer, find_compressor
-        self._plain = _start(self._name, "")
+        self._plain, self._packed = _start(self._name, ""), _start(self._name, compressor[0] if compressor else "")
         self._shapes: dict[int, tuple[Callable[[bytes], tuple[Any, ...]], bytes]] = {}
         # The head up to the id, for each length that an id may have: one look-up writes it and checks the id.
         self._plain_heads = _heads(self._plain)
-        self._packed_heads = _heads(_start(self._name, compressor[0])) if compressor else {}
+        self._packed_heads = _heads(self._packed)
+        self._record_heads = [bytes([_RECORD]) + start[1:] + b"\0" for start in (self._plain, self._packed)]
 
     def encode(self, task: Task) -> bytes:
         """The message of a task. `EncodeError` names the value that cannot be serialized; else `PayloadTooLarge`."""
-        record = [task.name, task.kwargs, task.date]
+        record, heads = [task.name, task.kwargs, task.date], self._plain_heads
         if len(task.__dict__) > _ORDINARY:
-            more = (task.run_count, task.trace_id, task.headers, task.expires, *task.extra)
+            more: tuple[Any, ...] = (task.run_count, task.trace_id, task.headers, task.expires)
+            if task.tags or task.extra:
+                more += (task.tags, *task.extra)
+                heads = _heads(_TAGGED + self._plain[2:]) if task.tags else heads
             if more != _DEFAULTS:
                 record += more
         try:
             body = self._dumps(record)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self._refused(record, error) from error
-        heads = self._plain_heads
         if self._compress is not None and len(body) >= SMALL:
             if len(body) > self._limit:
                 raise self._too_large(task, len(body))
-            body, heads = self._compress(body), self._packed_heads
+            body, heads = self._compress(body), _heads(_TAGGED + self._packed[2:]) if task.tags else self._packed_heads
         try:
             id = task.id.encode()
             head = heads[len(id)] + id
@@ -161,7 +170,9 @@ class Codec:
                 id, loads = id.decode(), self._loads
                 record = loads(body)
             else:
-                id, record = self._open(payload, queue)
+                envelope, record = self._open(payload, queue)
+                self._learn_shape(payload, envelope)
+                id = envelope.task_id
             if len(record) == 3:
                 name, kwargs, date = record
                 more = None
@@ -186,6 +197,36 @@ class Codec:
             _complete(task, record, more)
         return task
 
+    def pack(self, value: Any, where: Followed) -> bytes:
+        """The bytes of a record that is kept at `where`; a signature is worth nothing anywhere else. Errors as `encode`."""
+        place = "\0".join(where)
+        try:
+            body = self._dumps([place, value] if self._serializers[self._name].executes else value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise self._refused([value], error, ("value",)) from error
+        head, size = self._record_heads[0], len(body)
+        if self._compress is not None and SMALL <= size <= self._limit:
+            head, body = self._record_heads[1], self._compress(body)
+        data = head + (body if self._seal is None else self._seal(head, place, body))
+        if size > self._limit or len(data) + _TRAILER > self._limit:
+            raise self._too_large(f"the record {where[1]!r}", max(size, len(data) + _TRAILER))
+        return data + crc32(data).to_bytes(_TRAILER, "little")
+
+    def unpack(self, data: bytes, where: Followed) -> Any:
+        """The value of the record that was kept at `where`; `DecodeError`, or `Forged`, as `decode`."""
+        place = "\0".join(where)
+        try:
+            head, value = self._open(data, place, _RECORD)
+            if not self._serializer(head.serializer).executes:
+                return value
+            if type(value) is list and len(value) == 2 and value[0] == place:
+                return value[1]
+            raise Forged("it was signed for another place")
+        except Exception as error:
+            known = error if isinstance(error, DecodeError) else DecodeError(f"{type(error).__name__}: {error}"[:300])
+            known.args = (f"the record {_seen(where[1])} of queue {where[0]!r} cannot be read: {known}",)
+            raise known from error.__cause__
+
     def like(self, head: Head) -> Codec:
         """A codec that writes with the parts of a message; `DecodeError` if they may not be used here."""
         compressor = head.compressor
@@ -198,15 +239,14 @@ class Codec:
             accept=self._accept,
         )
 
-    def _open(self, payload: bytes, queue: str) -> tuple[str, Any]:
-        """Id and record of a message whose shape differs from the last one of its length, or of foreign bytes."""
+    def _open(self, payload: bytes, queue: str, magic: int = _MAGIC) -> tuple[Head, Any]:
+        """Head and value of a record, of a message whose shape differs from the last one of its length, or of foreign bytes."""
         if len(payload) > self._limit:
             raise DecodeError(
                 f"the message has {len(payload):,} bytes, more than the {self._limit:,} that payload_limit allows; "
                 "it was not decoded"
             )
-        head = read_head(payload)
-        self._learn_shape(payload, head)
+        head = read_head(payload, magic)
         serializer = self._serializer(head.serializer)
         body = payload[head.body : -_TRAILER]
         if hasattr(serializer, "unseal"):
@@ -217,7 +257,7 @@ class Codec:
                 raise DecodeError(
                     f"{head.compressor} made {len(body):,} bytes of the message; the limit is {self._limit:,}"
                 )
-        return head.task_id, serializer.loads(body)
+        return head, serializer.loads(body)
 
     def _learn_shape(self, payload: bytes, head: Head) -> None:
         """Remember how to cut messages of this length: those of one queue are alike, so one call cuts the next."""
@@ -254,16 +294,16 @@ class Codec:
             found = self._compressors[name] = _find(self._find_compressor, "compressor", name)
         return found
 
-    def _refused(self, record: list[Any], error: Exception) -> EncodeError:
-        path, culprit, error = find_culprit(self._dumps, record, error, FIELDS)
+    def _refused(self, record: list[Any], error: Exception, fields: tuple[str, ...] = FIELDS) -> EncodeError:
+        path, culprit, error = find_culprit(self._dumps, record, error, fields)
         return EncodeError(
             f"{path}: a value of type {type(culprit).__name__} cannot be serialized by {self._name}; "
             f"{str(error)[:300] or type(error).__name__}"
         )
 
-    def _too_large(self, task: Task, size: int) -> PayloadTooLarge:
+    def _too_large(self, what: object, size: int) -> PayloadTooLarge:
         return PayloadTooLarge(
-            f"{task!r} has {size:,} bytes when encoded; payload_limit is {self._limit:,}. Nothing was sent. Store the "
+            f"{what} has {size:,} bytes when encoded; payload_limit is {self._limit:,}. Nothing was sent. Store the "
             "data elsewhere and push where they are, or raise payload_limit for producers and workers alike"
         )
 
@@ -272,17 +312,18 @@ def _complete(task: Task, record: list[Any], more: list[Any]) -> None:
     """Set the fields that only some tasks have; `DecodeError` if one has another type than this release writes."""
     if len(more) < 4:
         raise _misshapen(record)
-    run_count, trace_id, headers, expires = more[:4]
+    run_count, trace_id, headers, expires, tags, *extra = more if len(more) > 4 else (*more, None)
     if (
         type(run_count) is not int
         or not 0 <= run_count < 2**31
         or (trace_id is not None and type(trace_id) is not str)
         or (headers is not None and not _are_headers(headers))
         or (expires is not None and not _is_number(expires))
+        or (tags is not None and (type(tags) is not dict or not all(type(name) is str for name in tags)))
     ):
         raise _misshapen(record)
     task.run_count, task.trace_id, task.headers, task.expires = run_count, trace_id, headers, expires
-    task.extra = tuple(more[4:])
+    task.tags, task.extra = tags or None, tuple(extra)
 
 
 def _are_headers(value: object) -> bool:
@@ -296,13 +337,14 @@ def _is_number(value: object) -> bool:
 
 def _start(serializer: str, compressor: str) -> bytes:
     """The head of every message of one codec, up to the length of the id."""
-    start = bytes([_MAGIC, VERSION])
+    start = bytes([_MAGIC, 1])
     for name in (serializer, compressor):
         text = name.encode("ascii")
         start += bytes([len(text)]) + text
     return start
 
 
+@cache
 def _heads(start: bytes) -> dict[int, bytes]:
     return {length: start + bytes([length]) for length in range(1, LONGEST_ID + 1)}
 
@@ -344,4 +386,6 @@ def _bad_id(id: object) -> EncodeError:
 
 def _misshapen(record: Any) -> DecodeError:
     seen = ", ".join(type(field).__name__ for field in record)
-    return DecodeError(f"the record of the message is ({seen[:200]}); expected at least the fields {', '.join(FIELDS)}")
+    return DecodeError(
+        f"the record of the message is ({seen[:200]}); expected at least the fields {', '.join(FIELDS[:7])}"
+    )

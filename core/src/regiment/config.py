@@ -96,6 +96,17 @@ def _delays(value: object) -> bool:
     return isinstance(value, (tuple, list)) and bool(value) and all(map(bounds.period, value))
 
 
+def _plugins(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and not any(one is None or _wants_an_object(one) for one in value)
+
+
+def _wants_an_object(one: object) -> bool:
+    """True if it is a class, and its hooks are no static ones."""
+    named = [vars(cls).items() for cls in (one.__mro__ if isinstance(one, type) else ())]
+    hooks = [hook for items in named for name, hook in items if name.startswith("regiment_")]
+    return isinstance(one, type) and (not hooks or any(hasattr(hook, "__code__") for hook in hooks))
+
+
 LIMIT = rule(bounds.limit, f"a positive number of seconds, at most {bounds.YEARS} years")
 PERIOD = rule(bounds.period, f"seconds from 0 to {bounds.YEARS} years")
 STEEPNESS = rule(lambda value: bounds.period(value, 1, bounds.STEEPEST), f"a number from 1 to {bounds.STEEPEST:,.0f}")
@@ -105,7 +116,9 @@ EXCEPTIONS = rule(_exceptions, "a tuple of exception types")
 DELIVERY = rule(lambda value: value in ("at_least_once", "at_most_once"), '"at_least_once" or "at_most_once"')
 DELAYS = rule(_delays, f"a tuple of seconds from 0 to {bounds.YEARS} years")
 EVENTS = rule(lambda value: hasattr(value, "values"), "a mapping of events to levels")
-PLUGINS = rule(lambda value: isinstance(value, (tuple, list)), "a list of modules, extensions and objects")
+PLUGINS = rule(
+    _plugins, "a list of modules, extensions and objects with hooks; of a class an object, Tally() for Tally"
+)
 RETRIES = or_none(whole(0), f"a whole number from 0 to {bounds.MOST:,}, or None for no end")
 
 

@@ -142,6 +142,10 @@ class Respawn(Control):
     """Replace this worker process; the task goes back in front, or is done if `done`."""
 
 
+class Cancelled(Control):
+    """End this task without a run, as cancelled: for a plugin that prepares it (`regiment_prepare`)."""
+
+
 class TaskTimeout(BaseException):
     """Raised inside a task whose time limit has passed."""
 

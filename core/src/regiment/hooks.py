@@ -5,16 +5,17 @@ A plugin is a module (or object) with functions marked `@hookimpl`, named by an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pluggy
 
-from regiment.contracts import CONTRACT_VERSION, Application, Push, Service
+from regiment.contracts import CONTRACT_VERSION, Application, Effect, Push, Service
 
 if TYPE_CHECKING:
+    from regiment.config import WorkerConfig
     from regiment.outcome import Outcome
     from regiment.task import Task
 
@@ -85,6 +86,11 @@ class Specs:
         """Options of pushes and of `@task` that a plugin understands: name -> one line. It finds them in `push.options`."""
         raise NotImplementedError
 
+    @hookspec
+    def regiment_task_settings(self) -> Mapping[str, str]:
+        """Settings of `@task` that a plugin understands: name -> one line. It finds them in `task.offered` of a queue's tasks."""
+        raise NotImplementedError
+
     # Observers are told what happens and change nothing. Each call is guarded on its own: an exception is a log line
     # (`plugin.error`). In the worker they run in the thread of the attempt, if there is one.
 
@@ -142,6 +148,27 @@ class Specs:
     @hookspec
     def regiment_around_attempt(self, task: Task) -> AbstractContextManager[None]:
         """In the worker: a context manager around pre_work, work and handlers. Collected once, at start."""
+        raise NotImplementedError
+
+    @hookspec
+    def regiment_prepare(self, task: Task) -> None:
+        """In the worker, before `pre_work`, or else before the work, under its limits: may change `task.kwargs`.
+
+        An exception fails the attempt; `Cancelled` ends it without a run. On an event loop it is called in a thread.
+        """
+
+    @hookspec
+    def regiment_work(self, app: Application, name: str) -> tuple[Callable[[Task], Any], WorkerConfig] | None:
+        """In the worker: what runs tasks of a name that the application does not know, and the configuration of its rules."""
+
+    @hookspec
+    def regiment_effects(
+        self, task: Task | None, task_id: str, outcome: Outcome, settles: Literal["done", "again", "dead"]
+    ) -> Iterable[Effect]:
+        """In the worker, after the handlers: effects in the step that settles this end (`regiment.contracts.effects`).
+
+        An exception makes a success a failure; a second one, a dead letter. `task` is None if it could not be read.
+        """
         raise NotImplementedError
 
     # Services: what runs beside the keeper of a tree. An exception fails the start.

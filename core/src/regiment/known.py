@@ -10,6 +10,9 @@ _OFFERED = {
     "regiment-compressors": "zlib gzip bzip2 lzma zstd",
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
+    "regiment-results": "results",
+    "regiment-schedules": "schedules",
+    "regiment-workflows": "workflows",
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
@@ -19,6 +22,9 @@ SHELL = "regiment-cli"
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
     **dict.fromkeys(("push", "queues", "dead", "config", "plugins show", "demo", "completion"), "regiment-console"),
+    "results": "regiment-results",
+    "schedules": "regiment-schedules",
+    "flows": "regiment-workflows",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regiment import masking
@@ -28,11 +28,9 @@ def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:
             problems.append(f'{what} needs the option "{name}"')
     hints = _hints(cls)
     for option, value in options.items():
-        expected = _plain_types(hints.get(option))
-        if expected and not isinstance(value, expected):
+        if not _fits(value, hint := hints.get(option)):
             shown = "…" if is_secret(cls, option) else masking.shown(value)
-            names = " or ".join("None" if t is type(None) else t.__name__ for t in expected)
-            problems.append(f"{what}: option {option} is {shown}; expected {names}")
+            problems.append(f"{what}: option {option} is {shown}; expected {_named(hint)}")
     own = getattr(cls, "check", None)
     if not problems and callable(own):
         problems += own(dict(options))
@@ -51,14 +49,42 @@ def _hints(cls: Any) -> dict[str, Any]:
         return {}
 
 
-def _plain_types(hint: Any) -> tuple[type, ...]:
-    """The plain types a hint allows; empty if it allows anything else besides."""
-    while getattr(hint, "__metadata__", None):
-        hint = hint.__origin__
-    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    if any(part not in (str, int, float, bool, bytes, type(None)) for part in parts):
-        return ()
-    return (*parts, int) if float in parts else parts
+_ROW, _PLAIN = (list, tuple), (str, int, bool, bytes, type(None), dict)
+_ALLOWED: dict[Any, tuple[type, ...]] = {
+    **{one: (one,) for one in _PLAIN},
+    float: (float, int),
+    Mapping: (dict,),
+    **dict.fromkeys((*_ROW, Sequence), _ROW),
+}
+"""What a hint allows. Options that have crossed to another process have lists where there were tuples."""
+
+
+def _parts(hint: Any) -> Sequence[Any]:
+    """The hints of a union, or of what is annotated; empty for any other."""
+    if (kind := typing.get_origin(hint)) is typing.Annotated:
+        return (hint.__origin__,)
+    return typing.get_args(hint) if kind in (typing.Union, types.UnionType) else ()
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a hint allows a value, and what is in it; a hint of anything but plain types and containers allows all."""
+    if parts := _parts(hint):
+        return any(_fits(value, part) for part in parts)
+    kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    fits = kind not in _ALLOWED or isinstance(value, _ALLOWED[kind])
+    if not fits or kind not in _ALLOWED or not inner:
+        return fits
+    if isinstance(value, dict):
+        return all(_fits(key, inner[0]) and _fits(one, inner[1]) for key, one in value.items())
+    row = inner if kind is tuple and inner[-1] is not ... else inner[:1] * len(value)
+    return len(row) == len(value) and all(map(_fits, value, row))
+
+
+def _named(hint: Any) -> str:
+    """What a hint allows, for people."""
+    if parts := _parts(hint):
+        return " or ".join(map(_named, parts))
+    return {float: "float or int", type(None): "None"}.get(hint, inspect.formatannotation(hint))
 
 
 def _secret(hint: Any) -> bool:

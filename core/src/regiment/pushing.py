@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
-    from regiment.contracts import Push
+    from regiment.contracts import Effect, Push
 
     P = ParamSpec("P")
 
@@ -70,6 +70,12 @@ class Outlet:
         scope.refuse()
         return list(scope.push_options)
 
+    def understood(self) -> list[str]:
+        """The settings of `@task` that the plugins of this face's queue understand."""
+        from regiment.registry import registry
+
+        return list(registry().scope(self.config().plugins).task_settings)
+
     def pushing(self, **options: Any) -> Pushing[...]:
         """A push with these options, yet to be given its arguments."""
         return Pushing(self, options, Names())
@@ -116,45 +122,80 @@ class Pushing(Generic[P]):
 
         return await asyncio.to_thread(self.push_many, many)
 
-    def send(self, kwargs: dict[str, Any]) -> Pushed:
-        """Push one task; the arguments as one mapping, whose keys are strings (`arguments`)."""
+    def unsent(self, kwargs: dict[str, Any]) -> tuple[Pushed, Broker, list[Effect]]:
+        """A push of one task that is not sent: what `push` would answer, its broker, and the effects that make it."""
+        broker, made = self._outlet.broker(), []
+
+        def instead(queue: str, tasks: list[Task], effects: Sequence[Effect], **how: Any) -> Sequence[int]:
+            made.extend([broker.sending(queue, tasks, **how), *effects])
+            return ()
+
+        return self.send(kwargs, instead), broker, made
+
+    def made(
+        self, many: Sequence[dict[str, Any]], ids: Sequence[str]
+    ) -> tuple[Broker, list[Task], list[Effect], dict[str, Any]]:
+        """Tasks with these arguments and ids that are not sent: their broker, the tasks as plugins have changed them, what
+        plugins add, and how they go.
+        """
+        broker, queue, name, now, inherited = self._prepare()
+        tasks = [Task(id, queue, name, kwargs, now) for kwargs, id in zip(many, ids)]  # noqa: B905
+        if inherited is not None:
+            for task in tasks:
+                task.trace_id, task.headers, task.expires = inherited
+        added: list[Effect] = []
+        way = dict(self._how)
+
+        def instead(queue: str, tasks: list[Task], effects: Sequence[Effect], **how: Any) -> Sequence[int]:
+            added.extend(effects)
+            way.update(how)
+            return ()
+
+        if broker.asked:
+            self._ask(broker, tasks, instead)
+        return broker, tasks, added, {key: value for key, value in way.items() if key != "ids"}
+
+    def send(self, kwargs: dict[str, Any], instead: Callable[..., Sequence[int]] | None = None) -> Pushed:
+        """Push one task, by what is called `instead` of `Broker.push` if that is given; the arguments as one mapping, whose
+        keys are strings (`arguments`).
+        """
         broker, queue, name, now, inherited = self._prepare()
         task = Task(self._options.get("id") or new_id(), queue, name, kwargs, now)
         if inherited is not None:
             task.trace_id, task.headers, task.expires = inherited
-        if broker.asked:
-            push, existed = self._ask(broker, queue, [task])
-            answer: Pushed = broker.pushed(task, existed, push.answer)
-            return answer
-        return broker.push_one(queue, task, **self._how)
+        if broker.asked or instead:
+            push, existed = self._ask(broker, [task], instead or broker.push)
+            return broker.pushed(task, existed, push.answer)
+        return broker.pushed(task, broker.push(queue, (task,), **self._how))
 
-    def _ask(self, broker: Broker, queue: str, tasks: list[Task]) -> tuple[Push, Sequence[int]]:
+    def _ask(self, broker: Broker, tasks: list[Task], put: Callable[..., Any]) -> tuple[Push, Sequence[int]]:
         """Let plugins change a push, then send it inside of their contexts; the push as it went, and what existed."""
-        from contextlib import ExitStack
+        from contextlib import ExitStack, nullcontext
 
         from regiment import log
         from regiment.contracts import Push
 
-        push, how = Push(broker, queue, tasks, self._options), self._how
-        asked, around = broker.asked
-        with ExitStack() as stack:
+        push, how, stack = Push(broker, tasks[0].queue, tasks, self._options), self._how, ExitStack()
+        asked, around = broker.asked or ((), ())
+        given = dict(push.headers), {}, *_way(push)[2:]  # copies of what a plugin may change in its place
+        with stack if around else nullcontext():
             for plugin, call in asked:
                 call(push)
-                how = _changed(push, plugin)
+                how = self._how if _way(push) == given else _changed(push, plugin)
             for plugin, call in around:
-                log.tell(_enter, stack, call, push)
-                how = _changed(push, plugin)
+                log.tell(_enter, log.tell, stack, call, push)
+                how = self._how if _way(push) == given else _changed(push, plugin)
             for task in tasks:
                 task.headers, task.trace_id, task.expires = push.headers or None, push.trace_id, push.expires
-                task.id = push.id or task.id
-            return push, broker.push(queue, tasks, **how)
+                task.id, task.tags = push.id or task.id, push.tags or None
+            return push, put(push.queue, tasks, effects=push.effects, **how)
 
     def send_each(self, stream: Iterator[dict[str, Any]]) -> int:
         """Push many, as they come; their arguments were looked at."""
         if self._options.get("id") is not None:
             raise ArgumentsError("id names one task; push_many makes many")
         broker, queue, name, now, inherited = self._prepare()
-        total = 0
+        total, put = 0, broker.push
         while chunk := [
             Task(id, queue, name, kwargs, now)
             for kwargs, id in zip(islice(stream, BULK), new_ids(BULK))  # noqa: B905
@@ -162,7 +203,7 @@ class Pushing(Generic[P]):
             if inherited is not None:
                 for task in chunk:
                     task.trace_id, task.headers, task.expires = inherited
-            known = self._ask(broker, queue, chunk)[1] if broker.asked else broker.push(queue, chunk, **self._how)
+            known = self._ask(broker, chunk, put)[1] if broker.asked else put(queue, chunk, **self._how)
             total += len(chunk) - len(known)
         return total
 
@@ -223,6 +264,11 @@ def _checked(options: dict[str, Any], outlet: Outlet | None = None) -> dict[str,
     return how
 
 
+def _way(push: Push) -> tuple[Any, ...]:
+    """All that plugins may change and that is then looked at: what stays as it was given was looked at before."""
+    return push.headers, push.tags, push.trace_id, push.expires, push.id, push.priority, push.delay, push.at
+
+
 def _changed(push: Push, plugin: str) -> dict[str, Any]:
     """What a push says of its way after a plugin; `ArgumentsError` with its name for what no store could take."""
     try:
@@ -235,13 +281,11 @@ def _changed(push: Push, plugin: str) -> dict[str, Any]:
         raise ArgumentsError(f"the plugin {plugin} has changed a push: {error}") from None
 
 
-def _enter(stack: ExitStack, around: Callable[[Push], Any], push: Push) -> None:
+def _enter(tell: Callable[..., Any], stack: ExitStack, around: Callable[[Push], Any], push: Push) -> None:
     """Put a plugin's context around a push: it sees how that ends, and changes nothing of it."""
-    from regiment import log
-
     manager = around(push)
     manager.__enter__()
-    stack.push(lambda *error: log.tell(manager.__exit__, *error))
+    stack.push(lambda *error: tell(manager.__exit__, *error))
 
 
 def _refuse(option: str, value: Any) -> None:

@@ -85,7 +85,10 @@ class TaskFunction(Pushing[P], Generic[P, R]):
     """A function that is a task of a queue: call it to run it here, `push` it to run it in a worker."""
 
     def __init__(self, queue: Queue, function: Callable[P, R], name: str, settings: dict[str, Any]) -> None:
-        self._always = {option: value for option, value in settings.items() if option not in RULES}
+        own = () if settings.keys() <= {*RULES} else queue.outlet.understood()
+        self._always = {option: value for option, value in settings.items() if option not in (*RULES, *own)}
+        self.offered = {name: value for name, value in settings.items() if name in own}
+        """Its settings that plugins understand."""
         parameters = Parameters(function, f"task {name!r} of queue {queue.name!r}")
         super().__init__(queue.outlet, {"name": name, **self._always}, parameters)
         self.queue, self.function, self.name = queue, function, name
@@ -116,6 +119,9 @@ class TaskFunction(Pushing[P], Generic[P, R]):
 class Queue:
     """A queue and its tasks. Settings are those of `WorkerConfig`; `include` names modules that define more tasks."""
 
+    face: Callable[..., TaskFunction[..., Any]] = TaskFunction
+    """What `task` makes of a function; a plugin's queue may have more to offer."""
+
     def __init__(self, name: str, *, include: Sequence[str] = (), **settings: Any) -> None:
         self.config = WorkerConfig(name=name, **settings)
         self.name, self.include = name, tuple([include] if isinstance(include, str) else include)
@@ -136,7 +142,8 @@ class Queue:
         self, function: Any = None, /, *, name: str | None = None, timeout: float | None = None, **settings: Any
     ) -> Any:
         """Make a function a task of this queue; `timeouts`, `max_retries`, `retry_on`, `dead_on` and `backoff`
-        override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`; options of its pushes that plugins offer.
+        override the queue's, `timeout=30` is short for `timeouts=Timeouts(30)`; and what plugins offer: options of its
+        pushes, settings of theirs.
         """
         if function is None:
             return lambda function: self._add(function, name, timeout, settings)
@@ -161,14 +168,14 @@ class Queue:
         ):
             raise ConfigError(f'queue {self.name!r} has two tasks named "{wire}"; give one a name: @task(name="…")')
         for setting in settings:
-            if setting not in RULES and setting not in (offered := self.outlet.offered()):
+            if setting not in RULES and setting not in (offered := [*self.outlet.offered(), *self.outlet.understood()]):
                 there = (*RULES, *offered)
                 raise ConfigError(
                     f'@task has no setting "{setting}".{nearest(setting, there)} It has: {", ".join(there)}'
                 )
         if timeout is not None:
             settings = {**settings, "timeouts": Timeouts(timeout)}
-        made = self.tasks[wire] = TaskFunction(self, function, wire, settings)
+        made = self.tasks[wire] = self.face(self, function, wire, settings)
         return made
 
     def on(self, event: str) -> Callable[[F], F]:
@@ -194,6 +201,10 @@ class Queue:
     def lock(self, name: str) -> Lock:
         """A lock that all users of this store share."""
         return self.broker.lock(name)
+
+    def kept(self, key: str) -> Any:
+        """What a task of this queue has kept by `current().commit.keep(key, value, ttl)`; None if it is not there (any more)."""
+        return self.broker.kept(self.name, key)
 
     @property
     def broker(self) -> Broker:

@@ -65,6 +65,8 @@ class Registry:
         """Why something that was named cannot be used; `refuse` raises it."""
         self.push_options: dict[str, tuple[str, Plugin]] = {}
         """Option of a push that a plugin offers -> what it means, and whose it is."""
+        self.task_settings: dict[str, tuple[str, Plugin]] = {}
+        """The same of settings of `@task`."""
         self.pm = manager()
         self._loaded: list[Any] = []
         self._known: dict[str, dict[str, tuple[Offer, Plugin]]] = {kind: {} for kind in OFFERS}
@@ -164,16 +166,22 @@ class Registry:
                     )
                     taken[1].reason = plugin.reason
                     return
-        for name, line in dict(getattr(module, "regiment_push_options", dict)()).items():
-            owner = self.push_options.get(name, ("", None))[1]
+        settings = dict(getattr(module, "regiment_task_settings", dict)())
+        for name, line in {**dict(getattr(module, "regiment_push_options", dict)()), **settings}.items():
+            owner = {**self.push_options, **self.task_settings}.get(name, ("", None))[1]
             if owner or name in (*OPTIONS, *RULES, "timeout"):
                 plugin.state = "refused"
-                both = (
-                    f"offered by both {owner.source} and {plugin.source}" if owner else f"{plugin.source}'s and our own"
-                )
-                plugin.reason = f"push option {name!r} is {both}; leave one of them out, or give it another name"
+                both = f"{plugin.source}'s and our own"
+                if owner:
+                    both = f"offered by both {owner.source} and {plugin.source}"
+                if owner and owner.source.partition(" (")[0] == (once := plugin.source.partition(" (")[0]):
+                    both = f"offered twice: {once} is named twice"
+                what = "setting" if name in settings else "push option"
+                plugin.reason = f"{what} {name!r} is {both}; leave one of them out, or give it another name"
                 return
-            plugin.push_options[name] = line
+            if name not in settings:
+                plugin.push_options[name] = line
+        self.task_settings.update({name: (line, plugin) for name, line in settings.items()})
         self.push_options.update({name: (line, plugin) for name, line in plugin.push_options.items()})
         for kind, named in offers.items():
             self._known[kind].update({name: (offer, plugin) for name, offer in named.items()})
@@ -197,9 +205,11 @@ class Registry:
             for impl in caller.get_hookimpls()
         ]
 
-    def needs(self) -> dict[str, str]:
-        """The extras of the contract that plugins need of the store (`needs = frozenset({…})`), and who needs each."""
-        return {extra: name for name, plugin in self.pm.list_name_plugin() for extra in getattr(plugin, "needs", ())}
+    def said(self, what: str) -> dict[str, str]:
+        """What plugins say of themselves in a set of words, and who says each: `needs`, the extras that their store must keep,
+        and `understands`, the tags that tasks may have where they act.
+        """
+        return {word: name for name, plugin in self.pm.list_name_plugin() for word in getattr(plugin, what, ())}
 
     def keepers(self, extra: str) -> list[str]:
         """The connectors here that keep an extra of the contract; loads each that can be loaded."""
@@ -303,7 +313,7 @@ class Scope(Registry):
     def __init__(self, base: Registry, plugins: Sequence[Any]) -> None:
         self.block, self.pm, self._base = base.block, manager(), base
         self.plugins, self.errors, self._loaded = [*base.plugins], [*base.errors], [*base._loaded]
-        self.push_options = {**base.push_options}
+        self.push_options, self.task_settings = {**base.push_options}, {**base.task_settings}
         self._known = {kind: dict(known) for kind, known in base._known.items()}
         self.named = list(plugins)  # kept, so that no other object gets the identity of one of these
         for item in plugins:
@@ -311,6 +321,9 @@ class Scope(Registry):
 
     def hooks(self, name: str) -> list[tuple[str, Callable[..., Any]]]:
         return [*self._base.hooks(name), *super().hooks(name)]
+
+    def said(self, what: str) -> dict[str, str]:
+        return {**self._base.said(what), **super().said(what)}
 
     def _collect(self, plugin: Plugin, module: Any) -> None:
         late = [name for name in TOO_LATE if hasattr(module, name)]

@@ -56,7 +56,8 @@ class Task:
     `date` is the time of the push (seconds since the epoch), `run_count` the number of runs that failed before this
     one, `delivery_count` how often a run of this delivery ended its worker, `expires` the time (seconds since the
     epoch) after which it no longer runs. A task that is pushed from this one inherits `headers` (strings) and
-    `trace_id`. `extra` holds fields that a newer release wrote; they are kept when the task is written again.
+    `trace_id`, but not `tags`: plain data of plugins, by the name of the plugin that alone understands them. `extra` holds
+    fields that a newer release wrote; they are kept when the task is written again.
     """
 
     # Class attributes for fields that most tasks do not set: they cost nothing to make and nothing to read.
@@ -64,6 +65,7 @@ class Task:
     trace_id: str | None = None
     headers: dict[str, str] | None = None
     expires: float | None = None
+    tags: dict[str, Any] | None = None
     delivery_count: int = 0
     extra: tuple[Any, ...] = ()
 

@@ -126,6 +126,11 @@ class Worker(metaclass=_Faces):
         """`push_many` without blocking the event loop."""
         return await cls.outlet.pushing().apush_many(many)
 
+    @classmethod
+    def kept(cls, key: str) -> Any:
+        """What a task of this queue has kept by `current().commit.keep(key, value, ttl)`; None if it is not there (any more)."""
+        return cls.outlet.broker().kept(cls.configuration().name, key)
+
     # From a task
 
     def retry(self, task: Task | None = None, **how: Unpack[How]) -> NoReturn:

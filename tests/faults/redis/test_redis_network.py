@@ -82,7 +82,7 @@ def pushing(n):
         except BaseException:
             write("U", child)
             raise
-    while True:  # a strike may be late; it comes, and what pushed is struck
+    while True:  # a strike is as late as its supervisor gets a processor; it comes, and what pushed is struck
         pass
 
 

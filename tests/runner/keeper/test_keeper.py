@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from harness.wait import eventually
-from regiment.contracts import Connector
+from regiment.contracts import Connector, Keep
 from regiment_runner.keeper.release import release_plan, running
 from regiment_runner.keeper.store import Store
 from regiment_runner.shared import page
+from regiment_runner.shared.annex import Annex
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.record import packed
 
 CRASH = {"note": {"kind": "crash", "reason": "killed by SIGSEGV"}}
 
@@ -33,7 +35,7 @@ def note(sheet: Page, slot: int, number: int, phase: int) -> None:
 
 
 def plan(sheet: Page, dead: dict[str, Any], **options: Any) -> tuple[list[Any], dict[int, Any]]:
-    ((queue, consumer, done, suspects),) = release_plan(sheet, dead, **options)
+    ((queue, consumer, done, suspects, _),) = release_plan(sheet, dead, **options)
     assert (queue, consumer) == ("q", "me")
     return list(done), {number: json.loads(text) if text else None for number, text in suspects.items()}
 
@@ -130,3 +132,50 @@ def test_the_tasks_of_a_worker_that_ended_are_told_with_their_ids_however_long_t
     for slot, rest in enumerate((b"", b"x" * 1000)):
         sheet.start(slot, slot + 1, head + rest, page.now())
     assert [told["id"] for told in running(sheet)] == ["id-123", "id-123"]
+
+
+# What was left behind
+
+
+def left(sheet: Page, first: int, *numbers: int) -> Annex:
+    sheet.words[page.LAST] = 100
+    annex = Annex(sheet, first)
+    for number in numbers:
+        annex.append(number, packed([Keep(f"k{number}", b"v", 60.0)] if number % 2 else []))
+    return annex
+
+
+def test_where_there_are_records_only_what_has_one_is_done_and_brings_what_it_left(sheet: Page) -> None:
+    """E3: 6 has ended and has none yet; it goes back."""
+    left(sheet, 4, 4, 5, 7)
+    note(sheet, 0, 8, page.STARTED)
+    (found,) = release_plan(sheet, CRASH)
+    assert list(found.done) == [(1, 3), (4, 5), (7, 7)] and list(found.suspects) == [8]
+    assert found.effects == {5: (Keep("k5", b"v", 60.0),), 7: (Keep("k7", b"v", 60.0),)}
+
+
+def test_a_record_of_a_number_that_is_not_marked_done_counts_for_nothing(sheet: Page) -> None:
+    left(sheet, 1, 1, 3)
+    note(sheet, 0, 3, page.ENDED)
+    (found,) = release_plan(sheet, CRASH)
+    assert found.done == [(1, 1)] and list(found.effects) == [1] and list(found.suspects) == [3]
+
+
+def test_records_of_an_identity_that_was_given_up_count_for_nothing(sheet: Page) -> None:
+    """R1."""
+    left(sheet, 1, 1, 3, 5)
+    sheet.join(0, "q", "me", 4)
+    note(sheet, 0, 5, page.DONE)
+    (found,) = release_plan(sheet, CRASH)
+    assert found.done == [(5, 5)] and list(found.effects) == [5]
+
+
+def test_a_record_that_a_task_destroyed_is_not_done_and_at_most_once_nothing_is_given_back(sheet: Page) -> None:
+    left(sheet, 1, 1, 3, 5)
+    note(sheet, 0, 5, page.DONE)
+    with open(sheet.path, "r+b") as file:
+        file.seek(page.SIZE + 100)
+        file.write(b"scribbled")
+    (found,) = release_plan(sheet, CRASH)
+    assert found.done == [(1, 1)], "3 and 5 run again"
+    assert list(release_plan(sheet, CRASH, once=True)) == [], "as after a lost host"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from regiment_runner.shared import messages
 from regiment_runner.shared.crossing import Inbox, Outbox, pieces
 
 
@@ -21,7 +23,7 @@ def ends() -> Any:
     theirs.close()
 
 
-def received(channel: socket.socket, inbox: Inbox) -> list[tuple[dict[str, Any], list[int]]]:
+def received(channel: socket.socket, inbox: Inbox[Any]) -> list[tuple[dict[str, Any], list[int]]]:
     """What has arrived, whole, and the descriptors that came with it."""
     found: list[tuple[dict[str, Any], list[int]]] = []
     while True:
@@ -36,7 +38,7 @@ def received(channel: socket.socket, inbox: Inbox) -> list[tuple[dict[str, Any],
 
 @pytest.mark.parametrize("size", [0, 1, 32_767, 32_768, 300_000, 5_000_000])
 def test_a_message_of_any_size_arrives_in_one_piece(ends: Any, size: int) -> None:
-    outbox, inbox = Outbox(ends[0]), Inbox()
+    outbox, inbox = Outbox(ends[0]), Inbox[Any]()
     outbox.send({"text": "x" * size})
     found = received(ends[1], inbox)
     while not found:
@@ -49,7 +51,7 @@ def test_a_message_of_any_size_arrives_in_one_piece(ends: Any, size: int) -> Non
 def test_messages_keep_their_order_and_their_descriptors_while_the_other_end_is_slow(
     ends: Any,
 ) -> None:
-    outbox, inbox = Outbox(ends[0]), Inbox()
+    outbox, inbox = Outbox(ends[0]), Inbox[Any]()
     read, write = os.pipe()
     for number in range(40):
         outbox.send({"number": number, "text": "y" * 50_000}, [write] if number == 30 else ())
@@ -75,4 +77,23 @@ def test_what_nobody_can_receive_any_more_is_dropped(ends: Any) -> None:
 
 
 def test_what_is_no_json_is_sent_in_words() -> None:
-    assert Inbox().add(pieces({"error": ValueError("odd")})[0]) == {"error": "ValueError('odd')"}
+    assert Inbox[Any]().add(pieces({"error": ValueError("odd")})[0]) == {"error": "ValueError('odd')"}
+
+
+def test_no_message_of_one_direction_can_be_taken_for_another() -> None:
+    for direction in (messages.FromWorker, messages.ToKeeper, messages.FromKeeper, messages.ToService):
+        kinds = get_args(direction)
+        for kind in kinds:
+            (mark,) = [name for name in kind.__required_keys__ if name == kind.__name__.lower()]
+            others = [other for other in kinds if other is not kind]
+            assert all(mark not in other.__annotations__ for other in others), kind
+
+
+def test_the_page_of_messages_names_each_of_them() -> None:
+    named = set(re.findall(r"`([A-Z]\w+)`", messages.__doc__ or ""))
+    sent = {
+        kind.__name__
+        for union in ("FromWorker", "ToKeeper", "FromKeeper", "ToService")
+        for kind in get_args(getattr(messages, union))
+    }
+    assert named == sent

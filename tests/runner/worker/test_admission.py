@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from harness.tags import Flows
 from regiment import outcome as outcomes
 from regiment.config import WorkerConfig
 from regiment.contracts import Delivery
 from regiment.errors import DecodeError, Forged
 from regiment.task import Task
 from regiment_runner.worker.admission import EXPIRED, RUN, Bury, Judge, Wait, admit, beyond
+from regiment_runner.worker.burying import buried
 
 LATE = json.dumps({"kind": "timeout", "reason": "killed at its hard time limit"}).encode()
 CRASH = json.dumps({"kind": "crash", "reason": "killed by SIGSEGV"}).encode()
@@ -111,6 +113,25 @@ def test_what_another_release_may_know_is_parked_longer_each_time(parked: float,
     ):
         assert isinstance(found, Wait)
         assert found.delay == pytest.approx(delay)
+
+
+def test_a_letter_of_a_name_that_nobody_knows_bears_that_name() -> None:
+    one = delivery(parked=100)
+    found = admit(one, task(), config(), 0.0, known=False)
+    assert isinstance(found, Bury) and (found.kind, found.name) == (outcomes.UNKNOWN, "act")
+    assert json.loads(buried(one, found, "q").reason)["name"] == "act"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("one", [delivery(), delivery(parked=1e6), delivery(3, CRASH), delivery(1, LATE)])
+def test_tags_that_no_plugin_here_understands_park_a_task_without_end_whatever_is_known_of_it(
+    one: Delivery, known: bool
+) -> None:
+    tagged = task(tags={"flows": 1, "audit": 2}, expires=5.0)
+    found = admit(one, tagged, config(plugins=[Flows()]), 10.0, known)
+    assert isinstance(found, Wait) and 1 <= found.delay <= 60
+    assert found.text.startswith("it has tags for audit, which no plugin of the queue 'q' understands here")
+    assert admit(delivery(), task(tags={"flows": 1}), config(plugins=[Flows()]), 10.0) is RUN
 
 
 def test_what_has_expired_is_done_without_a_run_or_a_judgement() -> None:

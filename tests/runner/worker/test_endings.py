@@ -22,6 +22,7 @@ from regiment import Backoff, Fail, Queue, Requeue, Respawn, Retry, Stop, Use, W
 from regiment.build import make_connector
 from regiment.contracts import Again, Back, Dead, Done, Park, Settlement
 from regiment.errors import ConfigError
+from regiment.log import attempt_fields
 from regiment.task import new_id
 from regiment_cli.targets import application
 from regiment_executors.loop import Asyncio
@@ -49,7 +50,8 @@ def act(items: list[int], filler: str = "") -> Any:
     return todo["ends"]()
 
 
-def hook(task: Any, *_: Any) -> None:
+def hook(task: Any, *args: Any) -> None:
+    todo["told"].append((task.run_count, attempt_fields()["attempt"], *args))
     if todo["hook"] is not None:
         raise todo["hook"]()
 
@@ -59,7 +61,7 @@ class Bench:
 
     def __init__(self, hooks: tuple[str, ...] = (), slots: int = 1, **options: Any) -> None:
         seen.clear()
-        todo.update(changes=[], ends=lambda: None, hook=None)
+        todo.update(changes=[], ends=lambda: None, hook=None, told=[])
         options.setdefault("backoff", Backoff(first=0, jitter=False))
         self.queue = Queue("q", connector=Use("memory", name=new_id()), **options)
         self.task = self.queue.task(act)
@@ -128,6 +130,28 @@ class Numbered(OSError):
         raise RuntimeError("no number")
 
 
+class Refusing(type):
+    """The class of a class that answers no question, but that of `raise` (`__subclasscheck__`), which would raise itself."""
+
+    def _refuse(cls, *_: Any) -> Any:
+        raise RuntimeError("do not ask")
+
+    __instancecheck__ = __getattribute__ = _refuse
+    __hash__ = __eq__ = __repr__ = _refuse  # type: ignore[assignment]
+
+
+class Refused(Exception, metaclass=Refusing):
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("do not ask")
+
+
+class RefusedGroup(BaseExceptionGroup, metaclass=Refusing):  # type: ignore[type-arg]
+    @property
+    def exceptions(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("do not ask")
+
+
 def raising(make: Any) -> Any:
     def end() -> None:
         raise make()
@@ -144,6 +168,9 @@ RAISED = [
     lambda: ConnectionError("the true reason"),
     Mute,
     Numbered,
+    lambda: Refused(),
+    lambda: RefusedGroup("two", [Refused(), Fail()]),
+    lambda: BaseExceptionGroup("one", [Refused()]),
     lambda: SystemExit(3),
     KeyboardInterrupt,
     GeneratorExit,
@@ -250,6 +277,33 @@ def test_a_control_that_cannot_be_obeyed_is_a_failure_that_says_why(make: Any, w
         assert isinstance(letter, Dead) and letter.payload is None
         reason = json.loads(letter.reason)
         assert reason["kind"] == "failure" and words in reason["error"]
+
+
+@pytest.mark.parametrize("how", ["retry_on", "dead_on", ""])
+@pytest.mark.parametrize("awaiting", [False, True])
+def test_an_exception_whose_class_refuses_every_question_is_a_failure_of_its_class(how: str, awaiting: bool) -> None:
+    asked: dict[str, Any] = {how: (KeyError, Refused)} if how else {"retry_on": ()}
+    with bench("failure", "post_work", max_retries=1, **asked) as one:
+        one.task.push(items=[1])
+        todo.update(ends=raising(Refused))
+        ended = one.run(awaiting)
+        if how == "retry_on":
+            assert isinstance(ended, Again)
+            return
+        assert isinstance(ended, Dead)
+        reason = json.loads(ended.reason)
+        assert reason["error_type"] == "Refused" and reason["name"] == "act"
+        assert reason["kind"] == ("fail" if how == "dead_on" else "failure")
+
+
+def test_on_dead_is_told_the_attempt_that_ended_and_the_reason_says_how_many_ran() -> None:
+    with bench("failure", "dead", max_retries=1) as one:
+        one.task.push(items=[1])
+        todo.update(ends=raising(lambda: ValueError("no")))
+        assert isinstance(one.run(), Again) and isinstance(one.run(), Dead)
+        (first, number, _), (again, second, _), (last, third, reason) = todo["told"]
+        assert (first, again, last) == (0, 1, 1), "run_count: the runs that failed before this one"
+        assert (number, second, third) == (1, 2, 2) and reason["runs"] == 2
 
 
 def test_a_failure_keeps_its_own_reason_whatever_was_done_to_the_task() -> None:

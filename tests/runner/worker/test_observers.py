@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from regiment import Queue
+from regiment import Cancelled, Queue
 from regiment.hooks import OFFERS, Specs, hookimpl
 from regiment_testing import capture
 from regiment_testing.plugins_new import KINDS, make
@@ -134,6 +134,11 @@ def regiment_event(event, process):
     note("event", process, event["event"])
 
 @hookimpl
+def regiment_task_settings():
+    note("task_settings")
+    return {"owner": "who is asked when the task fails"}
+
+@hookimpl
 def regiment_push_options():
     note("push_options")
     return {"lane": "a lane of its own"}
@@ -153,6 +158,19 @@ def regiment_around_push(push):
 @hookimpl
 def regiment_loading(target):
     note("loading", target)
+
+@hookimpl
+def regiment_prepare(task):
+    note("prepare", task.name)
+
+@hookimpl
+def regiment_work(app, name):
+    note("work", name)
+
+@hookimpl
+def regiment_effects(task, task_id, outcome, settles):
+    note("effects", task.id == task_id, outcome.kind, settles)
+    return ()
 
 @hookimpl
 def regiment_notes(app):
@@ -189,7 +207,7 @@ def test_each_hook_is_called_where_and_with_what_its_page_says(tmp_path: Path) -
     assert run(tmp_path, "run", "observed", "--burst").returncode == 1
 
     seen = [json.loads(line) for line in (tmp_path / "seen.txt").read_text().splitlines()]
-    assert {f"regiment_{hook}" for hook, *_ in seen} == set(TOLD)
+    assert {f"regiment_{hook}" for hook, *_ in seen} == set(TOLD) - {"regiment_work"}, "every name is known"
     told = {hook: (pid, where, words) for hook, pid, where, *words in seen if words[:1] != ["keeper"]}
     worker = told["worker_started"][0]
     of_worker = [(hook, *words) for hook, pid, _, *words in seen if pid == worker and hook != "event"]
@@ -199,14 +217,17 @@ def test_each_hook_is_called_where_and_with_what_its_page_says(tmp_path: Path) -
         ("worker_started", "observed"),
         ("around_attempt", "enter"),
         ("task_started", "acme"),
+        ("prepare", "divide"),
         ("task_finished", "failure", True),
         ("task_failed", "failure", True),
         ("task_dead", "observed", "divide", "division by zero"),
+        ("effects", True, "failure", "dead"),
         ("around_attempt", "leave"),
         ("worker_stopping", "observed"),
     ]
     pusher = told["push"][0]
     assert [(hook, *words) for hook, pid, _, *words in seen if pid == pusher] == [
+        ("task_settings",),
         ("push_options",),
         ("loading", "observed"),
         ("push", "observed", "divide"),
@@ -271,6 +292,46 @@ def test_observers_are_guarded_one_by_one() -> None:
     assert Second.seen == ["1 pushed", "success"]
 
 
+class Knows:
+    """Prepares tasks, and knows work for a name of its own."""
+
+    @staticmethod
+    @hookimpl
+    def regiment_work(app: Any, name: str) -> Any:
+        return (lambda task: 2 * task.kwargs["number"], app.config) if name == "twice" else None
+
+    @staticmethod
+    @hookimpl
+    def regiment_prepare(task: Any) -> None:
+        if task.kwargs.get("number") == 13:
+            raise Cancelled(reason="unlucky")
+        task.kwargs = {"number": 100 + task.kwargs["number"]}
+
+
+three, four = (Queue(name, plugins=[Knows]) for name in ("three", "four"))
+before: list[Any] = []
+
+
+@four.task
+def same(number: int) -> int:
+    return number
+
+
+@four.on("pre_work")
+def note_before(task: Any) -> None:
+    before.append(task.kwargs)
+
+
+def test_a_plugin_prepares_tasks_knows_work_for_other_names_and_ends_a_task_without_a_run() -> None:
+    with capture() as queue:
+        assert queue.run(three.options(name="twice").push(number=1)).value == 202
+        parked = three.options(name="thrice").push(number=1)
+        assert queue.run(parked).kind == "unknown"
+        ended = queue.run(three.options(name="twice").push(number=13))
+        assert ended.kind == "cancelled" and not queue.dead
+        assert queue.run(same.push(number=1)).value == 101 and before == [{"number": 101}], "before pre_work, once"
+
+
 ALONE = """
 import pluggy
 from regiment import Queue
@@ -319,6 +380,7 @@ def test_every_hook_is_documented_has_a_real_user_and_a_test(name: str) -> None:
     used = set[str]()
     for path in [
         *ROOT.glob("plugins/*/src/**/hooks.py"),
+        *ROOT.glob("plugins/*/src/**/extension.py"),
         *ROOT.glob("examples/*.py"),
         *ROOT.glob("examples/plugins/*/src/**/hooks.py"),
     ]:

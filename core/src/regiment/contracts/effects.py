@@ -41,7 +41,7 @@ class Keep(NamedTuple):
     listed: bool = False
     """True if `listed` names its key."""
     queue: str | None = None
-    """None: the queue of the settlement."""
+    """None: the queue of the settlement, or of `apply`; in the `then` of a join, the queue of the join."""
 
 
 class Send(NamedTuple):
@@ -61,7 +61,11 @@ class Send(NamedTuple):
 
 
 class Arrive(NamedTuple):
-    """A member (from 0) has arrived at a join of `queue`. Arriving again changes nothing (E7)."""
+    """A member (from 0) has arrived at a join of `queue`. Arriving again changes nothing (E7).
+
+    A number that is no member's, because it is not below the size of the join, completes nothing. Who arrives at a join that
+    is not opened is remembered for a week.
+    """
 
     queue: str
     join: str
@@ -85,7 +89,7 @@ class Join(NamedTuple):
 
 
 class Seal(NamedTuple):
-    """Say how many members an open join has; once, later ones change nothing."""
+    """Say how many members an open join has; once, later ones change nothing. It may come before the join is opened (E10)."""
 
     queue: str
     join: str
@@ -142,6 +146,8 @@ class Applied(NamedTuple):
     """Version of the records that this step has kept at its own queue; 0 if it has kept none."""
     found: Mapping[str, Record | None] = MappingProxyType({})
     """If not `done`: what there is under the keys of `when`."""
+    now: float = 0.0
+    """The store's wall clock at this step, in seconds since the epoch; 0 if the store does not say it."""
 
 
 class Tally(NamedTuple):

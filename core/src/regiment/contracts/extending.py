@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from regiment.contracts.effects import Effect
 from regiment.contracts.store import Connector
 from regiment.task import Task
 
@@ -14,13 +15,16 @@ class Push:
     """One push before it is encoded: one task, or up to 1,000 of a bulk push that go the same way.
 
     A plugin may change `headers`, `trace_id` and `expires` (seconds since the epoch, or None) of all its tasks, `id` (of
-    one task only: an id of one's own, or None), `priority`, `delay` and `at` (as options of a push), and `answer`: what
-    makes the answer of `push` from id, queue and whether it existed. `options` are all that this push was given, those
+    one task only: an id of one's own, or None), `priority`, `delay` and `at` (as options of a push), `tags` (plugin -> plain
+    data for that plugin, in all its tasks and in none that is pushed from them: a worker without the plugin parks them), and
+    `answer`: what makes the answer of `push` from id, queue and whether it existed. It may add `effects`: they come in the
+    step that takes the tasks, before any of them can be leased; also where a task's id was known and it is left out. A push
+    of more than 16 MiB takes several steps, and they come in the last. `options` are all that this push was given, those
     that extensions offer among them; `tasks`, `queue` and `broker` are there to be read.
     """
 
-    CHANGED = ("headers", "trace_id", "id", "priority", "delay", "at")
-    __slots__ = (*CHANGED, "answer", "broker", "expires", "options", "queue", "tasks")
+    CHANGED = ("headers", "tags", "trace_id", "id", "priority", "delay", "at")
+    __slots__ = (*CHANGED, "answer", "broker", "effects", "expires", "options", "queue", "tasks")
 
     def __init__(self, broker: Any, queue: str, tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         first = tasks[0]
@@ -28,6 +32,8 @@ class Push:
         self.headers: dict[str, str] = dict(first.headers or {})
         self.trace_id, self.expires = first.trace_id, first.expires
         self.id, self.priority, self.delay, self.at = map(options.get, ("id", "priority", "delay", "at"))
+        self.tags: dict[str, Any] = {}
+        self.effects: list[Effect] = []
         self.answer: Callable[[str, str, bool], Any] | None = None
 
     @property
@@ -44,6 +50,16 @@ class Service(NamedTuple):
     kind: Literal["duty", "server"] = "duty"
 
 
+class AtWork(NamedTuple):
+    """A task that runs in a tree now, as its worker's page tells. `progress` is (done, total, note), as the task said itself."""
+
+    id: str
+    pid: int
+    seconds: float
+    """Since it started."""
+    progress: tuple[int, int, str] | None = None
+
+
 class Served(Protocol):
     """A target of the tree, as a service learns of it. `spec` is what the keeper knows of its workers."""
 
@@ -54,6 +70,9 @@ class Served(Protocol):
     def connect(self) -> Connector:
         """A connection of the service's own to the store of this queue, opened in the role `duty`; it closes it."""
 
+    def at_work(self, seconds: float) -> Sequence[AtWork]:
+        """The tasks of this queue that have run for so long in this tree; read off pages, nobody is asked."""
+
 
 @runtime_checkable
 class Duty(Protocol):
@@ -61,6 +80,7 @@ class Duty(Protocol):
 
     It never imports an application. `look` is called again after as many seconds as it says; what it raises is logged, and
     it is called again later. One that has `news(queue, board)` is told the notice board of a queue whenever that has changed.
+    One that has `wakes(wake)` is given, before anything else, what makes the next look come at once, from any thread.
     """
 
     def learn(self, target: Served, notes: Any) -> None:

@@ -38,6 +38,16 @@ class Application(Protocol):
         """The configuration for tasks of this name: that of the worker, with the task's own settings."""
 
 
+class Commit(Protocol):
+    """What a task wants done in the very step in which it succeeds; if it fails, is retried or struck, nothing of it is done."""
+
+    def push(self, task: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Push a task of the same store: a task function, or one with `.options(…)`; the answer is that of a push."""
+
+    def keep(self, key: str, value: Any, ttl: float | None) -> None:
+        """Keep a value of plain data beside this queue for `ttl` seconds (None: for ever); `queue.kept(key)` reads it."""
+
+
 class Attempt(Protocol):
     """One try at one delivery, as the task sees it: `current()` returns this."""
 
@@ -48,6 +58,10 @@ class Attempt(Protocol):
     @property
     def evidence(self) -> dict[str, Any]:
         """What was kept when this task was struck, or ended a worker; empty for any other task."""
+
+    @property
+    def commit(self) -> Commit:
+        """What this task wants done in the very step in which it succeeds, or not at all."""
 
     def remaining(self) -> float | None:
         """Seconds until this task's limit, negative if it has passed; None if there is no limit."""

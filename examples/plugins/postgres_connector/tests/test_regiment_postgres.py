@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from itertools import count
 from types import FrameType
 
@@ -35,14 +34,6 @@ def push(connector: PostgresConnector, *payloads: bytes, token: str) -> None:
     connector.push("q", payloads, priority=1, token=token)
 
 
-@pytest.fixture
-def own_server() -> Iterator[Server]:
-    """One that a test may kill."""
-    made = Server().start()
-    yield made
-    made.close()
-
-
 def test_looking_makes_no_schema(server: Server, schema: str) -> None:
     look = opened(server, schema, "look")
     assert list(look.queues()) == []
@@ -58,8 +49,8 @@ def test_who_looks_changes_nothing(server: Server, schema: str) -> None:
 
 
 def test_a_store_of_another_layout_is_refused_in_words(server: Server, schema: str) -> None:
-    opened(server, schema)._link.ask("UPDATE layout SET version = 2")
-    with pytest.raises(StoreError, match="has layout 2; expected 1: use a newer regiment-postgres"):
+    opened(server, schema)._link.ask("UPDATE layout SET version = 3")
+    with pytest.raises(StoreError, match="has layout 3; expected 2: use a newer regiment-postgres"):
         opened(server, schema)
 
 
@@ -100,15 +91,15 @@ def test_options_that_cannot_be_are_said_in_words(options: dict[str, object], pr
     assert "secret" not in said[0]
 
 
-def test_a_server_that_is_killed_loses_no_push_and_is_found_again(own_server: Server, schema: str) -> None:
-    connector = opened(own_server, schema)
+def test_a_server_that_is_killed_loses_no_push_and_is_found_again(killed_server: Server, schema: str) -> None:
+    connector = opened(killed_server, schema)
     push(connector, b"1", token="1")
-    own_server.kill()
+    killed_server.kill()
     with pytest.raises(StoreUnavailable):
         push(connector, b"2", token="2")
     with pytest.raises(StoreUnavailable):
         connector.counts("q")
-    own_server.start()
+    killed_server.start()
     push(connector, b"2", token="2")
     push(connector, b"2", token="2")
     assert [task.payload for task in connector.peek("q", "ready")] == [b"1", b"2"]

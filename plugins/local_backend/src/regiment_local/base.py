@@ -34,7 +34,9 @@ def lock_topic(name: str) -> str:
 class Base:
     """Construction, opening and closing; every verb is one `_write` or one `_read`."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(shared=True, durable=True, max_payload=500_000_000)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        shared=True, durable=True, max_payload=500_000_000, extras=frozenset({"effects"})
+    )
 
     def __init__(
         self,
@@ -101,6 +103,8 @@ class Base:
         self._pipe: wake.Pipe | None = None
         self._waiting: dict[str, float | None] = {}
         self._cleaned = time.monotonic() - CLEANING * random.random()
+        self._laid = False
+        """True if the file is known to have the tables of the extra `effects`."""
 
     def open(self, role: Role) -> None:
         """Connect; see the contract. Refuses a network file system, a newer layout, and a file that is not ours."""
@@ -156,6 +160,7 @@ class Base:
             self._queues.clear()
             self._lanes.clear()
             self._calls.clear()
+            self._laid = False
             raise
         if self._calls:
             calls, self._calls = self._calls, []
@@ -193,9 +198,13 @@ class Base:
 
     def _register(self, db: sqlite3.Connection, topic: str, known: float | None = None) -> wake.Pipe:
         """Have this connector called when something happens to `topic`."""
+        pipe = self._own_pipe()
+        db.execute("INSERT OR REPLACE INTO waiters VALUES (?, ?, ?)", (topic, pipe.name, known))
+        return pipe
+
+    def _own_pipe(self) -> wake.Pipe:
         if self._pipe is None:
             self._pipe = wake.Pipe(self._wake_folder)
-        db.execute("INSERT OR REPLACE INTO waiters VALUES (?, ?, ?)", (topic, self._pipe.name, known))
         return self._pipe
 
     def _clean(self, db: sqlite3.Connection, now: float) -> None:

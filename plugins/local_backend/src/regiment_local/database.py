@@ -73,7 +73,7 @@ class Database:
             raise self._in_words(error, "open") from error
         except OSError as error:
             self.close()
-            raise saying.replaced(self.path, str(error)) from error
+            raise saying.unseen(self.path, error) from error
         except BaseException:
             self.close()
             raise
@@ -255,7 +255,7 @@ class Database:
                     raise saying.replaced(self.path, "another -wal file stands beside it")
                 self._looked = now
         except OSError as error:
-            raise saying.replaced(self.path, f"{error.filename}: {error.strerror}") from error
+            raise saying.unseen(self.path, error) from error
 
     def _patiently(self, work: Callable[[], object], until: float) -> None:
         """Do it again while the file is locked by another, until that time (monotonic clock)."""

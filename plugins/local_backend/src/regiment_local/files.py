@@ -172,12 +172,22 @@ def refuse_folder(path: str) -> None:
 
 
 def make_folder(path: str) -> None:
-    """Make the folder of the file, for its owner alone and ignored by git, if it is absent. Raises `StoreError`."""
+    """Make the folder of the file, for its owner alone and ignored by git, if it is absent.
+
+    Raises `StoreError` where the folder above it is absent as well: a path with a slip in it would be another, empty store.
+    """
     folder = os.path.dirname(path)
     if os.path.isdir(folder):
         return
+    above = near = os.path.dirname(folder)
+    while not os.path.exists(near):
+        near = os.path.dirname(near)
+    if near != above:
+        raise StoreError(
+            f"the folder of {path} does not exist, nor does {above}: only {near} does, and nothing was made. Correct the path, "
+            f"or make the folder: mkdir -p {folder}"
+        )
     try:
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
         os.mkdir(folder, 0o700)
         with open(os.path.join(folder, ".gitignore"), "w", encoding="ascii") as ignore:
             ignore.write("*\n")

@@ -75,6 +75,8 @@ def _after_boot(handle: sqlite3.Connection) -> None:
     handle.execute("UPDATE queues SET stamp = ?", (now,))
     for statement in ("DELETE FROM locks", "DELETE FROM presence", "DELETE FROM waiters"):
         handle.execute(statement)
+    if handle.execute("SELECT 1 FROM sqlite_master WHERE name = 'followed'").fetchone():
+        handle.execute("DELETE FROM followed")
     handle.execute("INSERT OR REPLACE INTO facts VALUES ('boot', ?)", (current,))
 
 

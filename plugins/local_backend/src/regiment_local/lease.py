@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from regiment.contracts import Delivery, Settlement, Taken
+from regiment.contracts import Delivery, Effect, Settlement, Taken
 from regiment.errors import Fenced
 from regiment_local import lanes, spans
 from regiment_local.base import number_of, queue_topic
 from regiment_local.consumers import Consumers
+from regiment_local.effects import NONE
 from regiment_local.lanes import PLACES
 from regiment_local.laying import boot
 from regiment_local.schema import LIVING, PLACE_BITS
@@ -48,6 +49,8 @@ class Leases(Consumers, Settling):
         limit: int,
         max_bytes: int,
         holds_nothing: bool = False,
+        *,
+        effects: Mapping[int, Sequence[Effect]] = NONE,
     ) -> Taken:
         if not settlements and limit > 0 and queue in self._waiting:
             still = self._still_nothing(queue, consumer, turn)
@@ -63,6 +66,7 @@ class Leases(Consumers, Settling):
             limit,
             max_bytes,
             holds_nothing,
+            effects,
         )
         if taken.deliveries:
             self._waiting.pop(queue, None)
@@ -115,6 +119,7 @@ class Leases(Consumers, Settling):
         limit: int,
         max_bytes: int,
         holds_nothing: bool,
+        effects: Mapping[int, Sequence[Effect]],
     ) -> Taken:
         number = self._queue(db, queue)
         head = db.execute(HEAD, (number, consumer)).fetchone()
@@ -129,7 +134,7 @@ class Leases(Consumers, Settling):
         if this.now - stamp > lease / 100:
             self._gap(db, this, stamp, lease)
         if settlements:
-            self._settle_all(db, this, settlements)
+            self._settle_all(db, this, settlements, effects)
         if holds_nothing and this.held:
             lanes.give_back(db, this.held)
             this.held, this.returned = [], True

@@ -2,6 +2,7 @@
 
 schema   the layout            database  connection, transaction, errors     files   paths and refusals
 lanes    tasks in the file     spans     what a consumer holds               wake    FIFOs
+records, joins, following, effects: the extra `effects`, on top of pushing, below settling
 base → consumers, settling, lease, release, pushing, looking, letters, keys: the verbs by theme, put together here
 """
 

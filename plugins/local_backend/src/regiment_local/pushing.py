@@ -62,24 +62,15 @@ class Pushing(Base):
                 (wall + token_window, key),
             )
 
-        left_out: list[int] = []
-        uids: list[str] | None = None
-        if ids is not None:
-            uids = [f"{number} {id}" for id in ids]
-            left_out = [index for index, uid in enumerate(uids) if not self._new_id(db, uid, wall, id_window)]
-            if left_out:
-                db.execute("UPDATE tokens SET left_out = ? WHERE token = ?", (json.dumps(left_out), key))
-                out = set(left_out)
-                payloads = [payload for index, payload in enumerate(payloads) if index not in out]
-                uids = [uid for index, uid in enumerate(uids) if index not in out]
+        left_out, payloads, uids = self._unknown(db, number, payloads, ids, wall, id_window)
+        if left_out:
+            db.execute("UPDATE tokens SET left_out = ? WHERE token = ?", (json.dumps(left_out), key))
         self._clean(db, wall)
         if not payloads:
             return left_out
         if due is not None and due > wall:
-            db.executemany(
-                "INSERT INTO delayed (queue, due, priority, payload, count, uid) VALUES (?, ?, ?, ?, 0, ?)",
-                [(number, due, priority, payload, uids and uids[i]) for i, payload in enumerate(payloads)],
-            )
+            rows = [(number, due, priority, payload, uids[i] if uids else None) for i, payload in enumerate(payloads)]
+            self._make_delayed(db, rows)
             self._call(db, queue_topic(queue), due)
             return left_out
         self._make_ready(db, number, priority, payloads, uids, wall)
@@ -92,7 +83,7 @@ class Pushing(Base):
         queue: int,
         priority: int,
         payloads: Sequence[bytes],
-        uids: list[str] | None,
+        uids: Sequence[str | None] | None,
         wall: float,
     ) -> None:
         """Append these tasks to the lane of their priority."""
@@ -112,6 +103,34 @@ class Pushing(Base):
             )
         else:
             db.execute("INSERT INTO tasks (id, payload, since) VALUES (?, ?, ?)", (first, payloads[0], wall))
+
+    def _make_delayed(self, db: sqlite3.Connection, rows: Sequence[tuple[int, float, int, bytes, str | None]]) -> None:
+        """Put tasks aside: queue, due (wall clock), priority, payload, id."""
+        db.executemany(
+            "INSERT INTO delayed (queue, due, priority, payload, count, uid) VALUES (?, ?, ?, ?, 0, ?)", rows
+        )
+
+    def _unknown(
+        self,
+        db: sqlite3.Connection,
+        queue: int,
+        payloads: Sequence[bytes],
+        ids: Sequence[str] | None,
+        wall: float,
+        window: float,
+    ) -> tuple[list[int], Sequence[bytes], list[str] | None]:
+        """Indexes of the payloads to leave out, because their id is known; the others, and their ids."""
+        if ids is None:
+            return [], payloads, None
+        if len(ids) != len(payloads):
+            raise ValueError(f"{len(ids)} ids for {len(payloads)} payloads; expected one for each, or None")
+        uids = [f"{queue} {id}" for id in ids]
+        left_out = [index for index, uid in enumerate(uids) if not self._new_id(db, uid, wall, window)]
+        if left_out:
+            out = set(left_out)
+            payloads = [payload for index, payload in enumerate(payloads) if index not in out]
+            uids = [uid for index, uid in enumerate(uids) if index not in out]
+        return left_out, payloads, uids
 
     def _new_id(self, db: sqlite3.Connection, uid: str, wall: float, window: float) -> bool:
         """Whether this id may be pushed; if so, its window begins."""

@@ -7,13 +7,15 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 
-from regiment.contracts import Span
+from regiment.contracts import Effect, Span
 from regiment_local import lanes, spans
-from regiment_local.base import Base, queue_topic
+from regiment_local.base import queue_topic
+from regiment_local.effects import NONE, Effecting
 from regiment_local.schema import ENDED, TAKEN, TOMBSTONE
+from regiment_local.spans import Held
 
 
-class Releases(Base):
+class Releases(Effecting):
     """The verb of keepers."""
 
     def release(
@@ -25,8 +27,9 @@ class Releases(Base):
         *,
         only: Span | None = None,
         close: bool = False,
+        effects: Mapping[int, Sequence[Effect]] = NONE,
     ) -> None:
-        self._write(self._release, queue, consumer, done, suspects, only, close)
+        self._write(self._release, queue, consumer, done, suspects, only, close, effects)
 
     def _release(
         self,
@@ -37,6 +40,7 @@ class Releases(Base):
         suspects: Mapping[int, bytes],
         only: Span | None,
         close: bool,
+        effects: Mapping[int, Sequence[Effect]],
     ) -> None:
         number, wall = self._queue(db, queue), time.time()
         found = db.execute(
@@ -51,12 +55,15 @@ class Releases(Base):
                 )
             return
         me, state, held_text, settled_text, terms = found
-        held, settled = spans.parse(held_text), spans.parse(settled_text)
+        held, settled, taken = spans.parse(held_text), spans.parse(settled_text), list[Held]()
         for first, last in done:
             inside, held = spans.cut(held, first, last)
             lanes.delete(db, inside)
+            taken += inside
             for span in inside:
                 spans.add(settled, *span)
+        if effects:
+            self._leave(db, queue, number, taken, effects)
         back, held = (held, []) if only is None else spans.cut(held, *only)
         for receipt in sorted(suspects):
             one, back = spans.cut(back, receipt, receipt)

@@ -29,7 +29,7 @@ def in_words(path: str, error: sqlite3.Error, verb: str, *, waited: float, commi
         )
     if name == "SQLITE_FULL":
         text = f"{path}: no room on the disk; make room, what is queued is safe ({error})"
-        return QueueFull(text) if verb == "_push" else StoreUnavailable(text, maybe_pushed=False)
+        return QueueFull(text) if verb in ("_push", "_apply") else StoreUnavailable(text, maybe_pushed=False)
     if name.startswith("SQLITE_IOERR"):
         return StoreUnavailable(
             f"{said}: the disk reported an error; look at the kernel's log",
@@ -48,6 +48,16 @@ def replaced(path: str, what: str) -> StoreError:
         f"{path} was deleted or replaced while it was in use ({what}); nothing more is written to it. "
         f"Stop all workers and producers{LOG_LIVES if '-wal' in what else ''}, then start them again"
     )
+
+
+def unseen(path: str, error: OSError) -> StoreError:
+    """The error for a file that cannot be looked at any more: it is gone, or this user may not."""
+    if isinstance(error, PermissionError):
+        return StoreError(
+            f"{error.filename or path}: {error.strerror}; the file and its folder must be writable for this user. Somebody has "
+            f"changed their rights, or their owner, since this process opened them"
+        )
+    return replaced(path, f"{error.filename}: {error.strerror}")
 
 
 def inner(path: str) -> StoreError:

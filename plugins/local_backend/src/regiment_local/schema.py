@@ -115,5 +115,61 @@ CREATE TABLE locks (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT N
 CREATE TABLE presence (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL NOT NULL);
 """
 
+EFFECTS = """
+INSERT INTO lanes (queue, priority, head) VALUES (0, 0, 0);
+
+CREATE TABLE hand (                     -- one row: the record behind which the next sweep goes on
+    queue INTEGER NOT NULL,
+    key TEXT NOT NULL
+);
+
+INSERT INTO hand VALUES (0, '');
+
+CREATE TABLE records (
+    queue INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    until REAL,                         -- wall clock; NULL: until it is dropped
+    listed INTEGER,                     -- place among the listed ones
+    value BLOB NOT NULL,
+    PRIMARY KEY (queue, key)
+) WITHOUT ROWID;
+CREATE INDEX records_listed ON records (queue, listed) WHERE listed IS NOT NULL;
+
+CREATE TABLE joins (
+    no INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    members INTEGER,                    -- NULL: not known yet
+    bits BLOB NOT NULL,                 -- who has arrived: bit 0 of the first byte is member 0
+    state INTEGER NOT NULL,             -- 0 not opened, 1 open, 2 complete, 3 shut
+    ttl REAL NOT NULL,
+    until REAL NOT NULL,                -- wall clock
+    UNIQUE (queue, name)
+);
+CREATE INDEX joins_until ON joins (until);
+
+CREATE TABLE thens (no INTEGER PRIMARY KEY, effects BLOB NOT NULL);
+
+CREATE TABLE followed (
+    queue INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    who TEXT NOT NULL,                  -- name of the follower's FIFO
+    rank INTEGER NOT NULL,
+    until REAL NOT NULL,                -- boot clock: end of the registration
+    marked INTEGER NOT NULL,            -- step that kept the record; 0: none so far
+    PRIMARY KEY (queue, key, who)
+) WITHOUT ROWID;
+CREATE INDEX followed_until ON followed (until);
+CREATE INDEX followed_marks ON followed (marked, who, queue, key) WHERE marked > 0
+"""
+"""Tables of the extra `effects`, made by the first effect in a file: one without stays as it was, and releases that do
+not know the extra go on with one that has them. `thens` has what a join applies, stored once, until it completes.
+
+The lane of queue 0, which is no queue, counts: its `head` is the version of the last step that kept a record, its `front` the
+place of the record that was listed last. No number comes again. (A lease writes that page anyway: in a table of its own the
+count costs a step of one task as much as the record does.)"""
+
 TOMBSTONE = 3600.0
 """Seconds that a closed or fenced consumer is remembered: far longer than any request can be late."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from regiment.contracts import Again, Back, Dead, Done, Park, Settlement
+from regiment.contracts import Again, Back, Dead, Done, Effect, Park, Settlement
 from regiment_local import lanes, spans
-from regiment_local.base import Base, queue_topic
+from regiment_local.base import queue_topic
+from regiment_local.effects import Effecting
 from regiment_local.schema import PLACE_BITS
 from regiment_local.spans import Held
 from regiment_local.turn import Turn
@@ -17,17 +18,29 @@ PROMOTED = 1000
 """Most due tasks that one exchange makes ready."""
 
 
-class Settling(Base):
+class Settling(Effecting):
     """What becomes of a task that did not succeed."""
 
-    def _settle_all(self, db: sqlite3.Connection, turn: Turn, settlements: Sequence[Settlement]) -> None:
-        """Each in its order; receipts that are not held are noted as lost, unless a keeper has settled them."""
+    def _settle_all(
+        self,
+        db: sqlite3.Connection,
+        turn: Turn,
+        settlements: Sequence[Settlement],
+        effects: Mapping[int, Sequence[Effect]],
+    ) -> None:
+        """Each in its order; receipts that are not held are noted as lost, unless a keeper has settled them. Then the effects
+        of those that were taken.
+        """
         held, settled = turn.held, spans.parse(turn.settled)
+        if effects:
+            turn.taken = []
         for settlement in settlements:
             if type(settlement) is Done:
                 first, end = settlement
                 inside, held = spans.cut(held, first, end)
                 lanes.delete(db, inside)
+                if turn.taken is not None:
+                    turn.taken += inside
                 if spans.size(inside) != end - first + 1:
                     absent = spans.missing(inside, first, end)
                     turn.lost += [r for r in absent if not spans.cut(settled, r, r)[0]] if settled else absent
@@ -36,6 +49,8 @@ class Settling(Base):
             else:
                 held = self._settle(db, turn, held, settlement)
         turn.held, turn.settled = held, spans.write(settled)
+        if turn.taken and self._leave(db, turn.name, turn.queue, turn.taken, effects):
+            turn.returned = turn.changed = True
 
     def _settle(self, db: sqlite3.Connection, turn: Turn, held: list[Held], settlement: Settlement) -> list[Held]:
         """One settlement other than Done; what is still held."""
@@ -53,6 +68,8 @@ class Settling(Base):
             turn.returned = turn.returned or bool(inside)
             return held
         queue, wall = turn.queue, turn.wall
+        if turn.taken is not None and not isinstance(settlement, Park):
+            turn.taken += inside
         for _, id, _ in inside:
             if isinstance(settlement, Park):
                 lanes.delay(db, id, wall + settlement.delay, wall)

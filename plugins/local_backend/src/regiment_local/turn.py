@@ -31,6 +31,7 @@ class Turn:
         "queue",
         "returned",
         "settled",
+        "taken",
         "wall",
     )
 
@@ -45,6 +46,8 @@ class Turn:
         """The earliest deadline of another consumer (boot clock), and the earliest due time (wall clock)."""
         self.now, self.wall = boot(), time.time()
         self.lost: list[int] = []
+        self.taken: list[Held] | None = None
+        """What was settled by Done, Again and Dead; None: nobody asks."""
         self.returned = self.changed = False
         """True if something may be ready that was not; if `deadline` and `due` are to be looked up again."""
 

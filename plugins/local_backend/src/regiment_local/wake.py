@@ -17,12 +17,12 @@ from collections.abc import Iterable
 class Pipe:
     """The FIFO of one connector; open for reading and writing, so that it never reports an end."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, name: str | None = None) -> None:
         try:
             os.mkdir(folder, 0o700)
         except FileExistsError:
             sweep(folder)
-        self.name = f"{os.getpid()}-{os.urandom(6).hex()}"
+        self.name = name or f"{os.getpid()}-{os.urandom(6).hex()}"
         self.path = os.path.join(folder, self.name)
         # It gets its name when it has a reader: before, a sweep would take it for one that was left behind.
         unborn = os.path.join(folder, f".{self.name}")

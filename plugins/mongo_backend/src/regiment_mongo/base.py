@@ -140,6 +140,8 @@ class Base:
             store("presence"),
         )
         self._wakes = store("wakes")
+        self._records, self._joins = store("records"), store("joins")
+        self._outbox, self._follows = store("outbox"), store("follows")
 
     def lay_out(self) -> None:
         """Make what is missing of collections and indexes."""

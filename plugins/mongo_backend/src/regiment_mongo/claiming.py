@@ -152,13 +152,29 @@ class Claims(Tends):
         facts = self._facts[row.queue]
         facts.unproven = Claim(row.id, turn, None)
         # The removal that follows a claim waits for both.
-        reply = self._guarded(row, update, self.firm if claimed else self.lasting(row))
+        concern = self.firm if claimed else self.lasting(row)
+        if row.out or plan.out is not None:
+            reply = self._write_leaving(row, plan.out, update, concern)
+        else:
+            reply = self._guarded(row, update, concern)
         if self._is_set and self._remembers:
             facts.unproven = Claim(row.id, turn, reply.get("operationTime"))
         row.v += 1
         row.turn, row.base, row.lost, row.before = turn, base, plan.lost, None
         row.held = kept
         row.held.update((item["r"], item) for item in claimed)
+
+    def _write_leaving(
+        self, row: Row, entry: Document | None, update: Document, concern: WriteConcern | None
+    ) -> Document:
+        """The same write where something is left behind, or was: what is relayed goes, what is new comes."""
+        self.leave(row, entry, update["$set"], update)
+        if entry is None:
+            reply, at = self._guarded(row, update, concern), None
+        else:
+            at, reply = self.write_entry({"_id": row.id, "v": row.v, "st": LIVE}, update, concern)
+        self.left(row, entry, at)
+        return reply
 
     def _guarded(self, row: Row, update: Document, concern: WriteConcern | None = None) -> Document:
         """Change a living consumer's document if nobody else has changed it since it was read; else `Stale`."""

@@ -9,11 +9,27 @@ from zlib import crc32
 
 import pymongo
 
-from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role, Secret, Settlement, Span, Taken, Terms
+from regiment.contracts import (
+    EFFECTS,
+    Board,
+    Capabilities,
+    Counts,
+    Effect,
+    Letter,
+    Peeked,
+    Role,
+    Secret,
+    Settlement,
+    Span,
+    Taken,
+    Terms,
+)
 from regiment.errors import ConfigError, StoreUnavailable
 from regiment_mongo.address import addresses
 from regiment_mongo.base import MAX_PAYLOAD
+from regiment_mongo.effective import EffectiveVerbs
 from regiment_mongo.errors import LayoutGone, OtherKind, translated
+from regiment_mongo.lease import NOTHING
 from regiment_mongo.node import Node
 from regiment_mongo.several import Together
 from regiment_mongo.wake import PATIENCE, sleep
@@ -23,7 +39,7 @@ T = TypeVar("T")
 CONCERNS = ("majority", "journal", "acknowledged")
 
 
-class MongoConnector:
+class MongoConnector(EffectiveVerbs):
     """Tasks in MongoDB.
 
     `url`: `mongodb://` or `mongodb+srv://` with any option of the driver; the database is its path, or `database`, or
@@ -35,7 +51,9 @@ class MongoConnector:
     verb may take, and a bulk push a second more for every 10 MB.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(shared=True, durable=True, max_payload=MAX_PAYLOAD)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS})
+    )
 
     def __init__(
         self,
@@ -55,6 +73,9 @@ class MongoConnector:
         self._timeout, self._spread = timeout, spread
         self._nodes = [Node(a, prefix, write_concern, timeout) for a in addresses(url, nodes, database)]
         self._together = Together(self._nodes, self._ask)
+        if len(self._nodes) > 1:
+            for node in self._nodes:
+                node.home = self._home
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
@@ -184,11 +205,13 @@ class MongoConnector:
         limit: int,
         max_bytes: int,
         holds_nothing: bool = False,
+        *,
+        effects: Mapping[int, Sequence[Effect]] = NOTHING,
     ) -> Taken:
         args = (queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing)
         if len(self._nodes) == 1:
-            return self._ask(self._nodes[0], self._nodes[0].exchange, *args)
-        return self._together.exchange(*args)
+            return self._ask(self._nodes[0], self._nodes[0].exchange, *args, effects=effects)
+        return self._together.exchange(*args, effects)
 
     def release(
         self,
@@ -199,9 +222,10 @@ class MongoConnector:
         *,
         only: Span | None = None,
         close: bool = False,
+        effects: Mapping[int, Sequence[Effect]] = NOTHING,
     ) -> None:
         # On every node: one that cannot be reached makes the caller repeat, and a repeat is harmless to the others.
-        self._each(lambda node: node.release(queue, consumer, done, suspects, only=only, close=close))
+        self._each(lambda node: node.release(queue, consumer, done, suspects, only=only, close=close, effects=effects))
 
     def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None = None) -> Sequence[str]:
         queues = list(dict.fromkeys(queue for queue, _ in consumers))

@@ -63,6 +63,11 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="deadline",
             partialFilterExpression={"h": {"$gt": 0}},
         ),
+        IndexModel(
+            [("q", ASCENDING), ("oa", ASCENDING)],
+            name="left",
+            partialFilterExpression={"oa": {"$exists": True}},
+        ),
         IndexModel([("gone", ASCENDING)], name="gone", expireAfterSeconds=0),
     ],
     "dead": [
@@ -76,6 +81,24 @@ INDEXES: dict[str, list[IndexModel]] = {
     "locks": [IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0)],
     "presence": [IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0)],
     "queues": [],
+    "records": [
+        IndexModel([("gc", ASCENDING)], name="ttl", expireAfterSeconds=0),
+        IndexModel(
+            [("q", ASCENDING), ("l", DESCENDING)],
+            name="listed",
+            partialFilterExpression={"l": {"$exists": True}},
+        ),
+    ],
+    "joins": [IndexModel([("gc", ASCENDING)], name="ttl", expireAfterSeconds=0)],
+    "outbox": [
+        IndexModel([("gc", ASCENDING)], name="ttl", expireAfterSeconds=0),
+        IndexModel([("q", ASCENDING)], name="pending", partialFilterExpression={"p": {"$exists": True}}),
+    ],
+    "follows": [
+        IndexModel([("k", ASCENDING)], name="key"),
+        IndexModel([("i", ASCENDING)], name="inbox", partialFilterExpression={"m": {"$exists": True}}),
+        IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ],
 }
 
 

@@ -7,11 +7,12 @@ claim are one atomic write. `docs/mongo.md` has the states and what a crash betw
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from regiment.contracts import Settlement, Taken, Terms
+from regiment.contracts import Effect, Settlement, Taken, Terms
 from regiment.errors import Fenced
 from regiment_mongo.base import Stale
 from regiment_mongo.claiming import Claims
@@ -27,6 +28,8 @@ after a wait claims first what it was woken for: the look took half of the time 
 """
 
 TRIES = 12
+
+NOTHING: Mapping[int, Sequence[Effect]] = MappingProxyType({})
 
 
 class Leases(Claims):
@@ -80,6 +83,7 @@ class Leases(Claims):
                 if done.matched_count != len(found):
                     found = {d["_id"]: 0.0 for d in self._consumers.find(alive, {"_id": 1})}
             lost += [(queue, name) for id, name in ids.items() if id not in found]
+            self.send_on(queue)
         return lost
 
     # For waiting, and for several clusters
@@ -116,12 +120,13 @@ class Leases(Claims):
         limit: int,
         max_bytes: int,
         holds_nothing: bool,
+        effects: Mapping[int, Sequence[Effect]] = NOTHING,
     ) -> Taken:
         """`exchange` for one of several clusters, which do not see every turn: later ones are as good as the next."""
         row = self.row(queue, consumer)
         if row is not None and row.state == LIVE and row.turn < turn - 1:
             row.turn = turn - 1
-        return self.exchange(queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing)
+        return self.exchange(queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing, effects=effects)
 
     # Exchange
 
@@ -135,6 +140,8 @@ class Leases(Claims):
         limit: int,
         max_bytes: int,
         holds_nothing: bool = False,
+        *,
+        effects: Mapping[int, Sequence[Effect]] = NOTHING,
     ) -> Taken:
         name = f"{queue} {consumer}"
         limit = min(limit, MOST_LEASED)
@@ -152,7 +159,9 @@ class Leases(Claims):
             try:
                 if row.turn == turn:
                     return self._repeat(queue, row, facts, limit)
-                return self._execute(queue, row, facts, turn, base, settlements, limit, max_bytes, holds_nothing)
+                plan = self.settle_plan(row, settle(row, settlements, holds_nothing), str(turn), effects)
+                wanted = 0 if self.crowded(row) else limit
+                return self._execute(queue, row, facts, turn, base, plan, wanted, max_bytes)
             except Stale:
                 self._rows.pop(name, None)
             except PyMongoError:
@@ -190,6 +199,10 @@ class Leases(Claims):
                     batch = self._confirm(row, batch)
                 else:
                     self._forget(batch, None, self.lasting(row))
+                self.forward(row, stands=True)
+        elif row.out:
+            with self.together():
+                self.forward(row)
         if not batch and limit > 0:
             self.watch(queue)
         self._tend(queue, row, facts)
@@ -206,12 +219,10 @@ class Leases(Claims):
         facts: Facts,
         turn: int,
         base: int,
-        settlements: Sequence[Settlement],
+        plan: Plan,
         limit: int,
         max_bytes: int,
-        holds_nothing: bool,
     ) -> Taken:
-        plan = settle(row, settlements, holds_nothing)
         if row.before is not None and row.before["turn"] == turn:
             plan = Plan(list(row.before["lost"]), [], [])
         elif plan.moves:
@@ -238,13 +249,16 @@ class Leases(Claims):
                     self._write(row, turn, base, plan, claimed)
                     plan = Plan(plan.lost, [], [])
                     batch = self._confirm(row, claimed)
+                    self.forward(row, stands=True)
             except DuplicateKeyError:
                 self._collided(facts, [item["t"] for item in claimed], limit)
                 continue
             if batch or not claimed:
                 break
         else:
-            self._write(row, turn, base, plan, [])
+            with self.together():
+                self._write(row, turn, base, plan, [])
+                self.forward(row, stands=True)
         self._tell(queue, facts, len(batch))
         facts.rested = registered and not batch
         now = self.clock.now()

@@ -9,6 +9,7 @@ from bson import ObjectId, Timestamp
 
 from regiment.contracts import Again, Back, Dead, Delivery, Done, Park, Settlement
 from regiment_mongo.base import successor
+from regiment_mongo.effects import version
 from regiment_mongo.layout import Document
 from regiment_mongo.moments import Moment
 
@@ -43,6 +44,12 @@ class Row:
         self.dead_limit: int = document.get("dl", 100_000)
         self.dead_age: float = document.get("da", 90 * 86_400.0)
         self.held: dict[int, Document] = {item["r"]: item for item in document["held"][1:]}
+        self.out: list[Document] = [
+            entry if "v" in entry else {**entry, "v": version(document["ov"])} for entry in document.get("out", ())
+        ]
+        """What it leaves behind and the document still has (`outbox.py`)."""
+        self.sent: Any = None
+        """The connection over which all of that was relayed; True if it was relayed for good."""
 
     def batch(self) -> list[Document]:
         """The items of the last turn, by receipt."""
@@ -96,6 +103,10 @@ class Facts:
         """How many tasks this connector has promoted that others have not been told of."""
         self.unproven: Claim | None = None
         """The claim that was sent and is not compared yet with what was among the waiting tasks."""
+        self.applied = 0
+        """Which call of `apply` was the last after which nothing is left to be sent on."""
+        self.gathered = 0.0
+        """When this connector last looked for what consumers have left."""
         self.contended = 0
         self.excluded: list[ObjectId] = []
 
@@ -122,6 +133,12 @@ class Plan(NamedTuple):
     lost: list[int]
     gone: list[int]
     moves: list[tuple[Document, Back | Again | Park | Dead]]
+    out: Document | None = None
+    """What they leave behind, as an entry of the outbox."""
+
+    def taken(self) -> list[int]:
+        """The receipts that have effects: taken by `Done`, `Again` or `Dead`."""
+        return [*self.gone, *(item["r"] for item, how in self.moves if isinstance(how, (Again, Dead)))]
 
 
 def weight(item: Document) -> int:

@@ -44,6 +44,10 @@ class Moment(NamedTuple):
     priorities: tuple[int, ...]
     new_priority: bool
     dead: int
+    applied: int = 0
+    """How many calls of `apply` there were."""
+    leaving: bool = False
+    """True if tasks of this queue leave something behind, or did."""
 
 
 def asked(numbers: int, lease: float | None, priority: int | None, dead: int, *, ordered: bool) -> Document:
@@ -80,4 +84,6 @@ def read(row: Document, numbers: int) -> Moment:
         tuple(sorted(row.get("ps", ()))),
         bool(row.get("np", False)),
         int(row.get("dead", 0)),
+        int(row.get("ob", 0)),
+        bool(row.get("ef", False)),
     )

@@ -17,18 +17,20 @@ from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from regiment.contracts import Back, Dead
+from regiment_mongo.applying import Applies
 from regiment_mongo.base import LASTING, Copied, Session, Stale
+from regiment_mongo.effects import version
 from regiment_mongo.errors import INTERRUPTED
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import LIVE, Facts, Plan, Row, moved, waiting
 from regiment_mongo.moments import Moment, date
-from regiment_mongo.tokens import Tokens
+from regiment_mongo.outbox import TRACE
 
 LIVING = 1_000
 """Milliseconds for which a transaction is taken for one of the living; they need some few."""
 
 
-class Moves(Tokens):
+class Moves(Applies):
     """From a consumer's document to another place."""
 
     def __init__(self, *args: Any) -> None:
@@ -75,8 +77,11 @@ class Moves(Tokens):
         out = [item for item, _ in plan.moves]
         gone = [*plan.gone, *(item["r"] for item in out)]
         note = {"turn": turn, "lost": plan.lost}
-        self._transfer(row, tasks, letters, out, gone, {"pre": note})
+        self._transfer(row, tasks, letters, out, gone, {"pre": note}, plan.out)
         row.before = note
+        if plan.out is not None:
+            with self.together():
+                self.forward(row)
         if letters:
             self._bound_letters(queue, row.dead_limit, self.moment(queue, dead=len(letters)))
         if any(isinstance(settlement, Back) for _, settlement in plan.moves):
@@ -99,14 +104,15 @@ class Moves(Tokens):
         out: list[Document],
         gone: Sequence[int],
         fields: Document,
+        entry: Document | None = None,
     ) -> None:
         """Atomically where the server can: store `tasks` and `letters`, forget `out`, take `gone` off the document.
 
         On a stand-alone server in this order and over one connection, so that a crash leaves a copy and never nothing; the repeat
-        makes the same copies under the same `_id`s. `Stale` if the consumer was changed by somebody else.
+        makes the same copies under the same `_id`s. `entry` comes to the outbox. `Stale` if the consumer was changed by somebody else.
         """
         left = [item for r, item in row.held.items() if r not in set(gone)]
-        move = _Transfer(self, row, left, out, fields)
+        move = _Transfer(self, row, left, out, fields, entry)
         try:
             try:
                 move.make(tasks, letters)
@@ -129,6 +135,8 @@ class Moves(Tokens):
         row.v += 1
         row.held = {item["r"]: item for item in left}
         row.state = fields.get("st", row.state)
+        if entry is not None:
+            row.out, row.sent = [*row.out, {**entry, "v": version(move.at)}], None
 
     def _there(self, ids: list[ObjectId], tokens: bool = False) -> set[ObjectId]:
         """Those of the ids that are still among the waiting tasks; a count says "all" at half the cost of a list.
@@ -185,13 +193,30 @@ class Moves(Tokens):
 class _Transfer:
     """One transfer: the guard under which the consumer's document changes, and how it changes."""
 
-    def __init__(self, moves: Moves, row: Row, left: list[Document], out: list[Document], fields: Document) -> None:
+    def __init__(
+        self,
+        moves: Moves,
+        row: Row,
+        left: list[Document],
+        out: list[Document],
+        fields: Document,
+        entry: Document | None,
+    ) -> None:
         self._moves, self._row, self._out = moves, row, out
         self.guard: Document = {"_id": row.id, "v": row.v}
         self._update: Document = {
             "$set": {**fields, "held": [{"t": row.id}, *left], "h": len(left)},
             "$inc": {"v": 1},
         }
+        self._entry = entry
+        self.at: Any = None
+        """When the entry was written, by the server's logical clock."""
+        if entry is not None:
+            self._update["$set"]["out"] = [*row.out, entry]
+            self._update["$set"]["oa"] = entry["on"]
+            self._update["$currentDate"] = {"ov": {"$type": "timestamp"}}
+        if not left and (entry is not None or row.out):
+            self._update["$set"]["h"] = TRACE
 
     def make(self, tasks: list[Document], letters: list[Document]) -> None:
         """Do all of it; `Copied` if a transaction finds one of the copies there already."""
@@ -220,6 +245,9 @@ class _Transfer:
                     raise Copied from None
         if self._out:
             moves._forget(self._out, session, moves.firm)
+        if self._entry is not None:
+            self.at, _ = moves.write_entry(self.guard, self._update, moves.lasting(self._row), session)
+            return
         change = {"q": self.guard, "u": self._update}
         asked = {"update": moves._consumers.name, "updates": [change]}
         if moves.ask(asked, moves.lasting(self._row), session)["n"] != 1:

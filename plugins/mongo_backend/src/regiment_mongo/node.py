@@ -5,10 +5,10 @@ from __future__ import annotations
 from regiment_mongo.keep import Keeps
 from regiment_mongo.lease import Leases
 from regiment_mongo.look import Looks
+from regiment_mongo.marks import Marks
 from regiment_mongo.push import Pushes
 from regiment_mongo.releasing import Releases
-from regiment_mongo.wake import Waits
 
 
-class Node(Pushes, Waits, Leases, Releases, Looks, Keeps):
+class Node(Pushes, Marks, Leases, Releases, Looks, Keeps):
     """Tasks on one stand-alone server or replica set."""

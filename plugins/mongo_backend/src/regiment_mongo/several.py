@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
-from regiment.contracts import Again, Back, Dead, Delivery, Done, Letter, Park, Role, Settlement, Taken, Terms
+from regiment.contracts import Again, Back, Dead, Delivery, Done, Effect, Letter, Park, Role, Settlement, Taken, Terms
 from regiment.errors import Fenced, StoreUnavailable
 from regiment_mongo.ledger import Row
 from regiment_mongo.node import Node
@@ -55,6 +55,8 @@ class Together:
         self._turns: dict[tuple[str, str], int] = {}
         self._leased_at: dict[tuple[str, str], tuple[int, int]] = {}
         self._owed: dict[tuple[str, str, int], list[Settlement]] = {}
+        self._owed_effects: dict[tuple[str, str, int], dict[int, Sequence[Effect]]] = {}
+        """What the settlements that are kept for a cluster leave behind."""
 
     def _try(self, index: int, verb: Callable[..., Any], *args: Any) -> Any:
         node = self._nodes[index]
@@ -146,6 +148,7 @@ class Together:
         limit: int,
         max_bytes: int,
         holds_nothing: bool,
+        effects: Mapping[int, Sequence[Effect]],
     ) -> Taken:
         """Settlements go to the clusters that hold their receipts; one cluster leases, each in its turn.
 
@@ -157,10 +160,7 @@ class Together:
         last = max([self._turns.get(key, 0), *(row.turn for row in rows.values())])
         if turn not in (last, last + 1) or turn < 1:
             raise Fenced(f"consumer {consumer} of {queue!r} sent turn {turn}; expected {last} again or {last + 1}")
-        at = self._leased_at.get(key, (0, -1))
-        pinned = (
-            at[1] if at[0] == turn else next((i for i, row in rows.items() if row.turn == turn and row.batch()), None)
-        )
+        pinned = self._leased_by(key, turn, rows)
         order = sorted(range(len(self._nodes)), key=lambda i: (self._resting(i), (i - turn) % len(self._nodes)))
         shares = self._shares(key, rows, settlements)
         # What none of them holds is asked of all: it is lost if all say so, and one of them may know that the keeper
@@ -171,22 +171,23 @@ class Together:
         for index in order if pinned is None else [pinned, *(i for i in order if i != pinned)]:
             share, owed = shares.get(index, []), self._owed.get((*key, index), [])
             if self._resting(index) and index != pinned:
-                self._owe((*key, index), share)
+                self._owe((*key, index), share, effects)
                 continue
             wanted = 0 if answer.deliveries else limit
             if wanted:
                 self._leased_at[key] = (turn, index)
             parts = [*owed, *share, *nobody]
-            args = (queue, consumer, turn, base, parts, wanted, max_bytes, holds_nothing)
+            theirs = {**self._owed_effects.get((*key, index), {}), **effects}
+            args = (queue, consumer, turn, base, parts, wanted, max_bytes, holds_nothing, theirs)
             try:
                 taken: Taken = self._try(index, self._nodes[index].exchange_in, *args)
             except StoreUnavailable as error:
                 if wanted:
                     raise
-                self._owe((*key, index), share)
+                self._owe((*key, index), share, effects)
                 answer.failure = error
                 continue
-            self._owed.pop((*key, index), None)
+            self._paid((*key, index))
             answer.add(taken, owed)
         return answer.whole()
 
@@ -232,9 +233,22 @@ class Together:
                     shares.setdefault(home, []).append(settlement)
         return shares
 
-    def _owe(self, key: tuple[str, str, int], share: list[Settlement]) -> None:
+    def _leased_by(self, key: tuple[str, str], turn: int, rows: dict[int, Row]) -> int | None:
+        """The cluster that may have answered this turn with a batch."""
+        at = self._leased_at.get(key, (0, -1))
+        if at[0] == turn:
+            return at[1]
+        return next((i for i, row in rows.items() if row.turn == turn and row.batch()), None)
+
+    def _paid(self, key: tuple[str, str, int]) -> None:
+        self._owed.pop(key, None)
+        self._owed_effects.pop(key, None)
+
+    def _owe(self, key: tuple[str, str, int], share: list[Settlement], effects: Mapping[int, Sequence[Effect]]) -> None:
         if share:
             self._owed[key] = [*self._owed.get(key, []), *share]
+            mine = {receipt: effects[receipt] for one in share for receipt in _receipts(one) if receipt in effects}
+            self._owed_effects.setdefault(key, {}).update(mine)
 
     def dead(self, queue: str, limit: int, after: str | None, whole: bool = True) -> Sequence[Letter]:
         """Newest first over all clusters; at the same moment the letters of an earlier one come first."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from zlib import crc32
 
 from pymongo import UpdateOne
 
 from regiment_mongo.base import Stale
 from regiment_mongo.layout import Document
-from regiment_mongo.ledger import FENCED, LIVE, Facts, Row, waiting
+from regiment_mongo.ledger import CLOSED, FENCED, LIVE, Facts, Row, waiting
+from regiment_mongo.leftovers import Leftovers
 from regiment_mongo.moments import Moment, date
-from regiment_mongo.moving import Moves
 
 TAKEN_BACK = 500
 PROMOTED = 500
@@ -21,7 +22,7 @@ VAGUE = 5
 DAY = 86_400_000
 
 
-class Tends(Moves):
+class Tends(Leftovers):
     """Due tasks become ready, and what an overdue consumer held goes back."""
 
     def _tend(self, queue: str, row: Row, facts: Facts) -> None:
@@ -30,6 +31,7 @@ class Tends(Moves):
         """
         moment = self.moment(queue, lease=row.lease)
         facts.learn(moment)
+        self.look_after(queue, row.id, facts, moment)
         times = self._overdue(queue, row, moment)
         for task in self._delayed(queue, facts, moment):
             times.append(task["at"] + self._turn_at(queue, row, moment, task["at"]))
@@ -78,7 +80,7 @@ class Tends(Moves):
             self.server_time()
         live = self._consumers.find({"q": queue, "st": LIVE}, {"h": 1, "until": 1}, hint="queue")
         first = list(live.limit(2 * CROWD))
-        idle = [d["_id"] for d in first if not d["h"] and d["until"] >= moment.now - moment.shift]
+        idle = [d["_id"] for d in first if d["h"] < 1 and d["until"] >= moment.now - moment.shift]
         place = idle.index(row.id) if row.id in idle else len(idle)
         if not idle and all(document["_id"] != row.id for document in first):
             place = crc32(row.id.encode()) % CROWD  # how many sleep behind so many busy ones is not known
@@ -107,19 +109,29 @@ class Tends(Moves):
         if document is None or document["until"] >= moment.now - moment.shift:
             return 0
         row = self._row(document)
+        if row.out and (row.state == CLOSED or not row.held):
+            # Nothing to take back: what it left behind is sent on, and it is as it was.
+            with suppress(Stale):
+                self.empty(row)
+            return 0
         if row.state == LIVE:
             guard = {"_id": name, "v": row.v, "st": LIVE, "until": document["until"]}
             if self._consumers.update_one(guard, {"$set": {"st": FENCED}, "$inc": {"v": 1}}).matched_count != 1:
                 return 0
             row.v += 1
             row.state = FENCED
+        if row.out:
+            try:
+                self.empty(row)
+            except Stale:
+                return 0
         out = [row.held[receipt] for receipt in sorted(row.held)[:most]]
         tasks = []
         for item in out:
             task = waiting(queue, item)
             task["c"] = task.get("c", 0) + 1
             tasks.append(task)
-        fields: Document = {"gone": date(moment.now + DAY)} if len(out) == len(row.held) and row.state == FENCED else {}
+        fields: Document = {"gone": date(moment.now + DAY)} if len(out) == len(row.held) and not row.out else {}
         try:
             self._transfer(row, tasks, [], out, [item["r"] for item in out], fields)
         except Stale:

@@ -43,6 +43,11 @@ class Listener(threading.Thread):
         self._counts: dict[str, int] = {}
 
     @property
+    def rounds(self) -> int:
+        """How often it has begun to listen; in between it may have missed something."""
+        return self._rounds
+
+    @property
     def deaf(self) -> bool:
         """Whether the server has been silent for so long that the connection must be dead."""
         return time.monotonic() - self.heard > PATIENCE

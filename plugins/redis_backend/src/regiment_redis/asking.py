@@ -20,9 +20,10 @@ def ms(seconds: float) -> int:
 
 
 class Asking:
-    """Packs exchanges, and keeps what most of them have in common as it was packed."""
+    """Packs exchanges by a script, and keeps what most of them have in common as it was packed."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Script = EXCHANGE) -> None:
+        self._script = script
         self._heads: dict[tuple[str, str], bytes] = {}
         self._middles: dict[tuple[int, int, int], bytes] = {}
 
@@ -40,7 +41,7 @@ class Asking:
         if head is None:
             if len(self._heads) > 1000:
                 self._heads.clear()
-            head = _after_count(pack(("EVALSHA", EXCHANGE.sha, 1, stem, consumer)))
+            head = _after_count(pack(("EVALSHA", self._script.sha, 1, stem, consumer)))
             self._heads[stem, consumer] = head
         middle = self._middles.get(bounds)
         if middle is None:
@@ -55,15 +56,37 @@ class Asking:
         d = c if done[0] == done[1] else b"%d" % done[1]
         return b"*13\r\n%b$1\r\nD\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (asked, len(c), c, len(d), d)
 
+    def leaving(
+        self,
+        stem: str,
+        consumer: str,
+        turn: int,
+        base: int,
+        bounds: tuple[int, int, int],
+        done: Done,
+        args: Sequence[Part],
+    ) -> bytes:
+        """The same exchange with more arguments at its end."""
+        command = self.ordinary(stem, consumer, turn, base, bounds, done)
+        return b"*%d\r\n%b%b" % (13 + len(args), command[5:], _after_count(pack(args)))
+
 
 def whole(
-    stem: str, consumer: str, turn: int, base: int, bounds: tuple[int, int, int], settlements: Sequence[Settlement]
+    stem: str,
+    consumer: str,
+    turn: int,
+    base: int,
+    bounds: tuple[int, int, int],
+    settlements: Sequence[Settlement],
+    script: Script = EXCHANGE,
+    args: Sequence[Part] = (),
 ) -> bytes:
-    """An exchange with any settlements."""
-    return pack(("EVALSHA", EXCHANGE.sha, 1, stem, consumer, turn, base, *bounds, *_flat(settlements)))
+    """An exchange with any settlements, and more arguments at its end."""
+    return pack(("EVALSHA", script.sha, 1, stem, consumer, turn, base, *bounds, *_flat(settlements), *args))
 
 
 def _flat(settlements: Sequence[Settlement]) -> list[Part]:
+    """Settlements as the arguments of an exchange."""
     args: list[Part] = []
     for s in settlements:
         match s:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role, Secret, Settlement, Span, Taken, Terms
+from regiment.contracts.effects import EFFECTS, Applied, Effect, Followed, Record, Tally, When
 from regiment.errors import ConfigError
 from regiment_redis.address import Address, node, parse, unguarded
+from regiment_redis.effective import Effects
 from regiment_redis.link import link_to
-from regiment_redis.shard import Shard
+from regiment_redis.shard import NONE, Shard
 from regiment_redis.spread import Spread
 
 LARGEST_PAYLOAD = 500 * 1024 * 1024
@@ -26,7 +28,7 @@ class RedisConnector:
     take. `username` and `password` are for those addresses that name none.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=LARGEST_PAYLOAD)
+    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS}))
 
     def __init__(
         self,
@@ -118,8 +120,11 @@ class RedisConnector:
         limit: int,
         max_bytes: int,
         holds_nothing: bool = False,
+        *,
+        effects: Effects = NONE,
     ) -> Taken:
-        return self._store.exchange(queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing)
+        numbers = (turn, base, settlements, limit, max_bytes, holds_nothing)
+        return self._store.exchange(queue, consumer, *numbers, effects=effects)
 
     def release(
         self,
@@ -130,8 +135,35 @@ class RedisConnector:
         *,
         only: Span | None = None,
         close: bool = False,
+        effects: Effects = NONE,
     ) -> None:
-        self._store.release(queue, consumer, done, suspects, only=only, close=close)
+        self._store.release(queue, consumer, done, suspects, only=only, close=close, effects=effects)
+
+    def apply(
+        self,
+        queue: str,
+        effects: Sequence[Effect],
+        *,
+        token: str,
+        token_window: float = 60.0,
+        when: Sequence[When] = (),
+    ) -> Applied:
+        return self._store.apply(queue, effects, token, token_window, when)
+
+    def records(self, queue: str, keys: Sequence[str]) -> Sequence[Record | None]:
+        return self._store.records(queue, keys)
+
+    def listed(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[str]:
+        return self._store.listed(queue, limit, after)
+
+    def tallies(self, queue: str, joins: Sequence[str]) -> Sequence[Tally | None]:
+        return self._store.tallies(queue, joins)
+
+    def follow(self, keys: Mapping[Followed, int], seconds: float = 60.0) -> Mapping[Followed, Record]:
+        return self._store.follow(keys, seconds)
+
+    def heard(self, seconds: float, wake_fd: int | None = None) -> Mapping[Followed, Record | None] | None:
+        return self._store.ear.heard(seconds, wake_fd)
 
     def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None = None) -> Sequence[str]:
         return self._store.wait(consumers, seconds, wake_fd)

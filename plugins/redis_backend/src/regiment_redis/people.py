@@ -8,6 +8,7 @@ from typing import Any, Literal
 from regiment.contracts import Board, Counts, Letter, Peeked
 from regiment.errors import StoreError, StoreUnavailable
 from regiment_redis import records
+from regiment_redis.outbox import WAITS
 from regiment_redis.records import name
 from regiment_redis.scripts import Script
 from regiment_redis.wire import Part
@@ -79,10 +80,10 @@ class People:
 
     def board(self, queue: str) -> Board:
         version, paused, cancelled = self._run(_BOARD, self._stem(queue))
-        return Board(version, bool(paused), frozenset(name(id) for id in cancelled))
+        return Board(version % WAITS, bool(paused), frozenset(name(id) for id in cancelled))
 
     def post(self, queue: str, paused: bool | None, cancel: Iterable[str], clear: Iterable[str]) -> int:
         self._note(queue)
         word = "" if paused is None else str(int(paused))
         cancelled = list(cancel)
-        return int(self._run(_POST, self._stem(queue), word, len(cancelled), *cancelled, *clear))
+        return int(self._run(_POST, self._stem(queue), word, len(cancelled), *cancelled, *clear)) % WAITS

@@ -6,14 +6,20 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from regiment.contracts import Done, Role, Settlement, Span, Taken, Terms
+from regiment.contracts.effects import Applied, Effect, Followed, Record, Tally, When
 from regiment.errors import Fenced, QueueFull
 from regiment_redis import server
 from regiment_redis.asking import EXCHANGE, PRIORITIES, Asking, ms, whole
+from regiment_redis.effective import LEAVING, RENEWING, Effects, Leaving
+from regiment_redis.effects import Places
+from regiment_redis.hearing import Ear
 from regiment_redis.link import ClusterLink, Link, Scripts
 from regiment_redis.names import Names
+from regiment_redis.outbox import WAITS, Door, Outbox
 from regiment_redis.people import People
 from regiment_redis.receipts import LARGEST, low_spans, lowered, raised
 from regiment_redis.records import deliveries
@@ -27,6 +33,8 @@ REMEMBER = 60.0
 _PUSH, _JOIN, _RENEW, _RELEASE = (Script(n) for n in ("push", "join", "renew", "release"))
 
 _new: Any = tuple.__new__
+NONE: Effects = MappingProxyType({})
+"""No effects."""
 
 
 class Shard:
@@ -38,12 +46,21 @@ class Shard:
         self._clustered = isinstance(root, ClusterLink)
         self._run = self._scripts.run
         self.watch = Watch(root)
+        self.ear = Ear([root], self.stem)
         self._stems: dict[str, str] = {}
         self._listed: dict[str, float] = {}
         self._due: dict[tuple[str, str], float] = {}
         self._asking = Asking()
-        self.people = People(self._run, self._stem, self._queues, self._list)
+        self.people = People(self._run, self.stem, self._queues, self._list)
         self.names = Names(root, prefix, self._scripts, self.watch)
+        self._several = self._clustered
+        self.door = Door(self._scripts, lambda stem: self._list(stem[len(prefix) + 2 : -1]))
+        self.place(Places(self.stem, clustered=self._clustered), Outbox([self.door]), 0)
+
+    def place(self, places: Places, outbox: Outbox, node: int, several: bool = False) -> None:
+        """Say what can be reached from here, and which of several nodes this is."""
+        self._several = self._clustered or several
+        self.leaving = Leaving(self._scripts, self.stem, self._list, places, outbox, node)
 
     # Life
 
@@ -53,6 +70,7 @@ class Shard:
 
     def close(self) -> None:
         self.watch.close()
+        self.ear.close()
         self.root.close()
 
     def warnings(self) -> list[str]:
@@ -60,7 +78,8 @@ class Shard:
         links = self.root.links() if isinstance(self.root, ClusterLink) else [self.root.link("")]
         return [text for link in links for text in server.warnings(link)]
 
-    def _stem(self, queue: str) -> str:
+    def stem(self, queue: str) -> str:
+        """The first part of all keys of a queue."""
         stem = self._stems.get(queue)
         if stem is None:
             stem = self._stems[queue] = f"{self.prefix}:{{{queue}}}"
@@ -104,7 +123,7 @@ class Shard:
         mode, due = ("at", ms(at)) if at is not None else ("in", ms(delay)) if delay > 0 else ("now", 0)
         left_out = self._run(
             _PUSH,
-            self._stem(queue),
+            self.stem(queue),
             token,
             max(ms(token_window), 1),
             priority,
@@ -124,7 +143,7 @@ class Shard:
         delays = ",".join(str(ms(delay)) for delay in terms.poison_delays)
         if not self._run(
             _JOIN,
-            self._stem(queue),
+            self.stem(queue),
             consumer,
             ms(terms.lease),
             delays,
@@ -144,7 +163,14 @@ class Shard:
         queues: dict[str, list[Part]] = {}
         for queue, consumer in consumers:
             queues.setdefault(queue, [ms(seconds)]).append(consumer)
-        replies = self._scripts.run_all(_RENEW, [(self._stem(queue), args) for queue, args in queues.items()])
+        calls = [(self.stem(queue), args) for queue, args in queues.items()]
+        if self._several:
+            replies = self._scripts.run_all(RENEWING, calls)
+            for (stem, _), reply in zip(calls, replies, strict=True):
+                if reply[2] >= WAITS:
+                    self.leaving.send_on(stem)
+        else:
+            replies = self._scripts.run_all(_RENEW, calls)
         unknown = [(queue, c.decode()) for queue, lost in zip(queues, replies, strict=True) for c in lost[0]]
         fenced = [(queue, c.decode()) for queue, lost in zip(queues, replies, strict=True) for c in lost[1]]
         return unknown, fenced
@@ -160,16 +186,21 @@ class Shard:
         max_bytes: int,
         holds_nothing: bool = False,
         gaps: bool = False,
+        *,
+        effects: Effects = NONE,
     ) -> Taken:
         if base > LARGEST - limit:
-            return self._high_exchange(queue, consumer, turn, base, settlements, limit, max_bytes, holds_nothing, gaps)
-        stem = self._stems.get(queue) or self._stem(queue)
+            rest = (max_bytes, holds_nothing, gaps)
+            return self._high_exchange(queue, consumer, turn, base, settlements, limit, rest, effects)
+        stem = self._stems.get(queue) or self.stem(queue)
         link = self.root.link(stem) if self._clustered else self.root
         wire = link.wire
         if wire is None or not wire.open:
             wire = link.ready()
         bounds = (limit, max_bytes, (1 if holds_nothing else 0) + (2 if gaps else 0))
-        if not settlements:
+        if effects:
+            command = self.leaving.exchange(queue, stem, consumer, turn, base, bounds, settlements, effects)
+        elif not settlements:
             command = self._asking.ordinary(stem, consumer, turn, base, bounds)
         elif len(settlements) == 1 and type(settlements[0]) is Done:
             command = self._asking.ordinary(stem, consumer, turn, base, bounds, settlements[0])
@@ -178,10 +209,13 @@ class Shard:
         reply = wire.ask(command)
         if type(reply) is not list:
             if isinstance(reply, Refusal):
-                reply = self._scripts.again(link, wire, EXCHANGE, command, reply)
+                reply = self._scripts.again(link, wire, LEAVING if effects else EXCHANGE, command, reply)
             if reply == 0:
                 raise _fenced(queue, consumer)
         due, board, lost, elements, now, *receipts = reply
+        if board >= WAITS:
+            board -= WAITS
+            self.leaving.send_on(stem)
         if not elements:
             # What a wait that follows has to know: it ends by itself when something is due.
             if len(self._due) > 1000:
@@ -200,13 +234,13 @@ class Shard:
         base: int,
         settlements: Sequence[Settlement],
         limit: int,
-        max_bytes: int,
-        holds_nothing: bool,
-        gaps: bool,
+        rest: tuple[int, bool, bool],
+        effects: Effects,
     ) -> Taken:
         limit = min(limit, LARGEST - (base & LARGEST))
         low = lowered(settlements)
-        taken = self.exchange(queue, consumer, turn, base & LARGEST, low, limit, max_bytes, holds_nothing, gaps)
+        lower = {receipt & LARGEST: some for receipt, some in effects.items()}
+        taken = self.exchange(queue, consumer, turn, base & LARGEST, low, limit, *rest, effects=lower)
         return raised(taken, base, limit)
 
     def release(
@@ -218,6 +252,7 @@ class Shard:
         *,
         only: Span | None,
         close: bool,
+        effects: Effects = NONE,
     ) -> None:
         first: int | str = ""
         last: int | str = ""
@@ -231,21 +266,40 @@ class Shard:
                     suspects,
                     only=(only[0], only[1] - rest[0][1] - 1),
                     close=False,
+                    effects=effects,
                 )
                 first, last = rest[0]
         spans = [number for span in done for low in low_spans(*span) for number in low]
         notes = [part for receipt, note in suspects.items() for part in (receipt & LARGEST, note)]
-        self._run(
-            _RELEASE,
-            self._stem(queue),
-            consumer,
-            int(close),
-            first,
-            last,
-            len(spans) // 2,
-            *spans,
-            *notes,
-        )
+        args = (consumer, int(close), first, last, len(spans) // 2, *spans, *notes)
+        if effects or self._several:
+            lower = {receipt & LARGEST: some for receipt, some in effects.items()}
+            pairs = list(zip(spans[::2], spans[1::2], strict=True))
+            self.leaving.release(queue, self.stem(queue), consumer, args, pairs, lower)
+        else:
+            self._run(_RELEASE, self.stem(queue), *args)
+
+    # Effects without a lease
+
+    def apply(
+        self, queue: str, effects: Sequence[Effect], token: str, token_window: float, when: Sequence[When]
+    ) -> Applied:
+        return self.leaving.apply(queue, effects, token, token_window, when)
+
+    def records(self, queue: str, keys: Sequence[str]) -> list[Record | None]:
+        return self.leaving.records(queue, keys)
+
+    def listed(self, queue: str, limit: int, after: str | None) -> list[str]:
+        return [key for _, key in self.leaving.listed(queue, max(limit, 0), after=after)]
+
+    def tallies(self, queue: str, joins: Sequence[str]) -> list[Tally | None]:
+        return self.leaving.tallies(queue, joins)
+
+    def follow(self, keys: Mapping[Followed, int], seconds: float) -> dict[Followed, Record]:
+        self.ear.follows(keys, seconds)
+        return self.leaving.follow(self.ear.name, keys, seconds)
+
+    # Waiting
 
     def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None) -> Sequence[str]:
         marks, left, ripe = self.waits(consumers, seconds)
@@ -259,7 +313,7 @@ class Shard:
         due = {queue: self._due.get((queue, consumer), math.inf) - now for queue, consumer in consumers}
         left = max(0.0, min(seconds, *due.values())) if due else seconds
         ripe = [queue for queue, then in due.items() if then <= left]
-        return {f"{self._stem(queue)}:wake": queue for queue, _ in consumers}, left, ripe
+        return {f"{self.stem(queue)}:wake": queue for queue, _ in consumers}, left, ripe
 
 
 def _fenced(queue: str, consumer: str) -> Fenced:

@@ -14,9 +14,13 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from regiment.contracts import Back, Done, Role, Settlement, Span, Taken, Terms
+from regiment.contracts.effects import Effect
 from regiment.errors import Fenced, StoreUnavailable
+from regiment_redis.effective import Effects
+from regiment_redis.effects import settled
 from regiment_redis.nodes import AWAY, Nodes
-from regiment_redis.shard import Shard
+from regiment_redis.shard import NONE, Shard
+from regiment_redis.spread_effects import SpreadEffects
 from regiment_redis.spread_people import SpreadNames, SpreadPeople
 from regiment_redis.waiting import Watch, sleep
 
@@ -33,6 +37,7 @@ class _Lease:
         self.joined = [False] * many
         self.boards = [0] * many
         self.late: list[list[Settlement]] = [[] for _ in range(many)]
+        self.late_effects: list[dict[int, Sequence[Effect]]] = [{} for _ in range(many)]
         self.spans: list[tuple[int, int, int]] = []
         self.next = 0
         self.turn = 0
@@ -59,6 +64,12 @@ class _Lease:
                 found = {}
         return found or dict.fromkeys(range(len(self.joined)), settlement)
 
+    def forget(self, base: int) -> None:
+        """Nothing below `base` is held."""
+        if base:
+            self.spans = [span for span in self.spans if span[0] >= base]
+        del self.spans[:-10_000]
+
     def answer(self, this: _Round) -> Taken:
         """What all nodes that were asked in this turn have answered, as one."""
         answers = self.answers.values()
@@ -77,8 +88,10 @@ class _Round:
         settlements: Sequence[Settlement],
         max_bytes: int,
         holds_nothing: bool,
+        effects: Effects,
     ) -> None:
         self._lease, self._who, self._max_bytes, self._holds_nothing = lease, who, max_bytes, holds_nothing
+        self._effects = effects
         self.parts: dict[int, list[Settlement]] = {}
         """Node -> what it is to settle."""
         self._asked: dict[int, int] = {}
@@ -95,10 +108,18 @@ class _Round:
             shard.join(queue, consumer, lease.terms)
             lease.joined[node] = True
         parts = [*lease.late[node], *self.parts.get(node, ())]
-        taken = shard.exchange(queue, consumer, turn, start, parts, most, self._max_bytes, self._holds_nothing, True)
-        lease.late[node] = []
+        numbers = (turn, start, parts, most, self._max_bytes, self._holds_nothing, True)
+        effects = {**lease.late_effects[node], **self.effects_of(node)}
+        taken = shard.exchange(queue, consumer, *numbers, effects=effects)
+        lease.late[node], lease.late_effects[node] = [], {}
         lease.answers[node], lease.boards[node] = taken, taken.board
         return taken
+
+    def effects_of(self, node: int) -> dict[int, Sequence[Effect]]:
+        """The effects of what this node is to settle."""
+        if not self._effects:
+            return {}
+        return {receipt: self._effects[receipt] for receipt in settled(self.parts.get(node, ()), self._effects)}
 
     def lost(self, answers: Collection[Taken]) -> list[int]:
         """The receipts that every node which was asked for them calls lost."""
@@ -109,12 +130,12 @@ class _Round:
         ]
 
 
-class Spread:
+class Spread(SpreadEffects):
     """Pushing, the lease and waiting over several `Shard`s; the other verbs of a connector are in `spread_people`."""
 
     def __init__(self, shards: Sequence[Shard], by_queue: bool = False) -> None:
         self._by_queue = by_queue
-        self._nodes = Nodes(shards)
+        super().__init__(Nodes(shards), by_queue)
         self.people, self.names = SpreadPeople(self._nodes), SpreadNames(self._nodes)
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._unsure: dict[str, int] = {}
@@ -125,6 +146,7 @@ class Spread:
         self._nodes.each(lambda shard: shard.open(role))
 
     def close(self) -> None:
+        self.ear.close()
         for shard in self._nodes:
             shard.close()
 
@@ -216,6 +238,8 @@ class Spread:
         limit: int,
         max_bytes: int,
         holds_nothing: bool = False,
+        *,
+        effects: Effects = NONE,
     ) -> Taken:
         many = len(self._nodes)
         lease = self._leases.setdefault((queue, consumer), _Lease(Terms(), many))
@@ -224,7 +248,7 @@ class Spread:
         if turn != lease.turn:
             lease.turn, lease.answers, lease.sent = turn, {}, {}
             lease.next = (lease.next + 1) % many
-        this = _Round(lease, (queue, consumer, turn), settlements, max_bytes, holds_nothing)
+        this = _Round(lease, (queue, consumer, turn), settlements, max_bytes, holds_nothing, effects)
         order = [(lease.next + i) % many for i in range(many)]
         order.sort(key=lambda node: node not in lease.sent)
         refused: Fenced | None = None
@@ -238,7 +262,7 @@ class Spread:
             try:
                 taken = this.send(self._nodes[node], node, base + have, most)
             except StoreUnavailable as error:
-                self._failed(queue, consumer, lease, node, this.parts.get(node, []), error)
+                self._failed(queue, consumer, lease, node, this, error)
                 continue
             except Fenced as error:
                 if lease.own:
@@ -251,15 +275,14 @@ class Spread:
             raise refused
         if not lease.answers:
             raise StoreUnavailable(f"none of {many} nodes answers")
-        if holds_nothing:
-            lease.spans = [span for span in lease.spans if span[0] >= base]
-        del lease.spans[:-10_000]
+        lease.forget(base if holds_nothing else 0)
         return lease.answer(this)
 
     def _failed(
-        self, queue: str, consumer: str, lease: _Lease, node: int, wanted: list[Settlement], error: StoreUnavailable
+        self, queue: str, consumer: str, lease: _Lease, node: int, this: _Round, error: StoreUnavailable
     ) -> None:
         """A node does not answer. Passes where nothing depends on it; raises where the turn has to be repeated."""
+        wanted = this.parts.get(node, [])
         self._nodes.leave(node)
         if error.maybe_pushed or node in lease.sent:
             # It may have leased something under these receipts: until it is asked, no other node may use them.
@@ -271,6 +294,7 @@ class Spread:
         if not all(isinstance(s, Done) for s in wanted):
             raise error
         lease.late[node] += wanted
+        lease.late_effects[node] |= this.effects_of(node)
         lease.answers[node] = Taken(board=lease.boards[node])
 
     def release(
@@ -282,8 +306,11 @@ class Spread:
         *,
         only: Span | None,
         close: bool,
+        effects: Effects = NONE,
     ) -> None:
-        self._nodes.all(lambda shard: shard.release(queue, consumer, done, suspects, only=only, close=close))
+        self._nodes.all(
+            lambda shard: shard.release(queue, consumer, done, suspects, only=only, close=close, effects=effects)
+        )
         if close:
             self._leases.pop((queue, consumer), None)
 

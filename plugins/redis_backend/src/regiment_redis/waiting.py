@@ -34,6 +34,8 @@ class _Pop:
         self.id = 0
         self.late = 0.0
         self.waits = False
+        self.value: tuple[str, bytes] | None = None
+        """The key and the value that were popped last."""
 
     def begin(self, keys: tuple[str, ...], seconds: float) -> None:
         """Send a pop that ends by itself 2 ms after `seconds` or BLOCK, so that it is never sent again for a last millisecond."""
@@ -58,7 +60,10 @@ class _Pop:
                 self.link.moved(reply)
                 return None
             raise refused(reply, self.wire.where if self.wire else str(self.link.address))
-        return None if reply is None else str(reply[0], "utf-8")
+        if reply is None:
+            return None
+        self.value = str(reply[0], "utf-8"), reply[1]
+        return self.value[0]
 
     def end(self) -> str | None:
         """End the pop that is under way; the key that it took all the same, or None."""
@@ -162,6 +167,13 @@ class Watch:
     def end(self) -> list[str]:
         """End all pops; the keys that some of them took all the same."""
         return [key for pop in self._pops.values() if pop.waits and (key := pop.end()) is not None]
+
+    def values(self) -> list[tuple[str, bytes]]:
+        """Keys and values that were popped since this was asked last."""
+        found = [pop.value for pop in self._pops.values() if pop.value is not None]
+        for pop in self._pops.values():
+            pop.value = None
+        return found
 
     def once(self, key: str, seconds: float) -> None:
         """Sleep until something is pushed to `key`, at most `seconds`."""

@@ -14,10 +14,11 @@ from regiment.broker import Broker
 from regiment.build import also_accepted, connector_choice, connector_use, located, make_broker, with_durability
 from regiment.config import CONNECTOR_VARIABLE, Timeouts, Use, WorkerConfig, as_use
 from regiment.contracts import MOST_SLOTS, Application, Connector, Terms
-from regiment.errors import ConfigError, PluginError
+from regiment.errors import ConfigError, PluginError, RegimentError
 from regiment.hooks import ELSEWHERE
 from regiment.options import check_options
 from regiment.registry import Registry, registry
+from regiment.worker import Worker
 from regiment_runner.shared.silence import LEAST_LEASE, SILENCE
 
 TEST_LEASES = "REGIMENT_TEST_LEASES"
@@ -58,7 +59,7 @@ def terms_of(config: WorkerConfig) -> Terms:
 def check(app: Application, where: str = "") -> list[Problem]:
     """All problems of a worker's configuration, whatever their kind; nothing is connected."""
     config = app.config
-    problems = [Problem(text) for text in (*config.check(), *_of_tasks(app))]
+    problems = [Problem(text) for text in (*config.check(), *_of_tasks(app), *_of_hooks(app))]
     problems += [] if problems else _lease_too_short(config)
     reg = registry().scope(config.plugins if isinstance(config.plugins, (tuple, list)) else ())
     problems += [Problem(str(error), error.exit_code) for error in reg.errors] + _of_objects(config)
@@ -91,7 +92,18 @@ def check(app: Application, where: str = "") -> list[Problem]:
         problems += map(Problem, check_options(f"{kind[:-1]} {name!r}", cls, use.options))
     if "executors" in classes and not problems:
         problems += _fit(app, reg, classes)
+    if not problems:
+        problems += _not_kept(config, reg, where)
     return problems
+
+
+def _not_kept(config: WorkerConfig, reg: Registry, where: str) -> list[Problem]:
+    """What a plugin needs of the store, and the store does not keep."""
+    try:
+        located(config, reg, where)
+    except RegimentError as error:
+        return [Problem(str(error), error.exit_code)]
+    return []
 
 
 def _lease_too_short(config: WorkerConfig) -> list[Problem]:
@@ -154,6 +166,22 @@ def _of_tasks(app: Application) -> list[str]:
         for problem in app.config.replace(**task.settings).check()
         if problem not in ours
     ]
+
+
+def _of_hooks(app: Application) -> list[str]:
+    """Hooks that cannot take what they are called with: each call would be an error in the log, and nothing else."""
+    problems = []
+    for name, hook in app.handlers.items():
+        wanted = list(inspect.signature(getattr(Worker, name)).parameters)[1:]
+        try:
+            takes = inspect.signature(hook)
+        except (TypeError, ValueError):
+            continue  # made in C, and says nothing of itself
+        try:
+            takes.bind(*wanted)
+        except TypeError as error:
+            problems.append(f"the hook {name} takes {takes}, and is called as {name}({', '.join(wanted)}): {error}")
+    return problems
 
 
 def _limits(app: Application) -> list[tuple[str, Timeouts]]:

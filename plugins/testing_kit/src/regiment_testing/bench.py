@@ -16,18 +16,20 @@ from typing import Any
 
 from regiment import log
 from regiment import outcome as outcomes
-from regiment.codec import Codec
+from regiment.broker import Broker
 from regiment.config import WorkerConfig
-from regiment.contracts import Dead, Delivery, Done, Park, Settlement
+from regiment.contracts import Dead, Delivery, Done, Effect, Park, Settlement
 from regiment.outcome import Outcome
 from regiment.queue import Queue
 from regiment.registry import registry
 from regiment.task import Task
 from regiment.worker import Running, Worker
 from regiment_runner.shared import page
+from regiment_runner.worker.admission import EXPIRED
 from regiment_runner.worker.attempt import Attempt
+from regiment_runner.worker.ending import settle_unrun
 from regiment_runner.worker.runtime import Runtime
-from regiment_runner.worker.trial import Trial
+from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_testing.heap import Entry
 
 Face = type[Worker] | Queue
@@ -36,27 +38,19 @@ Face = type[Worker] | Queue
 class Bench:
     """One worker of one face, in this thread: it runs attempts and takes their settlements."""
 
-    def __init__(self, face: Face, codec: Codec) -> None:
-        self.face, self.codec = face, codec
+    def __init__(self, face: Face, broker: Broker) -> None:
+        self.face, self.broker, self.codec = face, broker, broker.codec
         self.stopped = self._respawn = False
         self._number = 0
         self._ended: Outcome | None = None
         self._settlement: Settlement | None = None
+        self.left: Sequence[Effect] = ()
         self._page = _page()
         self._begin()
 
     def run(self, entry: Entry, parked: float) -> tuple[Outcome, Settlement]:
-        """Run one attempt; `parked` are the seconds since the task was first parked."""
-        if self._respawn:
-            self._finalize()
-            self._begin()
-        self._number += 1
-        number, now = self._number, page.now()
-        attempt = Attempt(self._runtime, self, 0)
-        attempt.delivery = Delivery(number, entry.payload, parked=parked)
-        attempt.number, attempt.started, attempt.identity = number, now, "capture"
-        self._page.start(0, number, entry.payload, now)
-        self._ended, self._settlement = None, None
+        """Run one attempt; `parked` are the seconds since the task was first parked. What it leaves behind is in `left`."""
+        number, attempt = self._trial(entry, parked)
         # In a context of its own: the task is over when it is over, also for `current()`.
         context = contextvars.copy_context()
         if self._awaits:
@@ -69,6 +63,26 @@ class Bench:
             raise outcome.error  # a worker makes it a failure; here a person wants to end the tests
         return outcome, settlement
 
+    def expire(self, entry: Entry) -> None:
+        """Settle a task whose time has passed, by the clock of the capture."""
+        _, attempt = self._trial(entry)
+        attempt.task = self.codec.decode(entry.payload, entry.captured.queue)
+        settle_unrun(attempt, EXPIRED)
+
+    def _trial(self, entry: Entry, parked: float = 0.0) -> tuple[int, Attempt]:
+        if self._respawn:
+            self._finalize()
+            self._begin()
+        self._number += 1
+        number, now = self._number, page.now()
+        attempt = Attempt(self._runtime, self, 0)
+        attempt.delivery = Delivery(number, entry.payload, parked=parked)
+        attempt.number, attempt.started, attempt.identity = number, now, "capture"
+        self._page.start(0, number, entry.payload, now)
+        self._ended, self._settlement, self.left = None, None, ()
+        attempt.made = () if self._runtime.effects else None
+        return number, attempt
+
     def close(self) -> None:
         """The end of the worker: `finalize`."""
         self._finalize()
@@ -79,9 +93,9 @@ class Bench:
     def done(self, attempt: Trial) -> None:
         """A plain success."""
 
-    def finish(self, attempt: Trial, settlement: Settlement) -> None:
+    def finish(self, attempt: Trial, settlement: Settlement, left: Left = NOTHING) -> None:
         """Any other end."""
-        self._settlement = settlement
+        self._settlement, self.left = settlement, left.effects
 
     def end(self, respawn: bool) -> None:
         """The task asks for the end of its process, or of all workers of its target."""
@@ -113,7 +127,11 @@ class Bench:
             finished=[*self._hooks("regiment_task_finished"), self._note],
             failed=self._hooks("regiment_task_failed"),
             died=self._hooks("regiment_task_dead"),
+            effects=self._registry.hooks("regiment_effects"),
+            prepare=self._registry.hooks("regiment_prepare"),
+            works=self._registry.hooks("regiment_work"),
         )
+        self._runtime.broker = self.broker
         self._call("initialize")
         self._tell("regiment_worker_started")
 

@@ -176,10 +176,12 @@ class Capture:
 
     def _attempt(self, entry: Entry) -> Outcome:
         heap = self._heap
-        if entry.expires is not None and heap.now >= entry.expires:
-            return Outcome(outcomes.EXPIRED)
         bench = self._bench(entry.captured.queue)
         assert bench is not None
+        if entry.expires is not None and heap.now >= entry.expires:
+            bench.expire(entry)
+            heap.left.apply(entry.captured.queue, bench.left)
+            return Outcome(outcomes.EXPIRED)
         parked = 0.0 if entry.parked is None else heap.now - entry.parked
         before = len(heap.pushed)
         try:
@@ -187,8 +189,6 @@ class Capture:
         except BaseException:
             heap.place(entry, front=True)
             raise
-        for pushed in heap.pushed[before:]:
-            pushed.by = entry.captured
         match settled:
             case Back():
                 heap.place(entry, front=True)
@@ -203,6 +203,9 @@ class Capture:
                 self.dead.append(DeadTask(entry.captured, json.loads(settled.reason)))
             case Done():
                 pass
+        heap.left.apply(entry.captured.queue, bench.left)
+        for pushed in heap.pushed[before:]:
+            pushed.by = entry.captured
         return outcome
 
     # Parts
@@ -217,7 +220,7 @@ class Capture:
                 raise ConfigError(problems)
             reg = registry().scope(config.plugins)
             reg.refuse()
-            codec = make_codec(config, reg)
+            codec = self._heap.codecs[config.name] = make_codec(config, reg)
             # A port has the verbs that pushers call; the others are for workers, and there are none here.
             port: Any = Port(self._heap, codec)
 
@@ -240,7 +243,7 @@ class Capture:
                 self._benches[queue] = None
             else:
                 config = face.config if isinstance(face, Queue) else face.configuration()
-                self._benches[queue] = Bench(face, self._broker(config).codec)
+                self._benches[queue] = Bench(face, self._broker(config))
         return self._benches[queue]
 
     def _close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
+from regiment.contracts import Capabilities
 from regiment.errors import PluginError
 from regiment_testing import contracts
 
@@ -113,8 +114,15 @@ def _subject(kind: str, cls: type[Any], options: Mapping[str, Any]) -> type[Any]
     if kind == "extension":
         body = {"extension": pytest.fixture(lambda self: cls), "options": pytest.fixture(lambda self: dict(options))}
     if kind == "connector":
-        body = {"connect": pytest.fixture(connect), "capabilities": cls.capabilities}
+        body = {"connect": pytest.fixture(connect), "capabilities": claimed(cls, options)}
     return type(f"Test{cls.__name__}", (CONTRACTS[kind],), body)
+
+
+def claimed(cls: Any, options: Mapping[str, Any]) -> Capabilities:
+    """The capabilities of a connector, with the extras that it keeps with these options; touches no store."""
+    found: Capabilities = cls.capabilities
+    made = cls(**placed(options, Path(tempfile.gettempdir()))) if hasattr(cls, "extras") else None
+    return found if made is None else found._replace(extras=made.extras())
 
 
 def _alone(run: Callable[[], int | pytest.ExitCode]) -> int | pytest.ExitCode:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import heapq
+import select
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 from regiment.codec import Codec
-from regiment.contracts import Capabilities, Counts
+from regiment.contracts import (
+    EFFECTS,
+    Applied,
+    Capabilities,
+    Counts,
+    Effect,
+    Followed,
+    Record,
+    Send,
+    Tally,
+    When,
+)
 from regiment.task import PRIORITIES, Task
+from regiment_testing.left import Left
 
 _NAMES = {number: name for name, number in PRIORITIES.items()}
 
@@ -60,10 +73,39 @@ class Heap:
         self.keys: dict[str, tuple[bytes, float]] = {}
         self.locks: dict[str, tuple[str, float]] = {}
         self.ids: dict[tuple[str, str], float] = {}
+        self.codecs: dict[str, Codec] = {}
+        """Queue -> how its own messages are read."""
+        self.left = Left(lambda: self.now, self._send)
+        """Records and joins."""
         self._ready: dict[str, list[tuple[int, int, int, Entry]]] = {}
         self._later: dict[str, list[tuple[float, int, Entry]]] = {}
         self._tickets = count(1)
         self._fronts = count(-1, -1)
+
+    def push(self, codec: Codec, send: Send) -> list[int]:
+        """Let the tasks of a push wait; the indexes of those whose id was known."""
+        queue, left_out = send.queue, []
+        seconds = send.delay if send.at is None else max(0.0, send.at - time.time())
+        with self.lock:
+            for index, payload in enumerate(send.payloads):
+                task = codec.decode(payload, queue)
+                if send.ids is not None:
+                    known, key = self.ids.get((queue, task.id)), (queue, task.id)
+                    if key in self.entries or (known is not None and self.now - known < send.id_window):
+                        left_out.append(index)
+                        continue
+                    self.ids[key] = self.now
+                captured = Captured(task, send.priority, seconds)
+                entry = Entry(captured, payload, send.priority)
+                if task.expires is not None:
+                    entry.expires = self.now + task.expires - time.time()
+                self.pushed.append(captured)
+                self.place(entry, seconds)
+        return left_out
+
+    def _send(self, send: Send) -> list[int]:
+        codec = self.codecs.get(send.queue) or next(iter(self.codecs.values()))
+        return self.push(codec, send)
 
     def place(self, entry: Entry, delay: float = 0.0, *, front: bool = False) -> None:
         """Let an entry wait: in front, or at the tail of its priority once it is due."""
@@ -132,7 +174,7 @@ class Heap:
 class Port:
     """The connector of one captured broker: the verbs of a store that a pusher calls, answered by the heap."""
 
-    capabilities = Capabilities(shared=False, durable=False)
+    capabilities = Capabilities(shared=False, durable=False, extras=frozenset({EFFECTS}))
 
     def __init__(self, heap: Heap, codec: Codec) -> None:
         self._heap, self._codec = heap, codec
@@ -157,24 +199,7 @@ class Port:
         id_window: float = 3600.0,
         token_window: float = 60.0,
     ) -> list[int]:
-        heap, left_out = self._heap, []
-        seconds = delay if at is None else max(0.0, at - time.time())
-        with heap.lock:
-            for index, payload in enumerate(payloads):
-                task = self._codec.decode(payload, queue)
-                if ids is not None:
-                    known, key = heap.ids.get((queue, task.id)), (queue, task.id)
-                    if key in heap.entries or (known is not None and heap.now - known < id_window):
-                        left_out.append(index)
-                        continue
-                    heap.ids[key] = heap.now
-                captured = Captured(task, priority, seconds)
-                entry = Entry(captured, payload, priority)
-                if task.expires is not None:
-                    entry.expires = heap.now + task.expires - time.time()
-                heap.pushed.append(captured)
-                heap.place(entry, seconds)
-        return left_out
+        return self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window))
 
     def counts(self, queue: str) -> Counts:
         heap = self._heap
@@ -222,8 +247,48 @@ class Port:
         return (owner, until - self._heap.now) if until > self._heap.now else None
 
     def lock_wait(self, name: str, seconds: float) -> None:
-        """Another thread of the test may free it: only this verb waits in real time."""
+        """Another thread of the test may free it: this verb waits in real time."""
         time.sleep(min(seconds, 0.02))
+
+    def apply(
+        self,
+        queue: str,
+        effects: Sequence[Effect],
+        *,
+        token: str,
+        token_window: float = 60.0,
+        when: Sequence[When] = (),
+    ) -> Applied:
+        with self._heap.lock:
+            return self._heap.left.apply(queue, effects, token, when)
+
+    def records(self, queue: str, keys: Sequence[str]) -> Sequence[Record | None]:
+        with self._heap.lock:
+            return [self._heap.left.record(queue, key) for key in keys]
+
+    def listed(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[str]:
+        with self._heap.lock:
+            return self._heap.left.listed(queue, limit, after)
+
+    def tallies(self, queue: str, joins: Sequence[str]) -> Sequence[Tally | None]:
+        with self._heap.lock:
+            return [self._heap.left.tally(queue, name) for name in joins]
+
+    def follow(self, keys: Mapping[Followed, int], seconds: float = 60.0) -> Mapping[Followed, Record]:
+        with self._heap.lock:
+            return self._heap.left.follow(self, keys, seconds)
+
+    def heard(self, seconds: float, wake_fd: int | None = None) -> Mapping[Followed, Record | None] | None:
+        """Another thread of the test may keep it: this verb waits in real time."""
+        until, poll = time.monotonic() + seconds, select.poll()
+        if wake_fd is not None:
+            poll.register(wake_fd, select.POLLIN)
+        while True:
+            with self._heap.lock:
+                marks = self._heap.left.heard(self)
+            rest = min(until - time.monotonic(), 0.02)
+            if marks or rest <= 0 or poll.poll(rest * 1000):
+                return marks
 
     def __getattr__(self, verb: str) -> Any:
         raise AttributeError(

@@ -186,11 +186,13 @@ def _capabilities(part: Part, results: list[Result]) -> dict[str, Any]:
         }
     outcomes = {one.check: one.outcome for one in results}
     found: dict[str, Any] = {}
-    for capability, declared in part.cls.capabilities._asdict().items():
+    known = part.cls.capabilities._asdict()
+    for capability, declared in known.items():
         asked = [
             outcomes.get(check)
             for check, function in _checks(CONTRACTS["connector"])
-            if getattr(function, "_asks_for", None) == capability
+            for wanted in getattr(function, "_asks_for", ())
+            if capability == (wanted if wanted in known else "extras")
         ]
         held = Counter(one for one in asked if one is not None)
         if isinstance(declared, frozenset):

@@ -1,4 +1,4 @@
-"""The connector "postgres": the verbs of the contract, each one request to a function of `steps.sql`."""
+"""The connector "postgres": the verbs of the contract, each one request to a function of `steps.sql` or `effects.sql`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from regiment.contracts import (
+    EFFECTS,
     Again,
     Back,
     Board,
@@ -15,6 +16,7 @@ from regiment.contracts import (
     Dead,
     Delivery,
     Done,
+    Effect,
     Letter,
     Park,
     Peeked,
@@ -25,8 +27,10 @@ from regiment.contracts import (
     Taken,
     Terms,
 )
-from regiment.errors import ConfigError, Fenced, StoreError
+from regiment.errors import ConfigError, Fenced
 from regiment_postgres import store
+from regiment_postgres.effects import NONE, of_receipts
+from regiment_postgres.following import Following
 from regiment_postgres.link import Link, text, texts
 from regiment_postgres.sleep import sleep, sleep_for_lock
 
@@ -38,6 +42,8 @@ JOIN = "SELECT join_queue(%(queue)s, %(me)s, %(lease)s, %(poison)s::float8[], %(
 EXCHANGE = """SELECT * FROM exchange(%(queue)s, %(me)s, %(turn)s, %(base)s, %(kinds)s::int[], %(firsts)s::int8[],
     %(lasts)s::int8[], %(payloads)s::bytea[], %(delays)s::float8[], %(priorities)s::int[], %(task_ids)s::text[],
     %(reasons)s::bytea[], %(limit)s, %(max_bytes)s, %(nothing)s)"""
+WITH_EFFECTS = ", %(effects)s::jsonb, %(bodies)s::bytea[])"
+"""How a request ends that has effects; without, it says nothing of them."""
 RELEASE = """SELECT release(%(queue)s, %(me)s, %(firsts)s::int8[], %(lasts)s::int8[], %(suspects)s::int8[],
     %(notes)s::bytea[], %(low)s::int8, %(high)s::int8, %(close)s)"""
 COUNTS = """SELECT count(*) FILTER (WHERE consumer IS NULL AND due IS NULL), count(due), count(consumer),
@@ -59,7 +65,7 @@ PEEKS = {
 LETTER = "SELECT id::text, task_id, payload, reason, at, priority FROM letter WHERE queue = %(queue)s AND "
 
 
-class PostgresConnector:
+class PostgresConnector(Following):
     """Tasks in PostgreSQL 14 or later.
 
     `url` is what libpq takes, postgresql://user:password@host:port/database?sslmode=…; what it does not say comes from the
@@ -67,7 +73,7 @@ class PostgresConnector:
     many seconds an answer may take. A connection waits in LISTEN, so a pooler in between must keep sessions apart.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=128 * MIB)
+    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=128 * MIB, extras=frozenset({EFFECTS}))
 
     def __init__(
         self,
@@ -86,7 +92,6 @@ class PostgresConnector:
         if problems:
             raise ConfigError(problems)
         self._link = Link(url or "", schema, timeout)
-        self._here = False
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
@@ -107,26 +112,11 @@ class PostgresConnector:
     def close(self) -> None:
         self._link.close()
 
-    def describe(self) -> str:
-        return f"{self._link.address}, schema {self._link.schema}"
-
     def warnings(self) -> list[str]:
         """What works and does not keep every promise."""
         [(fsync, full)] = self._link.ask("SELECT current_setting('fsync'), current_setting('full_page_writes')")
         off = [name for name, value in (("fsync", fsync), ("full_page_writes", full)) if value != "on"]
         return [f"{name} is off: what was pushed may be lost when the server's machine stops" for name in off]
-
-    def _look(self, sql: str, **values: Any) -> list[Any]:
-        """The rows of a query that changes nothing; none where there is no store yet."""
-        self._here = self._here or store.present(self._link)
-        return self._link.ask(sql, **values) if self._here else []
-
-    def _change(self, sql: str, **values: Any) -> Any:
-        """The one value of a step."""
-        if self._link.role == "look":
-            raise StoreError(f"{self.describe()} was opened to look; it cannot be changed")
-        rows = self._link.ask(sql, **values)
-        return rows[0][0] if rows else None
 
     # pushing and waiting
 
@@ -194,6 +184,8 @@ class PostgresConnector:
         limit: int,
         max_bytes: int,
         holds_nothing: bool = False,
+        *,
+        effects: Mapping[int, Sequence[Effect]] = NONE,
     ) -> Taken:
         columns = list(map(list, zip(*map(_row, settlements), strict=True))) or [[]] * 8
         names = (
@@ -206,8 +198,9 @@ class PostgresConnector:
             "task_ids",
             "reasons",
         )
+        sql, more = _with(EXCHANGE, queue, effects)
         rows = self._link.ask(
-            EXCHANGE,
+            sql,
             queue=queue,
             me=consumer,
             turn=turn,
@@ -216,6 +209,7 @@ class PostgresConnector:
             max_bytes=max_bytes,
             nothing=holds_nothing,
             **dict(zip(names, columns, strict=True)),
+            **more,
         )
         lost, due, board, *leased = rows[0]
         if leased[0] is None:
@@ -231,10 +225,12 @@ class PostgresConnector:
         *,
         only: Span | None = None,
         close: bool = False,
+        effects: Mapping[int, Sequence[Effect]] = NONE,
     ) -> None:
         low, high = only or (None, None)
+        sql, more = _with(RELEASE, queue, effects)
         self._change(
-            RELEASE,
+            sql,
             queue=queue,
             me=consumer,
             firsts=[span[0] for span in done],
@@ -244,6 +240,7 @@ class PostgresConnector:
             low=low,
             high=high,
             close=close,
+            **more,
         )
 
     # looking
@@ -339,6 +336,14 @@ class PostgresConnector:
 
     def presence(self) -> Mapping[str, bytes]:
         return dict(self._look("SELECT name, value FROM presence WHERE until > clock()"))
+
+
+def _with(sql: str, queue: str, effects: Mapping[int, Sequence[Effect]]) -> tuple[str, dict[str, Any]]:
+    """A request with these effects, and what they add to its values."""
+    if not effects:
+        return sql, {}
+    words, bodies = of_receipts(queue, effects)
+    return sql.removesuffix(")") + WITH_EFFECTS, {"effects": words, "bodies": bodies}
 
 
 def _row(one: Settlement) -> tuple[Any, ...]:

@@ -150,7 +150,8 @@ class Link:
             errors.TransactionRollback,
             errors.ReadOnlySqlTransaction,
         )
-        if isinstance(error, passing):
+        too_large = (error.sqlstate or "").startswith("54")  # for an index, say: it will be tomorrow too
+        if isinstance(error, passing) and not too_large:
             self.drop()
             raise StoreUnavailable(text, maybe_pushed=True) from None
         raise StoreError(text) from None

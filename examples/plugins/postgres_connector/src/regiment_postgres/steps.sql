@@ -58,6 +58,7 @@ BEGIN
     END IF;
 END $$;
 
+-- What a step sends comes without a token: its receipt, or the token of `apply`, sees to it that it comes once.
 CREATE FUNCTION push(
     q text, payloads bytea[], new_priority int, delay float8, at float8, new_token text, ids text[],
     id_window float8, token_window float8
@@ -98,8 +99,10 @@ BEGIN
     tail := places(q, cardinality(payloads));
     INSERT INTO task (queue, place, priority, payload, since, due, uid)
         SELECT q, tail + n, new_priority, payloads[n], t, starts, ids[n] FROM unnest(taken) n ORDER BY n;
-    INSERT INTO token VALUES (q, new_token, t + token_window, answer)
-        ON CONFLICT (queue, token) DO UPDATE SET until = excluded.until, left_out = excluded.left_out;
+    IF new_token IS NOT NULL THEN
+        INSERT INTO token VALUES (q, new_token, t + token_window, answer)
+            ON CONFLICT (queue, token) DO UPDATE SET until = excluded.until, left_out = excluded.left_out;
+    END IF;
     PERFORM wake(q, starts);
     RETURN answer;
 END $$;
@@ -136,7 +139,10 @@ DECLARE
     held queue;
     refused int[] := '{}';
 BEGIN
-    -- In one order, so that two keepers of the same queues never wait for each other.
+    -- In one order, so that two keepers of the same queues never wait for each other, nor for a step with effects.
+    IF cardinality(queues) > 1 THEN
+        PERFORM gate(false);
+    END IF;
     FOR one IN SELECT u.q, u.me, u.n FROM unnest(queues, names) WITH ORDINALITY AS u (q, me, n) ORDER BY 1, 3 LOOP
         SELECT * INTO held FROM queue WHERE name = one.q FOR UPDATE;
         SELECT * INTO known FROM consumer WHERE queue = one.q AND name = one.me AND state = 'living';
@@ -280,6 +286,7 @@ $$;
 CREATE FUNCTION exchange(
     q text, my_name text, my_turn int8, my_base int8, kinds int[], firsts int8[], lasts int8[], new_payloads bytea[],
     delays float8[], priorities int[], task_ids text[], reasons bytea[], most int, max_bytes int8, holds_nothing bool,
+    effects jsonb DEFAULT NULL, bodies bytea[] DEFAULT NULL,
     OUT lost int8[], OUT due float8, OUT board int8, OUT receipts int8[], OUT payloads bytea[], OUT crashes int[],
     OUT notes bytea[], OUT parked float8[]
 ) LANGUAGE plpgsql AS $$
@@ -289,7 +296,11 @@ DECLARE
     moved bool := false;
     got bool := false;
     at float8;
+    taken int8[];
 BEGIN
+    IF effects IS NOT NULL THEN
+        PERFORM hold_for(q, effects);
+    END IF;
     SELECT * INTO held FROM queue WHERE name = q FOR UPDATE;
     SELECT * INTO me FROM consumer WHERE queue = q AND name = my_name;
     IF NOT FOUND OR me.state <> 'living' THEN
@@ -303,6 +314,9 @@ BEGIN
     IF my_turn = me.turn + 1 THEN  -- else the answer of that turn again (R4)
         PERFORM close_gap(held, me.lease);
         lost := '{}';
+        IF effects IS NOT NULL THEN
+            taken := endings(q, my_name, effects, kinds, firsts, lasts);
+        END IF;
         FOR i IN 1 .. cardinality(kinds) LOOP
             lost := lost || settle(
                 me, kinds[i], firsts[i], lasts[i], new_payloads[i], delays[i], priorities[i], task_ids[i], reasons[i]
@@ -311,6 +325,9 @@ BEGIN
         END LOOP;
         IF holds_nothing THEN
             moved := give_back(q, my_name, NULL, NULL, 0) OR moved;  -- R3
+        END IF;
+        IF cardinality(taken) > 0 THEN
+            PERFORM leave(q, taken, effects, bodies);
         END IF;
         moved := take_back(q, my_name) OR moved;
         moved := promote(q) OR moved;
@@ -336,7 +353,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION release(
-    q text, my_name text, firsts int8[], lasts int8[], suspects int8[], notes bytea[], low int8, high int8, close_ bool
+    q text, my_name text, firsts int8[], lasts int8[], suspects int8[], notes bytea[], low int8, high int8, close_ bool,
+    effects jsonb DEFAULT NULL, bodies bytea[] DEFAULT NULL
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     me consumer;
@@ -344,7 +362,12 @@ DECLARE
     delay float8;
     struck task;
     done int8multirange;
+    taken int8[];
 BEGIN
+    IF effects IS NOT NULL THEN
+        PERFORM hold_for(q, effects);
+        taken := endings(q, my_name, effects, NULL, firsts, lasts);
+    END IF;
     PERFORM hold(q);
     t := clock();
     SELECT * INTO me FROM consumer WHERE queue = q AND name = my_name;
@@ -376,6 +399,9 @@ BEGIN
     UPDATE consumer SET settled = me.settled, state = CASE WHEN close_ THEN 'closed' ELSE state END,
         ended = CASE WHEN close_ THEN t ELSE ended END, waiting = waiting AND NOT close_
         WHERE queue = q AND name = my_name;
+    IF cardinality(taken) > 0 THEN
+        PERFORM leave(q, taken, effects, bodies);
+    END IF;
     PERFORM tell(q);
 END $$;
 

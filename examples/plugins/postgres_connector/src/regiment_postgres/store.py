@@ -9,7 +9,7 @@ import psycopg
 from regiment.errors import StoreError
 from regiment_postgres.link import Link
 
-LAYOUT = 1
+LAYOUT = 2
 
 
 def present(link: Link) -> bool:
@@ -43,7 +43,7 @@ def make(link: Link) -> None:
             if present(link):
                 return
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
-            for part in ("tables.sql", "steps.sql"):
+            for part in ("tables.sql", "steps.sql", "effects.sql"):
                 connection.execute(home.joinpath(part).read_bytes())
     except psycopg.Error as error:
         link.failed(error)

@@ -1,14 +1,16 @@
--- Layout 1. Times are seconds since the epoch by the server's clock, as float8.
+-- Layout 2. Times are seconds since the epoch by the server's clock, as float8.
 
 CREATE TABLE layout (version int NOT NULL);
-INSERT INTO layout VALUES (1);
+INSERT INTO layout VALUES (2);
 
--- Every step that changes a queue begins with the lock of its row here. `tail` numbers places, `deaths` letters.
+-- Every step that changes a queue begins with the lock of its row here. `tail` numbers places, `deaths` letters,
+-- `kept` versions of records.
 CREATE TABLE queue (
     name text PRIMARY KEY,
     stamp float8 NOT NULL,
     tail int8 NOT NULL DEFAULT 0,
     deaths int8 NOT NULL DEFAULT 0,
+    kept int8 NOT NULL DEFAULT 0,
     version int8 NOT NULL DEFAULT 0,
     paused bool NOT NULL DEFAULT false,
     cancelled text[] NOT NULL DEFAULT '{}'
@@ -76,3 +78,50 @@ CREATE INDEX seen_id_until ON seen_id (queue, until);
 CREATE TABLE key (name text PRIMARY KEY, value bytea NOT NULL, until float8);
 CREATE TABLE lock (name text PRIMARY KEY, owner text NOT NULL, until float8 NOT NULL);
 CREATE TABLE presence (name text PRIMARY KEY, value bytea NOT NULL, until float8 NOT NULL);
+
+-- Effects. Records beside a queue; `listed` is the place in its list.
+CREATE SEQUENCE listing;
+CREATE TABLE kept (
+    queue text NOT NULL,
+    key text NOT NULL,
+    value bytea NOT NULL,
+    version int8 NOT NULL,
+    rank int8 NOT NULL,
+    until float8,
+    listed int8,
+    PRIMARY KEY (queue, key)
+);
+CREATE INDEX kept_until ON kept (queue, until) WHERE until IS NOT NULL;
+CREATE INDEX kept_listed ON kept (queue, listed) WHERE listed IS NOT NULL;
+
+-- A join is a set of members: `arrived` has a bit for each. `store`, with `bodies`: what it applies when it is complete.
+CREATE TABLE tally (
+    queue text NOT NULL,
+    name text NOT NULL,
+    state text NOT NULL DEFAULT 'shell' CHECK (state IN ('shell', 'open', 'complete', 'shut')),
+    members int,
+    arrived bit(4096) NOT NULL DEFAULT B'0'::bit(4096),
+    ttl float8 NOT NULL,
+    until float8 NOT NULL,
+    store jsonb,
+    bodies bytea[],
+    PRIMARY KEY (queue, name)
+);
+CREATE INDEX tally_until ON tally (queue, until);
+
+CREATE TABLE applied (
+    queue text, token text, until float8 NOT NULL, left_out int[] NOT NULL, version int8 NOT NULL, PRIMARY KEY (queue, token));
+CREATE INDEX applied_until ON applied (queue, until);
+
+-- Who follows which record, from which rank on; `marked` once it was kept.
+CREATE TABLE follows (
+    queue text NOT NULL,
+    key text NOT NULL,
+    who text NOT NULL,
+    rank int8 NOT NULL,
+    until float8 NOT NULL,
+    marked bool NOT NULL DEFAULT false,
+    PRIMARY KEY (queue, key, who)
+);
+CREATE INDEX follows_marked ON follows (who) WHERE marked;
+CREATE INDEX follows_until ON follows (until);

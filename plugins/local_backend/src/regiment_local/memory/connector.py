@@ -4,73 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Literal
+from functools import partial
+from types import MappingProxyType
+from typing import Final, Literal
 
 from regiment.contracts import (
     Board,
-    Capabilities,
     Counts,
     Delivery,
+    Effect,
     Letter,
     Peeked,
-    Role,
     Settlement,
     Span,
     Taken,
     Terms,
 )
-from regiment.errors import ConfigError, Fenced, StoreError
+from regiment.errors import Fenced
 from regiment_local.memory import lease, looking
 from regiment_local.memory.bell import Bell
+from regiment_local.memory.effective import Effective
+from regiment_local.memory.effects import Step
+from regiment_local.memory.pushing import put
 from regiment_local.memory.queue import CLOSED, LIVING, Consumer, Entry
-from regiment_local.memory.store import Store, store
+
+NONE: Final[Mapping[int, Sequence[Effect]]] = MappingProxyType({})
 
 
-class MemoryConnector:
-    """Tasks in the memory of this process; connectors of the same `name` (or URL `memory:NAME`) share one store."""
-
-    capabilities: ClassVar[Capabilities] = Capabilities(shared=False, durable=False)
-
-    def __init__(self, url: str | None = None, *, name: str = "") -> None:
-        self.name = name if url is None else url.removeprefix("memory:").removeprefix("//")
-        if "@" in self.name:  # another store's address, perhaps, with its password
-            raise ConfigError(
-                f'the name of a memory store begins with "{self.name[:3]}…" and is no name; expected memory:NAME, '
-                "without @"
-            )
-        self._open: Store | None = None
-        self._role: Role | None = None
-        self._bell: Bell | None = None
-        self._dues: dict[str, float | None] = {}
-
-    def open(self, role: Role) -> None:
-        self.close()
-        self._open, self._role = store(self.name), role
-
-    def close(self) -> None:
-        if self._bell is not None:
-            if self._open is not None:
-                with self._open.lock:
-                    for queue in self._open.queues.values():
-                        queue.waiters.pop(self._bell, None)
-                    self._open.names.forget(self._bell)
-                    self._bell.close()
-            self._bell = None
-        self._open, self._dues = None, {}
-
-    def describe(self) -> str:
-        return f"memory:{self.name}"
-
-    def _store(self) -> Store:
-        if self._open is None:
-            raise StoreError(f"{self.describe()} is not open; call open(role) first")
-        return self._open
-
-    def _changed(self) -> Store:
-        found = self._store()
-        if self._role == "look":
-            raise StoreError(f"{self.describe()} was opened to look; nothing can be changed")
-        return found
+class MemoryConnector(Effective):
+    """Tasks in the memory of this process, with the extra `effects`."""
 
     # pushing and waiting
 
@@ -89,36 +51,14 @@ class MemoryConnector:
     ) -> Sequence[int]:
         if ids is not None and len(ids) != len(payloads):
             raise ValueError(f"{len(ids)} ids for {len(payloads)} payloads; expected one for each, or None")
-        found = self._changed()
-        if found.lock._is_owned():  # type: ignore[attr-defined]
-            raise StoreError(
-                f"{self.describe()}: a push inside of a push, by a signal handler or a __del__ that came in its middle; "
-                "nothing was pushed. Note it in the handler, and push when it has returned"
-            )
+        found = self._not_inside_itself()
         with found.lock:
             into, now = found.queue(queue), time.time()
             into.tokens = {t: seen for t, seen in into.tokens.items() if seen[0] > now}
-            if token in into.tokens:
-                return into.tokens[token][1]
-            due = at if at is not None else now + delay
-            left_out: list[int] = []
-            for index, payload in enumerate(payloads):
-                id = ids[index] if ids is not None else None
-                if id is not None:
-                    waits = any(entry.uid == id for entry in into.entries())
-                    if waits or into.ids.get(id, 0) > now:
-                        left_out.append(index)
-                        continue
-                    into.ids[id] = now + id_window
-                entry = Entry(bytes(payload), priority, 0, now, id)
-                if due > now:
-                    into.put_off(entry, due)
-                else:
-                    into.append(entry)
-            into.tokens[token] = (now + token_window, left_out)
-            if due <= now and len(left_out) < len(payloads):
-                into.call()
-            return left_out
+            if token not in into.tokens:
+                left_out = put(into, payloads, priority, delay, at, ids, id_window)
+                into.tokens[token] = (now + token_window, left_out)
+            return into.tokens[token][1]
 
     def wait(self, consumers: Sequence[tuple[str, str]], seconds: float, wake_fd: int | None = None) -> Sequence[str]:
         found, bell = self._store(), self._bell
@@ -173,8 +113,11 @@ class MemoryConnector:
         limit: int,
         max_bytes: int,
         holds_nothing: bool = False,
+        *,
+        effects: Mapping[int, Sequence[Effect]] = NONE,
     ) -> Taken:
         found = self._changed()
+        step = Step(found, queue, effects.values())
         with found.lock:
             into = found.queue(queue)
             me = into.consumers.get(consumer)
@@ -186,7 +129,8 @@ class MemoryConnector:
                 if limit > 0 and me.held and base <= max(me.held):
                     raise ValueError(f"base is {base}; expected more than {max(me.held)}, which is held")
                 into.close_gap(me.terms.lease)
-                lease.settle_and_lease(into, me, base, settlements, limit, max_bytes, holds_nothing)
+                leave = partial(step.of, effects=effects)
+                lease.settle_and_lease(into, me, base, settlements, limit, max_bytes, holds_nothing, leave)
                 me.turn, me.base = turn, base
             deliveries = [
                 Delivery(receipt, entry.payload, entry.count, entry.note, _parked(entry))
@@ -214,8 +158,10 @@ class MemoryConnector:
         *,
         only: Span | None = None,
         close: bool = False,
+        effects: Mapping[int, Sequence[Effect]] = NONE,
     ) -> None:
         found = self._changed()
+        step = Step(found, queue, effects.values())
         with found.lock:
             into = found.queue(queue)
             of = into.consumers.get(consumer)
@@ -223,7 +169,7 @@ class MemoryConnector:
                 if close:  # R5: a join that comes late is to find that it is over
                     into.consumers[consumer] = Consumer(Terms(), 0.0, CLOSED)
                 return
-            lease.release(into, of, done, suspects, only)
+            step.of(lease.release(into, of, done, suspects, only), effects)
             if close:
                 of.state = CLOSED
             into.call()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from regiment.contracts import Again, Back, Dead, Done, Park, Settlement, Span
 from regiment_local.memory.queue import Consumer, Queue
@@ -17,12 +17,17 @@ def settle_and_lease(
     limit: int,
     max_bytes: int,
     holds_nothing: bool,
+    leave: Callable[[list[int]], None] = lambda taken: None,
 ) -> None:
-    """One turn of `me`: settle, take back from the overdue, make ready what is due, lease the next batch."""
+    """One turn of `me`: settle, leave the effects of what was taken, take back from the overdue, make ready what is due,
+    lease the next batch.
+    """
     before = len(queue.ready)
     me.lost = []
+    taken: list[int] = []
     for settlement in settlements:
-        settle(queue, me, settlement)
+        taken += settle(queue, me, settlement)
+    leave(taken)
     if holds_nothing:
         queue.give_back(me.held.values())
         me.held.clear()
@@ -41,8 +46,9 @@ def settle_and_lease(
         queue.call()
 
 
-def settle(queue: Queue, me: Consumer, settlement: Settlement) -> None:
-    """One settlement; receipts that `me` does not hold are noted as lost."""
+def settle(queue: Queue, me: Consumer, settlement: Settlement) -> list[int]:
+    """One settlement; receipts that `me` does not hold are noted as lost. The receipts that have effects now (E1)."""
+    taken: list[int] = []
     if isinstance(settlement, (Done, Back)):
         for receipt in range(settlement.first, settlement.last + 1):
             entry = me.held.pop(receipt, None)
@@ -52,11 +58,14 @@ def settle(queue: Queue, me: Consumer, settlement: Settlement) -> None:
                 me.settled.discard(receipt)
             elif isinstance(settlement, Back):
                 queue.give_back([entry])
-        return
+            else:
+                taken.append(receipt)
+        return taken
     entry = me.held.pop(settlement.receipt, None)
     if entry is None:
         me.lost.append(settlement.receipt)
-    elif isinstance(settlement, Dead):
+        return []
+    if isinstance(settlement, Dead):
         kept = entry.payload if settlement.payload is None else settlement.payload
         queue.letters.bury(kept, settlement.task_id, settlement.reason, entry.priority, me.terms)
     else:
@@ -68,14 +77,21 @@ def settle(queue: Queue, me: Consumer, settlement: Settlement) -> None:
             entry.parked = now
         entry.since = now
         queue.put_off(entry, now + settlement.delay)
+    return [] if isinstance(settlement, Park) else [settlement.receipt]
 
 
-def release(queue: Queue, of: Consumer, done: Sequence[Span], suspects: Mapping[int, bytes], only: Span | None) -> None:
-    """Settle what is `done`, and give the rest back, or of it what lies in `only`; suspects are counted and delayed."""
+def release(
+    queue: Queue, of: Consumer, done: Sequence[Span], suspects: Mapping[int, bytes], only: Span | None
+) -> list[int]:
+    """Settle what is `done`, and give the rest back, or of it what lies in `only`; suspects are counted and delayed.
+    The receipts that this step has settled.
+    """
+    taken: list[int] = []
     for first, last in done:
         for receipt in [r for r in of.held if first <= r <= last]:
             del of.held[receipt]
             of.settled.add(receipt)
+            taken.append(receipt)
     for receipt in [r for r in of.held if only is None or only[0] <= r <= only[1]]:
         entry = of.held.pop(receipt)
         if receipt in suspects:
@@ -87,3 +103,4 @@ def release(queue: Queue, of: Consumer, done: Sequence[Span], suspects: Mapping[
                 queue.put_off(entry, time.time() + delay)
                 continue
         queue.give_back([entry])
+    return taken

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Literal
 
-from regiment.contracts import Terms
+from regiment.contracts import Applied, Record, Terms
 from regiment_local.memory.bell import Bell
+from regiment_local.memory.fleeting import Fleeting
+from regiment_local.memory.joins import Joins
 from regiment_local.memory.letters import Letters
 
 LIVING: Final = "living"
@@ -73,6 +75,11 @@ class Queue:
         self.delayed: list[Entry] = []
         self.consumers: dict[str, Consumer] = {}
         self.letters = Letters()
+        self.records: Fleeting[tuple[Record, bool]] = Fleeting()
+        """What is kept beside it; with each record whether it is listed."""
+        self.joins = Joins()
+        self.applied: Fleeting[Applied] = Fleeting()
+        """Answers of `apply` by their tokens."""
         self.tokens: dict[str, tuple[float, list[int]]] = {}
         self.ids: dict[str, float] = {}
         self.version = 0

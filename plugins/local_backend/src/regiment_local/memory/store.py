@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count
 from threading import RLock
 
+from regiment_local.memory.following import Followers
 from regiment_local.memory.names import Names
 from regiment_local.memory.queue import Queue
 
@@ -15,6 +17,9 @@ class Store:
         self.lock = RLock()
         self.queues: dict[str, Queue] = {}
         self.names = Names(self.lock)
+        self.followers = Followers()
+        self.versions = count(1)
+        """Versions of records: one for each step that keeps some, and none again."""
 
     def queue(self, name: str) -> Queue:
         """The queue, which is made if it is absent."""

@@ -7,6 +7,7 @@
 -- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms}, and in
 --          the repeat of a turn also the receipts of the elements
 --#include now.lua
+--#effects given.lua
 local consumer, turn, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local batch = stem .. ':batch:' .. consumer
 local head = redis.call('LINDEX', batch, 0)
@@ -15,6 +16,7 @@ if not head or not face then return 0 end
 local last, base, left, granted, odd = struct.unpack('>I7I7I4I7B', head)
 local stamp, next_look, lease, version, flags = struct.unpack('>I6I6I6I4B', face)
 --#include tools.lua
+--#effects effects.lua
 
 local key, waiting, more = stem .. ':consumer:' .. consumer, odd > 1, nil
 if odd % 2 == 1 then
@@ -76,6 +78,7 @@ if #ARGV == 9 and ARGV[7] == 'D' and left > 0 and flags < 2 and not kept and ton
   gone, left = true, 0
 elseif #ARGV > 6 then
   local t = tools()
+  --#effects taking.lua
   local holder, backs, i = t.holder(consumer), {}, 7
   local spans = kept and cmsgpack.unpack(kept) or {}
   local function lose(missing)
@@ -133,6 +136,9 @@ elseif #ARGV > 6 then
   t.front(backs)
   base, left = holder.base, holder.left
 end
+--#effects: if gone then took = true end
+--#effects leaving.lua
+--#effects: if made then version = tonumber(redis.call('HGET', stem, 'version')) or 0 end
 
 if flag % 2 == 1 then
   if left > 0 or redis.call('EXISTS', stem .. ':held:' .. consumer) == 1 then

@@ -4,7 +4,9 @@
 --          spans, first and last of each, then suspects: receipt and note
 -- returns  1
 --#include now.lua
+--#effects given.lua
 --#include tools.lua
+--#effects effects.lua
 local t, consumer = tools(), ARGV[1]
 local holder = t.holder(consumer)
 local key = holder.key
@@ -12,6 +14,7 @@ if holder.known then
   local after = 6 + 2 * tonumber(ARGV[5])
   local spans = holder.done and cmsgpack.unpack(holder.done) or {}
   local all = t.list(holder)
+  --#effects taking.lua
   for i = 6, after - 1, 2 do
     local first, last = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     -- Only what is there: a span reaches over all that the consumer ever did (R2), which may be millions.
@@ -22,6 +25,7 @@ if holder.known then
     local _, settled = t.pick(holder, listed, true)
     for _, span in ipairs(settled) do spans[#spans + 1] = span end
   end
+  --#effects leaving.lua
   local suspects = {}
   for i = after, #ARGV, 2 do suspects[tonumber(ARGV[i])] = ARGV[i + 1] end
   local first, last = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -60,4 +64,5 @@ end
 if ARGV[2] == '1' then t.entomb(consumer) end
 -- A consumer that was woken and died took the wake-up with it: pass it on.
 if t.earlier then t.rouse() elseif redis.call('EXISTS', stem .. ':waiting') == 1 then t.wake(t.length()) end
+--#effects: do return tonumber(redis.call('HGET', stem, 'version')) or 0 end
 return 1

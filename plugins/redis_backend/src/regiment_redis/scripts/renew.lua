@@ -23,4 +23,5 @@ end
 for from = 1, #scores, 1000 do
   redis.call('ZADD', stem .. ':consumers', 'GT', unpack(scores, from, math.min(from + 999, #scores)))
 end
+--#effects: do return {unknown, fenced, tonumber(redis.call('HGET', stem, 'version')) or 0} end
 return {unknown, fenced}

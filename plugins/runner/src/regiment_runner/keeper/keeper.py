@@ -25,7 +25,8 @@ from regiment.contracts import Connector, Span
 from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
 from regiment_runner.keeper.telling import Telling
-from regiment_runner.shared import crossing, page, process
+from regiment_runner.shared import crossing, messages, page, process
+from regiment_runner.shared.annex import left_of, records, spans_of
 from regiment_runner.shared.descendants import end_tagged
 from regiment_runner.shared.page import DRAIN_WAIT, Page
 from regiment_runner.shared.polling import readable
@@ -61,10 +62,12 @@ class Ward:
         self.give_back: float | None = spec["give_back_after"]
         self.settle: float = spec["settle_within"]
         self.once = spec["delivery"] == "at_most_once"
-        self.dead: dict[str, Any] | None = None
+        self.dead: messages.PostMortem | None = None
         """What the supervisor says of its end; None while it lives."""
         self.settled = 0
         """The highest number that was settled for it."""
+        self.recorded: set[int] = set()
+        """Numbers that were settled for it, of those that have records in its annex."""
         self.revoked: Span = NOTHING
         """The range whose taking back this keeper has asked for last."""
         self._counted, self._rate = (page.now(), self.page.words[page.TASKS]), 0.0
@@ -93,7 +96,7 @@ class Keeper:
 
     def __init__(self, channel: socket.socket, parent: int, poke: int, tag: int | None = None) -> None:
         self.channel, self.parent, self.poke, self.tag = channel, parent, poke, tag
-        self._in, self._out = crossing.Inbox(), crossing.Outbox(channel)
+        self._in, self._out = crossing.Inbox[messages.ToKeeper](), crossing.Outbox(channel)
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
         self._gone = False
@@ -175,7 +178,7 @@ class Keeper:
             for store in self.stores.values():
                 store.ask(("presence", "end"), lambda c: c.announce(self.name, b"", 0.001))
 
-    def _serve(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _serve(self, message: messages.Serve, fds: list[int]) -> None:
         name = message["serve"]
         if name in self.wards:
             for fd in fds:
@@ -198,7 +201,7 @@ class Keeper:
 
         ward.store.ask(("count", queue_name), job)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: messages.FromKeeper) -> None:
         self._out.send(message)
 
     def _store_of(self, spec: Mapping[str, Any]) -> Store:
@@ -266,7 +269,8 @@ class Keeper:
             for ward in wards
             if ward.page.damage() is None
         ]
-        return json.dumps({"host": os.uname().nodename, "pid": os.getppid(), "workers": here}).encode()
+        tree = {"host": os.uname().nodename, "pid": os.getppid(), "release": os.environ.get("REGIMENT_RELEASE", "")}
+        return json.dumps({**tree, "workers": here}).encode()
 
     def _behind_slow_task(self, ward: Ward) -> float:
         """Settle what is done, and revoke what waits, while every slot is busy with something slow.
@@ -285,9 +289,10 @@ class Keeper:
         base, last, highest = words[page.BASE], words[page.LAST], sheet.highest()
         first = join.first if words[page.SLOTS] > 1 else max(join.first, base)
         spans = [span for span in sheet.finished(first) if span[1] > ward.settled]
-        if spans and idle >= ward.settle:
-            self._settle(ward, join, spans)
-        elif spans:
+        some = spans or words[page.END_A] or words[page.END_B]
+        if some and idle >= ward.settle:
+            self._settle(ward, join, spans, first)
+        elif some:
             wake = time.monotonic() + ward.settle - idle
         revoked = sheet.revoked()
         if revoked is not None and revoked[0] >= base:
@@ -301,10 +306,20 @@ class Keeper:
                 wake = min(wake, time.monotonic() + ward.give_back - idle)
         return wake
 
-    def _settle(self, ward: Ward, join: page.Join, spans: list[Span]) -> None:
+    def _settle(self, ward: Ward, join: page.Join, spans: list[Span], first: int) -> None:
+        """Settle for a worker that is busy: `spans`, and what has records that are not known to be settled (E3)."""
+        found, _ = records(ward.page, first)
+        ward.recorded &= found.keys()
+        left = left_of(found, ward.recorded)
+        effects = {number: said for number, said in left.items() if said}
+        extra: dict[str, Any] = {"effects": effects} if effects else {}
+        if not spans and not left:
+            return
+
         def job(connector: Connector) -> None:
-            connector.release(join.queue, join.consumer, spans, {}, only=NOTHING)
-            ward.settled = max(ward.settled, spans[-1][1])
+            connector.release(join.queue, join.consumer, [*spans, *spans_of(left)], {}, only=NOTHING, **extra)
+            ward.settled = max(ward.settled, *(span[1] for span in spans), 0)
+            ward.recorded |= left.keys()
 
         ward.store.ask(("settle", ward.name), job)
 
@@ -332,13 +347,14 @@ class Keeper:
         )
 
     def _release(self, ward: Ward) -> None:
-        """R2: after a death, settle what is surely done, name the suspects, and give back the rest."""
+        """R2, E3: after a death, settle what is surely done, name the suspects, and give back the rest."""
         ward.page.damage()
         plan = release_plan(ward.page, ward.dead or {}, once=ward.once)
 
         def job(connector: Connector) -> None:
-            for queue_name, consumer, spans, suspects in plan:
-                connector.release(queue_name, consumer, spans, suspects, close=True)
+            for said in plan:
+                extra: dict[str, Any] = {"effects": said.effects} if said.effects else {}
+                connector.release(said.queue, said.consumer, said.done, said.suspects, close=True, **extra)
             self._released.append(ward.name)
 
         ward.store.ask(("release", ward.name), job)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
+from regiment.contracts import Span
+from regiment.contracts.effects import Effect
 from regiment_runner.shared import page
+from regiment_runner.shared.annex import left_of, records, spans_of
 from regiment_runner.shared.heads import id_of
+from regiment_runner.shared.messages import PostMortem
 from regiment_runner.shared.page import Page
 
 
-def release_plan(
-    sheet: Page, dead: Mapping[str, Any], *, once: bool = False
-) -> Iterable[tuple[str, str, list[tuple[int, int]], dict[int, bytes]]]:
-    """(queue, consumer, done, suspects) of each consumer that a page names, judged after its worker's death.
+class Released(NamedTuple):
+    """What is to be said of one consumer after the death of its worker."""
+
+    queue: str
+    consumer: str
+    done: list[Span]
+    suspects: dict[int, bytes]
+    effects: dict[int, tuple[Effect, ...]]
+    """What of it was left behind (E3)."""
+
+
+def release_plan(sheet: Page, dead: PostMortem, *, once: bool = False) -> Iterable[Released]:
+    """What each consumer that a page names has done and left, judged after its worker's death.
 
     `dead` holds `notes` (number -> note for what was struck, everything else being a neighbor), or `note` (for
     whatever had started), or `interrupted` (nothing is suspect). `once`: what has started must not run a second time
@@ -25,8 +38,14 @@ def release_plan(
     merely_interrupted = bool(dead.get("interrupted") or struck)
     for index, join in sheet.joins():
         suspects: dict[int, bytes] = {}
+        effects: dict[int, tuple[Effect, ...]] = {}
         if index == 0:
-            spans = sheet.finished(join.first)
+            found, whole = records(sheet, join.first)
+            if once and not whole:
+                continue  # a task has destroyed it: nobody knows what has run, as after a lost host
+            recorded = left_of(found)
+            spans = [*sheet.finished(join.first), *spans_of(recorded)]
+            effects = {number: said for number, said in recorded.items() if said}
             for _, number, phase in sheet.numbers():
                 if phase not in (page.STARTED, page.ENDED, page.JUDGING) or number < join.first:
                     continue
@@ -44,7 +63,7 @@ def release_plan(
             if once or not merely_interrupted:
                 note = json.dumps(dead.get("note", _INTERRUPTED)).encode()
                 suspects = dict.fromkeys(range(join.first, join.last + 1), note)
-        plan.append((join.queue, join.consumer, spans, suspects))
+        plan.append(Released(join.queue, join.consumer, spans, suspects, effects))
     return plan
 
 

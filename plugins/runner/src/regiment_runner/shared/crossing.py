@@ -14,9 +14,11 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Generic, TypeVar, cast
+
+M = TypeVar("M")
 
 PIECE = 32_768
 """Bytes of a piece: well below the smallest buffer that a socket has."""
@@ -31,26 +33,26 @@ _GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.EDEST
 # Messages
 
 
-def pieces(message: dict[str, Any]) -> list[bytes]:
+def pieces(message: Mapping[str, object]) -> list[bytes]:
     """A message as what is sent for it, one piece after the other."""
     data = json.dumps(message, default=repr).encode()
     cut = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
     return [b"+" + piece for piece in cut[:-1]] + [cut[-1]]
 
 
-class Inbox:
-    """Puts pieces together again."""
+class Inbox(Generic[M]):
+    """Puts pieces together again; `messages` says which come from where."""
 
     def __init__(self) -> None:
         self._begun: list[bytes] = []
 
-    def add(self, piece: bytes) -> dict[str, Any] | None:
+    def add(self, piece: bytes) -> M | None:
         """The message that this piece ends, or None."""
         if piece.startswith(b"+"):
             self._begun.append(piece[1:])
             return None
         whole, self._begun = b"".join([*self._begun, piece]), []
-        return dict(json.loads(whole))
+        return cast("M", json.loads(whole))
 
 
 class Outbox:
@@ -63,7 +65,7 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._left)
 
-    def send(self, message: dict[str, Any], fds: Iterable[int] = ()) -> None:
+    def send(self, message: Mapping[str, object], fds: Iterable[int] = ()) -> None:
         """Send a message, its descriptors with its last piece."""
         *first, last = pieces(message)
         with self._lock:

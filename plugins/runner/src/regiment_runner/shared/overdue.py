@@ -1,4 +1,5 @@
-"""The limit of a hook, as it stands on the page: when it is slow, when it is ended, and which hook it is.
+"""The limit of a hook, as it stands on the page: when it is slow, when it is ended, and which hook it is. What else runs of a
+task's or of a plugin's code outside of the task, its limit included, is a hook here, too: texts of exceptions, observers.
 
 A hook runs in no guard: `pre_work` before it (*started*), all others after it (*ended*, *judging*), where nothing is struck as a
 timeout (R12). So its limit uses the words of the slot's limits, which mean nothing to a killer then, with the hook's number in
@@ -7,11 +8,14 @@ the upper bits of the hard one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from regiment_runner.shared import page
 from regiment_runner.shared.page import HOOK_SHIFT, Page
+
+TEXT, OBSERVER, EFFECTS = "the text of its exception", "an observer of a plugin", "the effects of a plugin"
 
 HOOKS = (
     "",
@@ -25,10 +29,14 @@ HOOKS = (
     "on_requeue",
     "on_stop",
     "on_dead",
+    TEXT,
+    OBSERVER,
+    EFFECTS,
 )
 """Names by number; 0 is no hook. No more than 15: four bits have room for them."""
 NUMBERS = {name: number for number, name in enumerate(HOOKS) if name}
 
+_clock, _BOOT = time.clock_gettime_ns, page.CLOCK
 _AT = (1 << HOOK_SHIFT) - 1
 
 
@@ -46,7 +54,7 @@ def arm(sheet: Page, at: int, hook: str, limit: int, grace: int) -> None:
     """In the worker: note in the slot whose words begin `at` that a hook begins, slow after `limit` nanoseconds, and ended
     `grace` later.
     """
-    words, slow_at = sheet.words, page.now() + limit
+    words, slow_at = sheet.words, _clock(_BOOT) + limit
     # The mark first: who reads the hard word first never takes the other for a soft limit.
     words[at + page.HARD] = NUMBERS[hook] << HOOK_SHIFT | (slow_at + grace) & _AT
     words[at + page.SOFT] = slow_at

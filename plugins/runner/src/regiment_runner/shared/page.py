@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regiment.contracts import MOST_SLOTS, Reading, Span
-from regiment.errors import ConfigError, RegimentError
+from regiment.errors import ConfigError
 from regiment_runner.shared import places
+from regiment_runner.shared.room import NoRoom as NoRoom
+from regiment_runner.shared.room import reserve
 
 IDLE, STARTED, ENDED, JUDGING, RETURNING, DONE = range(6)
 PHASES = ("idle", "started", "ended", "judging", "returning", "done")
@@ -62,7 +64,10 @@ STARTING, READY, STOPPING = range(3)
     LOOKING,
     DEAD_LETTERS,
     MEMORY,
-) = range(18)
+    EFFECTS,
+    END_A,
+    END_B,
+) = range(21)
 _MOST = (1 << 62) - 1
 _MAGIC = 0x726567696D65_01
 _JOINS, _JOIN_SIZE, JOINS = 512, 256, 8
@@ -74,7 +79,13 @@ START_AT = 8 * START
 HOOK_SHIFT = 59
 """From this bit on a HARD word says which hook it is the limit of (`overdue`); such a one is no killer's. 18 years are below it."""
 _HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
-_SIZE = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
+SIZE = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
+HALF = 512 * 1024
+"""Bytes of each half of the annex, which lies behind the slots (`annex`)."""
+SIZES = (SIZE, SIZE + 2 * HALF)
+"""What a page may measure: without an annex, which is reserved when a task first leaves effects, and with one. Who reads a
+page takes both; the annex is there once EFFECTS says from which number on there are records in it.
+"""
 _TRIES = 1000
 """Readings of a consumer until two agree; a worker that writes it all the time is damaging its page."""
 
@@ -130,11 +141,11 @@ class Page:
         fd = os.open(path, flags, 0o600)
         try:
             if create:
-                _reserve(fd, path, SHARED_SLOTS)
-                os.ftruncate(fd, _SIZE)
-            elif os.fstat(fd).st_size != _SIZE:
+                reserve(fd, path, 0, _SLOT_START + SHARED_SLOTS * _SLOT_SIZE)
+                os.ftruncate(fd, SIZE)
+            elif os.fstat(fd).st_size not in SIZES:
                 raise ValueError(f"{path} is no page of this release")
-            self.map = mmap.mmap(fd, _SIZE, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
+            self.map = mmap.mmap(fd, SIZE, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
         except BaseException:
             if create:
                 os.unlink(path)
@@ -148,7 +159,9 @@ class Page:
         elif self.words[MAGIC] != _MAGIC:
             raise ValueError(f"{path} is no page of this release")
         self._read_only, self._given_up = read_only, False
-        self._born, self._slots = self.words[BORN], 0
+        self._born, self._slots, self._effects = self.words[BORN], 0, 0
+        self.area: mmap.mmap | None = None
+        """The annex, once it is mapped here."""
 
     # Whether it can be believed: a task can write anything on its worker's page, and cut the file off.
 
@@ -160,16 +173,16 @@ class Page:
         """
         if self._given_up:
             return "it was damaged before"
-        size = self.map.size()
-        if size < _SIZE:
-            why = f"it was cut to {size:,} of {_SIZE:,} bytes"
+        size, whole = self.map.size(), SIZES[bool(self.words[EFFECTS]) if self.map.size() >= SIZE else 0]
+        if size < whole:
+            why = f"it was cut to {size:,} of {whole:,} bytes"
         else:
             wrong = self._nonsense() and self._nonsense()  # the worker may have been writing
             if wrong is None:
                 return None
             why = wrong
         if not self._read_only:
-            self._lay_over(bytes(_SIZE))
+            self._lay_over(bytes(SIZE))
             self._given_up = True
         return why
 
@@ -188,6 +201,14 @@ class Page:
                 return f"slot {slot} holds number {number:,} in phase {phase}; the last number leased is {last:,}"
         if any(words[(_JOINS + index * _JOIN_SIZE) >> 3] > 1 for index in range(JOINS)):
             return "its consumers were overwritten"
+        effects = words[EFFECTS]
+        if effects > words[LAST] + 1 or (self._effects and effects != self._effects):
+            return (
+                f"it says that there are records from number {effects:,} on; the last number leased is {words[LAST]:,}"
+            )
+        if max(words[END_A], words[END_B]) > HALF:
+            return "the ends of its annex were overwritten"
+        self._effects = effects
         return None
 
     def have_slots(self, slots: int) -> None:
@@ -195,7 +216,7 @@ class Page:
         if slots > SHARED_SLOTS:
             fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             try:
-                _reserve(fd, self.path, slots)
+                reserve(fd, self.path, 0, _SLOT_START + slots * _SLOT_SIZE)
             finally:
                 os.close(fd)
         self.words[SLOTS] = slots
@@ -204,6 +225,8 @@ class Page:
         """Unmap; the file stays."""
         self.words.release()
         self.map.close()
+        if self.area is not None:
+            self.area.close()
 
     def detach(self) -> None:
         """In a process forked from the worker: its own copy of the page from now on, so that it writes to nobody's."""
@@ -353,7 +376,7 @@ class Page:
             )
 
     def finished(self, first: int) -> list[Span]:
-        """Every number from `first` to the highest noted that no slot shows as open (R2), as spans."""
+        """Every number from `first` to the highest noted that no slot shows as open (R2), as spans; of those before EFFECTS."""
         seen = list(self.numbers())
         top = max((number for _, number, _ in seen), default=0)
         still = sorted({number for _, number, phase in seen if phase in OPEN and number >= first})
@@ -362,7 +385,8 @@ class Page:
             if low < number:
                 spans.append((low, number - 1))
             low = number + 1
-        return spans
+        since = self.words[EFFECTS]  # after the slots, whose words its worker writes after it
+        return [(low, min(high, since - 1)) for low, high in spans if low < since] if since else spans
 
     def revoke(self, low: int, last: int) -> None:
         """Write the revoked range; at most once a batch, and it never rises (R13)."""
@@ -372,22 +396,6 @@ class Page:
         """The revoked range, or None."""
         word = self.words[REVOKED]
         return (word >> 24, (word >> 24) + (word & 0xFFFFFF)) if word else None
-
-
-class NoRoom(RegimentError, OSError):
-    """The memory of a page cannot be reserved."""
-
-
-def _reserve(fd: int, path: Path, slots: int) -> None:
-    """Reserve the memory of a page up to so many slots: where there is none, this says so, and no SIGBUS later."""
-    size = _SLOT_START + slots * _SLOT_SIZE
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as error:
-        raise NoRoom(
-            f"the file system of {path.parent} has no room for a page of {size:,} bytes ({error.strerror}). Make it larger "
-            f"(in a container: --shm-size), remove what others have left there, or set XDG_RUNTIME_DIR to another folder"
-        ) from error
 
 
 def slot_index(slot: int) -> int:

@@ -14,19 +14,21 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from regiment import log
-from regiment.contracts import Connector
+from regiment.contracts import AtWork, Connector
 from regiment.errors import ConfigError
 from regiment.options import check_options
 from regiment.registry import registry
-from regiment_runner.shared import crossing
+from regiment_runner.shared import crossing, messages
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
 from regiment_runner.shared.scopes import connect
+from regiment_runner.steward.pages import at_work, own_tree
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
@@ -45,10 +47,16 @@ class Target:
 
     def __init__(self, label: str, spec: Mapping[str, Any]) -> None:
         self.label, self.spec, self.queue = label, spec, str(spec["queue"])
+        self._tree: Path | None = None
 
     def connect(self) -> Connector:
         """A connection to the store of this queue, in the role `duty`."""
         return connect(self.spec["connector"], "duty")
+
+    def at_work(self, seconds: float) -> Sequence[AtWork]:
+        """The tasks of this queue that have run for so long in this tree."""
+        self._tree = self._tree or own_tree(os.getppid())
+        return [] if self._tree is None else at_work(self._tree, self.queue, seconds)
 
 
 class Servant:
@@ -56,7 +64,8 @@ class Servant:
 
     def __init__(self, service: Mapping[str, Any], first: tuple[Target, Any]) -> None:
         self.name, self.options, self.kind = service["target"], service["options"], service["kind"]
-        self.inbox: queue.SimpleQueue[tuple[Target, Any]] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[tuple[Target, Any] | None] = queue.SimpleQueue()
+        """What there is to be learnt; None wakes."""
         self.inbox.put(first)
         self.known: dict[str, tuple[Target, Any]] = {}
         self.began: float | None = None
@@ -72,6 +81,8 @@ class Servant:
             try:
                 if made is None:
                     made = self._call(self._made)
+                    if hasattr(made, "wakes"):
+                        self._call(made.wakes, lambda: self.inbox.put(None))
                     for known in self.known.values():
                         self._call(made.learn, *known)
                 self._learn(made, 0.0)
@@ -116,15 +127,17 @@ class Servant:
         while True:
             left = max(0.0, until - time.monotonic())
             try:
-                target, notes = (
-                    self.inbox.get(timeout=min(left, NEWS) if news else left) if left else self.inbox.get(False)
-                )
+                told = self.inbox.get(timeout=min(left, NEWS) if news else left) if left else self.inbox.get(False)
             except queue.Empty:
                 if news is not None:
                     self._call(self._tell, news)
                 if time.monotonic() >= until:
                     return
                 continue
+            if told is None:
+                until = time.monotonic()
+                continue
+            target, notes = told
             self.known[target.label] = (target, notes)
             self._call(made.learn, target, notes)
             until = time.monotonic()
@@ -144,7 +157,7 @@ class Steward:
 
     def __init__(self, channel: socket.socket, parent: int, process: str, patience: float = PATIENCE) -> None:
         self.channel, self.parent, self.process, self.patience = channel, parent, process, patience
-        self._in, self._out = crossing.Inbox(), crossing.Outbox(channel)
+        self._in, self._out = crossing.Inbox[messages.ToService](), crossing.Outbox(channel)
         self.servants: dict[str, Servant] = {}
 
     def run(self) -> int:
@@ -183,7 +196,7 @@ class Steward:
             return True
         except OSError:
             return False
-        message: dict[str, Any] | None = self._in.add(data) if data else {"bye": True}
+        message = self._in.add(data) if data else messages.Bye(bye=True)
         if message is not None and "bye" in message:
             return False
         if message is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import signal
 import time
 from collections.abc import Callable
@@ -14,9 +13,11 @@ from regiment import exits, log
 from regiment.printing import say
 from regiment_runner.shared import page, process
 from regiment_runner.shared.descendants import end_group
+from regiment_runner.shared.messages import PostMortem
 from regiment_runner.supervisor import ends
 from regiment_runner.supervisor.ends import End
 from regiment_runner.supervisor.members import Child, Tree
+from regiment_runner.supervisor.pauses import grown
 
 STEADY = 10.0
 """Seconds after which a worker that ends without a task is no sign that the next one will."""
@@ -60,7 +61,8 @@ class Deaths:
         self._follow(item, end)
         joined = any(True for _ in item.page.joins())
         told = {"kind": end.kind, "reason": end.reason, "target": item.group.label}
-        if not tree.keeping.bury(item.name, joined, end=told, **ends.post_mortem(item, status, end)):
+        how: PostMortem = {**ends.post_mortem(item, status, end), "end": told}
+        if not tree.keeping.bury(item.name, joined, **how):
             self.forget(item.name)
 
     def _follow(self, item: Child, end: End) -> None:
@@ -143,7 +145,7 @@ class Deaths:
             group.fruitless = 0
         group.fruitless += 1
         if group.fruitless == 1:
-            group.first_end = (item.failed or {}).get("text") or end.reason
+            group.first_end = (item.failed and item.failed["text"]) or end.reason
         if crashed and group.fruitless >= self._tree.options.give_up and not steady:
             log.event(logging.ERROR, "supervisor.crash_loop", target=group.label, failures=group.fruitless)
             self.give_up(
@@ -164,7 +166,7 @@ class Deaths:
     def _pause(self, item: Child, failures: int) -> float:
         """Put the next start of a group off, the longer the more have failed; seconds."""
         first, last = self._tree.options.crash_backoff
-        delay: float = min(last, first * 2 ** (failures - 1)) * random.uniform(0.8, 1.2)
+        delay = grown(first, last, failures - 1)
         item.group.next_start = time.monotonic() + delay
         return delay
 

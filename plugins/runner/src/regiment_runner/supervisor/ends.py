@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from regiment_runner.shared import page, process
+from regiment_runner.shared.messages import PostMortem
 from regiment_runner.supervisor.members import Child
 from regiment_runner.supervisor.strikes import crash_note
 
@@ -63,7 +64,7 @@ def ended_by_soft_strike(item: Child, status: int) -> bool:
     return status == -page.SOFT_SIGNAL and any(True for _ in item.view.softly_struck())
 
 
-def post_mortem(item: Child, status: int, end: End) -> dict[str, Any]:
+def post_mortem(item: Child, status: int, end: End) -> PostMortem:
     """What the keeper is told: whether what ran is suspect, and the note that stays with it."""
     if item.stopped or item.ended is not None:
         return {"interrupted": True}

@@ -13,7 +13,7 @@ from regiment.build import connector_use
 from regiment.config import Use, WorkerConfig, as_use
 from regiment.errors import PluginError, RegimentError
 from regiment.registry import registry
-from regiment_runner.shared import page, process
+from regiment_runner.shared import messages, page, process
 from regiment_runner.shared.scopes import scope_of
 from regiment_runner.supervisor.members import Child, Group, Tree
 from regiment_runner.supervisor.numbers import Target
@@ -68,7 +68,7 @@ class Hearing:
             if label not in known:
                 groups.append(Group(Target(label, group.low, group.high)))
 
-    def _configured(self, item: Child, message: dict[str, Any]) -> None:
+    def _configured(self, item: Child, message: messages.Configured) -> None:
         item.spec, group = message["configured"], item.group
         assert item.spec is not None
         self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)

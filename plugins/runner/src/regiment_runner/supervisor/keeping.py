@@ -9,11 +9,11 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from regiment import exits, log
 from regiment_runner.keeper import keeper
-from regiment_runner.shared import crossing, process, procfs
+from regiment_runner.shared import crossing, messages, process, procfs
 from regiment_runner.shared.silence import SILENCE
 from regiment_runner.supervisor.pauses import Pauses
 
@@ -37,15 +37,15 @@ class Keeping:
         self._close_in_child, self._silence = close_in_child, silence
         self._tag, self._body = tag, body
         self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._served: dict[str, tuple[dict[str, Any], int]] = {}
+        self._served: dict[str, tuple[messages.Serve, int]] = {}
         """Worker -> what the keeper is told of it, and its pidfd, which its supervisor closes after `released`."""
-        self._dead: dict[str, dict[str, Any]] = {}
+        self._dead: dict[str, messages.Dead] = {}
         self._holders: set[str] = set()
         self.backlogs: dict[str, int] = {}
         """Worker -> tasks that are ready in its queue, as asked for by `ask_backlog`."""
         self.channel: socket.socket | None = None
         self.pid, self.pidfd = 0, -1
-        self._in = crossing.Inbox()
+        self._in = crossing.Inbox[messages.FromKeeper]()
         self._out: crossing.Outbox | None = None
         self._heard = 0.0
         self._slept = time.monotonic()
@@ -70,8 +70,8 @@ class Keeping:
         log.event(logging.DEBUG, "keeper.started", pid=self.pid)
         for message, pidfd in self._served.values():
             self._send({**message, "path": _where(message["path"])}, [pidfd])
-        for message in self._dead.values():
-            self._send(message)
+        for death in self._dead.values():
+            self._send(death)
 
     def _fork(self) -> None:
         def body(channel: socket.socket, parent: int) -> int:
@@ -80,15 +80,15 @@ class Keeping:
 
         self.pid, self.pidfd, ours = process.fork_beside(body, self._close_in_child(), tied=False)
         self.channel, self._heard = ours, time.monotonic()
-        self._in, self._out = crossing.Inbox(), crossing.Outbox(ours)
+        self._in, self._out = crossing.Inbox[messages.FromKeeper](), crossing.Outbox(ours)
 
     def serve(self, name: str, path: Path, pidfd: int, spec: dict[str, Any]) -> None:
         """Put a worker under the keeper's care."""
-        message = {"serve": name, "path": str(path), "spec": spec}
+        message: messages.Serve = {"serve": name, "path": str(path), "spec": spec}
         self._served[name] = (message, pidfd)
         self._send(message, [pidfd])
 
-    def bury(self, name: str, joined: bool = True, **how: Any) -> bool:
+    def bury(self, name: str, joined: bool = True, **how: Unpack[messages.PostMortem]) -> bool:
         """A worker has ended: give back what it held. False if it was never served, so that it held nothing.
 
         One that never `joined` held nothing either: nobody waits for a store that may never let the keeper in.
@@ -146,7 +146,7 @@ class Keeping:
                 continue
             if "backlog" in message:
                 self.backlogs[message["backlog"]] = message["ready"]
-            if "released" in message:
+            elif "released" in message:
                 name = message["released"]
                 self._dead.pop(name, None)
                 self._holders.discard(name)
@@ -197,7 +197,7 @@ class Keeping:
             time.sleep(0.005)
         self._hang_up()
 
-    def _send(self, message: dict[str, Any], fds: Iterable[int] = ()) -> None:
+    def _send(self, message: messages.ToKeeper, fds: Iterable[int] = ()) -> None:
         if self._out is not None:
             self._out.send(message, fds)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from regiment import exits
-from regiment_runner.shared import crossing, page, process
+from regiment_runner.shared import crossing, messages, page, process
 from regiment_runner.shared.page import Page
 from regiment_runner.supervisor.keeping import Keeping
 from regiment_runner.supervisor.loop import Loop
@@ -80,7 +80,7 @@ class Child:
         self.pid, self.pidfd, self.channel, self.wake = pid, pidfd, channel, wake
         self.view = WorkerView(sheet, pid, pidfd, wake)
         self.hooks = SlowHooks(self.view)
-        self.inbox = crossing.Inbox()
+        self.inbox = crossing.Inbox[messages.FromWorker]()
         self.spec: dict[str, Any] | None = None
         self.ready = False
         self.ended: str | None = None
@@ -92,7 +92,7 @@ class Child:
         """How many tasks it has ended otherwise than by giving them back, as it says at its end."""
         self.leaving: float | None = None
         """Monotonic time at which it was first seen to be done with its tasks and on its way out."""
-        self.failed: dict[str, Any] | None = None
+        self.failed: messages.Failure | None = None
         self.stopped = False
         """Whether the supervisor killed it at the end of the stop timeout: what ran is interrupted, not suspect."""
         self.dumped = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -10,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from regiment import log
+from regiment import exits, log
 from regiment.errors import RegimentError
 from regiment_runner.shared import page, process
 from regiment_runner.shared.page import Page
@@ -20,9 +21,22 @@ from regiment_runner.worker import main as child
 SPARE = 8
 """Descriptors that a start leaves free, or it is not made: what the supervisor needs to look after those that run."""
 
+HELP = {
+    errno.EMFILE: "A tree needs some 30 descriptors and 5 more for each worker: raise the limit of this process (ulimit -n)",
+    errno.ENFILE: "The machine has no descriptor left: raise fs.file-max, or end what uses them up",
+    errno.EAGAIN: "This user or this machine has no process left: raise the limit (ulimit -u, TasksMax=), or end what uses them up",
+    errno.ENOMEM: "The machine has no memory left: give it more, or end what uses it up",
+    errno.ENOSPC: "The file system of the pages is full: make room there, or set XDG_RUNTIME_DIR to another folder",
+}
+"""What helps, by the system's refusal."""
+
+NO_ROOM = "See what this user and this machine may still use"
+
 
 class Nursery:
-    """Forks what a tree lacks. `wear` marks a new child as ours; `on_word` is called when it speaks, `on_end` at its end."""
+    """Forks what a tree lacks. `wear` marks a new child as ours; `on_word` is called when it speaks, `on_end` at its end;
+    `give_up` ends the tree, with an exit code and why.
+    """
 
     def __init__(
         self,
@@ -30,8 +44,10 @@ class Nursery:
         wear: Callable[[int], None],
         on_word: Callable[[Child], None],
         on_end: Callable[[Child], None],
+        give_up: Callable[[int, str], None],
     ) -> None:
         self._tree, self._wear, self._on_word, self._on_end = tree, wear, on_word, on_end
+        self._give_up = give_up
         self._count = 0
 
     def fill(self, now: float) -> float:
@@ -66,6 +82,10 @@ class Nursery:
                 what=f"a worker of {group.label}",
                 next_in=round(pause, 1),
             )
+            if self._hopeless(group):
+                why = f"{error.strerror}. {HELP.get(error.errno, NO_ROOM)}" if error.errno else str(error)
+                tries = f"in {group.pauses.refusals} tries"
+                self._give_up(exits.CRASH_LOOP, f"no worker of {group.label} could be started {tries}: {why}")
             return
         group.pauses.over()
         pid, pidfd, ours = item.pid, item.pidfd, item.channel
@@ -75,6 +95,12 @@ class Nursery:
         tree.loop.add(pidfd, lambda: self._on_end(item))
         tree.loop.add(ours.fileno(), lambda: self._on_word(item))
         log.event(logging.DEBUG, "worker.started", worker=pid, target=group.label)
+
+    def _hopeless(self, group: Group) -> bool:
+        """True if nothing of this tree runs, or ever did, whose end could make room, and it was tried often enough."""
+        tree = self._tree
+        proven = any(other.proven for other in tree.groups)
+        return not tree.children and not proven and group.pauses.refusals >= tree.options.give_up
 
     def _born(self, group: Group, number: int, name: str) -> Child:
         """Make all that a worker needs, and fork it; OSError, and nothing is left of it, where one part cannot be had."""

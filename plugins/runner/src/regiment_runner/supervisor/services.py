@@ -14,7 +14,7 @@ from typing import Any
 from regiment import log
 from regiment.contracts import Service
 from regiment.errors import PluginError
-from regiment_runner.shared import crossing, process, procfs
+from regiment_runner.shared import crossing, messages, process, procfs
 from regiment_runner.shared.scopes import scope_of
 from regiment_runner.steward import steward
 from regiment_runner.supervisor.pauses import Pauses
@@ -32,7 +32,7 @@ class Side:
 
     def __init__(self, name: str, kind: str, close_in_child: Callable[[], Iterable[int]]) -> None:
         self.name, self.kind, self._close_in_child = name, kind, close_in_child
-        self.learnt: dict[tuple[str, str], dict[str, Any]] = {}
+        self.learnt: dict[tuple[str, str], messages.Learn] = {}
         self.channel: socket.socket | None = None
         self.pid, self.pidfd = 0, -1
         self._out: crossing.Outbox | None = None
@@ -40,7 +40,7 @@ class Side:
         self._slept = time.monotonic()
         self._pauses = Pauses()
 
-    def learn(self, key: str, message: dict[str, Any]) -> None:
+    def learn(self, key: str, message: messages.Learn) -> None:
         """Tell it of a target, now and whenever it is replaced."""
         self.learnt[key, message["learn"]] = message
         if self._out is not None:
@@ -140,12 +140,12 @@ class Services:
             try:
                 found = dict(call(spec, notes.get(plugin)) or {})
                 for name, service in found.items():
-                    self._learn(name, service, {"learn": label, "spec": spec, "notes": notes.get(plugin)})
+                    self._learn(name, service, label, dict(spec), notes.get(plugin))
             except Exception as error:
                 text = f"the services of the plugin {plugin} for {label}: {type(error).__name__}: {error}"
                 raise PluginError(text) from error
 
-    def _learn(self, name: str, service: Service, message: dict[str, Any]) -> None:
+    def _learn(self, name: str, service: Service, label: str, spec: messages.Spec, notes: Any) -> None:
         if not isinstance(service, Service) or service.kind not in ("duty", "server"):
             raise TypeError(
                 f'{name!r} is {service!r}; expected Service("module:attribute", options, "duty" or "server")'
@@ -153,7 +153,7 @@ class Services:
         described = {"target": service.target, "options": dict(service.options), "kind": service.kind}
         key = json.dumps(described, sort_keys=True)  # plain data only
         side = self._side("steward" if service.kind == "duty" else key, service)
-        side.learn(key, {**message, "key": key, "service": described})
+        side.learn(key, {"learn": label, "spec": spec, "notes": notes, "key": key, "service": described})
 
     def _side(self, key: str, service: Service) -> Side:
         if key not in self.sides:

@@ -22,7 +22,7 @@ from regiment.errors import TargetError
 from regiment.printing import say
 from regiment.standard import open_standard
 from regiment_runner.keeper import keeper
-from regiment_runner.shared import crossing, page
+from regiment_runner.shared import crossing, messages, page
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.polling import readable
 from regiment_runner.supervisor.keeping import Keeping
@@ -99,7 +99,7 @@ class Solo:
         except SystemExit as leave:
             return leave.code if isinstance(leave.code, int) else exits.OK
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _hear(self, message: messages.FromWorker) -> None:
         """What a supervisor does with its child's words."""
         if "found" in message:
             self._catch()  # again: the worker has taken SIGTERM for itself
@@ -187,7 +187,7 @@ class _Channel:
     """The worker's end of a socket to its supervisor, without the socket."""
 
     def __init__(self, hear: Any) -> None:
-        self._hear, self._in = hear, crossing.Inbox()
+        self._hear, self._in = hear, crossing.Inbox[messages.FromWorker]()
 
     def send(self, data: bytes) -> None:
         message = self._in.add(data)

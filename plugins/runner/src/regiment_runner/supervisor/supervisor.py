@@ -140,8 +140,8 @@ class Supervisor:
         """Have those who have a duty know of each other what they call."""
         tree, hearing = self.tree, self.hearing
         self.deaths = Deaths(tree, hearing.hear, self.look_at_descendants, self.care.kills.another, self.stop)
-        self.nursery = Nursery(tree, self.descendants.wear, on_word=hearing.hear, on_end=self.deaths.reap)
-        hearing.give_up = self.deaths.give_up
+        hearing.give_up = give_up = self.deaths.give_up
+        self.nursery = Nursery(tree, self.descendants.wear, hearing.hear, self.deaths.reap, give_up)
         hearing.share_defaults()
 
     def _preload(self) -> None:

@@ -12,10 +12,11 @@ import click
 
 from regiment import bounds, exits
 from regiment.build import make_connector
-from regiment.errors import ConfigError, RegimentError, StoreError, nearest
+from regiment.errors import ConfigError, PluginError, RegimentError, StoreError, nearest
 from regiment.masking import masked
 from regiment.printing import put, say
 from regiment.queue import Queue
+from regiment.registry import registry
 from regiment.worker import HOOKS
 from regiment_cli import targets
 from regiment_cli.options import json_option, settings
@@ -23,6 +24,7 @@ from regiment_cli.terminal import show_json
 from regiment_cli.text import many
 from regiment_runner import parts
 from regiment_runner.shared.silence import LEAST_LEASE
+from regiment_runner.worker.main import notes_of
 
 SHORT_LEASE = 10.0
 """Seconds below which `check` warns."""
@@ -98,6 +100,8 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
         return
     problems = parts.check(app, label)
     yield from (Finding(label, masked(problem.text), problem.code) for problem in problems)
+    if not problems:
+        yield from noted(app, label)
     yield from (Finding(label, warning, 0) for warning in retries_that_cannot_be(app, face))
     yield from short_lease(app, label)
     if not problems and parts.signs_and_reads_unsigned(app.config):
@@ -105,6 +109,18 @@ def examine(label: str, face: Any, connect: bool) -> Iterator[Finding]:
     yield from (Finding(label, warning, 0) for warning in hooks_that_nobody_calls(face))
     if connect and not problems:
         yield from _connected(app, label)
+
+
+def noted(app: Any, label: str) -> Iterator[Finding]:
+    """What plugins cannot note of the application: a worker would not start."""
+    try:
+        notes_of(app, registry().scope(app.config.plugins))
+    except PluginError as error:
+        why = error.__cause__
+        if isinstance(why, ConfigError):
+            yield from (Finding(label, text, why.exit_code) for text in why.problems)
+        else:
+            yield Finding(label, str(error), error.exit_code)
 
 
 def _connected(app: Any, label: str) -> Iterator[Finding]:

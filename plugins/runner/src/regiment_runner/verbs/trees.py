@@ -11,25 +11,10 @@ from typing import Any, NamedTuple
 
 from regiment.errors import RegimentError
 from regiment_runner.shared import page, places, procfs
-from regiment_runner.shared.heads import id_of
-from regiment_runner.shared.page import Page, SlotState
+from regiment_runner.shared.page import Page
+from regiment_runner.shared.works import Work, works
 from regiment_runner.supervisor.heartbeat import BEAT, ROSTER
 from regiment_runner.verbs.health import silence
-
-_TRIES = 5
-"""How often a slot is read whose task changes meanwhile."""
-
-
-class Work(NamedTuple):
-    """One task at work: `seconds` since it started, `done` of `total` as it said itself (None: it said nothing)."""
-
-    slot: int
-    name: str
-    id: str | None
-    seconds: float
-    done: int | None
-    total: int | None
-    note: str
 
 
 class Row(NamedTuple):
@@ -138,7 +123,7 @@ def _row(path: Path, host: str, supervisor: int, known: dict[Any, dict[str, Any]
         process = _process(pid)
         if process.memory is None or supervisor not in (pid, process.parent):
             return None
-        work = [found for state in sheet.slots() if (found := _work(sheet, state.slot))]
+        work = works(sheet)
         queue = next((join.queue for _, join in sheet.joins()), None)
         said = known.get(pid, {})
         state = _state(process, words[page.STATE], words[page.ORDERS], bool(work))
@@ -170,28 +155,6 @@ def _state(process: Process, state: int, orders: int, works: bool) -> str:
     if works:
         return "busy"
     return "quiet" if orders & page.QUIET else "idle"
-
-
-def _work(sheet: Page, slot: int) -> Work | None:
-    """What a slot runs, all of it of one and the same task; None if it runs nothing."""
-    for _ in range(_TRIES):
-        before = sheet.slot_word(slot)
-        if before[1] not in page.OPEN:
-            return None
-        found = next((one for one in sheet.slots() if one.slot == slot), None)
-        if found is not None and (found.number, found.phase) == before == sheet.slot_word(slot):
-            return _described(found)
-    return None  # tasks so short that none can be seen whole
-
-
-def _described(state: SlotState) -> Work:
-    task_id = id_of(state.head)
-    seconds = max(0.0, (page.now() - state.started) / 1e9)
-    done, total = state.progress
-    told = bool(done or total or state.note)
-    return Work(
-        state.slot, state.name, task_id, seconds, done if told else None, total if told and total else None, state.note
-    )
 
 
 class Process(NamedTuple):

@@ -14,8 +14,9 @@ from regiment_cli import targets
 from regiment_cli.options import json_option, settings
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, many, table
+from regiment_runner.shared.works import Work
 from regiment_runner.verbs import trees
-from regiment_runner.verbs.trees import Row, Tree, Work
+from regiment_runner.verbs.trees import Row, Tree
 
 HEAD = ("pid", "target", "queue", "state", "task", "for", "progress", "memory", "cpu", "tasks", "up")
 RIGHT = ("pid", "for", "memory", "cpu", "tasks", "up")

@@ -12,6 +12,7 @@ from regiment.config import WorkerConfig
 from regiment.contracts import Delivery
 from regiment.errors import DecodeError, Forged, TaskTimeout
 from regiment.outcome import Outcome
+from regiment.registry import registry
 from regiment.task import Task
 from regiment_runner.worker.verdict import read_note, was_struck
 
@@ -22,6 +23,10 @@ class Run(NamedTuple):
 
 class Expired(NamedTuple):
     """Its time has passed: it is done without a run."""
+
+
+class Cancelled(NamedTuple):
+    """Its id stands on the notice board: it is done without a run."""
 
 
 class Judge(NamedTuple):
@@ -43,11 +48,14 @@ class Bury(NamedTuple):
     kind: str
     text: str
     evidence: dict[str, Any] = {}
+    name: str = ""
+    """The task's, if it could be decoded."""
 
 
-Decision = Run | Expired | Judge | Wait | Bury
+Decision = Run | Expired | Cancelled | Judge | Wait | Bury
 RUN = Run()
 EXPIRED = Expired()
+CANCELLED = Cancelled()
 _LOST = "its host was lost"
 """The reason of an end of which nobody could leave a note."""
 
@@ -92,9 +100,14 @@ def admit(
             return Bury(outcomes.POISON, _poison(delivery), read_note(delivery.note))
         kind = "forged" if isinstance(found, Forged) else outcomes.UNREADABLE
         return Bury(kind, str(found))
+    if found.tags is not None and (lacking := found.tags.keys() - understood(config)):
+        text = f"it has tags for {', '.join(sorted(lacking))}, which no plugin of the queue {found.queue!r} understands here"
+        return Wait(
+            min(60.0, max(1.0, delivery.parked)), f"{text}; it waits, without end, for a worker with that plugin"
+        )
     if not known:
         text = f"no task named {found.name!r} is known on queue {found.queue!r}"
-        return _wait(delivery, config, text)
+        return _wait(delivery, config, text, found.name)
     if found.expires is not None and now >= found.expires:
         return EXPIRED
     if not delivery.count and delivery.note is None:
@@ -110,6 +123,19 @@ def admit(
     if delivery.count >= most_ends(config):
         return Judge(Outcome(outcomes.POISON, text=_poison(delivery), evidence=evidence))
     return RUN
+
+
+_understood: dict[int, tuple[object, frozenset[str]]] = {}
+"""Identity of the plugins of a configuration -> these, and the tags that tasks may have where they act; it never changes."""
+
+
+def understood(config: WorkerConfig) -> frozenset[str]:
+    """The tags that tasks of this configuration's queue may have."""
+    found = _understood.get(id(config.plugins))
+    if found is None or found[0] is not config.plugins:
+        words = frozenset(registry().scope(config.plugins).said("understands"))
+        found = _understood[id(config.plugins)] = config.plugins, words
+    return found[1]
 
 
 def _poison(delivery: Delivery) -> str:
@@ -129,9 +155,9 @@ def _last_known(evidence: dict[str, Any]) -> str:
     return f"no reason is known: {_LOST}, each time"
 
 
-def _wait(delivery: Delivery, config: WorkerConfig, text: str) -> Wait | Bury:
+def _wait(delivery: Delivery, config: WorkerConfig, text: str, name: str = "") -> Wait | Bury:
     """Parked for 1 s at first, then for as long as it was parked before, at most 60 s; dead after `unknown_for`."""
     if delivery.parked >= config.unknown_for:
-        return Bury(outcomes.UNKNOWN, f"{text}; parked for {delivery.parked:.0f} s")
+        return Bury(outcomes.UNKNOWN, f"{text}; parked for {delivery.parked:.0f} s", name=name)
     left = max(0.05, config.unknown_for - delivery.parked)
     return Wait(min(60.0, max(1.0, delivery.parked), left), text)

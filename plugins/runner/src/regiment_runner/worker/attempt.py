@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from regiment import log
@@ -12,13 +13,20 @@ from regiment.context import attempt_now
 from regiment.errors import Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
 from regiment_runner.shared import page
+from regiment_runner.worker.commit import AFTER, Commit
 from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, say_started, succeeded, whole
 from regiment_runner.worker.guarded import DONE, aworked, worked
+from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.opening import LARGE, opened
 from regiment_runner.worker.sprint import sprint
 from regiment_runner.worker.taking import Taking
-from regiment_runner.worker.trial import Trial
+from regiment_runner.worker.trial import Left, Trial
 from regiment_runner.worker.verdict import read_note
+
+number_now: ContextVar[int] = ContextVar("regiment_number")
+"""On a loop: the number of the attempt that this context began with. What a coroutine starts may outlive it, and its slot then
+runs another one.
+"""
 
 
 class Attempt(Trial):
@@ -41,6 +49,8 @@ class Attempt(Trial):
         if self.runtime.loud:
             say_started()
         outcome = worked(self, work, rules)
+        if self.made is not None:
+            outcome = kept(self, outcome, rules)
         if outcome is DONE:
             succeeded(self)
         else:
@@ -49,6 +59,7 @@ class Attempt(Trial):
     async def arun(self) -> None:
         """The same on an event loop, where hooks and `work` may be coroutine functions."""
         attempt_now.set(self)
+        number_now.set(self.number)
         found = opened(self)
         if found is None:
             return
@@ -59,6 +70,8 @@ class Attempt(Trial):
         if self.runtime.loud:
             say_started()
         outcome = await aworked(self, work, rules)
+        if self.made is not None:
+            outcome = kept(self, outcome, rules)
         if outcome is DONE:
             succeeded(self)
         else:
@@ -127,6 +140,22 @@ class Attempt(Trial):
         if self.outcome is not None and self.outcome.evidence:
             return self.outcome.evidence
         return read_note(self.delivery.note)
+
+    @property
+    def commit(self) -> Commit:
+        """Children to push and records to keep in the very step in which this task succeeds, or not at all."""
+        if attempt_now.get(None) is not self or number_now.get(self.number) != self.number:
+            raise RuntimeError(
+                "commit was asked for outside of its task: after the end of it, or in a thread that is not in it; nothing of it "
+                "would be done. Take it in the task, commit = current().commit, and pass that on"
+            )
+        with self.runtime.committing:
+            made = self.made
+            if isinstance(made, Left) or made is False:
+                raise RuntimeError(f"commit was asked for {AFTER}")
+            if not isinstance(made, Commit):
+                self.made = made = Commit(self.runtime)
+            return made
 
     def take(self, number: int, queue: str | None = None) -> Taking:
         """`with current().take(100) as tasks:` up to `number` tasks of a queue (this one by default) to do in one go.

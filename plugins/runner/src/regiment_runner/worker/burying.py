@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from regiment import log
 from regiment.codec import read_head
 from regiment.config import WorkerConfig
 from regiment.contracts import Dead, Delivery
+from regiment.contracts.effects import Effect
 from regiment.errors import DecodeError
 from regiment_runner.worker.admission import Bury
 from regiment_runner.worker.parking import Brake
@@ -24,6 +25,7 @@ class Told(Protocol):
     died: Sequence[Callable[[Any], None]]
     call: Callable[..., Any]
     brake: Brake
+    effects: Sequence[tuple[str, Callable[..., Iterable[Effect]]]]
 
 
 def id_of(payload: bytes) -> str:
@@ -41,7 +43,7 @@ def buried(delivery: Delivery, decided: Bury, queue: str) -> Dead:
         "kind": decided.kind,
         "error": decided.text,
         "queue": queue,
-        "name": "",
+        "name": decided.name,
     }
     if delivery.count:
         reason["deliveries"] = delivery.count

@@ -14,18 +14,20 @@ from typing import Any
 from regiment import log
 from regiment import outcome as outcomes
 from regiment.config import WorkerConfig
-from regiment.contracts import Back, Dead, Done, Park
+from regiment.contracts import Back, Dead, Done, Park, Settlement
 from regiment.errors import Control
 from regiment.outcome import Outcome
 from regiment.task import Task
-from regiment_runner.shared import descendants, page, procfs
-from regiment_runner.worker.admission import Bury, Decision, Wait
+from regiment_runner.shared import descendants, overdue, page, procfs
+from regiment_runner.worker.admission import Bury, Cancelled, Decision, Wait
+from regiment_runner.worker.asking import is_a, name_of
 from regiment_runner.worker.burying import buried, tell_dead
 from regiment_runner.worker.guarded import DONE
-from regiment_runner.worker.hooking import Answer, Call, Steps, hooked
-from regiment_runner.worker.planning import Plan, complain, plan_of, planned
+from regiment_runner.worker.hooking import Answer, Call, Steps, hooked, limited, tell_all
+from regiment_runner.worker.leaving import left
+from regiment_runner.worker.planning import UNKEPT, Plan, complain, plan_of, planned, unkept
 from regiment_runner.worker.policy import Rules, Step
-from regiment_runner.worker.trial import Trial
+from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_runner.worker.verdict import judge, safe_repr
 
 
@@ -36,17 +38,18 @@ def whole(attempt: Trial, work: Callable[[Task], Any], rules: Rules, guarded: Ca
     if outcome is None and runtime.loud:
         say_started()
     with ExitStack() as stack:
-        for around in runtime.around:
-            log.tell(_enter, stack, around, task)
-        for told in runtime.started:
-            log.tell(told, task)
+        if runtime.around:
+            with limited(attempt, overdue.OBSERVER):
+                for around in runtime.around:
+                    log.tell(_enter, stack, around, task)
+        tell_all(attempt, runtime.started, task)
         if outcome is None and "pre_work" in runtime.handlers:
             error = yield from hooked(attempt, "pre_work", task)
             if error is not None:
-                outcome = judge(error, rules)
+                outcome = _judged(attempt, error, rules)
         if outcome is None:
             outcome, error = yield guarded, (attempt, work, rules)
-            outcome = outcome or judge(error, rules)
+            outcome = outcome or _judged(attempt, error, rules)
         yield from ending(attempt, outcome, rules)
 
 
@@ -55,21 +58,55 @@ def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
     if attempt.runtime.forked:
         attempt.source.finish(attempt, Back(attempt.number, attempt.number))  # ends this process, before any handler
     _mark_ended(attempt)
-    try:
-        _look_at(attempt, outcome)
-    except BaseException as error:
-        complain(attempt, "attempt.error", error)
-    plan = plan_of(attempt, outcome, rules)
+    with _texts(attempt, outcome):
+        try:
+            _look_at(attempt, outcome)
+        except BaseException as error:
+            complain(attempt, "attempt.error", error)
+        plan = plan_of(attempt, outcome, rules)
     try:
         yield from _tell(attempt, plan, rules)
     except BaseException as error:
         complain(attempt, "attempt.error", error)
     if plan.outcome.kind in (outcomes.STOP, outcomes.RESPAWN):
         attempt.source.end(respawn=plan.outcome.kind == outcomes.RESPAWN)
+    left = yield from _left(attempt, plan, rules)
     attempt.outcome = None
     returns = plan.outcome.kind == outcomes.RESPAWN and type(plan.settlement) is Back
     if not (returns and attempt.source.came_back(attempt)):
-        attempt.source.finish(attempt, plan.settlement)
+        _finish(attempt, plan.settlement, left)
+
+
+def _finish(attempt: Trial, settlement: Settlement, left: Left) -> None:
+    if left is NOTHING:
+        attempt.source.finish(attempt, settlement)
+    else:
+        attempt.source.finish(attempt, settlement, left)
+
+
+def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, Left]:
+    """What it leaves behind. If a plugin raises, the attempt has failed with that; if one does again, it is a dead letter (E12)."""
+    if attempt.made is None or plan.step.settle == "back":
+        return NOTHING
+    for again in (True,) if attempt.made is False else (False, True):
+        try:
+            return left(attempt, plan.outcome, plan.step.settle)
+        except BaseException as error:
+            wrong = error
+        complain(attempt, "effects.error", wrong)
+        dead = type(plan.settlement) is Dead
+        last = again or dead
+        plan.become(
+            unkept(attempt, plan.outcome, wrong) if last else plan_of(attempt, _judged(attempt, wrong, rules), rules)
+        )
+        if not dead:
+            try:
+                yield from _tell(attempt, plan, rules)
+            except BaseException as error:
+                complain(attempt, "attempt.error", error)
+        if last or plan.step.settle == "back":
+            break
+    return NOTHING
 
 
 def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
@@ -82,7 +119,8 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
     if replaced is not None:
         replaced.evidence = outcome.evidence
         try:
-            plan.become(planned(attempt, replaced, rules))
+            with _texts(attempt, replaced):
+                plan.become(planned(attempt, replaced, rules))
         except BaseException as error:
             hook = outcomes.HANDLERS[outcome.kind]
             complain(attempt, "hook.error", error, hook=hook, next="what it asks for is left out")
@@ -91,17 +129,29 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
         yield from _hook(attempt, outcomes.HANDLERS[outcomes.MAX_RETRIES], task)
     seconds = (page.now() - attempt.started) / 1e9
     _log(attempt, outcome, plan.step, seconds)
-    for told in runtime.finished:
-        log.tell(told, task, outcome, seconds)
+    tell_all(attempt, runtime.finished, task, outcome, seconds)
     if outcome.kind != outcomes.SUCCESS:
-        for told in runtime.failed:
-            log.tell(told, task, outcome, seconds)
+        tell_all(attempt, runtime.failed, task, outcome, seconds)
     if isinstance(plan.settlement, Dead):
-        reason = json.loads(plan.settlement.reason)
-        if task is not None:
-            task.run_count = reason.get("runs", 0)
-        yield from _hook(attempt, "on_dead", task, reason)
-        tell_dead(attempt.runtime, plan.settlement)
+        yield from _hook(attempt, "on_dead", task, json.loads(plan.settlement.reason))
+        _tell_dead(attempt, plan.settlement)
+
+
+def _judged(attempt: Trial, error: BaseException, rules: Rules) -> Outcome:
+    """What an exception comes to. Its text is the user's code."""
+    with limited(attempt, overdue.TEXT):
+        return judge(error, rules)
+
+
+def _texts(attempt: Trial, outcome: Outcome) -> AbstractContextManager[None]:
+    """The limit of what asks an exception for its text, or a control for what it carries; none where there is neither."""
+    return contextlib.nullcontext() if outcome.error is None else limited(attempt, overdue.TEXT)
+
+
+def _tell_dead(attempt: Trial, letter: Dead) -> None:
+    if attempt.runtime.died:
+        with limited(attempt, overdue.OBSERVER):
+            tell_dead(attempt.runtime, letter)
 
 
 def _look_at(attempt: Trial, outcome: Outcome) -> None:
@@ -117,7 +167,7 @@ def _look_at(attempt: Trial, outcome: Outcome) -> None:
         }
         if attempt.runtime.slots == 1:
             descendants.end_since(attempt.started)
-    elif isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+    elif is_a(error, OSError) and getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
         log.event(
             logging.ERROR,
             "worker.exhausted",
@@ -166,11 +216,11 @@ def _hook(attempt: Trial, name: str, *args: Any, replaces: bool = False) -> Gene
     error = yield from hooked(attempt, name, *args)
     if error is None:
         return None
-    judged = judge(error, NO_RULES)
+    judged = _judged(attempt, error, NO_RULES)
     if judged.kind in (outcomes.STOP, outcomes.RESPAWN):
         attempt.source.end(respawn=judged.kind == outcomes.RESPAWN)
         log.event(logging.INFO, f"hook.{judged.kind}", hook=name, **log.attempt_fields())
-    elif replaces and isinstance(judged.error, Control):
+    elif replaces and is_a(judged.error, Control):
         return judged
     else:
         complain(attempt, "hook.error", error, hook=name)
@@ -213,14 +263,26 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
             log.event(level, "task.parked", reason=decided.text, next_in=round(delay, 1), queue=queue, **held)
         _mark_ended(attempt)
         attempt.source.finish(attempt, Park(attempt.number, delay))
-    elif isinstance(decided, Bury):
-        _mark_ended(attempt)
+        return
+    settles, outcome = "done", Outcome(outcomes.CANCELLED if isinstance(decided, Cancelled) else outcomes.EXPIRED)
+    if isinstance(decided, Bury):
+        settles, outcome = "dead", Outcome(decided.kind, text=decided.text, evidence=decided.evidence)
+    _mark_ended(attempt)
+    behind = NOTHING
+    try:
+        behind = NOTHING if attempt.made is None else left(attempt, outcome, settles)
+    except BaseException as error:
+        complain(attempt, "effects.error", error)
+        text = f"{outcome.text or f'it was {outcome.kind}'}; {UNKEPT}: {safe_repr(error, 500)}"
+        evidence = outcome.evidence or {}
+        decided = Bury(outcomes.FAILURE if settles == "done" else outcome.kind, text, evidence)
+    if isinstance(decided, Bury):
         letter = buried(attempt.delivery, decided, queue)
-        tell_dead(attempt.runtime, letter)
-        attempt.source.finish(attempt, letter)
+        _tell_dead(attempt, letter)
+        _finish(attempt, letter, behind)
     else:
-        log.event(logging.INFO, "task.expired", **log.attempt_fields())
-        attempt.source.finish(attempt, Done(attempt.number, attempt.number))
+        log.event(logging.INFO, f"task.{outcome.kind}", **log.attempt_fields())
+        _finish(attempt, Done(attempt.number, attempt.number), behind)
 
 
 def _log(attempt: Trial, outcome: Outcome, step: Step, seconds: float) -> None:
@@ -236,10 +298,8 @@ def _log(attempt: Trial, outcome: Outcome, step: Step, seconds: float) -> None:
         return
     fields: dict[str, Any] = {**log.attempt_fields(), "seconds": round(seconds, 6)}
     if outcome.error is not None:
-        fields["error_type"], fields["error"] = (
-            type(outcome.error).__name__,
-            safe_repr(outcome.error, 500),
-        )
+        with limited(attempt, overdue.TEXT):
+            fields["error_type"], fields["error"] = name_of(outcome.error), safe_repr(outcome.error, 500)
     if outcome.evidence:
         fields["evidence"] = {k: v for k, v in outcome.evidence.items() if k != "stacks"}
     fields["next"] = {

@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 from regiment import outcome as outcomes
 from regiment.outcome import Outcome
 from regiment.task import Task
-from regiment_runner.shared import page
+from regiment_runner.shared import overdue, page
+from regiment_runner.worker.asking import name_of
+from regiment_runner.worker.hooking import limited
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import UNGUARDED, Trial
 from regiment_runner.worker.verdict import judge, promised_only
@@ -34,7 +36,8 @@ def worked(attempt: Trial, work: Callable[[Task], Any], rules: Rules) -> Outcome
     try:
         with attempt.guard if rules is attempt.guarded else _guard(attempt, rules):
             value = work(attempt.task)  # type: ignore[arg-type]
-            words[at] = ended if value is None else number << 3 | page.ENDED
+            plain = value is None and attempt.made is None
+            words[at] = ended if plain else number << 3 | page.ENDED
         if words[at + page.CONDEMNED] == number:
             stand_still_if_condemned(attempt)
         if elsewhere and not attempt.claim():
@@ -43,23 +46,23 @@ def worked(attempt: Trial, work: Callable[[Task], Any], rules: Rules) -> Outcome
         if elsewhere and not attempt.claim():
             _stand_still_for_ever()
         return raised(attempt, error, rules)
-    return DONE if value is None else judged(attempt, value)
+    return DONE if plain else judged(attempt, value)
 
 
 def raised(attempt: Trial, error: BaseException, rules: Rules) -> Outcome:
     attempt.words[attempt.at] = attempt.number << 3 | page.ENDED
     stand_still_if_condemned(attempt)
-    return judge(error, rules)
+    with limited(attempt, overdue.TEXT):
+        return judge(error, rules)
 
 
 def judged(attempt: Trial, value: Any) -> Outcome:
     """The outcome of work that returned something."""
     words, at, number = attempt.words, attempt.at, attempt.number
     words[at] = number << 3 | page.ENDED
-    promised = promised_only(value)
-    if promised is not None:
+    if value is not None and (promised := promised_only(value)) is not None:
         return promised
-    if attempt.runtime.plain:
+    if attempt.runtime.plain and attempt.made is None:
         words[at] = number << 3 | page.DONE
         return DONE
     return Outcome(outcomes.SUCCESS, value)
@@ -86,16 +89,18 @@ async def aworked(attempt: Trial, work: Callable[[Task], Any], rules: Rules) -> 
             value = work(task) if runtime.awaits(task.name) else await _in_thread(work, task)
             if inspect.isawaitable(value):
                 value = await value
-            words[at] = ended if value is None else attempt.number << 3 | page.ENDED
+            plain = value is None and attempt.made is None
+            words[at] = ended if plain else attempt.number << 3 | page.ENDED
     except BaseException as error:
         words[at] = attempt.number << 3 | page.ENDED
         stand_still_if_condemned(attempt)
-        if type(error).__name__ == "CancelledError" and _interrupted(attempt):
+        if name_of(error) == "CancelledError" and _interrupted(attempt):
             return Outcome(outcomes.INTERRUPTED, error=error)
-        return judge(error, rules)
+        with limited(attempt, overdue.TEXT):
+            return judge(error, rules)
     if rules.limited:
         stand_still_if_condemned(attempt)
-    if value is not None:
+    if not plain:
         return judged(attempt, value)
     return DONE if runtime.plain else Outcome(outcomes.SUCCESS, value)
 

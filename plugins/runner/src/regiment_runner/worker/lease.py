@@ -7,11 +7,14 @@ import logging
 import os
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from regiment import log
 from regiment.contracts import Connector, Settlement, Taken, Terms
+from regiment.contracts.effects import Effect
 from regiment.errors import Fenced, StoreUnavailable
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
@@ -19,6 +22,7 @@ from regiment_runner.shared.pause import Pause
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 """Batches are cut at this many bytes of payload."""
+NO_EFFECTS: Mapping[int, Sequence[Effect]] = MappingProxyType({})
 
 
 class Lease:
@@ -43,22 +47,26 @@ class Lease:
         self.connector.join(self.queue, self.consumer, self.terms)
         return True
 
-    def exchange(self, settlements: Sequence[Settlement], limit: int, holds_nothing: bool) -> Taken:
-        """Settle and lease under the present turn."""
-        return self.connector.exchange(
-            self.queue,
-            self.consumer,
-            self.turn,
-            self.next,
-            settlements,
-            limit,
-            MAX_BATCH_BYTES,
-            holds_nothing,
-        )
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        limit: int,
+        holds_nothing: bool,
+        effects: Mapping[int, Sequence[Effect]] | None = None,
+    ) -> Taken:
+        """Settle and lease under the present turn. A connector without the extra `effects` is never told of any."""
+        ask, most = self.connector.exchange, MAX_BATCH_BYTES
+        if effects:
+            ask = partial(ask, effects=effects)  # type: ignore[call-arg]
+        return ask(self.queue, self.consumer, self.turn, self.next, settlements, limit, most, holds_nothing)
 
     def renew(self) -> bool:
         """Extend the lease from here; False if the consumer is not known any more."""
         return not self.connector.renew([(self.queue, self.consumer)], self.terms.lease)
+
+
+def _nothing() -> None:
+    """Nobody reads the notice board."""
 
 
 class Hold:
@@ -83,6 +91,8 @@ class Hold:
         self._length = int(lease.terms.lease * 1e9)
         self.margin, self.asked_for = self._length // 3, 0
         """Nanoseconds before the end of the lease at which this worker tries to put it off by itself, and the end for which it has."""
+        self.board, self.on_board = 0, _nothing
+        """The version of the queue's notice board that was read, and what reads it."""
         self._lost_since: float | None = None
         self._throttle = log.Throttle()
         self._poll = select.poll()
@@ -90,17 +100,27 @@ class Hold:
 
     # Asking
 
-    def exchange(self, settlements: Sequence[Settlement], limit: int, nothing: bool) -> Taken | None:
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        limit: int,
+        nothing: bool,
+        effects: Mapping[int, Sequence[Effect]] = NO_EFFECTS,
+    ) -> Taken | None:
         """One exchange, repeated under the same turn until it is answered; None if this consumer was refused."""
         lease, words = self.lease, self.words
         lease.turn += 1
         if limit:
             words[page.BASE], words[page.LAST] = lease.next, lease.next + limit - 1
         words[page.TURN] = lease.turn
-        taken: Taken | None = self.insist(lambda: lease.exchange(settlements, limit, nothing))
-        if taken is not None and taken.deliveries:
-            lease.next = taken.deliveries[-1].receipt + 1
-            words[page.LAST] = lease.next - 1
+        ask = partial(lease.exchange, settlements, limit, nothing)
+        taken: Taken | None = self.insist(partial(ask, effects=effects) if effects else ask)
+        if taken is not None:
+            if taken.deliveries:
+                lease.next = taken.deliveries[-1].receipt + 1
+                words[page.LAST] = lease.next - 1
+            if taken.board != self.board:
+                self.on_board()
         return taken
 
     def insist(self, ask: Callable[[], Any]) -> Any:

@@ -22,11 +22,12 @@ from regiment.errors import ConfigError, PluginError, RegimentError, Respawn, St
 from regiment.registry import Registry
 from regiment_cli import targets
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
-from regiment_runner.shared import crossing, page, process, procfs
+from regiment_runner.shared import crossing, messages, page, process, procfs
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
 from regiment_runner.worker.lease import Lease
+from regiment_runner.worker.notices import Notices
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
 from regiment_runner.worker.started import not_started
@@ -65,15 +66,15 @@ def main(setup: Setup) -> int:
         # Of a start the supervisor says why it failed; of what came later nobody else does.
         if report.ready:
             log.event(logging.ERROR, "worker.error", error=str(error), exc_info=error)
-        failed = {"code": error.exit_code, "text": str(error)}
-        report(failed={**failed, "exhausted": process.exhausted(error)})
+        failure: messages.Failure = {"code": error.exit_code, "text": str(error), "exhausted": process.exhausted(error)}
+        report({"failed": failure})
         return error.exit_code
     except BaseException as error:
         if report.ready:
-            report(failed={"code": exits.CRASH_LOOP, "text": f"{type(error).__name__}: {error}"})
+            report({"failed": {"code": exits.CRASH_LOOP, "text": f"{type(error).__name__}: {error}"}})
             raise
-        failed = {"code": exits.CRASH_LOOP, "text": not_started(error)}
-        report(failed={**failed, "exhausted": process.exhausted(error)})
+        text, exhausted = not_started(error), process.exhausted(error)
+        report({"failed": {"code": exits.CRASH_LOOP, "text": text, "exhausted": exhausted}})
         return exits.CRASH_LOOP
 
 
@@ -84,7 +85,7 @@ class Reporter:
         self._channel = channel
         self.ready = False
 
-    def __call__(self, **message: Any) -> None:
+    def __call__(self, message: messages.FromWorker) -> None:
         self.ready = self.ready or "ready" in message
         with contextlib.suppress(OSError):
             for piece in crossing.pieces(message):
@@ -113,9 +114,10 @@ def _run(setup: Setup, report: Reporter) -> int:
         elsewhere=parts.executor.place != "main",
         tell_keeper=lambda: os.eventfd_write(setup.keeper_poke, 1),
     )
+    Notices(source.hold, runtime)
     sheet.write_off = source.write_off
     runtime.desk = Desk(parts.broker, sheet, terms_of(app.config), source.hold.tell_keeper)
-    runtime.desk.end = source.end
+    runtime.desk.end, runtime.broker = source.end, parts.broker
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
     if not setup.solo:
@@ -124,12 +126,12 @@ def _run(setup: Setup, report: Reporter) -> int:
         _around_the_work(app, parts, source, report, sheet)
     except SystemExit:
         if source.hold.left_unsettled:
-            report(ended=_how(source, sheet))  # what it holds is interrupted, and no crash
+            report({"ended": _how(source, sheet)})  # what it holds is interrupted, and no crash
         raise
     for close in (runtime.desk.close, connector.close, parts.broker.close):
         _close(close)
     why = process.out_of_memory(source.weight.too_large, sheet.words[page.MEMORY]) if source.weight.too_large else ""
-    report(ended=_how(source, sheet), why=why, over=source.over)
+    report({"ended": _how(source, sheet), "why": why, "over": source.over})
     return exits.OK
 
 
@@ -139,7 +141,7 @@ def _assembled(setup: Setup, report: Reporter) -> tuple[Any, Parts]:
         sys.path.insert(0, setup.app_dir)
     found = targets.find(setup.target)
     label = next(iter(found))
-    report(found=list(found))
+    report({"found": list(found)})
     app = targets.application(found[label])
     parts = assemble(app, label)
     if not parts.connector.capabilities.shared and not setup.solo:
@@ -147,8 +149,11 @@ def _assembled(setup: Setup, report: Reporter) -> tuple[Any, Parts]:
             f"{label}: connector {parts.connector.describe()!r} lives in one process; a supervisor's workers need "
             f"one that several share, or run with --solo"
         )
-    notes = {"notes": notes_of(app, parts.registry)} if setup.notes else {}
-    report(configured=keeper_spec(parts), label=label, plugins=plugins_in_words(parts.registry), **notes)
+    plugins = plugins_in_words(parts.registry)
+    message: messages.Configured = {"configured": keeper_spec(parts), "label": label, "plugins": plugins}
+    if setup.notes:
+        message["notes"] = notes_of(app, parts.registry)
+    report(message)
     retell(parts.registry, "worker")
     return app, parts
 
@@ -164,13 +169,13 @@ def _around_the_work(app: Any, parts: Parts, source: Source, report: Reporter, s
     _tell(parts.registry, "regiment_worker_started", app)
     _check_memory(app.config.name, sheet.words[page.MEMORY])
     sheet.words[page.STATE] = page.READY
-    report(ready=True)
+    report({"ready": True})
     log.event(logging.INFO, "worker.ready", worker=os.getpid(), queue=app.config.name)
     try:
         parts.executor.run(source)
     finally:
         sheet.words[page.STATE] = page.STOPPING
-        report(leaving=_how(source, sheet))
+        report({"leaving": _how(source, sheet)})
         _tell(parts.registry, "regiment_worker_stopping", app)
         if "finalize" in handlers:
             obey(source.runtime, source.end, "finalize", handlers["finalize"])
@@ -202,6 +207,8 @@ def _nothing() -> None:
 def _no_worker_any_more(sheet: Page, source: Source) -> None:
     """In a process that a task has forked: it may run on, but it is not the worker, and ends where the task ends."""
     sheet.detach()
+    if source.keeping.annex is not None:
+        source.keeping.annex.detach()
     source.runtime.forked = source.outbox.forked = True
     crossing.take_as_ever()
     log.passing = log.PASSING
@@ -263,9 +270,12 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
         "failed": "regiment_task_failed",
         "died": "regiment_task_dead",
     }
-    found = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
+    found: dict[str, Any] = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
     # An executor with a place of its own for hooks (a loop) says so with a verb `call(hook, *args)`.
     calls = {"call": parts.executor.call} if hasattr(parts.executor, "call") else {}
+    for key in ("effects", "prepare"):
+        found[key] = parts.registry.hooks(f"regiment_{key}")
+    found["works"] = parts.registry.hooks("regiment_work")
     return Runtime(app, parts.broker.codec, sheet, parts.killer, **found, **calls)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from regiment.errors import DecodeError
 from regiment.task import Task
 from regiment_runner.shared import page
-from regiment_runner.worker.admission import RUN, Judge, admit, beyond
+from regiment_runner.worker.admission import CANCELLED, RUN, Judge, admit, beyond
 from regiment_runner.worker.ending import settle_unrun
 from regiment_runner.worker.guarded import stand_still_if_condemned
 from regiment_runner.worker.policy import Rules
@@ -62,6 +62,10 @@ def admitted(attempt: Trial, task: Task) -> tuple[Callable[[Task], Any], Rules] 
         runtime.page.name(attempt.slot, task.name)
         attempt.found = runtime.work_for(task)
     known = attempt.found is not None
+    if runtime.cancelled and task.id in runtime.cancelled:
+        settle_unrun(attempt, CANCELLED)
+        runtime.notices.ended(task.id)
+        return None
     decided = admit(attempt.delivery, task, runtime.config, time.time(), known)
     if decided is RUN:
         attempt.outcome = None

@@ -18,6 +18,8 @@ from regiment_runner.worker.policy import Rules, Step
 from regiment_runner.worker.trial import Trial
 from regiment_runner.worker.verdict import reason_of, safe_repr, trace
 
+UNKEPT = "what it leaves behind cannot be made"
+
 
 class Plan:
     """What becomes of an attempt; a handler may make it another one."""
@@ -102,6 +104,14 @@ def _unwritable(attempt: Trial, outcome: Outcome, task: Task, error: Exception) 
     text = f"it cannot run again, for its message cannot be written: {safe_repr(error, 500)}"
     dead = Dead(attempt.number, task.id, reason_of(outcome, task, text))
     return Plan(outcome, Step("dead", counts=True), dead)
+
+
+def unkept(attempt: Trial, outcome: Outcome, error: BaseException) -> Plan:
+    """What it leaves behind cannot be made, not even of its failure: it is dead, and leaves nothing (E12)."""
+    task = _delivered(attempt)
+    task.run_count += outcome.kind in outcomes.COUNTED
+    reason = reason_of(outcome, task, f"{UNKEPT}: {safe_repr(error, 500)}")
+    return Plan(outcome, Step("dead", counts=True), Dead(attempt.number, task.id, reason))
 
 
 def _delivered(attempt: Trial) -> Task:

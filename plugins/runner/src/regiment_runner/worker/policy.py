@@ -14,6 +14,7 @@ from regiment.config import Backoff, WorkerConfig
 from regiment.errors import Control
 from regiment.outcome import Outcome
 from regiment.task import PRIORITIES
+from regiment_runner.worker.asking import is_a
 
 LONGEST_DELAY = 100 * 366 * 86400.0
 """Seconds until the latest next run that may be asked for: 100 years."""
@@ -84,7 +85,7 @@ def next_step(outcome: Outcome, run_count: int, rules: Rules) -> Step:
         return Step("back")
     if kind == outcomes.TIMEOUT and rules.retry_on:
         return _retried(run_count, rules)
-    if kind == outcomes.FAILURE and isinstance(outcome.error, rules.retry_on):
+    if kind == outcomes.FAILURE and is_a(outcome.error, rules.retry_on):
         return _retried(run_count, rules)
     return Step("dead", counts=kind in outcomes.COUNTED)
 
@@ -119,7 +120,7 @@ def backoff_delay(backoff: Backoff, retry: int, chance: Callable[[], float] = ra
 
 def control_delay(control: BaseException | None) -> float:
     """Seconds that a control asks for, 0 if it names no time."""
-    if not isinstance(control, Control):
+    if not is_a(control, Control):
         return 0.0
     if control.delay is not None:
         delay = seconds(control.delay)
@@ -134,7 +135,7 @@ def control_delay(control: BaseException | None) -> float:
 
 def control_kwargs(control: BaseException | None) -> dict[str, Any] | None:
     """The arguments that a control asks for; None keeps those that were delivered."""
-    return control.kwargs if isinstance(control, Control) else None
+    return control.kwargs if is_a(control, Control) else None
 
 
 def control_priority(control: BaseException | None) -> int | None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from regiment import log
+from regiment.broker import Broker
 from regiment.codec import Codec
 from regiment.contracts import Application
+from regiment.contracts.effects import Effect
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import page
 from regiment_runner.worker.parking import Brake
 from regiment_runner.worker.policy import Rules
+from regiment_runner.worker.preparing import Prepare, prepared
 from regiment_runner.worker.taking import Desk
 
 DECODING = 60.0
@@ -28,10 +32,23 @@ class Runtime:
     def __init__(self, app: Application, codec: Codec, sheet: page.Page, killer: Any, **hooks: Any) -> None:
         self.app, self.codec, self.page, self.killer = app, codec, sheet, killer
         self.config, self.handlers = app.config, app.handlers
+        self.works: Sequence[tuple[str, Callable[..., Any]]] = hooks.get("works", ())
+        """(plugin, call) of those who know work for names that the application does not know."""
+        self.prepare: Prepare = hooks.get("prepare", ())
+        if self.prepare and "pre_work" in self.handlers:
+            self.handlers = {**self.handlers, "pre_work": prepared(self.prepare, self.handlers["pre_work"])}
+            self.prepare = ()
         self.around: Sequence[Callable[[Task], AbstractContextManager[Any]]] = hooks.get("around", ())
         self.started: Sequence[Callable[[Task], None]] = hooks.get("started", ())
         self.finished: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("finished", ())
         self.failed: Sequence[Callable[[Task, Outcome, float], None]] = hooks.get("failed", ())
+        self.effects: Sequence[tuple[str, Callable[..., Iterable[Effect]]]] = hooks.get("effects", ())
+        """(plugin, call) of those who have something to leave behind with every end."""
+        self.broker: Broker | None = None
+        """That of the worker's own queue."""
+        self.committing = threading.Lock()
+        self.places: dict[Broker, tuple[Any, ...]] = {}
+        """Where the tasks of a broker live, as far as that was asked for (`commit`)."""
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
         self.call: Callable[..., Any] = hooks.get("call", _plainly)
         """Calls a hook that belongs to no task where this worker's code runs."""
@@ -46,8 +63,10 @@ class Runtime:
         self._awaits: dict[str, bool] = {}
         self._known: dict[str, tuple[Callable[[Task], Any], Rules]] = {}
         self.decode, self.queue = codec.decode, self.config.name
-        hard = Rules.of(self.config).hard
-        self.decode_ns = int((DECODING if hard is None else hard) * 1e9)
+        rules = Rules.of(self.config)
+        self.hook = rules.hook
+        """The limit of hooks of a task whose rules nobody knows, and its grace, in nanoseconds."""
+        self.decode_ns = int((DECODING if rules.hard is None else rules.hard) * 1e9)
         """Nanoseconds after which the worker is killed while it decodes a large payload."""
         self.levels = self.config.logging.events
         success = self.levels.get("task.success", "DEBUG")
@@ -57,15 +76,26 @@ class Runtime:
         has = self.handlers.keys()
         self.plain = not (self.around or self.started or self.finished or has & {"pre_work", "post_work", "on_success"})
         """Whether a success needs nothing but its settlement."""
+        self.cancelled: frozenset[str] = frozenset()
+        """Ids of tasks that are not to run. While there are any, nothing is `plain`."""
+        self.notices: Any = None
+        """Who is told of those that have ended."""
+        self.ends: list[str] = []
+        """Ids of what has ended for good since the last exchange, where plugins are asked of each end (`Notices`)."""
 
     def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
         """What runs the task, and its rules; None for a name that the application does not know."""
         found = self._known.get(task.name)
         if found is None:
             work = self.app.work_of(task.name)
-            if work is None:
-                return None
-            found = self._known[task.name] = work, Rules.of(self.app.config_of(task.name))
+            config = None if work is None else self.app.config_of(task.name)
+            if work is None or config is None:
+                others = (call(self.app, task.name) for _, call in self.works)
+                work, config = next((other for other in others if other is not None), (None, None))
+                if work is None or config is None:
+                    return None
+            work = prepared(self.prepare, work) if self.prepare else work
+            found = self._known[task.name] = work, Rules.of(config)
         return found
 
     def awaits(self, name: str) -> bool:

@@ -7,21 +7,20 @@ the page and leave the settlement in an outbox, which the driver's next exchange
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable
 
-from regiment import log
 from regiment.contracts import Back, Dead, Delivery, Done, Settlement
 from regiment_runner.shared import page
 from regiment_runner.worker import respawned
 from regiment_runner.worker.attempt import Attempt
-from regiment_runner.worker.lease import Hold, Lease
+from regiment_runner.worker.keeping import Keeping
+from regiment_runner.worker.lease import NO_EFFECTS, Hold, Lease
 from regiment_runner.worker.outbox import Answered, Outbox
 from regiment_runner.worker.runtime import Runtime
-from regiment_runner.worker.trial import Trial
+from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_runner.worker.verdict import is_suspect, was_struck
 from regiment_runner.worker.waiting import Waiting
 from regiment_runner.worker.weight import Weight
@@ -59,6 +58,8 @@ class Source:
         self.elsewhere = runtime.elsewhere = slots > 1 or elsewhere
         """Whether attempts end in other threads than the driver's, which must then be woken."""
         self.page.have_slots(slots)
+        self.keeping = Keeping(runtime, lease, self.outbox, self._settle_within)
+        self.keep = self.keeping.keep
         self.ended = self.respawn = self.stop_all = False
         line = None if self.elsewhere else self
         self._attempts = [Attempt(runtime, self, slot, line) for slot in range(slots)]
@@ -105,16 +106,18 @@ class Source:
             self._wait()
 
     def done(self, attempt: Trial) -> None:
-        """An attempt has succeeded, and its page says so."""
+        """An attempt has succeeded, and its page says so, unless it leaves something behind that has no record yet."""
         number = attempt.number
-        if self.elsewhere:
+        if attempt.made and type(attempt.made) is Left:
+            self.finish(attempt, Done(number, number), attempt.made)
+        elif self.elsewhere:
             self.outbox.end(attempt, Done(number, number))
             self.poke()
-            return
-        self.ran(number, number)
-        self._busy = 0
-        self._alone = None
-        self._free.append(0)
+        else:
+            self.ran(number, number)
+            self._busy = 0
+            self._alone = None
+            self._free.append(0)
 
     def ran(self, first: int, last: int) -> None:
         """These have succeeded in a sprint, in its one slot, and their page said so one after the other."""
@@ -126,11 +129,13 @@ class Source:
         if self._tasks >= self._most:
             self.check = True
 
-    def finish(self, attempt: Trial, settlement: Settlement | None) -> None:
+    def _settle_within(self, ns: int) -> None:
+        self._settle_by = min(self._settle_by or NEVER, page.now() + ns)
+        self.look_by = min(self.look_by, self._settle_by)
+
+    def finish(self, attempt: Trial, settlement: Settlement | None, left: Left = NOTHING) -> None:
         """Note the end of an attempt; called in the attempt's thread, once, as its last step."""
-        if type(settlement) is Done:
-            self.words[attempt.at] = attempt.number << 3 | page.DONE
-        self.outbox.end(attempt, settlement)
+        self.keeping.end(attempt, settlement, left)
         if self.elsewhere:
             self.poke()
 
@@ -142,9 +147,7 @@ class Source:
         """
         asked = respawned.asked_before(self.page.path, attempt.delivery.payload)
         if asked:
-            self.outbox.end(attempt, None)
-            if self.elsewhere:
-                self.poke()
+            self.finish(attempt, None)
         return asked
 
     def write_off(self, slot: int, number: int, stack: str) -> None:
@@ -201,7 +204,7 @@ class Source:
             return False
         if self._exchange(self._limit()) or not self.lease.turn:
             return True
-        if self.burst and not self._busy and self._burst_over():
+        if self.burst and not self._busy and self.waiting.burst_over():
             self.ended = True
         # An order that came while the store was asked has woken nobody who would wake again.
         return bool(words[page.ORDERS])
@@ -243,12 +246,18 @@ class Source:
         """Settle what has ended, and lease up to `limit`; whether anything was leased."""
         if not self.lease.turn and not self.hold.join():
             return False
-        settlements = self.outbox.settlements()
+        keeping, effects = self.keeping, NO_EFFECTS
+        if keeping.any:
+            settlements, effects = keeping.all_that_ended(limit, self._drain)
+        else:
+            settlements = self.outbox.settlements()
         if settlements:
             self.waiting.last_task = time.monotonic()
-        taken = self.hold.exchange(settlements, limit, not self._busy and not self.batch)
+        taken = self.hold.exchange(settlements, limit, not self._busy and not self.batch, effects)
         if taken is None:
             return False
+        if keeping.any:
+            keeping.answered()
         self._settle_by = 0
         if self.outbox.pending or self.outbox.backs:
             self._slots_are_free(self.outbox.answered(taken.lost))
@@ -271,7 +280,7 @@ class Source:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
             self._release_slot(attempt)
         for attempt in answered.lost:
-            self._say_lost(attempt)
+            self.keeping.lost(attempt)
         for back in answered.backs:
             for slot in range(self.slots):
                 number, phase = self.page.slot_word(slot)
@@ -281,6 +290,7 @@ class Source:
     def _fenced(self) -> None:
         for attempt in self.outbox.fenced():
             self._release_slot(attempt)
+        self.keeping.fenced()
         self._settle_by, self._alone = 0, None
         self.batch.clear()
 
@@ -310,7 +320,7 @@ class Source:
         self._free.pop()
         self._busy += 1
         attempt.delivery, attempt.number, attempt.started = delivery, number, now
-        attempt.identity, attempt.task = self.lease.consumer, None
+        attempt.identity, attempt.task, attempt.made = self.lease.consumer, None, self.keeping.blank
         return attempt
 
     def _withdraw(self, attempt: Attempt, number: int) -> None:
@@ -343,14 +353,15 @@ class Source:
                 self.written_off += 1
                 self.end(respawn=True)  # it takes nothing more, and ends when its other slots are free
         while self.outbox.ended:
-            ended, settlement = self.outbox.ended.popleft()
+            ended, settlement, left = self.outbox.ended.popleft()
             self._busy -= 1
             if ended.identity != self.lease.consumer:
-                self._say_lost(ended)
+                self.keeping.lost(ended)
                 self._tasks += 1
                 self._release_slot(ended)
-            elif type(settlement) is Done:
+            elif type(settlement) is Done and left is None:
                 self.ran(settlement.first, settlement.last)
+                self.keeping.hurry()
                 self._release_slot(ended)
             elif settlement is None:
                 self._tasks += 1
@@ -360,17 +371,13 @@ class Source:
                 self._tasks += 1
                 self._returned += type(settlement) is Back
                 self.words[page.DEAD_LETTERS] += type(settlement) is Dead
-                self.outbox.pending.append((ended, settlement))
+                self.outbox.waits(ended, settlement, left)
                 self.check = True
 
     def _release_slot(self, attempt: Trial) -> None:
         if self._alone is not None and self._alone is attempt.delivery:
             self._alone = None
         self._free.append(attempt.slot)
-
-    def _say_lost(self, attempt: Trial) -> None:
-        task_id = attempt.task.id if attempt.task is not None else None
-        log.event(logging.WARNING, "lease.lost", id=task_id, queue=self.lease.queue)
 
     # Waiting
 
@@ -382,7 +389,3 @@ class Source:
             self.hold.sleep(min(60.0, max(0.0, due)))
             return
         self.waiting.for_a_task(max(0.0, due), not self._busy)
-
-    def _burst_over(self) -> bool:
-        counts = self.hold.insist(lambda: self.lease.connector.counts(self.lease.queue))
-        return counts is not None and not (counts.ready or counts.delayed or counts.leased)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 
 from regiment.errors import DecodeError
+from regiment.outcome import Outcome
 from regiment_runner.shared import page
 from regiment_runner.worker.admission import admit
 from regiment_runner.worker.ending import drive, ending, say_started, say_success, settle_unrun
 from regiment_runner.worker.guarded import DONE, judged, raised, worked
+from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.opening import LARGE, admitted
+from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import Line, Trial
 
 _clock, _BOOT, _pack = time.clock_gettime_ns, page.CLOCK, page.PACK_START
@@ -44,10 +47,11 @@ def _run_each(attempt: Trial, line: Line) -> bool:
         try:
             attempt.task = task = decode(payload, queue)
         except DecodeError as error:
+            attempt.task = None
             settle_unrun(attempt, admit(attempt.delivery, error, runtime.config, time.time()))
             return False
         found = attempt.found
-        if found is None or task.name != attempt.shown or task.expires is not None:
+        if found is None or task.name != attempt.shown or task.expires is not None or task.tags is not None:
             found = admitted(attempt, task)
             if found is None:
                 return False
@@ -59,14 +63,15 @@ def _run_each(attempt: Trial, line: Line) -> bool:
         else:
             try:  # `worked` where nothing strikes, without its call
                 value = work(task)
-                if value is None:
+                if value is None and attempt.made is None:
                     words[at] = attempt.number << 3 | page.DONE
-                outcome = DONE if value is None else judged(attempt, value)
+                    outcome = DONE
+                else:
+                    outcome = judged(attempt, value)
             except BaseException as error:
                 outcome = raised(attempt, error, rules)
-        if outcome is not DONE:
-            drive(ending(attempt, outcome, rules))
-            return False
+        if outcome is not DONE and (ended := _otherwise(attempt, line, outcome, rules)) is not None:
+            return ended
         if loud:
             say_success(attempt)
         if not batch or line.check or words[page.ORDERS]:
@@ -84,3 +89,15 @@ def _run_each(attempt: Trial, line: Line) -> bool:
             line.ran(first, first)
         batch.popleft()
         attempt.delivery, attempt.number, attempt.started = delivery, number, now
+
+
+def _otherwise(attempt: Trial, line: Line, outcome: Outcome, rules: Rules) -> bool | None:
+    """What is no plain success, or leaves something behind: None if it has its record, and the sprint goes on; else as above."""
+    if attempt.made is None or (outcome := kept(attempt, outcome, rules)) is not DONE:
+        drive(ending(attempt, outcome, rules))
+        return False
+    if line.keep(attempt):
+        return None
+    if attempt.runtime.loud:
+        say_success(attempt)
+    return True

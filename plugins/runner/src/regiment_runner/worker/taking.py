@@ -10,18 +10,21 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from regiment import log
 from regiment import outcome as outcomes
 from regiment.broker import Broker
 from regiment.contracts import Back, Connector, Dead, Delivery, Done, Park, Settlement, Terms
+from regiment.contracts.effects import Effect
 from regiment.errors import DecodeError, Fenced, Respawn, Stop, StoreUnavailable
+from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import page
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.pause import Pause
+from regiment_runner.shared.record import packed
 from regiment_runner.worker.admission import RUN, Bury, Decision, Judge, Wait, admit, beyond
 from regiment_runner.worker.burying import Told, buried, id_of, tell_dead
 from regiment_runner.worker.lease import Lease
@@ -90,15 +93,16 @@ class Taking:
         self._place, self._connector = desk.enter()
         self._lease = lease = Lease(self._connector, self._queue, desk.terms)
         self._spans: list[Done] = []
+        self._handed: dict[int, Task] = {}
         try:
             desk.page.join(self._place, self._queue, lease.consumer, 1, self._number)
             self._insist(lease.join)
             desk.tell_keeper()
             lease.turn = 1
             taken = self._insist(lambda: lease.exchange((), self._number, True))
-            tasks, settled = self._decoded(self._fit(taken.deliveries))
+            tasks, settled, effects = self._decoded(self._fit(taken.deliveries))
             if settled:
-                self._exchange(settled)
+                self._exchange(settled, effects)
         except BaseException:
             self._close()
             raise
@@ -107,7 +111,7 @@ class Taking:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None and self._spans:
-                self._exchange(self._spans)
+                self._exchange(self._spans, self._left())
         finally:
             self._close()
 
@@ -123,10 +127,25 @@ class Taking:
 
     # Settling
 
-    def _exchange(self, settlements: Sequence[Settlement]) -> None:
+    def _left(self) -> dict[int, Sequence[Effect]]:
+        """What the plugins of this worker's queue leave behind for each that is done. What one raises ends the block (E12)."""
+        if self._queue != self._told.config.name:
+            return {}
+        success = Outcome(outcomes.SUCCESS)
+        left = {number: self._of(task, task.id, success, "done") for number, task in self._handed.items()}
+        return {number: effects for number, effects in left.items() if effects}
+
+    def _of(self, task: Task | None, task_id: str, outcome: Outcome, settles: str) -> list[Effect]:
+        effects = [one for _, asked in self._told.effects for one in asked(task, task_id, outcome, settles)]
+        packed(effects)  # raises for what no store can take
+        return effects
+
+    def _exchange(
+        self, settlements: Sequence[Settlement], effects: Mapping[int, Sequence[Effect]] | None = None
+    ) -> None:
         self._lease.turn += 1
         try:
-            lost = self._insist(lambda: self._lease.exchange(settlements, 0, False)).lost
+            lost = self._insist(lambda: self._lease.exchange(settlements, 0, False, effects)).lost
         except Fenced:
             lost = (0,)
         if lost:
@@ -173,10 +192,13 @@ class Taking:
             self._exchange([Back(one.receipt, one.receipt) for one in others])
         return fit
 
-    def _decoded(self, deliveries: Sequence[Delivery]) -> tuple[list[Task], list[Settlement]]:
-        """The tasks, and what becomes of deliveries that are not to run."""
+    def _decoded(
+        self, deliveries: Sequence[Delivery]
+    ) -> tuple[list[Task], list[Settlement], dict[int, Sequence[Effect]]]:
+        """The tasks, and what becomes of deliveries that are not to run, and is left behind by them."""
         config, codec, tasks = self._desk.broker.config, self._desk.broker.codec, []
         settled: list[Settlement] = []
+        effects: dict[int, Sequence[Effect]] = {}
         for delivery in deliveries:
             task: Task | None = None
             decided: Decision | None = beyond(delivery, config)
@@ -187,12 +209,19 @@ class Taking:
                 except DecodeError as error:
                     found = error
                 decided = admit(delivery, found, config, time.time())
-            if decided is RUN and task is not None:
+            if decided is RUN and task is not None and task.tags:
+                # What plugins have marked is settled with what they leave behind: it waits for an attempt of its own.
+                settled.append(Back(delivery.receipt, delivery.receipt))
+            elif decided is RUN and task is not None:
                 tasks.append(task)
                 self._note(delivery.receipt)
+                if self._told.effects:
+                    self._handed[delivery.receipt] = task
             else:
                 settled.append(self._settlement(delivery, task, decided))
-        return tasks, settled
+                if left := self._unrun(delivery, task, decided, settled[-1]):
+                    effects[delivery.receipt] = left
+        return tasks, settled, effects
 
     def _settlement(self, delivery: Delivery, task: Task | None, decided: Decision) -> Settlement:
         """What becomes of a delivery that is not handed out; who wants to hear of a dead letter is told."""
@@ -214,6 +243,25 @@ class Taking:
             return Done(number, number)
         tell_dead(self._told, letter)
         return letter
+
+    def _unrun(
+        self, delivery: Delivery, task: Task | None, decided: Decision | None, settlement: Settlement
+    ) -> Sequence[Effect]:
+        """What is left behind by one that is not handed out; nothing where a plugin raises."""
+        if self._queue != self._told.config.name or not isinstance(settlement, (Done, Dead)):
+            return ()
+        outcome, settles = Outcome(outcomes.EXPIRED), "done"
+        if isinstance(settlement, Dead):
+            settles = "dead"
+            if isinstance(decided, Judge):
+                outcome = decided.outcome
+            elif isinstance(decided, Bury):
+                outcome = Outcome(decided.kind, text=decided.text, evidence=decided.evidence)
+        try:
+            return self._of(task, id_of(delivery.payload), outcome, settles)
+        except BaseException as error:
+            log.event(logging.ERROR, "effects.error", exc_info=error, queue=self._queue, id=id_of(delivery.payload))
+            return ()
 
     def _on_dead(self, task: Task, letter: Dead) -> None:
         """The worker's own hook, where it can be called from here: a coroutine function not from its own loop."""

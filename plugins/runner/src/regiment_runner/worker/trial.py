@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from regiment.contracts import Delivery, Settlement
+from regiment.contracts.effects import Effect
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import page
+from regiment_runner.shared.record import packed
+from regiment_runner.worker.commit import Commit
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.runtime import Runtime
 
+
+class Left(NamedTuple):
+    """What an attempt leaves behind: effects, and the same as the bytes of a record."""
+
+    effects: Sequence[Effect]
+    data: bytes
+
+
+NOTHING = Left((), packed(()))
+"""What an attempt leaves behind that leaves nothing, where all that have ended have a record (E3)."""
 UNGUARDED: nullcontext[None] = nullcontext()
 """The guard of a task without a limit."""
 
@@ -23,7 +36,7 @@ class Settler(Protocol):
 
     def done(self, attempt: Trial) -> None: ...
 
-    def finish(self, attempt: Trial, settlement: Settlement) -> None: ...
+    def finish(self, attempt: Trial, settlement: Settlement, left: Left = ...) -> None: ...
 
     def end(self, respawn: bool) -> None: ...
 
@@ -42,6 +55,8 @@ class Line(Protocol):
 
     def ran(self, first: int, last: int) -> None: ...
 
+    def keep(self, attempt: Trial) -> bool: ...
+
 
 class Trial:
     """One try. Each slot has one, used again for every delivery that runs there; `task` is None until it is decoded."""
@@ -55,6 +70,7 @@ class Trial:
         "guarded",
         "identity",
         "line",
+        "made",
         "memory",
         "number",
         "outcome",
@@ -85,6 +101,10 @@ class Trial:
         """What runs tasks of that name."""
         self.outcome: Outcome | None = None
         """How it ended, while its handlers run."""
+        self.made: Commit | Left | tuple[()] | Literal[False] | None = None
+        """What it is to leave behind: None if nothing is and nobody asks, () if its end has a record all the same, a `Commit`
+        where the task has said something, a `Left` once that is settled and has no record yet, False if it could not be made.
+        """
         self.claims: list[bool] = []
         """Empty once somebody has claimed the end of this try."""
         self.guard: AbstractContextManager[None] = UNGUARDED

@@ -12,9 +12,10 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from regiment import outcome as outcomes
-from regiment.errors import Control, Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
+from regiment.errors import Cancelled, Control, Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
 from regiment.task import Task
+from regiment_runner.worker.asking import alone_in, is_a, name_of
 from regiment_runner.worker.policy import Rules
 
 REASON_LIMIT = 8192
@@ -29,23 +30,22 @@ _CONTROLS = {
     Fail: outcomes.FAIL,
     Stop: outcomes.STOP,
     Respawn: outcomes.RESPAWN,
+    Cancelled: outcomes.CANCELLED,
     TaskTimeout: outcomes.TIMEOUT,
 }
-_QUIET = frozenset({outcomes.RETRY, outcomes.REQUEUE, outcomes.STOP, outcomes.RESPAWN})
+_PLAIN = (str, dict, list, int, float, bool, bytes, tuple)
+_QUIET = frozenset({outcomes.RETRY, outcomes.REQUEUE, outcomes.STOP, outcomes.RESPAWN, outcomes.CANCELLED})
 """Asked for by the task itself: nobody needs a traceback."""
 
 
 def judge(error: BaseException, rules: Rules) -> Outcome:
     """The outcome of work that raised; a control alone in an exception group is unwrapped."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        if not _is_control(_innermost(error)):
-            break
-        error = error.exceptions[0]
-    kind = _CONTROLS.get(type(error))
-    if kind is None:
-        kind = next((name for cls, name in _CONTROLS.items() if isinstance(error, cls)), outcomes.FAILURE)
-        if kind == outcomes.FAILURE and rules.dead_on and isinstance(error, rules.dead_on):
-            kind = outcomes.FAIL
+    inner = _innermost(error)
+    if is_a(inner, (Control, TaskTimeout)):
+        error = inner
+    kind = next((name for cls, name in _CONTROLS.items() if is_a(error, cls)), outcomes.FAILURE)
+    if kind == outcomes.FAILURE and rules.dead_on and is_a(error, rules.dead_on):
+        kind = outcomes.FAIL
     return Outcome(kind, error=error, text=trace(error) if kind not in _QUIET else "")
 
 
@@ -54,6 +54,8 @@ def promised_only(value: object) -> Outcome | None:
     iterator; None for a value that is one.
     """
     kind, what = type(value), ""
+    if kind in _PLAIN:  # what most return: to be asked for what it has not costs a class 1 µs
+        return None
     if kind is CoroutineType:
         what = 'a coroutine that nobody awaits; use executor="asyncio" for async def tasks'
     elif kind in (GeneratorType, AsyncGeneratorType):
@@ -78,13 +80,9 @@ def _article(kind: type) -> str:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    while (inner := alone_in(error)) is not None:
+        error = inner
     return error
-
-
-def _is_control(error: BaseException) -> bool:
-    return isinstance(error, (Control, TaskTimeout))
 
 
 def trace(error: BaseException) -> str:
@@ -95,7 +93,7 @@ def trace(error: BaseException) -> str:
         return _last(made.format())
     except BaseException as broken:  # a __str__ or __repr__ of the user's that raises
         frames = "".join(traceback.format_tb(error.__traceback__))
-        text = f"{frames}{type(error).__name__}: (its text cannot be had: {type(broken).__name__})"
+        text = f"{frames}{name_of(error)}: (its text cannot be had: {name_of(broken)})"
     return text if len(text) <= REASON_LIMIT else "…" + text[-REASON_LIMIT:]
 
 
@@ -139,7 +137,7 @@ def safe_repr(error: BaseException, limit: int = REASON_LIMIT) -> str:
         else:
             text = str(error) or repr(error)
     except BaseException as broken:
-        text = f"(its text cannot be had: {type(broken).__name__})"
+        text = f"(its text cannot be had: {name_of(broken)})"
     return text if len(text) <= limit else text[:limit] + "…"
 
 
@@ -159,7 +157,7 @@ def reason_of(outcome: Outcome, task: Task, aside: str = "") -> bytes:
     reason: dict[str, Any] = {"kind": outcome.kind, "name": task.name, "queue": task.queue}
     reason["runs"], reason["deliveries"] = task.run_count, task.delivery_count
     if outcome.error is not None:
-        reason["error_type"] = type(outcome.error).__name__
+        reason["error_type"] = name_of(outcome.error)
         reason["error"] = safe_repr(outcome.error)
     else:
         reason["error"] = outcome.text[:REASON_LIMIT]

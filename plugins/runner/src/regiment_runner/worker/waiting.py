@@ -47,6 +47,12 @@ class Waiting:
             if waited >= starvation.time_with_no_tasks:
                 self._starve(waited)
 
+    def burst_over(self) -> bool:
+        """Whether the queue has nothing left for anybody."""
+        connector, queue = self._hold.lease.connector, self._hold.lease.queue
+        counts = self._hold.insist(lambda: connector.counts(queue))
+        return counts is not None and not (counts.ready or counts.delayed or counts.leased)
+
     def _starve(self, seconds: float) -> None:
         self.last_task = time.monotonic()
         log.event(logging.INFO, "worker.starving", seconds=round(seconds, 1), queue=self._config.name)

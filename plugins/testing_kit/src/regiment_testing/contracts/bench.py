@@ -8,13 +8,13 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from regiment.contracts import Capabilities, Connector, Delivery, Role, Settlement, Taken, Terms
+from regiment.contracts import Capabilities, Connector, Delivery, Effect, Role, Settlement, Taken, Terms
 from regiment_runner.shared.polling import readable
 from regiment_testing.contracts.examination import Examination
 
@@ -55,6 +55,7 @@ class Consumer:
         self.connector, self.queue, self.name = connector, queue, name or fresh()
         self.turn, self.next = 0, 1
         self._last: tuple[Any, ...] = ()
+        self._more: dict[str, Any] = {}
         connector.join(queue, self.name, terms or Terms())
 
     def exchange(
@@ -63,9 +64,11 @@ class Consumer:
         limit: int = 1,
         max_bytes: int = 8 * MIB,
         holds_nothing: bool = False,
+        effects: Mapping[int, Sequence[Effect]] | None = None,
     ) -> Taken:
-        """The next turn."""
+        """The next turn; a connector without the extra is not told about effects."""
         self.turn += 1
+        self._more = {} if effects is None else {"effects": effects}
         self._last = (self.turn, self.next, settlements, limit, max_bytes, holds_nothing)
         taken = self.repeat()
         self.next += len(taken.deliveries)
@@ -73,7 +76,7 @@ class Consumer:
 
     def repeat(self, connector: Connector | None = None) -> Taken:
         """The last request again, as after a lost reply; by another connection if one is given."""
-        return (connector or self.connector).exchange(self.queue, self.name, *self._last)
+        return (connector or self.connector).exchange(self.queue, self.name, *self._last, **self._more)
 
     def take(self, limit: int = 1, *settlements: Settlement) -> list[Delivery]:
         """The deliveries that an exchange leases."""
@@ -165,19 +168,34 @@ def together(works: Sequence[Callable[[], Any]]) -> list[Any]:
 
 def shared(check: T) -> T:
     """Marks a check that runs only for a connector whose `capabilities.shared` is True."""
-    check.__dict__["_asks_for"] = "shared"
-    return check
+    return _asking(check, "shared")
 
 
 def durable(check: T) -> T:
     """Marks a check that runs only for a connector whose `capabilities.durable` is True."""
-    check.__dict__["_asks_for"] = "durable"
-    return check
+    return _asking(check, "durable")
 
 
 def bounded(check: T) -> T:
     """Marks a check that runs only for a connector that names a `capabilities.max_payload`."""
-    check.__dict__["_asks_for"] = "max_payload"
+    return _asking(check, "max_payload")
+
+
+def extra(name: str) -> Callable[[T], T]:
+    """Marks all checks of a theme: they run only for a connector that has this extra in `capabilities.extras`."""
+
+    def mark(theme: T) -> T:
+        for check_name, check in vars(theme).items():
+            if check_name.startswith("test_"):
+                _asking(check, name)
+        return theme
+
+    return mark
+
+
+def _asking(check: T, capability: str) -> T:
+    asked: frozenset[str] = check.__dict__.get("_asks_for", frozenset())
+    check.__dict__["_asks_for"] = asked | {capability}
     return check
 
 
@@ -188,8 +206,9 @@ class Bench(Examination):
 
     @classmethod
     def _asks(cls, check: Callable[..., Any]) -> bool:
-        wanted = getattr(check, "_asks_for", None)
-        return wanted is None or bool(getattr(cls.capabilities, wanted))
+        able = cls.capabilities
+        wanted: frozenset[str] = getattr(check, "_asks_for", frozenset())
+        return all(bool(getattr(able, one)) if hasattr(able, one) else one in able.extras for one in wanted)
 
     @pytest.fixture
     def connect(self) -> Open:

@@ -233,14 +233,14 @@ class WaitingContract(Bench):
             timer = later((n % 10) / 2000, lambda n=n: push(producer, "q", b"%d" % n))  # type: ignore[misc]
             settle: list[Done] = []
             while True:
-                worker.wait(FAR)
+                assert worker.wait(FAR)[1] < SOON
                 got = worker.take(1, *settle)
                 if got:
                     break
             assert got[0].payload == b"%d" % n
             timer.join()
             assert not worker.take(1, Done(got[0].receipt, got[0].receipt))
-        assert time.monotonic() - start < FAR
+        assert time.monotonic() - start < 3 * FAR, "a machine with much else to do, and no wake-up is lost"
 
     @shared
     def test_a_push_in_another_process_ends_a_wait(self, open: Open) -> None:

@@ -1,0 +1,152 @@
+"""`regiment results`: what a task returned, waiting for it, and deleting it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from regiment.broker import Broker, effective
+from regiment.build import make_broker
+from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
+from regiment.errors import RegimentError
+from regiment.printing import put, say
+from regiment_cli import targets
+from regiment_cli.options import json_option, settings
+from regiment_cli.terminal import Duration, show_json
+from regiment_cli.verbs import Group
+from regiment_results.handles import Handle, made
+from regiment_results.records import FINAL, Note, Outcome, key_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group("results", cls=Group)
+def command() -> None:
+    """Results: show, wait for, forget. ID is that of a task."""
+
+
+def _options(function: F) -> F:
+    """Which task, and where."""
+    for decorate in (
+        click.option("--connector", metavar="URL", help=f"Look at this store.  [default: ${CONNECTOR_VARIABLE}]"),
+        click.option("-A", "--app", metavar="MODULE[:NAME]", help="Look at the store that this worker uses."),
+        click.option("--queue", "-q", help="Look in this queue only.  [default: that of -A, else all]"),
+        click.argument("id"),
+    ):
+        function = decorate(function)
+    return function
+
+
+@command.command("show")
+@_options
+@json_option
+def show(id: str, queue: str | None, app: str | None, connector: str | None, as_json: bool) -> None:
+    """Show the state of a task, and how it ended."""
+    handle = _find(id, queue, app, connector)
+    _print(handle, as_json)
+
+
+@command.command("wait")
+@_options
+@click.option("--timeout", type=Duration(), default=None, help="Wait at most so long: 25s, 5m.  [default: no end]")
+@json_option
+def wait(
+    id: str, queue: str | None, app: str | None, connector: str | None, timeout: float | None, as_json: bool
+) -> None:
+    """Wait until a task has ended, and show how; exit code 1 if it did not succeed."""
+    handle = _find(id, queue, app, connector)
+    handle.join(timeout)
+    if not _print(handle, as_json):
+        raise SystemExit(1)
+
+
+@command.command("forget")
+@_options
+def forget(id: str, queue: str | None, app: str | None, connector: str | None) -> None:
+    """Delete what is kept of a task."""
+    handle = _find(id, queue, app, connector)
+    handle.forget()
+    say(f'forgot what was kept of task {id} of "{handle.queue}"')
+
+
+def _find(id: str, queue: str | None, app: str | None, connector: str | None) -> Handle[Any]:
+    """The handle of a task of which something is kept."""
+    if app:
+        settings().reach_application()
+    config = targets.shared_config(app) if app else WorkerConfig(name=queue or "cli")
+    if connector is not None:
+        config = config.replace(connector=connector)
+    if app and queue is None:
+        queue = config.name
+    broker = make_broker(config)
+    with broker.connector() as opened:
+        store = effective(opened, "regiment results needs")
+        where = store.describe()
+        say(f"store: {where}")
+        queues = [queue] if queue else list(store.queues())
+        found = [one for one in queues if store.records(one, [key_of(id)])[0] is not None]
+    if not found:
+        raise RegimentError(
+            f"nothing is known of a task {id} in {where} ({', '.join(queues) or 'no queues'}): it was never pushed there, its "
+            "queue keeps no results, or their time to live is over. An idle queue is only found by --queue"
+        )
+    return _handle(broker, id, found[0])
+
+
+def _handle(broker: Broker, id: str, queue: str) -> Handle[Any]:
+    return made(broker, FINAL, "", True, id, queue, True)
+
+
+def _print(handle: Handle[Any], as_json: bool) -> bool:
+    """Show what is kept; True if the task has succeeded."""
+    found = handle.look()
+    record: dict[str, Any] = {"id": handle.id, "queue": handle.queue, "state": found.state if found else "unknown"}
+    if isinstance(found, Outcome):
+        record |= {
+            "kind": found.kind,
+            "runs": found.runs,
+            "started": found.started,
+            "ended": found.ended,
+            "seconds": round(found.seconds, 6),
+            "worker": found.worker,
+            "value": _writable(found.value),
+            "error": found.error._asdict() if found.error else None,
+            "not_kept": list(found.lack) or None,
+        }
+    elif isinstance(found, Note) and found.progress is not None:
+        record["progress"] = found.progress._asdict()
+    if as_json:
+        show_json(record)
+    else:
+        put("\n".join(_lines(record)))
+    return isinstance(found, Outcome) and found.success
+
+
+def _lines(record: dict[str, Any]) -> list[str]:
+    shown = {name: value for name, value in record.items() if value is not None or name == "value"}
+    if record["state"] != "success":
+        shown.pop("value", None)
+    error = shown.pop("error", None)
+    for name in ("started", "ended"):
+        if name in shown:
+            moment = datetime.datetime.fromtimestamp(shown[name], datetime.UTC)
+            shown[name] = moment.isoformat(sep=" ", timespec="milliseconds")
+    lines = [
+        f"{name:<9} {value if name != 'value' else json.dumps(value, default=repr)}" for name, value in shown.items()
+    ]
+    if error:
+        lines += [f"error     {error['type']}: {error['message']}", error["traceback"].rstrip()]
+    return [line for line in lines if line]
+
+
+def _writable(value: Any) -> Any:
+    """A value as JSON can hold it; what it cannot, as text."""
+    try:
+        json.dumps(value, default=repr, ensure_ascii=False).encode()
+    except Exception:
+        return repr(value)
+    return value

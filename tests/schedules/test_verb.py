@@ -1,0 +1,79 @@
+"""`regiment schedules` and `regiment check`, as people type them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+APP = """
+from regiment import Queue
+from regiment_schedules import Schedules, schedule
+mail = Queue("mail", connector="sqlite:///{folder}/q.db", plugins=[Schedules()])
+@mail.task(schedules=[{given}])
+def digest(kind: str = "short") -> None: ...
+"""
+
+
+def regiment(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "regiment", *words], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "app.py").write_text(APP.format(folder=tmp_path, given=""))
+    return tmp_path
+
+
+def test_a_schedule_is_added_shown_paused_run_and_removed(folder: Path) -> None:
+    added = regiment(
+        folder, "schedules", "add", "a", "digest", "30 2 * * *", "kind=long", "--tz", "Europe/Berlin", "-A", "app:mail"
+    )
+    assert added.returncode == 0 and "Europe/Berlin" in added.stderr, added.stderr
+    listed = json.loads(regiment(folder, "schedules", "list", "-A", "app", "--json").stdout)
+    assert [(one["name"], one["task"], one["source"]) for one in listed] == [("a", "digest", "store")]
+    assert len(regiment(folder, "schedules", "next", "a", "-n", "3", "-A", "app").stdout.splitlines()) == 3
+    assert regiment(folder, "schedules", "pause", "a", "-A", "app").returncode == 0
+    assert (
+        "paused by" in regiment(folder, "schedules", "list", "mail", "--connector", f"sqlite:///{folder}/q.db").stdout
+    )
+    assert regiment(folder, "schedules", "resume", "a", "-A", "app").returncode == 0
+    assert "a!" in regiment(folder, "schedules", "run", "a", "-A", "app").stderr
+    (folder / "days.txt").write_text("2026-12-25 Christmas\n# more\n2026-12-26\n")
+    assert "2 days" in regiment(folder, "schedules", "calendar", "de", "days.txt", "-A", "app").stderr
+    wrong = regiment(folder, "schedules", "remove", "b", "-A", "app")
+    assert wrong.returncode == 1 and "There are: a" in wrong.stderr
+    assert regiment(folder, "schedules", "remove", "a", "-A", "app").returncode == 0
+    assert "no schedules" in regiment(folder, "schedules", "-A", "app").stderr
+
+
+def test_the_next_ticks_of_an_expression_ask_no_store_and_say_what_is_beside_a_change(tmp_path: Path) -> None:
+    told = regiment(tmp_path, "schedules", "next", "30 2 * * *", "--tz", "Europe/Berlin", "-n", "400")
+    assert (
+        told.returncode == 0 and "beside a skipped 1:00:00" in told.stdout and "beside a doubled 1:00:00" in told.stdout
+    )
+    assert not list(tmp_path.iterdir())
+    assert "Did you mean" in regiment(tmp_path, "schedules", "next", "0 9 * * mo-fr").stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ('schedule("0 0 31 2 *")', "no such month"),
+        ('schedule("0 9 * * *", tz="Europe/Berlim")', "Europe/Berlin"),
+        ('schedule("0 9 * * *", kwargs={"kin": 1})', 'Did you mean "kind"'),
+        ('schedule("0 9 * * *", name="a"), schedule("0 8 * * *", name="a")', "both have a schedule"),
+        ("schedule(every=0.5)", "at least 1"),
+    ],
+)
+def test_check_reads_every_expression_zone_and_argument(folder: Path, given: str, said: str) -> None:
+    (folder / "app.py").write_text(APP.format(folder=folder, given=given))
+    told = regiment(folder, "check", "app")
+    assert told.returncode not in (0, 1) and said in told.stderr, told.stderr
+    started = regiment(folder, "run", "app", "--burst")
+    assert started.returncode not in (0, 1) and said in started.stderr, started.stderr
