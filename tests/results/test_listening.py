@@ -14,7 +14,7 @@ import pytest
 
 from regiment import Queue, StoreUnavailable, Use
 from regiment.broker import Broker
-from regiment.contracts import Keep, Record
+from regiment.contracts import Drop, Keep, Record
 from regiment_results import ResultGone, listening
 from regiment_results.listening import Listener, Want, listen
 
@@ -72,6 +72,21 @@ def test_an_id_of_which_nothing_is_known_is_said_to_be_gone(broker: Broker) -> N
     assert noted.told.empty()
     keep(broker, "noted", b"done", 3)
     assert noted.hears().value == b"done"
+
+
+@pytest.mark.parametrize("known", [False, None])
+def test_a_wait_ends_when_what_was_known_of_its_task_is_there_no_more(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, known: bool | None
+) -> None:
+    """Forgotten by another process, at the end of its time, or with a store that has lost everything."""
+    monkeypatch.setattr(listening, "AGAIN", 0.2)
+    keep(broker, "noted", rank=0)
+    waiter = Waiter(broker, "noted", known=known)
+    time.sleep(0.5)
+    assert waiter.told.empty()
+    with broker.connector() as connector:
+        connector.apply("q", [Drop(("noted",))], token=uuid.uuid4().hex)  # type: ignore[attr-defined]
+    assert isinstance(waiter.hears(), ResultGone)
 
 
 def test_who_leaves_is_told_nothing_and_leaves_nothing_behind(broker: Broker) -> None:

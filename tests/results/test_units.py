@@ -307,3 +307,18 @@ def test_what_was_not_there_may_come_and_cannot_be_cancelled() -> None:
     assert early.cancel() is False, "a notice that nobody would take off the board"
     assert ended_with(early, 7).result(timeout=20) == 7
     queue.broker.close()
+
+
+def test_a_wait_for_many_refuses_one_handle_and_what_is_none_in_words() -> None:
+    queue = ResultQueue("many", connector=Use("memory", name=uuid.uuid4().hex))
+    one: Any = queue.options(name="one").push()
+    wrong: list[Any] = [one, ["an id"], [one, None]]
+    for given in wrong:
+        with pytest.raises(TypeError, match="expected handles, in a list"):
+            wait_all(given)
+        with pytest.raises(TypeError, match="expected handles, in a list"):
+            asyncio.run(await_all(given))
+    errors: Any = "ignore"
+    with pytest.raises(ValueError, match='errors is \'ignore\'; expected "raise" or "return"'):
+        wait_all([one], errors=errors)
+    queue.broker.close()

@@ -77,3 +77,12 @@ def test_check_reads_every_expression_zone_and_argument(folder: Path, given: str
     assert told.returncode not in (0, 1) and said in told.stderr, told.stderr
     started = regiment(folder, "run", "app", "--burst")
     assert started.returncode not in (0, 1) and said in started.stderr, started.stderr
+
+
+def test_where_no_queue_is_found_that_is_said_and_nothing_seems_to_be_done(folder: Path) -> None:
+    (folder / "days.txt").write_text("2026-12-25\n")
+    store = ("--connector", f"sqlite:///{folder}/q.db")
+    kept = regiment(folder, "schedules", "calendar", "de", "days.txt", *store)
+    assert kept.returncode == 5 and "name one with --queue" in kept.stderr
+    listed = regiment(folder, "schedules", "list", *store)
+    assert listed.returncode == 0 and "only found by --queue" in listed.stderr

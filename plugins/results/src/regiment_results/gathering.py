@@ -50,6 +50,20 @@ class _Crowd:
             listener.leave(want)
 
 
+def _handles(given: Iterable[Any]) -> list[Handle[Any]]:
+    """The handles; `TypeError` for one handle, and for what is none."""
+    found = [] if isinstance(given, Handle) else list(given)
+    wrong = [given] if isinstance(given, Handle) else [one for one in found if not isinstance(one, Handle)]
+    if wrong:
+        raise TypeError(f"a wait for many got {wrong[0]!r:.80}; expected handles, in a list or another iterable")
+    return found
+
+
+def _insist(errors: str) -> None:
+    if errors not in ("raise", "return"):
+        raise ValueError(f'errors is {errors!r}; expected "raise" or "return"')
+
+
 def _keeper(handle: Handle[Any], told: Told) -> Callable[[Answer], None]:
     def keep(answer: Answer) -> None:
         handle.keep(answer)
@@ -64,7 +78,7 @@ def as_completed(handles: Iterable[Handle[R]], timeout: float | None = None) -> 
     `ResultTimeout` if not all have ended within `timeout` seconds.
     """
     ended: SimpleQueue[Handle[R]] = SimpleQueue()
-    crowd = _Crowd(list(handles), timeout, ended.put, loop=True)
+    crowd = _Crowd(_handles(handles), timeout, ended.put, loop=True)
     try:
         for number in range(crowd.number):
             try:
@@ -81,7 +95,7 @@ async def aas_completed(handles: Iterable[Handle[R]], timeout: float | None = No
 
     loop = asyncio.get_running_loop()
     ended: asyncio.Queue[Handle[R]] = asyncio.Queue()
-    crowd = _Crowd(list(handles), timeout, lambda one: call_on(loop, ended.put_nowait, one), loop=False)
+    crowd = _Crowd(_handles(handles), timeout, lambda one: call_on(loop, ended.put_nowait, one), loop=False)
     try:
         await asyncio.sleep(0)  # what had ended before stands on the loop
         for number in range(crowd.number):
@@ -105,7 +119,8 @@ def wait_all(handles: Iterable[Handle[Any]], timeout: float | None = None, error
     """The values of all, in the order of `handles`. With errors="raise" the first failure is raised as soon as it happens; with
     "return" it stands in the place of the value. `ResultTimeout` if not all have ended within `timeout` seconds.
     """
-    listed = list(handles)
+    listed = _handles(handles)
+    _insist(errors)
     for done in as_completed(listed, timeout):
         if errors == "raise":
             done.result(0)
@@ -122,7 +137,8 @@ async def await_all(
 ) -> list[R | ResultError]: ...
 async def await_all(handles: Iterable[Handle[Any]], timeout: float | None = None, errors: str = "raise") -> list[Any]:
     """`wait_all` without blocking the event loop."""
-    listed = list(handles)
+    listed = _handles(handles)
+    _insist(errors)
     async with aclosing(aas_completed(listed, timeout)) as ended:
         async for done in ended:
             if errors == "raise":

@@ -50,8 +50,9 @@ class Want:
     def __init__(self, key: Followed, rank: int, told: Callable[[Answer], None], known: bool | None) -> None:
         self.key, self.rank, self.told = key, rank, told
         self.known = known
-        """False if no record of any rank at all means that there is nothing to wait for (`ResultGone`): that is looked at once.
-        None: it is not probable, and looked at when all is followed again.
+        """False if no record of any rank at all means that there is nothing to wait for (`ResultGone`): that is looked at at once.
+        None: it is not probable, as after a record was seen, and looked at when all is followed again. True: it means nothing,
+        because no note was made of the push.
         """
 
 
@@ -160,7 +161,7 @@ class Listener:
             if now >= due:
                 due = now + min(RARELY, max(AGAIN, len(wanted) / CROWD))
             self._follow(connector, wanted)
-            self._doubt(connector, wanted, False if wanted is new else None)
+            self._doubt(connector, wanted, again=wanted is not new)
             if self._wants:
                 quiet = now
             elif now - quiet >= IDLE and self._over(idle=True):
@@ -209,12 +210,12 @@ class Listener:
                 self._found(key, record)
             self._follow_on(connector, found)
 
-    def _doubt(self, connector: Any, wanted: Sequence[Want], *sorts: bool | None) -> None:
-        """Look whether anything is known of what is waited for, once for each."""
+    def _doubt(self, connector: Any, wanted: Sequence[Want], *, again: bool) -> None:
+        """Look whether anything is known of what is waited for: a record may be forgotten, or be lost with its store."""
         unsure: dict[str, list[str]] = {}
         with self._lock:
             for one in wanted:
-                if (one.known is False or one.known in sorts) and one.key in self._wants:
+                if (one.known is False or (again and one.known is None)) and one.key in self._wants:
                     unsure.setdefault(one.key[0], []).append(one.key[1])
         for queue, names in unsure.items():
             for at in range(0, len(names), BULK):
@@ -226,7 +227,7 @@ class Listener:
             waiting = self._of((queue, key))
             if record is not None:
                 for one in waiting:
-                    one.known = True
+                    one.known = None if one.known is False else one.known
                 self._found((queue, key), record)
                 continue
             gone = ResultGone(

@@ -14,7 +14,7 @@ import click
 
 from regiment.build import make_broker
 from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
-from regiment.errors import RegimentError, nearest
+from regiment.errors import ConfigError, RegimentError, nearest
 from regiment.printing import put, say
 from regiment.queue import Queue
 from regiment_cli import targets
@@ -44,6 +44,10 @@ def _where(function: F) -> F:
     ):
         function = decorate(function)
     return function
+
+
+IDLE = ". A queue in which nothing waits or runs is only found by --queue or --app"
+"""What may be wrong where nothing is found."""
 
 
 @contextmanager
@@ -83,7 +87,9 @@ def _one(plans: list[Plan], name: str) -> tuple[Plan, Entry]:
             f"{name!r} is a schedule of {', '.join(plan.queue for plan, _ in found)}; name one: -q QUEUE"
         )
     names = [entry.name for _, entry in all_of_them]
-    raise RegimentError(f"no schedule {name!r}.{nearest(name, names)} There are: {', '.join(names[:20]) or 'none'}")
+    raise RegimentError(
+        f"no schedule {name!r}.{nearest(name, names)} There are: {', '.join(names[:20]) or 'none'}{IDLE}"
+    )
 
 
 def _record(entry: Entry) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def list_all(queue_name: str | None, queue: str | None, app: str | None, connect
         show_json([_record(entry) for entry in found])
         return
     if not found:
-        say("no schedules")
+        say(f"no schedules{IDLE}")
         return
     now = datetime.now(UTC)
     rows = [
@@ -250,6 +256,8 @@ def calendar(name: str, file: Path, queue: str | None, app: str | None, connecto
     """Keep the dates in FILE, one a line, as days off: except_=["calendar:NAME"]."""
     days = [line.split()[0] for line in file.read_text().splitlines() if line.split() and not line.startswith("#")]
     with _plans(app, connector, queue) as plans:
+        if not plans:
+            raise ConfigError("no queue is known here to keep a calendar beside; name one with --queue")
         for plan in plans:
             plan.calendar(name, days)
             say(f'calendar {name} of "{plan.queue}" has {len(days)} days')

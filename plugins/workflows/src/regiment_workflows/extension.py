@@ -106,8 +106,7 @@ class Working(Choices):
         mark = task.tags.get(NAME) if task.tags else None
         if mark is None:
             return
-        if not 0.0 <= time.time() - task.date < LOOK:
-            self._refuse_cancelled(task.queue, mark["f"])
+        self._refuse_cancelled(task.queue, mark["f"])
         if refs := mark.get("n"):
             task.kwargs = {**self._values(task.queue).of(refs), **task.kwargs}
 
