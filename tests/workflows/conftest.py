@@ -1,102 +1,10 @@
-"""Shops on each store: the application of `shop.py`, and workers that run it as real processes."""
+"""The shop of these tests, on each store."""
 
-from __future__ import annotations
-
-import importlib.util
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import pytest
-
-from harness.each_store import STORES, Stores
+from harness.shop import Shop as Shop
+from harness.shop import local as local
+from harness.shop import shop as shop
+from harness.shop import stores as stores
 
 HERE = Path(__file__).parent
-
-
-class Shop:
-    """One store with the application on it."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.url = folder, url
-        self.app = self._load()
-        self.queue: Any = self.app.shop
-        self._trees: list[subprocess.Popen[bytes]] = []
-
-    def _load(self) -> ModuleType:
-        os.environ["STORE"] = self.url
-        spec = importlib.util.spec_from_file_location("shop", HERE / "shop.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    def run(self, workers: int = 1, **environment: str) -> subprocess.Popen[bytes]:
-        """Start workers; returns when they are ready."""
-        log = self.folder / f"run-{len(self._trees)}.log"
-        runtime = self.folder / "runtime"
-        runtime.mkdir(mode=0o700, exist_ok=True)
-        variables = {**os.environ, "STORE": self.url, "REGIMENT_TEST_LEASES": "1", "XDG_RUNTIME_DIR": str(runtime)}
-        with log.open("wb") as out:
-            tree = subprocess.Popen(
-                [sys.executable, "-m", "regiment", "run", f"shop:shop={workers}", "--app-dir", str(HERE)],
-                stdout=out,
-                stderr=out,
-                env={**variables, **environment},
-                start_new_session=True,
-            )
-        self._trees.append(tree)
-        deadline = time.monotonic() + 40
-        while b"worker.ready" not in log.read_bytes():
-            assert tree.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        return tree
-
-    def logged(self) -> str:
-        """What its workers have said."""
-        return "".join(path.read_text() for path in sorted(self.folder.glob("run-*.log")))
-
-    def close(self) -> None:
-        """End its workers."""
-        self.queue.broker.close()
-        for tree in self._trees:
-            if tree.poll() is None:
-                tree.terminate()
-        for tree in self._trees:
-            try:
-                tree.wait(30)
-            except subprocess.TimeoutExpired:
-                tree.kill()
-                tree.wait()
-
-
-@pytest.fixture(scope="module")
-def stores() -> Iterator[Stores]:
-    made = Stores()
-    yield made
-    made.close()
-
-
-@pytest.fixture(params=list(STORES))
-def shop(request: pytest.FixtureRequest, stores: Stores, tmp_path: Path) -> Iterator[Shop]:
-    give: Callable[[Stores, Path], str] = STORES[request.param]
-    made = Shop(tmp_path, give(stores, tmp_path))
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[Shop]:
-    """A shop on SQLite, for what does not depend on the store."""
-    made = Shop(tmp_path, f"sqlite:///{tmp_path}/queue.db")
-    try:
-        yield made
-    finally:
-        made.close()
