@@ -168,7 +168,7 @@ class Registry:
                     return
         settings = dict(getattr(module, "regiment_task_settings", dict)())
         for name, line in {**dict(getattr(module, "regiment_push_options", dict)()), **settings}.items():
-            owner = {**self.push_options, **self.task_settings}.get(name, ("", None))[1]
+            owner = (self.push_options.get(name) or self.task_settings.get(name) or ("", None))[1]
             if owner or name in (*OPTIONS, *RULES, "timeout"):
                 plugin.state = "refused"
                 both = f"{plugin.source}'s and our own"

@@ -10,12 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from regiment.broker import Broker, effective
-from regiment.build import make_broker
-from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.errors import RegimentError
 from regiment.printing import put, say
-from regiment_cli import targets
-from regiment_cli.options import json_option, settings
+from regiment_cli.options import json_option
+from regiment_cli.reaching import chosen, where_options
 from regiment_cli.terminal import Duration, show_json
 from regiment_cli.verbs import Group
 from regiment_results.handles import Handle, made
@@ -29,16 +27,14 @@ def command() -> None:
     """Results: show, wait for, forget. ID is that of a task."""
 
 
+_where = where_options(
+    "Look at the store that this worker uses.", "Look in this queue only.  [default: that of -A, else all]"
+)
+
+
 def _options(function: F) -> F:
     """Which task, and where."""
-    for decorate in (
-        click.option("--connector", metavar="URL", help=f"Look at this store.  [default: ${CONNECTOR_VARIABLE}]"),
-        click.option("-A", "--app", metavar="MODULE[:NAME]", help="Look at the store that this worker uses."),
-        click.option("--queue", "-q", help="Look in this queue only.  [default: that of -A, else all]"),
-        click.argument("id"),
-    ):
-        function = decorate(function)
-    return function
+    return click.argument("id")(_where(function))
 
 
 @command.command("show")
@@ -75,14 +71,7 @@ def forget(id: str, queue: str | None, app: str | None, connector: str | None) -
 
 def _find(id: str, queue: str | None, app: str | None, connector: str | None) -> Handle[Any]:
     """The handle of a task of which something is kept."""
-    if app:
-        settings().reach_application()
-    config = targets.shared_config(app) if app else WorkerConfig(name=queue or "cli")
-    if connector is not None:
-        config = config.replace(connector=connector)
-    if app and queue is None:
-        queue = config.name
-    broker = make_broker(config)
+    broker, queue = chosen(queue, app, connector)
     with broker.connector() as opened:
         store = effective(opened, "regiment results needs")
         where = store.describe()

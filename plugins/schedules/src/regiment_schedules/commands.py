@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from regiment.build import make_broker
-from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
+from regiment.config import WorkerConfig
 from regiment.errors import ConfigError, RegimentError, nearest
 from regiment.printing import put, say
 from regiment.queue import Queue
 from regiment_cli import targets
 from regiment_cli.options import json_option, settings
+from regiment_cli.reaching import where_options
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, table
 from regiment_cli.verbs import Group
@@ -27,23 +28,13 @@ from regiment_schedules.records import ticks_of
 from regiment_schedules.spec import in_words, schedule
 from regiment_schedules.zones import offsets
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 @click.group("schedules", cls=Group)
 def command() -> None:
     """Schedules: what is pushed by itself, and when (without a verb: list)."""
 
 
-def _where(function: F) -> F:
-    """Which store, and which queue."""
-    for decorate in (
-        click.option("--connector", metavar="URL", help=f"Look at this store.  [default: ${CONNECTOR_VARIABLE}]"),
-        click.option("-A", "--app", metavar="MODULE[:NAME]", help="Look at the queues of this application."),
-        click.option("--queue", "-q", help="Look at this queue only."),
-    ):
-        function = decorate(function)
-    return function
+_where = where_options("Look at the queues of this application.", "Look at this queue only.")
 
 
 IDLE = ". A queue in which nothing waits or runs is only found by --queue or --app"

@@ -11,13 +11,11 @@ from typing import Any, TypeVar
 import click
 
 from regiment.broker import Broker
-from regiment.build import make_broker
-from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.contracts import Drop
 from regiment.errors import RegimentError
 from regiment.printing import draw, put, say
-from regiment_cli import targets
-from regiment_cli.options import json_option, settings
+from regiment_cli.options import json_option
+from regiment_cli.reaching import chosen, where_options
 from regiment_cli.terminal import Duration, show_json
 from regiment_cli.verbs import Group
 from regiment_workflows import keys
@@ -35,15 +33,9 @@ def command() -> None:
     """Flows: list, show, watch, cancel, retry, open, tend, purge. ID is that of a flow."""
 
 
-def _where(function: F) -> F:
-    """In which store, and at which queue."""
-    for decorate in (
-        click.option("--connector", metavar="URL", help=f"Look at this store.  [default: ${CONNECTOR_VARIABLE}]"),
-        click.option("-A", "--app", metavar="MODULE[:NAME]", help="Look at the store that this worker uses."),
-        click.option("--queue", "-q", help="Look at this queue only.  [default: that of -A, else all]"),
-    ):
-        function = decorate(function)
-    return function
+_where = where_options(
+    "Look at the store that this worker uses.", "Look at this queue only.  [default: that of -A, else all]"
+)
 
 
 def _one(function: F) -> F:
@@ -183,14 +175,7 @@ def purge(queue: str | None, app: str | None, connector: str | None, older: floa
 
 def _reach(queue: str | None, app: str | None, connector: str | None) -> tuple[Broker, list[str]]:
     """The store, and the queues to look at."""
-    if app:
-        settings().reach_application()
-    config = targets.shared_config(app) if app else WorkerConfig(name=queue or "cli")
-    if connector is not None:
-        config = config.replace(connector=connector)
-    if app and queue is None:
-        queue = config.name
-    broker = make_broker(config)
+    broker, queue = chosen(queue, app, connector)
     with broker.connector() as store:
         say(f"store: {store.describe()}")
         return broker, [queue] if queue else list(store.queues())

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from regiment import log
 from regiment.printing import say
-from regiment_cli.terminal import Duration
+from regiment_cli.terminal import Duration, ParamType
 from regiment_cli.text import many
 from regiment_runner.shared import logs
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse, parse_range
 
-if TYPE_CHECKING:
-    _Type = click.ParamType[int]
-else:
-    _Type = click.ParamType  # generic for type checkers since click 8.2 only
 
-
-class Size(_Type):
+class Size(ParamType):
     """Bytes, as `memory.parse_size` reads them."""
 
     name = "size"
