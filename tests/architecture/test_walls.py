@@ -35,7 +35,10 @@ OPTIONS = (
     # "memory", "process", "thread" and "json" are ordinary words too
     "local redis mongo msgpack pickle zlib gzip bzip2 lzma zstd serial threaded coroutine sqlite mongodb"
 ).split()
-MOST_OF_CORE, MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 2993, 300, 50
+MOST_OF_CORE, MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 2891, 300, 50
+EXTRAS = ("regiment.contracts.effects", "regiment.contracts.steer")
+"""Optional parts of the contract: declarations that only who builds or uses one reads; counted for themselves."""
+MOST_OF_AN_EXTRA = 110
 
 
 def distribution(module: str) -> str:
@@ -150,7 +153,7 @@ def sizes() -> Counter[str]:
     """Lines of code of each distribution."""
     found: Counter[str] = Counter()
     for name, path in house.modules().items():
-        found[distribution(name)] += house.code_lines(path.read_text())
+        found[name if name in EXTRAS else distribution(name)] += house.code_lines(path.read_text())
     return found
 
 
@@ -158,6 +161,7 @@ def test_the_core_can_be_read_in_an_evening(record_property: object) -> None:
     for name, lines in sorted(sizes().items()):
         print(f"{lines:>6,} {name}")
     assert sizes()["regiment"] <= MOST_OF_CORE
+    assert max(sizes()[name] for name in EXTRAS) <= MOST_OF_AN_EXTRA
 
 
 @pytest.mark.parametrize("name", house.modules())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 Role = Literal["push", "lease", "keep", "look", "duty", "follow"]
@@ -141,6 +142,8 @@ class Board(NamedTuple):
     version: int = 0
     paused: bool = False
     cancelled: frozenset[str] = frozenset()
+    orders: Mapping[str, str] = MappingProxyType({})
+    """What hosts and trees are told (extra `steer`)."""
 
 
 class Capabilities(NamedTuple):
