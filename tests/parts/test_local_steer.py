@@ -267,6 +267,7 @@ def test_what_was_deleted_by_hand_leaves_one_row_at_most(open: Open, path: Path)
 # faults
 
 
+@pytest.mark.fault(83)
 def test_kills_in_the_middle_of_steering_lose_and_double_nothing(open: Open, path: Path) -> None:
     """Each child moves and deletes tasks all over the queue until it is killed at some moment."""
     store, number = open("lease"), 3000
