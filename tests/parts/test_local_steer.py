@@ -185,7 +185,17 @@ def test_what_cannot_be_meant_is_said_in_words(store: Store) -> None:
     [after] = [store.look("q", "ready", 1).after]
     with pytest.raises(ValueError, match="state is 'dead'; expected 'ready', 'delayed' or 'leased'"):
         store.look("q", "dead")  # type: ignore[arg-type]
-    for wrong in ("", "x", "[]", "7", '["ready"]', "null"):
+    for wrong in (
+        "",
+        "x",
+        "[]",
+        "7",
+        '["ready"]',
+        "null",
+        '["ready", "a", 1]',
+        f'["ready", 1, {2**63}]',
+        '["ready", 1, 1, 1]',
+    ):
         with pytest.raises(ValueError, match="expected what a look at ready tasks gave as `after`, or None"):
             store.look("q", "ready", after=wrong)
     with pytest.raises(ValueError, match="a look at delayed tasks gave"):
