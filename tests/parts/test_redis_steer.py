@@ -90,7 +90,7 @@ def test_what_lies_aside_is_leased_seen_counted_and_brought_back_by_the_next_han
     push(store, "q", b"later", priority=3)
     tasks = everything(store, limit=1000)
     hand = store._store.hand
-    assert hand._clear(S, b"1" + bytes.fromhex(tasks[4500].place[2:]))  # type: ignore[union-attr]
+    assert hand._clear(S, b"1" + bytes.fromhex(tasks[4500].place[10:]))  # type: ignore[union-attr]
     assert server.ask("LLEN", f"{S}:ready:9") == 4000
     assert store.counts("q").ready == 9001
     assert [task.place for task in everything(store, limit=700)] == [task.place for task in tasks]

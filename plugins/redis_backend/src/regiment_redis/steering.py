@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from regiment.contracts.steer import LOOKED_AT, STEP, Glance
 from regiment_redis.asking import PRIORITIES, ms
-from regiment_redis.looking import Look, State
+from regiment_redis.looking import Look, State, mark
 from regiment_redis.scripts import Script
 from regiment_redis.wire import Part
 
@@ -60,17 +60,18 @@ class Hand:
 
     def steer(self, queue: str, places: Sequence[str], change: Change) -> list[str]:
         stem = self._stem(queue)
-        known = {place: packed for place in places if (packed := _packed(place)) is not None}
+        known = {place: packed for place in places if (packed := _packed(place, mark(stem)))}
         done: set[str] = set()
         far: list[str] = []
         aside = False
         order = sorted(known, key=lambda place: known[place])
-        for start in range(0, len(order), AT_ONCE):
-            some = order[start : start + AT_ONCE]
+        while order:
+            some, order = order[:AT_ONCE], order[AT_ONCE:]
             told, left = self._step(stem, change, [known[place] for place in some], NEAR)
             aside = aside or left
             done.update(place for place, one in zip(some, told, strict=True) if one == "y")
             far += [place for place, one in zip(some, told, strict=True) if one == "f"]
+            order = [place for place, one in zip(some, told, strict=True) if one == "l"] + order
         try:
             for place, before in zip(far, ["", *far], strict=False):
                 if before[:2] not in ("", place[:2]):
@@ -107,12 +108,14 @@ class Hand:
             pass
 
 
-def _packed(place: str) -> bytes | None:
-    """A place as the script takes it; None if no waiting task can have it."""
+def _packed(place: str, marked: str) -> bytes:
+    """A place as the script takes it; empty if no task that waits in this queue can have it."""
+    letter, found, rest = place[:1], place[1:9], place[9:]
+    priority = rest[:1] if letter == "r" else ""
     try:
-        rest = bytes.fromhex(place[2:] if place[:1] == "r" else place[1:])
+        number = bytes.fromhex(rest.removeprefix(priority))
     except ValueError:
-        return None
-    if place[:1] == "r" and place[1:2].isdecimal() and place[1:2].isascii() and len(rest) == 9:
-        return place[1:2].encode() + rest
-    return b"d" + rest if place[:1] == "d" and len(rest) == 6 else None
+        return b""
+    if found != marked or len(number) != {"r": 9, "d": 6}.get(letter):
+        return b""
+    return b"d" + number if letter == "d" else priority.encode() + number

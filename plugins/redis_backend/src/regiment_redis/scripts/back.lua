@@ -1,6 +1,6 @@
 -- Brings back, from the end on, what lies aside (aside.lua).
 -- KEYS[1]  stem of the queue
--- ARGV     1 how many to move
+-- ARGV     1 how many to move at most (fewer, if they are large)
 -- returns  1: go on; 0: nothing lies aside
 --#include now.lua
 --#include tools.lua
@@ -8,6 +8,7 @@ local t, aside, many = tools(), redis.call('HGET', stem, 'aside'), tonumber(ARGV
 if not aside then return 0 end
 local digit, of = string.sub(aside, 1, 1), string.sub(aside, 2, 2)
 local list, own, front = stem .. ':ready:' .. digit, {}, {}
+many = math.max(1, math.min(many, math.floor(1048576 / #(redis.call('LINDEX', list, -1) or '-'))))
 for i, element in ipairs(redis.call('LRANGE', list, -many, -1)) do
   -- Somebody may have begun to use that priority meanwhile.
   if string.byte(element) % 16 == tonumber(of) then front[#front + 1] = {i, element} else own[#own + 1] = element end
