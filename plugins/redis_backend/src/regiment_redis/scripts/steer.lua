@@ -50,10 +50,12 @@ local function ready(list, wanted)
   end
   if front > 0 then redis.call('LREM', list, front, '-') end
   if rear > 0 then redis.call('LREM', list, -rear, '-') end
+  local tails = {}
   for _, element in ipairs(taken) do
     element = change(element)
-    if element and delay and delay > 0 then t.delay(element, now + delay) elseif element then t.tail({element}) end
+    if element and delay and delay > 0 then t.delay(element, now + delay) elseif element then tails[#tails + 1] = element end
   end
+  t.tail(tails)
 end
 
 local function later(i)
