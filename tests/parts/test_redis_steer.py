@@ -18,7 +18,7 @@ from regiment.contracts.steer import ACT_AGE, MOST_ACTS, NOTICE_AGE, STEP
 from regiment.errors import QueueFull, StoreUnavailable
 from regiment_redis.connector import RedisConnector
 from regiment_redis.scripts import Script
-from regiment_testing.contracts.bench import Consumer, push
+from regiment_testing.contracts.bench import Child, Consumer, push
 from regiment_testing.contracts.leaving import at_once
 
 S = "regiment:{q}"
@@ -150,6 +150,30 @@ def test_a_deep_task_is_taken_out_while_others_lease_and_push(server: RedisServe
     assert [n for n in map(int, left) if n < 12_000] == sorted(n for n in map(int, left) if n < 12_000)
     assert sorted(map(int, one + two + dropped + left)) == list(range(12_800))
     assert server.ask("HEXISTS", S, "aside") == 0
+
+
+@pytest.mark.fault(83)
+def test_a_hand_that_is_killed_leaves_all_tasks_in_order_and_a_repeat_does_the_rest(
+    server: RedisServer, store: RedisConnector
+) -> None:
+    fill(store, 9000)
+    places = {task.place: int(task.payload) for task in everything(store, limit=1000)}
+    deep = [place for place, n in places.items() if n in (2500, 3000, 4500, 6000, 6800)]
+    for n in range(5):
+
+        def steer() -> None:
+            opened("push", url=server.url).steer("q", deep, drop=True)
+
+        child = Child(steer)
+        time.sleep(0.03 * n)  # whatever it does then: any moment will do
+        child.kill()
+        left = [int(task.payload) for task in everything(store, limit=1000)]
+        assert left == sorted(left) and set(places.values()) - set(left) <= {places[place] for place in deep}
+        assert store.counts("q").ready == len(left) == len(set(left))
+    store.steer("q", deep, drop=True)
+    assert server.ask("HEXISTS", S, "aside") == 0
+    gone = {places[place] for place in deep}
+    assert Consumer(store).payloads(9000) == [b"%d" % n for n in range(9000) if n not in gone]
 
 
 def test_no_step_goes_through_more_than_it_may(server: RedisServer, store: RedisConnector) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -94,18 +95,24 @@ class Hand:
         while told == "f":
             # Whoever else clears and brings back at the same time may undo this: then the long walk, which always ends.
             tries += 1
-            near = NEAR if tries <= 3 and self._clear(stem, packed) else -1
+            near = NEAR if tries <= 10 and self._clear(stem, packed) else -1
             told, _ = self._step(stem, change, [packed], near)
         return told == "y"
 
     def _clear(self, stem: str, packed: bytes) -> bool:
-        while (more := self._run(_ASIDE, stem, packed[:1], packed[1:], STEP, STEP)) == 1:
-            pass
-        return bool(more == 0)
+        """Move aside what is in front of a place; False if that did not come to an end."""
+        return self._repeat(lambda: self._run(_ASIDE, stem, packed[:1], packed[1:], STEP, STEP)) == 0
 
     def _back(self, stem: str) -> None:
-        while self._run(_BACK, stem, STEP):
-            pass
+        self._repeat(lambda: self._run(_BACK, stem, STEP))
+
+    def _repeat(self, step: Callable[[], int]) -> int:
+        """Call a step as long as it leaves less to do; what the last one left. More is left where another hand undoes it: one
+        of both gives way."""
+        before, left = math.inf, step()
+        while 0 < left < before:
+            before, left = left, step()
+        return left
 
 
 def _packed(place: str, marked: str) -> bytes:

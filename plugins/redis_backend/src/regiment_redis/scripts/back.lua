@@ -1,7 +1,7 @@
 -- Brings back, from the end on, what lies aside (aside.lua).
 -- KEYS[1]  stem of the queue
 -- ARGV     1 how many to move at most (fewer, if they are large)
--- returns  1: go on; 0: nothing lies aside
+-- returns  one more than lie aside still; 0: that was all
 --#include now.lua
 --#include tools.lua
 local t, aside, many = tools(), redis.call('HGET', stem, 'aside'), tonumber(ARGV[1])
@@ -17,7 +17,7 @@ redis.call('LTRIM', list, 0, -many - 1)
 if #front > 0 then
   t.front(front)
   t.each('RPUSH', list, own)
-  return 1
+  return redis.call('LLEN', list) + 1
 end
 t.each('RPUSH', list, own)
 redis.call('HDEL', stem, 'aside')
