@@ -92,12 +92,12 @@ def test_a_cluster_that_is_down_delays_only_its_own_tasks(
     connector: MongoConnector, pair: list[mongod.Cluster]
 ) -> None:
     push(connector, range(40))
-    there = connector._nodes[0].counts("q").ready
+    there = connector._nodes[0].counts_many(["q"])[0].ready
     worker = Worker(connector)
     pair[1].members[0].kill()
     push(connector, range(100, 110))
     worker.until(lambda: len(worker.ran) >= there + 10)
-    assert connector._nodes[0].counts("q").ready == 0
+    assert connector._nodes[0].counts_many(["q"])[0].ready == 0
     pair[1].members[0].start()
     worker.until(lambda: len(worker.ran) >= 50)
     worker.step()
