@@ -74,7 +74,7 @@ def push(connector: MongoConnector, numbers: range) -> None:
 
 def test_pushes_are_spread_and_one_consumer_runs_them_all_once(connector: MongoConnector) -> None:
     push(connector, range(40))
-    assert all(node.counts("q").ready > 5 for node in connector._nodes)
+    assert all(node.counts_many(["q"])[0].ready > 5 for node in connector._nodes)
     worker = Worker(connector)
     worker.until(lambda: len(worker.ran) >= 40)
     worker.step()
