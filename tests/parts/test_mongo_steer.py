@@ -189,8 +189,12 @@ class Deaf:
     """Gets no answer to the `number`-th request of a hand, though it was executed; or (`lost`) it never arrived."""
 
     def __init__(self, connector: MongoConnector, number: int, lost: bool) -> None:
-        self._ask, self.left, self._lost = connector._nodes[0].ask, number, lost
-        connector._nodes[0].ask = self.ask  # type: ignore[method-assign]
+        self._node, self.left, self._lost = connector._nodes[0], number, lost
+        self._ask = self._node.ask
+        self._node.ask = self.ask  # type: ignore[method-assign]
+
+    def hears_again(self) -> None:
+        self._node.ask = self._ask  # type: ignore[method-assign]
 
     def ask(self, *args: Any, **options: Any) -> Any:
         self.left -= 1
@@ -216,23 +220,24 @@ def test_a_call_that_was_not_answered_says_at_its_repeat_what_was_done(
     connector: MongoConnector, url: str, what: str, lost: bool
 ) -> None:
     """Whatever request it was: each task is changed once, and named."""
+    operator = opened(url)
     for number in range(1, 40):
-        operator = opened(url)
         said = mixed(connector, f"n{number}")
         places = [task.place for task in seen(connector)]
         deaf = Deaf(operator, number, lost)
         with suppress(StoreUnavailable):
             operator.steer("q", places, **CHANGES[what])
+        deaf.hears_again()
         again = deaf.left <= 0
         if again:
             assert operator.steer("q", places, **CHANGES[what]) == places
             assert payloads(connector) == ([] if what == "drop" else said)
             assert connector.counts("q").leased == 0
         connector.purge("q")
-        operator.close()
         if not again:
             break
     assert number > 5 and not again
+    operator.close()
 
 
 class Killer(monitoring.CommandListener):
