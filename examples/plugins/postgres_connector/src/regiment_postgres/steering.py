@@ -42,6 +42,9 @@ WALKS = {
 }
 """Of each state: which tasks are in it, by what they are sorted, and behind which of them a walk goes on."""
 
+CURSORS = {"ready": r"-?[0-9]+ [0-9]+", "delayed": r"[0-9.e+]+ [0-9]+", "leased": r".* [0-9]+"}
+"""What a walk of each state ends with, to go on from."""
+
 # A task that came back keeps `since`, so it is not known of one that did. The last row, without a payload, is where a walk ends that
 # has not come to the end.
 LOOK = """WITH walked AS (
@@ -56,7 +59,9 @@ LOOK = """WITH walked AS (
     UNION ALL SELECT {order}, 0, NULL, 0, 0, 0, 0, NULL, 0, NULL, NULL, n FROM walked
         WHERE n = %(most)s AND EXISTS (SELECT FROM walked WHERE n > %(most)s)
     ORDER BY n"""
-STEERS = """SELECT steer(%(queue)s, %(numbers)s::int8[], %(delayed)s::bool[], %(drop)s, %(priority)s::int, %(delay)s::float8)"""
+STEERS = (
+    "SELECT steer(%(queue)s, %(numbers)s::int8[], %(delayed)s::bool[], %(drop)s, %(priority)s::int, %(delay)s::float8)"
+)
 BOARD = """SELECT version, paused, ARRAY(SELECT id FROM notice WHERE queue = name AND until > clock()), orders
     FROM queue WHERE name = %(queue)s"""
 POST = "SELECT post(%(queue)s, %(paused)s::bool, %(cancel)s::text[], %(clear)s::text[], %(orders)s, %(most)s, %(age)s)"
@@ -76,8 +81,12 @@ class Steering(Following):
         after: str | None = None,
         holding: bytes = b"",
     ) -> Glance:
+        if state not in WALKS:
+            raise ValueError(f"state is {state!r}; expected one of {', '.join(WALKS)}")
         these, order, behind = WALKS[state]
         first, _, second = (after or "").rpartition(" ")
+        if after is not None and not re.fullmatch(CURSORS[state], after, re.DOTALL):
+            raise ValueError(f"after is {after!r}; expected what the last look at this queue answered")
         sql = LOOK.format(these=these, order=order, behind="" if after is None else f"AND ({order}) > ({behind})")
         rows = self._look(
             sql,
@@ -155,6 +164,8 @@ class Steering(Following):
         self._change(sql, queue=queue, entry=entry, token=text(token), most=MOST_ACTS, age=ACT_AGE)
 
     def acts(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Act]:
+        if after is not None and not re.fullmatch("[0-9]{1,18}", after):
+            raise ValueError(f"after is {after!r}; expected the id of an act")
         behind = None if after is None else int(after)
         return [Act(*row) for row in self._look(ACTS, queue=queue, after=behind, limit=limit, age=ACT_AGE)]
 
