@@ -19,6 +19,7 @@ from bson import ObjectId
 from bson.errors import InvalidId
 from pymongo.errors import DuplicateKeyError
 
+from regiment.errors import StoreUnavailable
 from regiment_mongo.base import Stale
 from regiment_mongo.glance import placed
 from regiment_mongo.layout import Document
@@ -101,23 +102,33 @@ class Hands(Leftovers):
 
     def _steer(self, queue: str, begun: _Begun, change: Change) -> list[ObjectId]:
         moment = self.moment(queue, numbers=len(begun.places), priority=change.priority)
-        document = self._consumers.find_one({"_id": begun.name})
-        try:
-            if document is None or document["st"] == FENCED:
-                with self.together():
-                    row = self._grasp(queue, begun, moment, document)
-                    if row is None:
-                        return []
-                    begun.taken = [item["t"] for item in row.held.values()]
-                    self._take_out(list(row.held.values()))
-                self._put(queue, row, change, moment)
-        except Stale:
-            return []  # it stood still for so long that others have given back what it held
+        for _ in range(TRIES):
+            try:
+                if not self._by_hand(queue, begun, change, moment):
+                    return []
+                break
+            except Stale:
+                continue  # the server forgot its last steps, or others have given back what the hand held: look again
+        else:
+            raise StoreUnavailable(f"{self.shown}: what a hand held was changed by others {TRIES} times; try again")
         if moment.new_priority or not change.drop or any(place[0] == "r" for place in begun.places.values()):
             self.refresh(queue)  # of those who have read these tasks and not claimed them yet
         if not change.drop:
             self.poke(queue)
         return begun.taken
+
+    def _by_hand(self, queue: str, begun: _Begun, change: Change, moment: Moment) -> bool:
+        """Take them and put them back changed; False if there is nothing (any more) to be changed."""
+        document = self._consumers.find_one({"_id": begun.name})
+        if document is None or document["st"] == FENCED:
+            with self.together():
+                row = self._grasp(queue, begun, moment, document)
+                if row is None:
+                    return False
+                begun.taken = [item["t"] for item in row.held.values()]
+                self._take_out(list(row.held.values()))
+            self._put(queue, row, change, moment)
+        return True
 
     def _grasp(self, queue: str, begun: _Begun, moment: Moment, document: Document | None) -> Row | None:
         """Take them, or go on with what was taken before; None if there is nothing (any more)."""
