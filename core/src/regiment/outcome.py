@@ -31,6 +31,7 @@ HANDLERS = {
     FAIL: "on_failure",
     REQUEUE: "on_requeue",
     STOP: "on_stop",
+    CANCELLED: "on_cancel",
 }
 """Outcome -> the handler of the worker that is called for it; other outcomes have none."""
 
@@ -48,15 +49,10 @@ class Outcome:
     __slots__ = ("error", "evidence", "kind", "text", "value")
 
     def __init__(
-        self,
-        kind: str,
-        value: Any = None,
-        error: BaseException | None = None,
-        text: str = "",
-        evidence: dict[str, Any] | None = None,
+        self, kind: str, value: Any = None, error: BaseException | None = None, text: str = "", evidence: Any = None
     ) -> None:
-        self.kind, self.value, self.error = kind, value, error
-        self.text, self.evidence = text, evidence
+        self.kind, self.value, self.error, self.text = kind, value, error, text
+        self.evidence: dict[str, Any] | None = evidence
 
     def __repr__(self) -> str:
         return f"<Outcome {self.kind}>"

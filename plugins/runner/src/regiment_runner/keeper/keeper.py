@@ -22,6 +22,7 @@ from typing import Any
 
 from regiment import log
 from regiment.contracts import Connector, Span
+from regiment_runner.keeper.boards import Boards
 from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
 from regiment_runner.keeper.telling import Telling
@@ -104,6 +105,7 @@ class Keeper:
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
+        self.boards = Boards(self.name, self._send)
 
     def run(self) -> None:
         """Work until the supervisor says goodbye or is gone; then give back and return."""
@@ -139,6 +141,7 @@ class Keeper:
             names.append(name := self._released.pop())
             ward = self.wards.pop(name, None)
             if ward is not None:
+                self.boards.forget(ward)
                 ward.close()
             self._send({"released": name})
         self._out.flush()
@@ -227,6 +230,7 @@ class Keeper:
             if store.renew_at <= now:
                 self._renew(store)
             wake = min(wake, store.renew_at)
+        wake = min(wake, self.boards.look(self.wards.values()))
         looking = page.now() + max(0, int((wake - time.monotonic()) * 1e9))
         for ward in self.wards.values():
             ward.page.words[page.LOOKING] = looking
@@ -242,6 +246,7 @@ class Keeper:
             if any(True for ward in mine for _ in ward.page.joins()):
                 job = functools.partial(self._renew_now, wards=mine, lease=lease)
                 store.ask(("renew", lease), job, urgent=True)
+        self.boards.renewed(wards)
         if wards:
             store.ask(("presence",), lambda c: c.announce(self.name, self._presence(wards), leases[-1]))
 

@@ -21,8 +21,8 @@ from regiment.task import Task
 from regiment_runner.shared import descendants, overdue, page, procfs
 from regiment_runner.worker.admission import Bury, Cancelled, Decision, Wait
 from regiment_runner.worker.asking import is_a, name_of
-from regiment_runner.worker.burying import buried, tell_dead
-from regiment_runner.worker.guarded import DONE
+from regiment_runner.worker.burying import buried, id_of, tell_dead
+from regiment_runner.worker.guarded import DONE, cancelled
 from regiment_runner.worker.hooking import Answer, Call, Steps, hooked, limited, tell_all
 from regiment_runner.worker.leaving import left
 from regiment_runner.worker.planning import UNKEPT, Plan, complain, plan_of, planned, unkept
@@ -35,6 +35,9 @@ def whole(attempt: Trial, work: Callable[[Task], Any], rules: Rules, guarded: Ca
     """Everything around the work, as steps: whoever drives them decides whether to call or to await."""
     runtime, task, outcome = attempt.runtime, attempt.task, attempt.outcome
     assert task is not None
+    if outcome is not None and unrun(outcome):
+        yield from ending(attempt, outcome, rules)
+        return
     if outcome is None and runtime.loud:
         say_started()
     with ExitStack() as stack:
@@ -47,10 +50,16 @@ def whole(attempt: Trial, work: Callable[[Task], Any], rules: Rules, guarded: Ca
             error = yield from hooked(attempt, "pre_work", task)
             if error is not None:
                 outcome = _judged(attempt, error, rules)
+                outcome = cancelled(outcome) if attempt.struck else outcome
         if outcome is None:
             outcome, error = yield guarded, (attempt, work, rules)
             outcome = outcome or _judged(attempt, error, rules)
         yield from ending(attempt, outcome, rules)
+
+
+def unrun(outcome: Outcome) -> bool:
+    """True if it was cancelled before it ran: only `on_cancel` is told."""
+    return outcome.kind == outcomes.CANCELLED and outcome.error is None
 
 
 def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
@@ -78,10 +87,17 @@ def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
 
 
 def _finish(attempt: Trial, settlement: Settlement, left: Left) -> None:
+    runtime, asked = attempt.runtime, attempt.runtime.cancelled
+    met = None
+    if (asked or attempt.struck) and type(settlement) in (Done, Dead):
+        met = attempt.task.id if attempt.task is not None else id_of(attempt.delivery.payload)
+        met = met if met in asked or attempt.struck else None
     if left is NOTHING:
         attempt.source.finish(attempt, settlement)
     else:
         attempt.source.finish(attempt, settlement, left)
+    if met is not None and runtime.notices is not None:
+        runtime.notices.ended(met)  # after it is told: a notice never goes before what it is for
 
 
 def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, Left]:
@@ -113,7 +129,7 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
     """post_work, the handlers, the log, the observers. A control that a handler raises may replace the plan."""
     runtime, task = attempt.runtime, attempt.task
     attempt.outcome = outcome = plan.outcome
-    if "post_work" in runtime.handlers:
+    if "post_work" in runtime.handlers and not unrun(outcome):
         yield from _hook(attempt, "post_work", task, outcome.kind == outcomes.SUCCESS, outcome.error)
     replaced = yield from _handler(attempt, outcome)
     if replaced is not None:
@@ -129,6 +145,8 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
         yield from _hook(attempt, outcomes.HANDLERS[outcomes.MAX_RETRIES], task)
     seconds = (page.now() - attempt.started) / 1e9
     _log(attempt, outcome, plan.step, seconds)
+    if unrun(outcome):
+        return
     tell_all(attempt, runtime.finished, task, outcome, seconds)
     if outcome.kind != outcomes.SUCCESS:
         tell_all(attempt, runtime.failed, task, outcome, seconds)
@@ -235,10 +253,13 @@ def _mark_ended(attempt: Trial) -> None:
 
 def succeeded(attempt: Trial) -> None:
     """A plain success, of which nobody is told but those who read the log."""
-    if attempt.runtime.loud:
+    runtime, task = attempt.runtime, attempt.task
+    if runtime.loud:
         say_success(attempt)
     attempt.task = None
     attempt.source.done(attempt)
+    if runtime.cancelled and task is not None and task.id in runtime.cancelled:
+        runtime.notices.ended(task.id)
 
 
 def say_started() -> None:

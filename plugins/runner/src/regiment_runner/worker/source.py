@@ -163,6 +163,10 @@ class Source:
             self.stop_all = True
         self.check = True
 
+    def trial(self, slot: int) -> Trial:
+        """What runs in a slot, or ran there last."""
+        return self._attempts[slot]
+
     def poke(self) -> None:
         """Wake the driver."""
         with contextlib.suppress(BlockingIOError, OSError):
