@@ -22,17 +22,8 @@ UNREADABLE = "unreadable"
 UNKNOWN = "unknown"
 POISON = "poison"
 
-HANDLERS = {
-    SUCCESS: "on_success",
-    FAILURE: "on_failure",
-    TIMEOUT: "on_timeout",
-    RETRY: "on_retry",
-    MAX_RETRIES: "on_max_retries",
-    FAIL: "on_failure",
-    REQUEUE: "on_requeue",
-    STOP: "on_stop",
-    CANCELLED: "on_cancel",
-}
+HANDLERS = {name: f"on_{name}" for name in (SUCCESS, FAILURE, TIMEOUT, RETRY, MAX_RETRIES, REQUEUE, STOP)}
+HANDLERS |= {FAIL: "on_failure", CANCELLED: "on_cancel"}
 """Outcome -> the handler of the worker that is called for it; other outcomes have none."""
 
 COUNTED = frozenset({FAILURE, TIMEOUT, RETRY, FAIL})
@@ -49,10 +40,15 @@ class Outcome:
     __slots__ = ("error", "evidence", "kind", "text", "value")
 
     def __init__(
-        self, kind: str, value: Any = None, error: BaseException | None = None, text: str = "", evidence: Any = None
+        self,
+        kind: str,
+        value: Any = None,
+        error: BaseException | None = None,
+        text: str = "",
+        evidence: dict[str, Any] | None = None,
     ) -> None:
-        self.kind, self.value, self.error, self.text = kind, value, error, text
-        self.evidence: dict[str, Any] | None = evidence
+        self.kind, self.value, self.error = kind, value, error
+        self.text, self.evidence = text, evidence
 
     def __repr__(self) -> str:
         return f"<Outcome {self.kind}>"

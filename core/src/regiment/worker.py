@@ -28,22 +28,11 @@ if TYPE_CHECKING:
         kwargs: dict[str, Any] | None
 
 
-HOOKS = [
-    "initialize",
-    "finalize",
-    "pre_work",
-    "post_work",
-    "on_success",
-    "on_failure",
-    "on_timeout",
-    "on_retry",
-    "on_requeue",
-    "on_max_retries",
-    "on_starvation",
-    "on_stop",
-    "on_cancel",
-    "on_dead",
-]
+_NAMES = (
+    "initialize finalize pre_work post_work on_success on_failure on_timeout on_retry on_requeue on_max_retries "
+    "on_starvation on_stop on_cancel on_dead"
+)
+HOOKS = tuple(_NAMES.split())
 """Every method that regiment calls, if a worker defines it."""
 
 

@@ -14,11 +14,12 @@ from regiment.errors import Cancelled, Fail, Requeue, Respawn, Retry, Stop, Task
 from regiment.outcome import Outcome
 from regiment_runner.shared import page
 from regiment_runner.worker.commit import AFTER, Commit
-from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, say_started, succeeded, whole
+from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, succeeded, whole
 from regiment_runner.worker.guarded import DONE, aworked, cancelled, worked
 from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.meant import ASKED, meant
 from regiment_runner.worker.opening import LARGE, opened
+from regiment_runner.worker.saying import measured, say_started
 from regiment_runner.worker.sprint import sprint
 from regiment_runner.worker.taking import Taking
 from regiment_runner.worker.trial import Left, Trial

@@ -18,15 +18,16 @@ from regiment.contracts import Back, Dead, Done, Park, Settlement
 from regiment.errors import Control
 from regiment.outcome import Outcome
 from regiment.task import Task
-from regiment_runner.shared import descendants, overdue, page, procfs
+from regiment_runner.shared import descendants, overdue, page
 from regiment_runner.worker.admission import Bury, Cancelled, Decision, Wait
-from regiment_runner.worker.asking import is_a, name_of
+from regiment_runner.worker.asking import is_a
 from regiment_runner.worker.burying import buried, id_of, tell_dead
-from regiment_runner.worker.guarded import DONE, cancelled
+from regiment_runner.worker.guarded import cancelled
 from regiment_runner.worker.hooking import Answer, Call, Steps, hooked, limited, tell_all
 from regiment_runner.worker.leaving import left
 from regiment_runner.worker.planning import UNKEPT, Plan, complain, plan_of, planned, unkept
-from regiment_runner.worker.policy import Rules, Step
+from regiment_runner.worker.policy import Rules
+from regiment_runner.worker.saying import measured, say, say_started, say_success
 from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_runner.worker.verdict import judge, safe_repr
 
@@ -144,7 +145,7 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
     if plan.step.exhausted:
         yield from _hook(attempt, outcomes.HANDLERS[outcomes.MAX_RETRIES], task)
     seconds = (page.now() - attempt.started) / 1e9
-    _log(attempt, outcome, plan.step, seconds)
+    say(attempt, outcome, plan.step, seconds)
     if unrun(outcome):
         return
     tell_all(attempt, runtime.finished, task, outcome, seconds)
@@ -194,19 +195,6 @@ def _look_at(attempt: Trial, outcome: Outcome) -> None:
             **log.attempt_fields(),
         )
         attempt.source.end(respawn=True)
-
-
-def measured(attempt: Trial) -> dict[str, Any]:
-    """Seconds since the start, and resident memory (bytes) and CPU seconds of this process."""
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = round((page.now() - attempt.started) / 1e9, 3)
-    return {
-        "seconds": seconds,
-        "rss": procfs.resident(),
-        "cpu": round(used.ru_utime + used.ru_stime, 2),
-    }
 
 
 def _handler(attempt: Trial, outcome: Outcome) -> Generator[Call, Answer, Outcome | None]:
@@ -262,16 +250,6 @@ def succeeded(attempt: Trial) -> None:
         runtime.notices.ended(task.id)
 
 
-def say_started() -> None:
-    """Log the start of the task that runs now."""
-    log.event(logging.DEBUG, "task.started", **log.attempt_fields())
-
-
-def say_success(attempt: Trial) -> None:
-    """Log a plain success."""
-    _log(attempt, DONE, Step("done"), (page.now() - attempt.started) / 1e9)
-
-
 def settle_unrun(attempt: Trial, decided: Decision) -> None:
     """Settle what neither runs nor is judged: `admission` has decided it."""
     queue = attempt.runtime.config.name
@@ -306,35 +284,6 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
         _finish(attempt, Done(attempt.number, attempt.number), behind)
 
 
-def _log(attempt: Trial, outcome: Outcome, step: Step, seconds: float) -> None:
-    """A failing task is loud: its traceback, and what happens next."""
-    level = _LEVELS.get(outcome.kind, logging.INFO)
-    if step.settle == "dead":
-        level = logging.ERROR
-    named = attempt.runtime.levels.get(f"task.{outcome.kind}", "")
-    if named is None:
-        return
-    level = getattr(logging, named) if named else level
-    if not log.logger.isEnabledFor(level):
-        return
-    fields: dict[str, Any] = {**log.attempt_fields(), "seconds": round(seconds, 6)}
-    if outcome.error is not None:
-        with limited(attempt, overdue.TEXT):
-            fields["error_type"], fields["error"] = name_of(outcome.error), safe_repr(outcome.error, 500)
-    if outcome.evidence:
-        fields["evidence"] = {k: v for k, v in outcome.evidence.items() if k != "stacks"}
-    fields["next"] = {
-        "again": f"runs again in {step.delay:.1f} s",
-        "dead": "is a dead letter",
-        "back": "goes back to its queue",
-        "done": "is done",
-    }[step.settle]
-    text = outcome.text if outcome.kind in (outcomes.FAILURE, outcomes.TIMEOUT) else ""
-    if text:
-        fields["traceback"] = text
-    log.event(level, f"task.{outcome.kind}", **fields)
-
-
 def _enter(stack: ExitStack, around: Callable[[Task], AbstractContextManager[Any]], task: Task) -> None:
     """Put a plugin's context around the attempt; neither its entry nor its exit can end the worker."""
     manager = around(task)
@@ -342,13 +291,6 @@ def _enter(stack: ExitStack, around: Callable[[Task], AbstractContextManager[Any
     stack.callback(log.tell, manager.__exit__, None, None, None)
 
 
-_LEVELS = {
-    outcomes.SUCCESS: logging.DEBUG,
-    outcomes.FAILURE: logging.WARNING,
-    outcomes.TIMEOUT: logging.WARNING,
-    outcomes.FAIL: logging.ERROR,
-    outcomes.POISON: logging.ERROR,
-}
 NO_RULES = Rules.of(WorkerConfig("none"))
 
 

@@ -130,7 +130,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     runtime.desk.end, runtime.broker = source.end, parts.broker
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
-    striking.install(sheet, parts.killer, parts.executor.place, source.trial)
+    striking.install(sheet, parts.killer, parts.executor.place, source.attempts)
     if not setup.solo:
         log.passing = (TaskTimeout, Cancelled)  # every signal is ours here
     try:

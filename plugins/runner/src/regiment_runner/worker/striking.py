@@ -12,7 +12,7 @@ import dis
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from types import CodeType, FrameType
 from typing import Any
 
@@ -28,13 +28,13 @@ AGAIN = 0.005
 """Seconds until a strike is repeated that came between the start of a task and that of its work."""
 
 
-def install(sheet: Page, killer: Any, place: Place, trial: Callable[[int], Trial]) -> None:
-    """Put the handler before that of the killer, which is installed already; `trial` gives the attempt of a slot."""
+def install(sheet: Page, killer: Any, place: Place, trials: Sequence[Trial]) -> None:
+    """Put the handler before that of the killer, which is installed already; `trials` are the attempts, by slot."""
     found = signal.getsignal(page.SOFT_SIGNAL)
     others = found if callable(found) else _nothing
     if place == "threads" and place in killer.softens:
         return  # it knows by itself what to raise
-    strikes = _Main(sheet, trial) if place == "main" else _Loop(sheet, trial) if place == "loop" else None
+    strikes = _Main(sheet, trials) if place == "main" else _Loop(sheet, trials) if place == "loop" else None
 
     def struck(number: int, frame: FrameType | None) -> None:
         mine = [one for one in sheet.struck() if sheet.cancelling(*one)] if sheet.words[page.CANCELS] else []
@@ -53,8 +53,8 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 class _Main:
     """In the main thread: between two bytecodes of the task, or not yet."""
 
-    def __init__(self, sheet: Page, trial: Callable[[int], Trial]) -> None:
-        self._sheet, self._trial = sheet, trial
+    def __init__(self, sheet: Page, trials: Sequence[Trial]) -> None:
+        self._sheet, self._trials = sheet, trials
         self._raised = 0
         self._repeats = False
 
@@ -62,7 +62,7 @@ class _Main:
         slot, number = mine[0]
         if number <= self._raised:
             return
-        if _works(self._trial(slot), number, frame):
+        if _works(self._trials[slot], number, frame):
             self._raised = number
             raise Cancelled(reason=ASKED)
         if not self._repeats:
@@ -79,8 +79,8 @@ class _Main:
 class _Loop:
     """On a loop: the coroutine of the attempt is cancelled, at its next round. A plain function in a thread is not."""
 
-    def __init__(self, sheet: Page, trial: Callable[[int], Trial]) -> None:
-        self._sheet, self._trial = sheet, trial
+    def __init__(self, sheet: Page, trials: Sequence[Trial]) -> None:
+        self._sheet, self._trials = sheet, trials
         self._struck = dict[int, int]()
 
     def __call__(self, mine: list[tuple[int, int]], frame: FrameType | None) -> None:
@@ -96,7 +96,7 @@ class _Loop:
                 continue
             self._struck[slot] = number
             for task, trial in tasks:
-                if trial is self._trial(slot) and trial.number == number:
+                if trial is self._trials[slot] and trial.number == number:
                     # At the loop's next round it has begun: one that is cancelled before would never end its attempt.
                     loop.call_soon_threadsafe(self._cancel, task, slot, number)
 
