@@ -23,20 +23,23 @@ from regiment_local.schema import PLACE_BITS
 PAUSE = 0.001
 """Seconds between two steps, at the least."""
 
-COLUMNS = "t.{key}, t.payload, {found}, t.since, t.count, t.note, t.parked"
-FOUND = "instr(t.payload, :holding)"
+COLUMNS = "{what}, t.count, t.note, t.parked"
+ALL = "t.payload, 1"
+FOUND = "CASE WHEN instr(t.payload, :holding) THEN t.payload END, instr(t.payload, :holding)"
+"""So that a payload that is not asked for is not handed out."""
 
-FRONT = """SELECT {columns} FROM front f JOIN tasks t ON t.id = f.id
+FRONT = """SELECT f.id, {columns}, t.since, :priority FROM front f JOIN tasks t ON t.id = f.id
 WHERE f.id >= :low AND f.id < :high ORDER BY f.id LIMIT :most"""
-LANE = "SELECT {columns} FROM tasks t WHERE t.id >= :low AND t.id < :high ORDER BY t.id LIMIT :most"
-DELAYED = """SELECT {columns}, t.due, t.priority FROM delayed t
+LANE = """SELECT t.id, {columns}, t.since, :priority FROM tasks t
+WHERE t.id >= :low AND t.id < :high ORDER BY t.id LIMIT :most"""
+DELAYED = """SELECT t.no, {columns}, NULL, t.priority, t.due FROM delayed t
 WHERE t.queue = :queue AND (t.due, t.no) > (:due, :no) ORDER BY t.due, t.no LIMIT :most"""
 
 FRONT_HAS = "SELECT 1 FROM front WHERE id = ?"
 TASKS_HAVE = "SELECT 1 FROM tasks WHERE id = ?"
 
-Rows = Iterator[tuple[list[Any], bool, Seen]]
-"""The key of a task in its state, whether it is asked for, and the task."""
+Rows = Iterator[tuple[Any, int, Sequence[Any]]]
+"""The two parts of a task's key in its state; and: its number, its payload, if it is asked for, and what else is known of it."""
 
 
 class Steering(Base):
@@ -54,15 +57,15 @@ class Steering(Base):
         rows = {"ready": _ready, "delayed": _delayed, "leased": _leased}[state]
 
         def work(db: sqlite3.Connection) -> Glance:
-            number = number_of(db, queue)
+            number, wall = number_of(db, queue), time.time()
             found: list[Seen] = []
-            last, looked = after, 0
-            for key_of_it, asked_for, task in () if number is None else rows(db, number, key, holding):
+            looked, last = 0, key
+            for one, two, row in () if number is None else rows(db, number, key, holding):
                 if len(found) >= limit or looked == steer.LOOKED_AT:
-                    return Glance(found, last)
-                looked, last = looked + 1, places.cursor(state, *key_of_it)
-                if asked_for:
-                    found.append(task)
+                    return Glance(found, None if last is None else places.cursor(state, *last))
+                looked, last = looked + 1, [one, two]
+                if row[2]:
+                    found.append(_seen(state, one, two, row, wall))
             return Glance(found)
 
         return self._read(work, Glance([]))
@@ -137,13 +140,14 @@ refuse_nothing = places.refuse_nothing  # `places` is a parameter of steer
 # going through
 
 
-def _columns(key: str, holding: bytes) -> str:
-    return COLUMNS.format(key=key, found=FOUND if holding else "1")
+def _columns(holding: bytes) -> str:
+    return COLUMNS.format(what=FOUND if holding else ALL)
 
 
-def _seen(row: Sequence[Any], state: State, place: str, priority: int, wall: float, **more: Any) -> Seen:
-    """A task from the columns that all looks read."""
-    _, payload, _, since, count, note, parked = row[:7]
+def _seen(state: State, one: Any, two: int, row: Sequence[Any], wall: float) -> Seen:
+    """A task from its key and the columns that all looks read."""
+    no, payload, _, count, note, parked, since, priority = row[:8]
+    place = {"ready": places.ready(no), "delayed": places.delayed(no, one), "leased": places.leased(no)}[state]
     # When a task was leased, or came back from a worker that had ended, is noted nowhere.
     known = since is not None and count == 0 and state == "ready"
     return Seen(
@@ -151,17 +155,19 @@ def _seen(row: Sequence[Any], state: State, place: str, priority: int, wall: flo
         payload,
         state,
         priority,
-        since=max(0.0, wall - since) if known else None,
-        count=count,
-        note=note,
-        parked=0.0 if parked is None else wall - parked,
-        **more,
+        max(0.0, one - wall) if state == "delayed" else 0.0,
+        max(0.0, wall - since) if known else None,
+        count,
+        note,
+        0.0 if parked is None else wall - parked,
+        one if state == "leased" else None,
+        two if state == "leased" else None,
     )
 
 
 def _ready(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: bytes) -> Rows:
-    wall, columns = time.time(), _columns("id", holding)
-    most = steer.LOOKED_AT + 1
+    """By priority and id."""
+    columns = _columns(holding)
     for no, priority, head in db.execute(
         "SELECT no, priority, head FROM lanes WHERE queue = ? ORDER BY priority", (queue,)
     ).fetchall():
@@ -170,26 +176,25 @@ def _ready(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: b
             continue
         low = key[1] + 1 if key is not None and priority == key[0] else floor
         middle = max(low, floor + head)
-        given = {"holding": holding, "most": most}
+        given = {"holding": holding, "most": steer.LOOKED_AT + 1, "priority": priority}
         for row in chain(
             db.execute(FRONT.format(columns=columns), {**given, "low": low, "high": floor + head}),
             db.execute(LANE.format(columns=columns), {**given, "low": middle, "high": floor + PLACES}),
         ):
-            yield [priority, row[0]], bool(row[2]), _seen(row, "ready", places.ready(row[0]), priority, wall)
+            yield priority, row[0], row
 
 
 def _delayed(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: bytes) -> Rows:
-    wall, columns = time.time(), _columns("no", holding).replace("t.since", "NULL")
+    """By due time and number."""
     due, no = key or (-1e300, 0)
     given = {"holding": holding, "queue": queue, "due": due, "no": no, "most": steer.LOOKED_AT + 1}
-    for row in db.execute(DELAYED.format(columns=columns), given):
-        no, due, priority = row[0], row[7], row[8]
-        place = places.delayed(no, due)
-        yield [due, no], bool(row[2]), _seen(row, "delayed", place, priority, wall, due=max(0.0, due - wall))
+    for row in db.execute(DELAYED.format(columns=_columns(holding)), given):
+        yield row[8], row[0], row
 
 
 def _leased(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: bytes) -> Rows:
-    wall, columns = time.time(), _columns("id", holding)
+    """By consumer and receipt."""
+    columns = _columns(holding)
     name_from, receipt_from = key or ("", 0)
     priorities = dict(db.execute("SELECT no, priority FROM lanes WHERE queue = ?", (queue,)).fetchall())
     for name, text in db.execute(
@@ -198,12 +203,9 @@ def _leased(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: 
     ).fetchall():
         for first, id, length in sorted(spans.parse(text)):
             past = max(0, receipt_from + 1 - first) if name == name_from else 0
-            given = {"holding": holding, "most": steer.LOOKED_AT + 1, "low": id + past, "high": id + length}
-            for row in db.execute(LANE.format(columns=columns), given):
-                receipt, priority = first + row[0] - id, priorities[row[0] >> PLACE_BITS]
-                place = places.leased(row[0])
-                task = _seen(row, "leased", place, priority, wall, consumer=name, receipt=receipt)
-                yield [name, receipt], bool(row[2]), task
+            given = {"holding": holding, "most": steer.LOOKED_AT + 1, "priority": priorities[id >> PLACE_BITS]}
+            for row in db.execute(LANE.format(columns=columns), {**given, "low": id + past, "high": id + length}):
+                yield name, first + row[0] - id, row
 
 
 # changing
