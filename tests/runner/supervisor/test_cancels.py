@@ -49,6 +49,14 @@ def test_a_task_without_limits_is_late_once_it_is_marked_and_for_good_when_its_g
     assert list(view.readings()) == [other]
 
 
+def test_a_killer_that_ends_nothing_is_not_shown_what_it_cannot_reach(view: WorkerView) -> None:
+    view.cancels.have({"": 1.0}, unlimited=False)
+    view.page.cancel(0, 1)
+    view.page.cancel(1, 2)
+    view.page.arm(1, SECOND, 0)
+    assert [one.number for one in view.readings()] == [2]
+
+
 def test_a_limit_that_is_over_before_the_grace_stays(view: WorkerView) -> None:
     view.page.arm(0, 0, SECOND)
     view.page.cancel(0, 1)

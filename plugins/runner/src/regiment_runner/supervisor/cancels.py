@@ -21,11 +21,15 @@ class Cancels:
     def __init__(self, sheet: Page) -> None:
         self._page = sheet
         self._graces: dict[str, float] = {}
+        self._unlimited = True
         self._since: dict[int, int] = {}
         """Number -> when it was first seen as marked, on the boot clock in nanoseconds."""
 
-    def have(self, graces: Mapping[str, float]) -> None:
-        """Learn how many seconds a task has to end, by its name; under the empty name those of all others."""
+    def have(self, graces: Mapping[str, float], *, unlimited: bool = True) -> None:
+        """Learn how many seconds a task has to end, by its name; under the empty name those of all others. `unlimited`: whether
+        the killer can do anything to a task that has no limit.
+        """
+        self._unlimited = unlimited
         self._graces = {page.shown(name): seconds for name, seconds in graces.items()}
 
     def readings(self) -> Iterator[Reading]:
@@ -40,7 +44,7 @@ class Cancels:
             soft, struck = words[at + page.SOFT], words[at + page.STRUCK]
             if hard >> page.HOOK_SHIFT:
                 continue
-            if words[at + page.CANCELLING] == number:
+            if words[at + page.CANCELLING] == number and (soft or hard or self._unlimited):
                 seen.add(number)
                 since = self._since.setdefault(number, page.now())
                 soft = min(soft or since, since)
