@@ -19,7 +19,7 @@ AGAIN = """
 @work.task
 def again(n):
     begin(n)
-    raise Retry(delay=1.0)
+    raise Retry(delay=4.0)
 
 
 @work.task(timeouts=Timeouts(60, grace=20))
@@ -87,18 +87,15 @@ def test_what_waits_is_delayed_runs_or_is_retried_ends_as_cancelled_and_never_ru
     site.app(QUICK, hooks=True, body=AGAIN)
     tree = site.tree(workers=2)
     pids = tree.workers()
+    tries, tried = named(site, "again")
+    later, delayed = named(site, "nap", options={"delay": 3.0})
+    site.until(lambda books: books.told[tries], 10)
+    board.post("work", cancel=[tried, delayed])
     sleeps, asleep = named(site, "nap", seconds=60)
     site.started(sleeps)
     board.post("work", cancel=[asleep])
     ends_as_cancelled(site, sleeps)
     assert tree.workers() == pids, "the task was struck softly"
-    later, delayed = named(site, "nap", options={"delay": 0.5})
-    board.post("work", cancel=[delayed])
-    tries, tried = named(site, "again")
-    site.until(lambda books: books.told[tries], 10)
-    board.post("work", cancel=[tried])
-    ends_as_cancelled(site, tries, before=("retry",))
-    ends_as_cancelled(site, later)
     board.post("work", paused=True)
     first, waiting = named(site, "nap")
     board.post("work", cancel=[waiting])
@@ -109,6 +106,8 @@ def test_what_waits_is_delayed_runs_or_is_retried_ends_as_cancelled_and_never_ru
     board.post("work", cancel=[unheard])
     ends_as_cancelled(site, deaf)
     assert not alive(pid), "it was killed when its grace was over"
+    ends_as_cancelled(site, later)
+    ends_as_cancelled(site, tries, before=("retry",))
     nothing_is_left(site, board)
     books = site.books()
     assert [len(books.starts[n]) for n in (sleeps, later, tries, first, deaf)] == [1, 0, 1, 0, 1]
@@ -130,8 +129,9 @@ def test_the_only_worker_is_busy_and_its_keeper_hears_of_a_cancel_with_a_renewal
         assert ["T", str(n), "Cancelled"] in books.words
     n, id = named(site, "asks")
     site.started(n)
-    board.post("work", cancel=[id])
+    board.post("work", cancel=[f"trace:{id}"])
     ends_as_cancelled(site, n)
+    board.post("work", clear=[f"trace:{id}"])
     nothing_is_left(site, board)
 
 
