@@ -21,9 +21,9 @@ SHELL = "regiment-cli"
 """The distribution that has the command line."""
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
-    **dict.fromkeys(("push", "queues", "dead", "config", "plugins show", "demo", "completion"), "regiment-console"),
-    "results": "regiment-results",
-    "schedules": "regiment-schedules",
+    **dict.fromkeys(("push", "queues", "tasks", "why", "dead", "audit", "config", "plugins show"), "regiment-console"),
+    **dict.fromkeys(("workers quiet", "workers drain", "workers resume", "demo", "completion"), "regiment-console"),
+    **{name: f"regiment-{name}" for name in ("results", "schedules")},
     "flows": "regiment-workflows",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
