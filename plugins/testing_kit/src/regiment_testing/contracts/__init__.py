@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 # A failed check shows the values that it compared, also in modules that pytest did not collect.
 for _name in (
+    "acting",
     "applying",
     "bench",
     "capable",
@@ -58,6 +59,8 @@ for _name in (
     "executor",
     "extension",
     "following",
+    "glancing",
+    "hand",
     "joins",
     "keeping",
     "keys",
@@ -71,6 +74,7 @@ for _name in (
     "sending",
     "serializer",
     "settling",
+    "steering",
     "turns",
     "waiting",
 ):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from regiment_testing.contracts.acting import ActingContract
 from regiment_testing.contracts.applying import ApplyingContract
 from regiment_testing.contracts.capable import CapableContract
 from regiment_testing.contracts.effects import EffectsContract
 from regiment_testing.contracts.following import FollowingContract
+from regiment_testing.contracts.glancing import GlancingContract
 from regiment_testing.contracts.joins import JoinsContract
 from regiment_testing.contracts.keeping import KeepingContract
 from regiment_testing.contracts.keys import KeysContract
@@ -16,6 +18,7 @@ from regiment_testing.contracts.push import PushContract
 from regiment_testing.contracts.release import ReleaseContract
 from regiment_testing.contracts.sending import SendingContract
 from regiment_testing.contracts.settling import SettlingContract
+from regiment_testing.contracts.steering import SteeringContract
 from regiment_testing.contracts.turns import TurnContract
 from regiment_testing.contracts.waiting import WaitingContract
 
@@ -37,6 +40,9 @@ class ConnectorContract(
     ApplyingContract,
     JoinsContract,
     FollowingContract,
+    GlancingContract,
+    SteeringContract,
+    ActingContract,
 ):
     """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.
 
