@@ -38,16 +38,20 @@ def who() -> str:
 
 
 class Account:
-    """What is being done; `number` and `names` grow while it is."""
+    """What is being done; `number` and `names`, of the tasks to which it is done, grow while it is."""
 
     def __init__(self, what: str, queue: str, reason: str | None, fields: dict[str, Any]) -> None:
         self.what, self.queue, self.reason, self.fields = what, queue, reason, fields
         self.number = 0
+        self.done = False
+        """True for what is done to no task."""
         self.names: list[str] = []
 
     def entry(self) -> dict[str, Any]:
         """As plain data, small enough to be kept."""
-        made: dict[str, Any] = {"what": self.what, "who": who(), "number": self.number}
+        made: dict[str, Any] = {"what": self.what, "who": who()}
+        if self.number:
+            made["number"] = self.number
         if self.reason:
             made["reason"] = self.reason[:LONGEST_REASON]
         if self.names:
@@ -63,7 +67,7 @@ def account(connector: Connector, queue: str, what: str, reason: str | None = No
     try:
         yield made
     finally:
-        if made.number:
+        if made.number or made.done:
             _tell(made)
             _keep(connector, made)
 

@@ -163,10 +163,12 @@ def _cancel(writing: Steered, queue: str, found: list[Found], now: bool, made: A
         writing.post(queue, cancel=[id_of(one.seen.payload) for one in found])
         made.number += len(found)
         made.names += [id_of(one.seen.payload) for one in found]
-    told.add("cancelled", [one for one in found if one.seen.state != "leased"], "; they end when their turn comes")
     told.add(
-        "told to stop:", [one for one in found if one.seen.state == "leased"], "; one that has just ended stays so"
+        "cancelled",
+        [one for one in found if one.seen.state != "leased"],
+        "; each ends without a run when its turn comes",
     )
+    told.add("told to stop", [one for one in found if one.seen.state == "leased"], "; what has just ended stays so")
 
 
 @command.command("run")
@@ -222,7 +224,7 @@ def move(
     with _handling("move", app, connector) as (store, looking):
         here = _look(store, looking, ids, queue)
         told = Told(as_json, [*here.trouble, *(_runs(one) for one in here.leased)])
-        _change(store, here.waiting, "move", reason, "moved", f": {', '.join(words)}", told, **how)
+        _change(store, here.waiting, "move", reason, "moved", ", ".join(words), told, **how)
     told.say()
 
 
@@ -232,7 +234,7 @@ def _runs(one: Found) -> str:
 
 
 def _change(
-    store: Store, found: list[Found], what: str, reason: str | None, done: str, line: str, told: Told, **how: Any
+    store: Store, found: list[Found], what: str, reason: str | None, done: str, words: str, told: Told, **how: Any
 ) -> None:
     """Steer these, and tell what was done and what was not."""
     if not found:
@@ -240,9 +242,9 @@ def _change(
     with store.open("push") as opened:
         writing = steered(opened, f"regiment tasks {what}")
         for queue, some in _per_queue(found):
-            with account(writing, queue, what, reason, **how) as made:
+            with account(writing, queue, what, reason, to=words or None) as made:
                 left = _steer(writing, queue, some, made, **how)
-            told.add(done, [one for one in some if one not in left], line)
+            told.add(done, [one for one in some if one not in left], f": {words}" if words else "")
             told.trouble += [
                 f'{id_of(one.seen.payload)} of "{queue}" was leased or moved meanwhile; nothing was done to it'
                 for one in left

@@ -160,7 +160,7 @@ def _queues(store: Store, queue: str | None) -> list[str]:
         return chosen(store, queue)
     except RegimentError as error:
         verb = nearest(str(queue), list(command.commands)).replace('"', '"regiment tasks ', 1)
-        raise RegimentError(f"{error}{verb}") from None
+        raise RegimentError(f"{error}.{verb}" if verb else str(error)) from None
 
 
 def _listed(

@@ -123,4 +123,4 @@ def _post(
         for queue in queues:
             with account(writing, queue, what, reason, whom=", ".join(orders)) as made:
                 writing.post(queue, orders={**orders})
-                made.number = 1
+                made.done = True

@@ -67,7 +67,7 @@ def _post(store: Store, queue: str, paused: bool, reason: str | None) -> None:
         made = steered(writing, "regiment queues pause")
         with account(made, queue, "pause" if paused else "resume", reason) as told:
             made.post(queue, paused=paused)
-            told.number = 1
+            told.done = True
 
 
 def paused_by(store: Connector, queue: str) -> str:

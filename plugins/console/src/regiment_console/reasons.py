@@ -196,9 +196,9 @@ def silent(facts: Facts) -> str | None:
             return None
         return f"its worker {host}:{pid} has ended; it is given back within a second, or when the lease is over"
     known = any(tree.host[:20] == host and pid in tree.workers for tree in facts.trees)
-    if known or (facts.seen.since or 0.0) < YOUNG:
+    if known or (facts.seen.since is not None and facts.seen.since < YOUNG):
         return None
-    return f"its worker {host}:{pid} is not seen any more; it comes back when the lease is over"
+    return f"its worker {host}:{pid} is not seen, unless it has just started; what a lost host has comes back when the lease is over"
 
 
 def stopped(facts: Facts) -> str | None:
