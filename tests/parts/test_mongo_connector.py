@@ -40,6 +40,7 @@ from regiment_mongo import Mongo, claiming
 from regiment_mongo.address import addresses
 from regiment_mongo.clock import Clock
 from regiment_mongo.connector import MongoConnector
+from regiment_mongo.hand import _Begun
 from regiment_mongo.layout import LAYOUT
 from regiment_mongo.ledger import waiting
 
@@ -109,12 +110,18 @@ class Explained(monitoring.CommandListener):
         self._database = database
         self.plans: list[tuple[str, str, Any, dict[str, Any]]] = []
         """Command, collection, filter, and the answer."""
+        self.lookups: list[dict[str, Any]] = []
+        """Stages that look into another collection, as they were executed."""
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         name, command = event.command_name, dict(event.command)
         collection = command.get(name)
         if not isinstance(collection, str) or collection.endswith(self.WAITS_OR_LISTS):
             return
+        if name == "aggregate" and any("$lookup" in stage for stage in command["pipeline"]):
+            whole = {"aggregate": collection, "pipeline": command["pipeline"], "cursor": {}}
+            answer = self._database.command({"explain": whole, "verbosity": "executionStats"})
+            self.lookups += [stage for stage in answer["stages"] if "$lookup" in stage]
         for query, explained in self._of(name, collection, command):
             ask = {"explain": explained, "verbosity": "executionStats"}
             self.plans.append((name, collection, query, self._database.command(ask)))
@@ -197,8 +204,50 @@ def everything(made: MongoConnector) -> None:
     made.set("k", b"v", 9), made.get("k"), made.delete("k")
     made.lock_take("l", "o", 9), made.lock_look("l"), made.lock_free("l", "o")
     made.announce("p", b"v", 9)
+    everything_of_an_operator(made)
     made.purge("q")
     everything_left_behind(made)
+
+
+def everything_of_an_operator(made: MongoConnector) -> None:
+    """The verbs of the extra `steer`, with other queues, notices and acts beside those that are meant."""
+    push(made, *(b"%d" % n for n in range(20)), queue="other", delay=600)
+    push(made, b"named", ids=["named"], queue="ids")
+    for state in ("ready", "delayed", "leased"):
+        seen = made.look("q", state, 20)  # type: ignore[arg-type]
+        assert len(seen.tasks) == 20 and seen.after
+        made.look("q", state, 20, after=seen.after)  # type: ignore[arg-type]
+        made.look("q", state, 20, holding=b"9")  # type: ignore[arg-type]
+    places = [one.place for state in ("ready", "delayed") for one in made.look("q", state, 1000).tasks]  # type: ignore[arg-type]
+    assert len(made.steer("q", places[:600:10], delay=0, priority=7)) == 60
+    assert len(made.steer("q", places[1:600:10], delay=600)) == 60
+    assert len(made.steer("q", places[-20:], drop=True)) == 20
+    assert made.steer("q", places[:2], drop=True) == []
+    [named] = made.look("ids", "ready", holding=b"name").tasks
+    made.steer("ids", [named.place], drop=True)
+    node = made._nodes[0]
+    hand = left_by_a_hand(made, "q", places[60:70])
+    assert len(made.steer("q", places[60:80], priority=8)) == 8, "those that nobody holds"
+    node._facts["q"].tended = 0.0
+    made.exchange("q", "me", 3, 1000, [], 0, MIB)
+    assert node._consumers.count_documents({"_id": hand, "h": 0}) == 1
+    assert [counts.delayed for counts in made.counts_many(["q", "other", "none"])][1:] == [20, 0]
+    for queue in ("q", "other"):
+        made.post(queue, cancel=map(str, range(50)), orders={"host:a.b": "quiet"})
+        for n in range(30):
+            made.act(queue, b"{}", token=str(n))
+    made.post("q", cancel=["a"], clear=["1"], orders={"host:a.b": None}), made.board("q")
+    made.act("q", b"{}", token="1"), made.acts("q", 5, after=made.acts("q", 5)[-1].id)
+
+
+def left_by_a_hand(made: MongoConnector, queue: str, places: list[str]) -> str:
+    """Its process was killed after it had taken the tasks at these places; it is overdue. Its name."""
+    node = made._nodes[0]
+    begun = _Begun(queue, *node._fit(queue, places))
+    document = node._written(queue, begun, node.moment(queue))
+    assert document is not None
+    node._consumers.update_one({"_id": begun.name}, {"$set": {"until": 0}})
+    return begun.name
 
 
 def everything_left_behind(made: MongoConnector) -> None:
@@ -241,6 +290,9 @@ def test_every_query_uses_an_index_and_reads_what_it_returns(cluster: mongod.Clu
         made = heard(cluster.at(name), explained)
         everything(made)
         made.close()
+    assert explained.lookups
+    for stage in explained.lookups:
+        assert stage["collectionScans"] == 0 and stage["totalDocsExamined"] <= stage["nReturned"], stage
     seen = {(command, collection) for command, collection, _, _ in explained.plans}
     assert len(seen) > 25, sorted(seen)
     for command, collection, query, answer in explained.plans:
