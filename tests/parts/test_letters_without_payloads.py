@@ -18,7 +18,7 @@ from harness.servers import redis
 from regiment.config import as_use
 from regiment.contracts import Connector, Dead, Terms
 from regiment.registry import registry
-from regiment_console import letters
+from regiment_console import groups, letters
 
 
 @pytest.fixture(scope="module")
