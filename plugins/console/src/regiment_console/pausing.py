@@ -40,7 +40,7 @@ def pause(queue: str, reason: str | None, app: str | None, connector: str | None
         counts = looking.counts(queue)
         _post(store, queue, True, reason)
     say(
-        f'paused "{queue}": {many(counts.ready + counts.delayed, "task")} wait, {counts.leased:,} on lease go on; '
+        f'paused "{queue}": {counts.ready + counts.delayed:,} waiting, {counts.leased:,} on lease, which go on; '
         f"regiment queues resume {queue}"
     )
 

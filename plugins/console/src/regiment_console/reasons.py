@@ -84,14 +84,14 @@ def nobody(facts: Facts) -> str | None:
 
 def quiet(facts: Facts) -> str | None:
     """Every worker that would take it is told to lease nothing."""
-    if not facts.waits or not facts.served:
-        return None
     told = {tree.name: facts.orders(tree) for tree in facts.served}
-    if not all(told.values()):
+    if not facts.waits or not told or not all(told.values()):
         return None
     words = sorted({str(order) for order in told.values()})
     by = next((text for word in words if (text := facts.by(word))), "")
-    return f"all workers of its queue are told to {' or '.join(words)}{by}: {', '.join(told)}; regiment workers resume HOST"
+    hosts = " ".join(dict.fromkeys(tree.host for tree in facts.served))
+    what = f"all workers of its queue are told to {' or '.join(words)}{by}"
+    return f"{what}: {', '.join(told)}; regiment workers resume {hosts}"
 
 
 def parked(facts: Facts) -> str | None:
@@ -105,7 +105,7 @@ def parked(facts: Facts) -> str | None:
         name = getattr(facts.task, "name", "") or facts.queue
         what = f"the name {name!r}" + (f", or a plugin for its tags ({', '.join(tags)})" if tags else "")
         what = f"a worker lacks {what}"
-    when = f"; offered again in {age(facts.seen.due)}" if facts.seen.state == "delayed" else ""
+    when = f"; offered again in {age(facts.seen.due)}" if facts.seen.due > 0 else ""
     return f"parked for {age(facts.seen.parked)}: {what}{when}"
 
 
@@ -116,7 +116,7 @@ def struck(facts: Facts) -> str | None:
     note = note_of(facts.seen)
     last = note.get("reason") or note.get("kind")
     why = f", the last time: {last}" if last else ""
-    when = f"; runs again in {age(facts.seen.due)}" if facts.seen.state == "delayed" else ""
+    when = f"; runs again in {age(facts.seen.due)}" if facts.seen.due > 0 else ""
     return f"a run of it has ended its worker {times(facts.seen.count)}{why}{when}"
 
 
@@ -132,7 +132,7 @@ def retried(facts: Facts) -> str | None:
     runs = getattr(facts.task, "run_count", 0)
     if not (facts.waits and runs and not facts.seen.parked and not facts.seen.count):
         return None
-    when = f" in {age(facts.seen.due)}" if facts.seen.state == "delayed" and facts.seen.due > 0 else ""
+    when = f" in {age(facts.seen.due)}" if facts.seen.due > 0 else ""
     return f"failed {times(runs)}: retry {runs}{when}"
 
 
@@ -161,7 +161,7 @@ def expired(facts: Facts) -> str | None:
 
 def behind(facts: Facts) -> str | None:
     """Others are before it, and so many workers end so many a second."""
-    if facts.seen.state != "ready" or not facts.workers or facts.board.paused:
+    if facts.seen.state != "ready" or not facts.workers or facts.board.paused or quiet(facts):
         return None
     before = higher = 0
     found = False
@@ -171,18 +171,17 @@ def behind(facts: Facts) -> str | None:
             break
         before += 1
         higher += one.priority < facts.seen.priority
-    if not before and found:
-        return f"next to be leased; {many(facts.workers, 'worker')} of its queue {_work(facts)}"
-    number = f"{before:,}" if found else f"more than {before:,} of {facts.counts.ready:,}"
-    above = f" ({higher:,} of higher priority)" if higher else ""
     rate = sum(tree.rates.get(facts.queue, 0.0) for tree in facts.served)
+    work = (
+        f"; {many(facts.workers, 'worker')} {'has' if facts.workers == 1 else 'have'} {facts.counts.leased:,} on lease"
+    )
+    work += f", and ended {rate:,.1f} a second of late"
+    if found and not before:
+        return f"next to be leased{work}"
+    number = many(before, "task") if found else f"more than {before:,} of {facts.counts.ready:,} tasks"
+    above = f", {higher:,} of them of higher priority" if higher else ""
     turn = f": its turn in about {age(before / rate)}" if rate > 0.05 and found else ""
-    return f"{number} tasks are before it{above}; {many(facts.workers, 'worker')} {_work(facts)}{turn}"
-
-
-def _work(facts: Facts) -> str:
-    rate = sum(tree.rates.get(facts.queue, 0.0) for tree in facts.served)
-    return f"end {rate:,.1f}/s" if rate >= 0.05 else "ended nothing of late"
+    return f"{number} before it{above}{work}{turn}"
 
 
 def silent(facts: Facts) -> str | None:
