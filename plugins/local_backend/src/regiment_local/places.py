@@ -32,6 +32,39 @@ def key_of(state: str, after: str | None) -> list[Any] | None:
     return key
 
 
+def ready(id: int) -> str:
+    """The place of a ready task. No id comes again: a lane's head goes past those that were deleted."""
+    return f"r{id}"
+
+
+def delayed(no: int, due: float) -> str:
+    """The place of a delayed task. A number may come again, but not before that time is over."""
+    return f"d{no}@{due!r}"
+
+
+def leased(id: int) -> str:
+    """The place of a task on lease; nothing can be done there."""
+    return f"l{id}"
+
+
+def parse(place: str) -> tuple[str, int, float]:
+    """What a place names: "ready" and the id, or "delayed" with the number and the due time; else an empty word."""
+    no, _, due = place[1:].partition("@")
+    try:
+        if place[:1] == "r" and not due:
+            return "ready", number_in(no), 0.0
+        if place[:1] == "d":
+            return "delayed", number_in(no), float(due)
+    except ValueError:
+        pass
+    return "", 0, 0.0
+
+
+def number_in(text: str) -> int:
+    """The number in an id of ours; one that nothing has, if it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else -1
+
+
 def refuse_nothing(drop: bool, priority: int | None, delay: float | None) -> None:
     """ValueError if `steer` is told neither to delete nor to change, or both."""
     change = priority is not None or delay is not None

@@ -96,23 +96,23 @@ class ActingContract(Bench):
 
     def test_an_act_with_a_known_token_changes_nothing(self, open: Open) -> None:
         """As after a lost answer; the same token at another queue is another act."""
-        connector = able(open("push"))
-        connector.act("q", b'{"a": 1}', token="t")
-        connector.act("q", b'{"b": 1}', token="u")
+        connector, token = able(open("push")), fresh("token")
+        connector.act("q", b'{"a": 1}', token=token)
+        connector.act("q", b'{"b": 1}', token=fresh("token"))
         before = list(connector.acts("q"))
-        connector.act("q", b'{"a": 1}', token="t")
-        able(open("push")).act("q", b'{"c": 1}', token="t")
+        connector.act("q", b'{"a": 1}', token=token)
+        able(open("push")).act("q", b'{"c": 1}', token=token)
         assert list(connector.acts("q")) == before and len(before) == 2
-        connector.act("other", b'{"d": 1}', token="t")
+        connector.act("other", b'{"d": 1}', token=token)
         assert [act.entry for act in connector.acts("other")] == [b'{"d": 1}']
         assert list(connector.acts("q")) == before
 
     def test_an_act_makes_no_queue_exist(self, open: Open) -> None:
         """It is there beside a queue that is empty, purged, or never was."""
         connector = able(open("push"))
-        connector.act("never", b"{}", token="t")
+        connector.act("never", b"{}", token=fresh("token"))
         push(connector, "was", b"a")
-        connector.act("was", b"{}", token="t")
+        connector.act("was", b"{}", token=fresh("token"))
         connector.purge("was")
         assert list(open("look").queues()) == []
         assert connector.counts("never") == Counts() and connector.board("never") == Board()
@@ -139,7 +139,7 @@ class ActingContract(Bench):
             lambda: connector.counts_many(["q"]),
             lambda: connector.board("q"),
             lambda: connector.post("q", orders={"host:a": "quiet"}),
-            lambda: connector.act("q", b"{}", token="t"),
+            lambda: connector.act("q", b"{}", token=fresh("token")),
             lambda: connector.acts("q"),
         ]
         for verb in verbs:
