@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 from regiment.contracts import Counts, Glance, Seen, steer
@@ -23,20 +22,26 @@ from regiment_local.schema import PLACE_BITS
 PAUSE = 0.001
 """Seconds between two steps, at the least."""
 
-COLUMNS = "t.{key}, t.payload, {found}, t.since, t.count, t.note, t.parked"
-FOUND = "instr(t.payload, :holding)"
+COLUMNS = "t.{key}, {payload}, t.since, t.count, t.note, t.parked"
+FOUND = "CASE WHEN instr(t.payload, :holding) THEN t.payload END"
 
 FRONT = """SELECT {columns} FROM front f JOIN tasks t ON t.id = f.id
 WHERE f.id >= :low AND f.id < :high ORDER BY f.id LIMIT :most"""
 LANE = "SELECT {columns} FROM tasks t WHERE t.id >= :low AND t.id < :high ORDER BY t.id LIMIT :most"
+AMONG = """SELECT {columns} FROM tasks t WHERE t.id >= :low AND t.id < min(:high, :low + :most)
+AND (instr(t.payload, :holding) OR (t.id - :low) % 500 = 499
+     OR t.id = (SELECT max(id) FROM tasks WHERE id >= :low AND id < :high)) ORDER BY t.id"""
+"""Of a lane from its head on, which has no gaps: those that are asked for, each 500th, and the last one."""
 DELAYED = """SELECT {columns}, t.due, t.priority FROM delayed t
 WHERE t.queue = :queue AND (t.due, t.no) > (:due, :no) ORDER BY t.due, t.no LIMIT :most"""
 
 FRONT_HAS = "SELECT 1 FROM front WHERE id = ?"
 TASKS_HAVE = "SELECT 1 FROM tasks WHERE id = ?"
 
-Rows = Iterator[tuple[list[Any], bool, Seen]]
-"""The key of a task in its state, whether it is asked for, and the task."""
+Rows = Iterator[tuple[list[Any], Seen | None, int]]
+"""The key of a task in its state; the task if it is asked for, for of a million others nothing else is made; how many were gone
+through since the one before.
+"""
 
 
 class Steering(Base):
@@ -56,12 +61,12 @@ class Steering(Base):
         def work(db: sqlite3.Connection) -> Glance:
             number = number_of(db, queue)
             found: list[Seen] = []
-            last, looked = after, 0
-            for key_of_it, asked_for, task in () if number is None else rows(db, number, key, holding):
-                if len(found) >= limit or looked == steer.LOOKED_AT:
-                    return Glance(found, last)
-                looked, last = looked + 1, places.cursor(state, *key_of_it)
-                if asked_for:
+            last, looked = key, 0
+            for key_of_it, task, gone_through in () if number is None else rows(db, number, key, holding):
+                if looked + gone_through > steer.LOOKED_AT or len(found) >= limit:
+                    return Glance(found, after if last is None else places.cursor(state, *last))
+                looked, last = looked + gone_through, key_of_it
+                if task is not None:
                     found.append(task)
             return Glance(found)
 
@@ -138,12 +143,12 @@ refuse_nothing = places.refuse_nothing  # `places` is a parameter of steer
 
 
 def _columns(key: str, holding: bytes) -> str:
-    return COLUMNS.format(key=key, found=FOUND if holding else "1")
+    return COLUMNS.format(key=key, payload=FOUND if holding else "t.payload")
 
 
 def _seen(row: Sequence[Any], state: State, place: str, priority: int, wall: float, **more: Any) -> Seen:
     """A task from the columns that all looks read."""
-    _, payload, _, since, count, note, parked = row[:7]
+    _, payload, since, count, note, parked = row[:6]
     # When a task was leased, or came back from a worker that had ended, is noted nowhere.
     known = since is not None and count == 0 and state == "ready"
     return Seen(
@@ -171,11 +176,18 @@ def _ready(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: b
         low = key[1] + 1 if key is not None and priority == key[0] else floor
         middle = max(low, floor + head)
         given = {"holding": holding, "most": most}
-        for row in chain(
-            db.execute(FRONT.format(columns=columns), {**given, "low": low, "high": floor + head}),
-            db.execute(LANE.format(columns=columns), {**given, "low": middle, "high": floor + PLACES}),
-        ):
-            yield [priority, row[0]], bool(row[2]), _seen(row, "ready", places.ready(row[0]), priority, wall)
+        for row in db.execute(FRONT.format(columns=columns), {**given, "low": low, "high": floor + head}):
+            yield [priority, row[0]], _if_ready(row, priority, wall), 1
+        before = middle - 1
+        lane = (AMONG if holding else LANE).format(columns=columns)
+        for row in db.execute(lane, {**given, "low": middle, "high": floor + PLACES}):
+            yield [priority, row[0]], _if_ready(row, priority, wall), row[0] - before if holding else 1
+            before = row[0]
+
+
+def _if_ready(row: Sequence[Any], priority: int, wall: float) -> Seen | None:
+    """A ready task, if it is asked for."""
+    return None if row[1] is None else _seen(row, "ready", places.ready(row[0]), priority, wall)
 
 
 def _delayed(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: bytes) -> Rows:
@@ -183,9 +195,9 @@ def _delayed(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding:
     due, no = key or (-1e300, 0)
     given = {"holding": holding, "queue": queue, "due": due, "no": no, "most": steer.LOOKED_AT + 1}
     for row in db.execute(DELAYED.format(columns=columns), given):
-        no, due, priority = row[0], row[7], row[8]
-        place = places.delayed(no, due)
-        yield [due, no], bool(row[2]), _seen(row, "delayed", place, priority, wall, due=max(0.0, due - wall))
+        no, due, priority = row[0], row[6], row[7]
+        place, found = places.delayed(no, due), row[1] is not None
+        yield [due, no], _seen(row, "delayed", place, priority, wall, due=max(0.0, due - wall)) if found else None, 1
 
 
 def _leased(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: bytes) -> Rows:
@@ -203,7 +215,7 @@ def _leased(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: 
                 receipt, priority = first + row[0] - id, priorities[row[0] >> PLACE_BITS]
                 place = places.leased(row[0])
                 task = _seen(row, "leased", place, priority, wall, consumer=name, receipt=receipt)
-                yield [name, receipt], bool(row[2]), task
+                yield [name, receipt], None if row[1] is None else task, 1
 
 
 # changing
