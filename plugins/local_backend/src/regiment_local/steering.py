@@ -29,9 +29,10 @@ FRONT = """SELECT {columns} FROM front f JOIN tasks t ON t.id = f.id
 WHERE f.id >= :low AND f.id < :high ORDER BY f.id LIMIT :most"""
 LANE = "SELECT {columns} FROM tasks t WHERE t.id >= :low AND t.id < :high ORDER BY t.id LIMIT :most"
 AMONG = """SELECT {columns} FROM tasks t WHERE t.id >= :low AND t.id < min(:high, :low + :most)
-AND (instr(t.payload, :holding) OR (t.id - :low) % 500 = 499
+AND (instr(t.payload, :holding) OR (t.id - :low) % 500 = 499 OR t.id = :low + :most - 1
      OR t.id = (SELECT max(id) FROM tasks WHERE id >= :low AND id < :high)) ORDER BY t.id"""
-"""Of a lane from its head on, which has no gaps: those that are asked for, each 500th, and the last one."""
+"""Of a lane from its head on, which has no gaps: those that are asked for, each 500th, and the last one of as many
+as are looked through, or of all."""
 DELAYED = """SELECT {columns}, t.due, t.priority FROM delayed t
 WHERE t.queue = :queue AND (t.due, t.no) > (:due, :no) ORDER BY t.due, t.no LIMIT :most"""
 
