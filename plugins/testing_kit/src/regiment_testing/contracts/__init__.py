@@ -69,6 +69,7 @@ for _name in (
     "leaving",
     "letters",
     "looking",
+    "moving",
     "push",
     "release",
     "sending",

@@ -14,6 +14,7 @@ from regiment_testing.contracts.keys import KeysContract
 from regiment_testing.contracts.lease import LeaseContract
 from regiment_testing.contracts.letters import LettersContract
 from regiment_testing.contracts.looking import LookingContract
+from regiment_testing.contracts.moving import MovingContract
 from regiment_testing.contracts.push import PushContract
 from regiment_testing.contracts.release import ReleaseContract
 from regiment_testing.contracts.sending import SendingContract
@@ -42,6 +43,7 @@ class ConnectorContract(
     FollowingContract,
     GlancingContract,
     SteeringContract,
+    MovingContract,
     ActingContract,
 ):
     """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.
