@@ -60,6 +60,13 @@ class Attempt(Protocol):
         """What was kept when this task was struck, or ended a worker; empty for any other task."""
 
     @property
+    def cancelled(self) -> bool:
+        """True if this task is to be cancelled. It then ends as cancelled, unless it succeeds first."""
+
+    def check(self) -> None:
+        """Raise `Cancelled` if this task is to be cancelled; for a task that nothing can interrupt where it runs."""
+
+    @property
     def commit(self) -> Commit:
         """What this task wants done in the very step in which it succeeds, or not at all."""
 
@@ -165,7 +172,9 @@ class View(Protocol):
         """The slots whose task is started and armed."""
 
     def soft(self, slot: int, number: int) -> None:
-        """Strike softly: the worker's own handler raises `TaskTimeout` in the task, if it still runs `number`."""
+        """Strike softly: the worker's own handler raises `TaskTimeout` in the task (`Cancelled`, if it is to be cancelled), if it
+        still runs `number`.
+        """
 
     def condemn(self, slot: int, number: int) -> bool:
         """Name the slot as condemned, wait, read again. True if the worker now stands still or is still in `number`;
@@ -203,6 +212,9 @@ class KillerPage(Protocol):
 
     def struck(self) -> Iterable[tuple[int, int]]:
         """All (slot, number) that received a soft strike and still run."""
+
+    def cancelling(self, slot: int, number: int) -> bool:
+        """True if a strike at this number cancels it: then `Cancelled` is raised in place of `TaskTimeout`."""
 
     def slot_word(self, slot: int) -> tuple[int, int]:
         """Number and phase of a slot."""

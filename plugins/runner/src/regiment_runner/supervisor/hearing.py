@@ -71,6 +71,7 @@ class Hearing:
     def _configured(self, item: Child, message: messages.Configured) -> None:
         item.spec, group = message["configured"], item.group
         assert item.spec is not None
+        item.view.cancels.have(item.spec["graces"])
         self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
         if "notes" in message:
             self._services(group, item.spec, message["notes"])
@@ -123,7 +124,7 @@ class Hearing:
         item.group.first_error = ""
         if self._tree.stopping:
             self._tree.order(item, page.STOP)
-        elif self._tree.quiet:
+        elif self._tree.quiet or item.group.told:
             self._tree.order(item, page.QUIET)
 
     # What is shared
