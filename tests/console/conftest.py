@@ -72,7 +72,9 @@ class Desk:
 
     def serve(self, host: str = "web1", pid: int = 7, workers: int = 2, rate: float = 0.0, queue: str = "mail") -> None:
         """Say that a tree serves a queue, as its keeper would."""
-        each = [{"worker": f"w{n}", "pid": pid + 1 + n, "queue": queue, "tasks": 0, "rate": rate} for n in range(workers)]
+        each = [
+            {"worker": f"w{n}", "pid": pid + 1 + n, "queue": queue, "tasks": 0, "rate": rate} for n in range(workers)
+        ]
         record = {"host": host, "pid": pid, "release": "", "workers": each}
         self.store.announce(f"{host}:{pid}", json.dumps(record).encode(), 600.0)
 

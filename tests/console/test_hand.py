@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from console.conftest import Desk
+from harness import mongod
+from harness.servers import redis
 from harness.wait import eventually
 from regiment.contracts import Dead
 from regiment_console.masks import hidden, secret
@@ -55,7 +59,9 @@ def test_tasks_are_chosen_by_name_and_by_arguments(desk: Desk):
 
 
 def test_a_task_is_shown_with_its_secrets_masked(desk: Desk):
-    desk.send.options(id="t", headers={"tenant": "acme"}).push(to="a@b", password="hunter2", user={"accessToken": "x", "n": 1})
+    desk.send.options(id="t", headers={"tenant": "acme"}).push(
+        to="a@b", password="hunter2", user={"accessToken": "x", "n": 1}
+    )
     shown = desk("tasks show t")
     for words in ("task t: send", "queue       mail", "state       ready", "to = 'a@b'", "password = '***'", "tenant"):
         assert words in shown.out
@@ -163,7 +169,9 @@ def test_a_task_is_moved_to_another_priority_and_another_time(desk: Desk):
     assert desk("tasks move a").code == 2
     refused = desk("tasks move runs --delay 5m")
     assert refused.code == 1
-    assert refused.err == 'error: runs of "mail" is on lease by a worker and cannot be moved: regiment tasks cancel runs'
+    assert (
+        refused.err == 'error: runs of "mail" is on lease by a worker and cannot be moved: regiment tasks cancel runs'
+    )
     found = {one["id"]: one for one in desk("tasks --json").document["tasks"]}
     assert found["b"]["priority"] == "HIGH" and found["b"]["state"] == "ready"
     assert found["a"]["priority"] == "LOW" and 290 < found["a"]["due"] <= 300
@@ -370,3 +378,47 @@ def test_a_cancelled_task_that_a_worker_meets_ends_without_a_run(desk: Desk, tmp
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "sent yes\n"), done.stderr
     eventually(lambda: not desk.store.board("mail").cancelled, 10)
+
+
+# Stores on servers
+
+
+@pytest.fixture(params=["redis", "mongo"])
+def served(request: pytest.FixtureRequest, desk: Desk, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    """A desk on a store that several hosts share."""
+    with ExitStack() as stack:
+        if request.param == "redis":
+            url = stack.enter_context(redis()).url
+        else:
+            url = mongod.with_database(stack.enter_context(mongod.address()), "hand")
+        made = Desk(url, capsys)
+        stack.callback(made.close)
+        yield made
+
+
+def test_the_verbs_say_the_same_on_a_server(served: Desk, me: str):
+    desk = served
+    for id in ("runs", "t", "u"):
+        desk.send.options(id=id).push(to=f"{id}@example")
+    desk.send.options(id="later", delay=600).push()
+    desk.lease("web1.9.aa")
+    desk.serve()
+    assert desk.states() == {"runs": "leased", "t": "ready", "u": "ready", "later": "delayed"}
+    assert desk("tasks find u@exam").out.splitlines()[1].split()[0] == "u"
+    assert desk("tasks run later").err == 'made ready 1 task of "mail"'
+    assert desk("tasks move u --priority high").err == 'moved 1 task of "mail": priority HIGH'
+    assert (
+        desk("why t")
+        .out.splitlines()[1]
+        .startswith("  1 task before it, 1 of them of higher priority; 2 workers have 1 on lease")
+    )
+    desk("queues pause mail --reason deploy")
+    assert f'"mail" is paused by {me} ' in desk("why t").out
+    desk("workers quiet web1")
+    assert desk.store.board("mail").paused and desk.store.board("mail").orders == {"host:web1": "quiet"}
+    assert desk("tasks cancel --now --yes t runs").err.splitlines() == [
+        'deleted 1 task of "mail"',
+        'told to stop 1 task of "mail"; what has just ended stays so',
+    ]
+    assert desk.states() == {"runs": "leased", "u": "ready", "later": "ready"}
+    assert [one["what"] for one in desk.acts()] == ["cancel", "quiet", "pause", "move", "run"]

@@ -89,9 +89,15 @@ def test_a_task_that_ends_its_workers_says_how_often_and_how(desk: Desk):
     assert reasons(desk, "t")[0] == "a run of it has ended its worker once, the last time: killed by SIGKILL"
     [delivery] = desk.lease("web1.10.aa")
     desk.store.release("mail", "web1.10.aa", [], {delivery.receipt: note}, close=True)
-    assert reasons(desk, "t")[0] == "a run of it has ended its worker twice, the last time: killed by SIGKILL; runs again in T"
+    assert (
+        reasons(desk, "t")[0]
+        == "a run of it has ended its worker twice, the last time: killed by SIGKILL; runs again in T"
+    )
     desk("tasks run t")
-    assert reasons(desk, "t")[1] == "suspected of ending its workers: its last run is alone, when a worker has no other task"
+    assert (
+        reasons(desk, "t")[1]
+        == "suspected of ending its workers: its last run is alone, when a worker has no other task"
+    )
 
 
 def test_a_task_that_failed_says_when_it_is_tried_again(desk: Desk):
@@ -129,9 +135,7 @@ def test_a_task_behind_others_says_how_many_and_when_its_turn_is(desk: Desk):
     assert reasons(desk, "t")[0].endswith("ended 4.0 a second of late: its turn in about T")
     desk("tasks move t --priority high")
     desk.lease("web1.9.aa", 10)
-    assert reasons(desk, "t") == [
-        "next to be leased; 2 workers have 10 on lease, and ended 4.0 a second of late"
-    ]
+    assert reasons(desk, "t") == ["next to be leased; 2 workers have 10 on lease, and ended 4.0 a second of late"]
 
 
 def test_a_task_on_lease_says_who_has_it_and_behind_what(desk: Desk):
@@ -140,8 +144,13 @@ def test_a_task_on_lease_says_who_has_it_and_behind_what(desk: Desk):
     me = f"{here()}.{os.getpid()}.aa"
     desk.lease(me, 3)
     who = f"{here()}:{os.getpid()}"
-    assert reasons(desk, "first")[0].startswith(f"{who} has had it") and "it runs, or has just ended" in reasons(desk, "first")[0]
-    assert re.fullmatch(rf"in the batch of {who}( for T)?, behind 2 others; goes back by itself .*", reasons(desk, "third")[0])
+    assert (
+        reasons(desk, "first")[0].startswith(f"{who} has had it")
+        and "it runs, or has just ended" in reasons(desk, "first")[0]
+    )
+    assert re.fullmatch(
+        rf"in the batch of {who}( for T)?, behind 2 others; goes back by itself .*", reasons(desk, "third")[0]
+    )
 
 
 def test_a_task_whose_worker_is_gone_says_so(desk: Desk):
@@ -199,7 +208,10 @@ def test_a_store_that_is_away_is_said_and_what_can_be_seen_without_it(desk: Desk
     desk.url = "redis://127.0.0.1:9/0"
     answer = desk("why t")
     assert answer.code == 4
-    assert "nothing can be said of tasks while their store is away; regiment workers says what those of this host do" in answer.err
+    assert (
+        "nothing can be said of tasks while their store is away; regiment workers says what those of this host do"
+        in answer.err
+    )
 
 
 def test_the_first_reason_is_bold_on_a_terminal_and_json_has_all(desk: Desk, monkeypatch: pytest.MonkeyPatch):
@@ -229,6 +241,8 @@ def test_what_plugins_know_stands_among_the_reasons(desk: Desk, tmp_path, monkey
 def reasons_of(folder, url: str, id: str) -> list[str]:
     """In a process of its own: plugins are found once in a process."""
     line = [sys.executable, "-m", "regiment", "--plugin", "saying", "why", id, "--connector", url]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ, "NO_COLOR": "1"})
+    done = subprocess.run(
+        line, cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ, "NO_COLOR": "1"}
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -48,8 +48,9 @@ class Facts(NamedTuple):
         return sum(tree.number(self.queue) for tree in self.served)
 
     def orders(self, tree: Tree) -> str | None:
-        """What a tree is told."""
-        return next((self.board.orders[name] for name in tree.orders if name in self.board.orders), None)
+        """What a tree is told, by its own name or by that of its host; the stronger order counts."""
+        told = [self.board.orders[name] for name in tree.orders if name in self.board.orders]
+        return "drain" if "drain" in told else next(iter(told), None)
 
     def by(self, what: str, id: str | None = None) -> str:
         """Who did that last, when and why, in words; empty if no account of it is kept."""

@@ -40,10 +40,14 @@ class Here:
     """What `current()` is in a task that is tried: an attempt that settles nothing."""
 
     evidence: dict[str, Any] = {}
+    cancelled = False
 
     def __init__(self, task: Task) -> None:
         self.task: Task | None = task
         self.commit = Uncommitted()
+
+    def check(self) -> None:
+        """Nobody cancels it but by Ctrl-C."""
 
     def remaining(self) -> float | None:
         """There is no limit."""
