@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from regiment.contracts import Letter
 from regiment.contracts.steer import Steered
-from regiment.errors import StoreUnavailable
+from regiment.errors import StoreUnavailable, nearest
 from regiment.printing import BOLD, PLAIN, put
 from regiment.task import Task
 from regiment_cli.options import json_option
@@ -25,7 +25,7 @@ from regiment_console.looking import nowhere
 from regiment_console.reasons import Facts, reasons
 from regiment_console.seen import decoded, state_of
 from regiment_console.serving import trees
-from regiment_console.steering import chosen, find, steered
+from regiment_console.steering import find, steered
 from regiment_console.store import Store, open_store, shown_name, store_options
 
 ACTS = 1000
@@ -41,8 +41,12 @@ def command(id: str, queue: str | None, app: str | None, connector: str | None, 
     """Why a task does not run: all that stands in its way, the first thing first. Exit code 1 if nothing is known of it."""
     try:
         with open_store(app, connector) as store:
-            found = list(_found(store, id, queue))
-            where, queues = store.where, chosen(store, queue)
+            known = list(store.looking.queues())
+            queues = (
+                [queue] if queue else known
+            )  # one that is named may be idle, and its plugins know something all the same
+            found = list(_found(store, id, queues))
+            where = store.where
     except StoreUnavailable as error:
         raise StoreUnavailable(
             f"{error}\n  nothing can be said of tasks while their store is away; regiment workers says what those of this host do"
@@ -50,7 +54,7 @@ def command(id: str, queue: str | None, app: str | None, connector: str | None, 
     if as_json:
         show_json({"id": id, "store": where, "found": found})
     elif not found:
-        put(nowhere(id, where, queues))
+        put(nowhere(id, where, queues) + (nearest(queue, known) if queue and queue not in known else ""))
     for one in found if not as_json else ():
         put(f'{one["name"]} {one["id"]} of "{one["queue"]}" is {one["state"]}')
         bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -59,10 +63,9 @@ def command(id: str, queue: str | None, app: str | None, connector: str | None, 
     return 0 if found else 1
 
 
-def _found(store: Store, id: str, queue: str | None) -> Iterator[dict[str, Any]]:
+def _found(store: Store, id: str, queues: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A record for each place where the task is: a queue, the dead letters, what a plugin knows."""
     looking = steered(store.looking, "regiment why")
-    queues = chosen(store, queue)
     places: list[str] = []
     for one in find(looking, queues, [id]):
         task = decoded(one.seen, one.queue, store.codec())
@@ -84,7 +87,7 @@ def _found(store: Store, id: str, queue: str | None) -> Iterator[dict[str, Any]]
             "reasons": [_dead(looking, home, letter, words), *of_plugins(store, id, home, None)],
         }
     if not places:
-        known = [line for name in queues or [queue or "cli"] for line in of_plugins(store, id, name, None)]
+        known = [line for name in queues for line in of_plugins(store, id, name, None)]
         if known:
             yield {
                 "queue": "?",
