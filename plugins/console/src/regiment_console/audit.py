@@ -46,9 +46,8 @@ def _row(at: float, queue: str, entry: dict[str, Any]) -> tuple[Any, ...]:
     what, who = entry.pop("what"), entry.pop("who")
     number, reason = entry.pop("number", None), entry.pop("reason", None)
     ids = entry.pop("ids", None)
-    more = [f"{name}={value}" for name, value in entry.items()]
-    if isinstance(ids, list) and ids:
-        more.append(f"{ids[0]}{' …' if len(ids) > 1 else ''}")
+    more = [f"{ids[0]}{' …' if len(ids) > 1 else ''}"] if isinstance(ids, list) and ids else []
+    more += [name if value is True else f"{name}: {value}" for name, value in entry.items()]
     return (
         f"{age(max(0.0, time.time() - at))} ago",
         shown_name(queue),
@@ -56,5 +55,5 @@ def _row(at: float, queue: str, entry: dict[str, Any]) -> tuple[Any, ...]:
         number,
         who,
         reason,
-        " ".join(more) or None,
+        "; ".join(more) or None,
     )

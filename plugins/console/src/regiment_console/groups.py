@@ -40,13 +40,13 @@ class Wanted(NamedTuple):
 
 def group_of(letter: Letter) -> str:
     """The group of a letter, 8 hexadecimal digits: of its kind, its error, its task, and the line of the application where it was
-    raised (file and function, not the number of the line). Of an error that no line raised: its text without what varies.
+    raised (name of the file and function: neither folder nor line, which differ from host to host and release to release). Of an error that no line raised: its text without what varies.
     """
     reason = letters.reason_of(letter)
     place = ""
     for file, function in _FRAME.findall(str(reason.get("traceback") or "")):
         if not any(part in file for part in _FOREIGN):
-            place = f"{file}:{function}"
+            place = f"{file.rpartition('/')[2]}:{function}"
     if not place:
         place = _VARIES.sub("…", str(reason.get("error") or ""))[:200]
     parts = (str(reason.get("kind")), str(reason.get("error_type")), str(reason.get("name")), place)
