@@ -185,7 +185,17 @@ def test_what_cannot_be_meant_is_said_in_words(store: Store) -> None:
     [after] = [store.look("q", "ready", 1).after]
     with pytest.raises(ValueError, match="state is 'dead'; expected 'ready', 'delayed' or 'leased'"):
         store.look("q", "dead")  # type: ignore[arg-type]
-    for wrong in ("", "x", "[]", "7", '["ready"]', "null"):
+    for wrong in (
+        "",
+        "x",
+        "[]",
+        "7",
+        '["ready"]',
+        "null",
+        '["ready", "a", 1]',
+        f'["ready", 1, {2**63}]',
+        '["ready", 1, 1, 1]',
+    ):
         with pytest.raises(ValueError, match="expected what a look at ready tasks gave as `after`, or None"):
             store.look("q", "ready", after=wrong)
     with pytest.raises(ValueError, match="a look at delayed tasks gave"):
@@ -267,6 +277,7 @@ def test_what_was_deleted_by_hand_leaves_one_row_at_most(open: Open, path: Path)
 # faults
 
 
+@pytest.mark.fault(83)
 def test_kills_in_the_middle_of_steering_lose_and_double_nothing(open: Open, path: Path) -> None:
     """Each child moves and deletes tasks all over the queue until it is killed at some moment."""
     store, number = open("lease"), 3000

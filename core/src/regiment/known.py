@@ -21,10 +21,13 @@ SHELL = "regiment-cli"
 """The distribution that has the command line."""
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
-    **dict.fromkeys(("push", "queues", "tasks", "why", "dead", "audit", "config", "plugins show"), "regiment-console"),
-    **dict.fromkeys(("workers quiet", "workers drain", "workers resume", "demo", "completion"), "regiment-console"),
+    **dict.fromkeys(("push", "queues", "tasks", "why", "dead", "audit", "doctor", "config"), "regiment-console"),
+    **dict.fromkeys(("workers quiet", "workers drain", "workers resume"), "regiment-console"),
+    **dict.fromkeys(("plugins show", "demo", "completion"), "regiment-console"),
     **{name: f"regiment-{name}" for name in ("results", "schedules")},
     "flows": "regiment-workflows",
+    "metrics": "regiment-metrics",
+    "scale": "regiment-metrics",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from regiment.contracts import Examined, Finding
 from regiment.hooks import Offer, hookimpl
 
 
@@ -21,6 +22,9 @@ def regiment_commands() -> Mapping[str, Offer]:
         "why": Offer("regiment_console.why:command", summary="Why a task does not run."),
         "dead": Offer("regiment_console.trying:command", summary="Dead letters: list, show, try, replay, purge."),
         "audit": Offer("regiment_console.audit:command", summary="Who did what to a queue, and why."),
+        "doctor": Offer(
+            "regiment_console.doctor:command", summary="What is wrong, or soon will be: store, queues, host, targets."
+        ),
         "config": Offer("regiment_console.config:command", summary="Every setting of a worker and where it came from."),
         "workers quiet": Offer("regiment_console.orders:quiet", summary="Let workers lease nothing more."),
         "workers drain": Offer(
@@ -33,3 +37,11 @@ def regiment_commands() -> Mapping[str, Offer]:
         "demo": Offer("regiment_console.demo:command", summary="Real work, start to end, with a summary."),
         "completion": Offer("regiment_console.completion:command", summary="Print the completion script of a shell."),
     }
+
+
+@hookimpl
+def regiment_checks(examined: Examined) -> Iterable[Finding]:
+    """Rules of `regiment doctor` for every store's queues."""
+    from regiment_console.fleet import rules
+
+    return rules(examined)

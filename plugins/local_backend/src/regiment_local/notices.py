@@ -39,15 +39,15 @@ class Notices(Base):
 
     def _cancelled(self, db: sqlite3.Connection, number: int) -> Ids:
         """All that are in the file, also those whose time is over."""
-        if not self._has(db, "noticed"):
-            return dict.fromkeys(id for (id,) in db.execute("SELECT id FROM cancelled WHERE queue = ?", (number,)))
-        return dict(
-            db.execute(
-                """SELECT c.id, n.at FROM cancelled c LEFT JOIN noticed n ON n.queue = c.queue AND n.id = c.id
-                   WHERE c.queue = ?""",
-                (number,),
-            ).fetchall()
+        ids: Ids = dict.fromkeys(
+            id for (id,) in db.execute("SELECT id FROM cancelled WHERE queue = ?", (number,)).fetchall()
         )
+        if ids and self._has(db, "noticed"):
+            # two sorted reads; a join looks each of them up
+            for id, at in db.execute("SELECT id, at FROM noticed WHERE queue = ?", (number,)).fetchall():
+                if id in ids:
+                    ids[id] = at
+        return ids
 
     def _orders(self, db: sqlite3.Connection, number: int) -> dict[str, str]:
         if not self._has(db, "orders"):

@@ -27,9 +27,15 @@ def key_of(state: str, after: str | None) -> list[Any] | None:
         of, *key = json.loads(after)
     except (TypeError, ValueError):
         of, key = "", []
-    if of != state or len(key) != 2:
+    if of != state or not _is_key(state, key):
         raise ValueError(f"after is {after!r}; expected what a look at {state} tasks gave as `after`, or None")
     return key
+
+
+def _is_key(state: str, key: list[Any]) -> bool:
+    kinds = [type(part) for part in key]
+    wanted = [[str, int]] if state == "leased" else [[int, int], [float, int]]
+    return kinds in wanted and all(kind is not int or abs(part) < 2**63 for kind, part in zip(kinds, key, strict=True))
 
 
 def ready(id: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from regiment.contracts import Counts, Glance, Seen, steer
@@ -22,27 +23,23 @@ from regiment_local.schema import PLACE_BITS
 PAUSE = 0.001
 """Seconds between two steps, at the least."""
 
-COLUMNS = "t.{key}, {payload}, t.since, t.count, t.note, t.parked"
-FOUND = "CASE WHEN instr(t.payload, :holding) THEN t.payload END"
+COLUMNS = "{what}, t.count, t.note, t.parked"
+ALL = "t.payload, 1"
+FOUND = "CASE WHEN instr(t.payload, :holding) THEN t.payload END, instr(t.payload, :holding)"
+"""So that a payload that is not asked for is not handed out."""
 
-FRONT = """SELECT {columns} FROM front f JOIN tasks t ON t.id = f.id
+FRONT = """SELECT f.id, {columns}, t.since, :priority FROM front f JOIN tasks t ON t.id = f.id
 WHERE f.id >= :low AND f.id < :high ORDER BY f.id LIMIT :most"""
-LANE = "SELECT {columns} FROM tasks t WHERE t.id >= :low AND t.id < :high ORDER BY t.id LIMIT :most"
-AMONG = """SELECT {columns} FROM tasks t WHERE t.id >= :low AND t.id < min(:high, :low + :most)
-AND (instr(t.payload, :holding) OR (t.id - :low) % 500 = 499 OR t.id = :low + :most - 1
-     OR t.id = (SELECT max(id) FROM tasks WHERE id >= :low AND id < :high)) ORDER BY t.id"""
-"""Of a lane from its head on, which has no gaps: those that are asked for, each 500th, and the last one of as many
-as are looked through, or of all."""
-DELAYED = """SELECT {columns}, t.due, t.priority FROM delayed t
+LANE = """SELECT t.id, {columns}, t.since, :priority FROM tasks t
+WHERE t.id >= :low AND t.id < :high ORDER BY t.id LIMIT :most"""
+DELAYED = """SELECT t.no, {columns}, NULL, t.priority, t.due FROM delayed t
 WHERE t.queue = :queue AND (t.due, t.no) > (:due, :no) ORDER BY t.due, t.no LIMIT :most"""
 
 FRONT_HAS = "SELECT 1 FROM front WHERE id = ?"
 TASKS_HAVE = "SELECT 1 FROM tasks WHERE id = ?"
 
-Rows = Iterator[tuple[list[Any], Seen | None, int]]
-"""The key of a task in its state; the task if it is asked for, for of a million others nothing else is made; how many were gone
-through since the one before.
-"""
+Rows = Iterator[tuple[Any, int, Sequence[Any]]]
+"""The two parts of a task's key in its state; and: its number, its payload, if it is asked for, and what else is known of it."""
 
 
 class Steering(Base):
@@ -60,15 +57,15 @@ class Steering(Base):
         rows = {"ready": _ready, "delayed": _delayed, "leased": _leased}[state]
 
         def work(db: sqlite3.Connection) -> Glance:
-            number = number_of(db, queue)
+            number, wall = number_of(db, queue), time.time()
             found: list[Seen] = []
-            last, looked = key, 0
-            for key_of_it, task, gone_through in () if number is None else rows(db, number, key, holding):
-                if looked + gone_through > steer.LOOKED_AT or len(found) >= limit:
-                    return Glance(found, after if last is None else places.cursor(state, *last))
-                looked, last = looked + gone_through, key_of_it
-                if task is not None:
-                    found.append(task)
+            looked, last = 0, key
+            for one, two, row in () if number is None else rows(db, number, key, holding):
+                if len(found) >= limit or looked == steer.LOOKED_AT:
+                    return Glance(found, None if last is None else places.cursor(state, *last))
+                looked, last = looked + 1, [one, two]
+                if row[2]:
+                    found.append(_seen(state, one, two, row, wall))
             return Glance(found)
 
         return self._read(work, Glance([]))
@@ -143,13 +140,14 @@ refuse_nothing = places.refuse_nothing  # `places` is a parameter of steer
 # going through
 
 
-def _columns(key: str, holding: bytes) -> str:
-    return COLUMNS.format(key=key, payload=FOUND if holding else "t.payload")
+def _columns(holding: bytes) -> str:
+    return COLUMNS.format(what=FOUND if holding else ALL)
 
 
-def _seen(row: Sequence[Any], state: State, place: str, priority: int, wall: float, **more: Any) -> Seen:
-    """A task from the columns that all looks read."""
-    _, payload, since, count, note, parked = row[:6]
+def _seen(state: State, one: Any, two: int, row: Sequence[Any], wall: float) -> Seen:
+    """A task from its key and the columns that all looks read."""
+    no, payload, _, count, note, parked, since, priority = row[:8]
+    place = {"ready": places.ready(no), "delayed": places.delayed(no, one), "leased": places.leased(no)}[state]
     # When a task was leased, or came back from a worker that had ended, is noted nowhere.
     known = since is not None and count == 0 and state == "ready"
     return Seen(
@@ -157,17 +155,19 @@ def _seen(row: Sequence[Any], state: State, place: str, priority: int, wall: flo
         payload,
         state,
         priority,
-        since=max(0.0, wall - since) if known else None,
-        count=count,
-        note=note,
-        parked=0.0 if parked is None else wall - parked,
-        **more,
+        max(0.0, one - wall) if state == "delayed" else 0.0,
+        max(0.0, wall - since) if known else None,
+        count,
+        note,
+        0.0 if parked is None else wall - parked,
+        one if state == "leased" else None,
+        two if state == "leased" else None,
     )
 
 
 def _ready(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: bytes) -> Rows:
-    wall, columns = time.time(), _columns("id", holding)
-    most = steer.LOOKED_AT + 1
+    """By priority and id."""
+    columns = _columns(holding)
     for no, priority, head in db.execute(
         "SELECT no, priority, head FROM lanes WHERE queue = ? ORDER BY priority", (queue,)
     ).fetchall():
@@ -176,33 +176,25 @@ def _ready(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: b
             continue
         low = key[1] + 1 if key is not None and priority == key[0] else floor
         middle = max(low, floor + head)
-        given = {"holding": holding, "most": most}
-        for row in db.execute(FRONT.format(columns=columns), {**given, "low": low, "high": floor + head}):
-            yield [priority, row[0]], _if_ready(row, priority, wall), 1
-        before = middle - 1
-        lane = (AMONG if holding else LANE).format(columns=columns)
-        for row in db.execute(lane, {**given, "low": middle, "high": floor + PLACES}):
-            yield [priority, row[0]], _if_ready(row, priority, wall), row[0] - before if holding else 1
-            before = row[0]
-
-
-def _if_ready(row: Sequence[Any], priority: int, wall: float) -> Seen | None:
-    """A ready task, if it is asked for."""
-    return None if row[1] is None else _seen(row, "ready", places.ready(row[0]), priority, wall)
+        given = {"holding": holding, "most": steer.LOOKED_AT + 1, "priority": priority}
+        for row in chain(
+            db.execute(FRONT.format(columns=columns), {**given, "low": low, "high": floor + head}),
+            db.execute(LANE.format(columns=columns), {**given, "low": middle, "high": floor + PLACES}),
+        ):
+            yield priority, row[0], row
 
 
 def _delayed(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: bytes) -> Rows:
-    wall, columns = time.time(), _columns("no", holding).replace("t.since", "NULL")
+    """By due time and number."""
     due, no = key or (-1e300, 0)
     given = {"holding": holding, "queue": queue, "due": due, "no": no, "most": steer.LOOKED_AT + 1}
-    for row in db.execute(DELAYED.format(columns=columns), given):
-        no, due, priority = row[0], row[6], row[7]
-        place, found = places.delayed(no, due), row[1] is not None
-        yield [due, no], _seen(row, "delayed", place, priority, wall, due=max(0.0, due - wall)) if found else None, 1
+    for row in db.execute(DELAYED.format(columns=_columns(holding)), given):
+        yield row[8], row[0], row
 
 
 def _leased(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: bytes) -> Rows:
-    wall, columns = time.time(), _columns("id", holding)
+    """By consumer and receipt."""
+    columns = _columns(holding)
     name_from, receipt_from = key or ("", 0)
     priorities = dict(db.execute("SELECT no, priority FROM lanes WHERE queue = ?", (queue,)).fetchall())
     for name, text in db.execute(
@@ -211,12 +203,9 @@ def _leased(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: 
     ).fetchall():
         for first, id, length in sorted(spans.parse(text)):
             past = max(0, receipt_from + 1 - first) if name == name_from else 0
-            given = {"holding": holding, "most": steer.LOOKED_AT + 1, "low": id + past, "high": id + length}
-            for row in db.execute(LANE.format(columns=columns), given):
-                receipt, priority = first + row[0] - id, priorities[row[0] >> PLACE_BITS]
-                place = places.leased(row[0])
-                task = _seen(row, "leased", place, priority, wall, consumer=name, receipt=receipt)
-                yield [name, receipt], None if row[1] is None else task, 1
+            given = {"holding": holding, "most": steer.LOOKED_AT + 1, "priority": priorities[id >> PLACE_BITS]}
+            for row in db.execute(LANE.format(columns=columns), {**given, "low": id + past, "high": id + length}):
+                yield name, first + row[0] - id, row
 
 
 # changing

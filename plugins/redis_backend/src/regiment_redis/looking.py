@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
+from zlib import crc32
 
 from regiment.contracts.steer import LOOKED_AT, STEP, Glance, Seen
 from regiment_redis.records import delivery, name
@@ -25,6 +26,7 @@ class Look:
 
     def __init__(self, run: Callable[..., Any], stem: str, limit: int, holding: bytes, most: int = LOOKED_AT) -> None:
         self._run, self._stem, self._limit, self._holding, self._most = run, stem, max(limit, 0), holding, most
+        self._mark = mark(stem)
         self._found: list[Seen] = []
         self.gone = 0
         """Tasks that it went through."""
@@ -59,13 +61,17 @@ class Look:
         return min(STEP, self._most - self.gone)
 
     def _ready(self, priority: str, place: bytes, index: int) -> Glance:
+        largest = 0
         while True:
-            gone, then, place, index, now, *elements = self._step(_READY, self._steps, priority, place, index)
+            args = (self._steps, priority, place, index, largest)
+            gone, then, place, index, now, largest, *elements = self._step(_READY, *args)
             self.gone, priority = self.gone + gone, name(then)
             for element in elements:
-                since = max(now * 1000 - int.from_bytes(element[1:8]), 0) / 1e6
-                at = f"r{element[0] % 16}{element[1:10].hex()}"
-                self._found.append(_seen(element, at, "ready", now)._replace(since=since))
+                at = f"r{self._mark}{element[0] % 16}{element[1:10].hex()}"
+                seen = _seen(element, at, "ready", now)
+                if not seen.count:  # else it came back, to its place of before
+                    seen = seen._replace(since=max(now * 1000 - int.from_bytes(element[1:8]), 0) / 1e6)
+                self._found.append(seen)
             if priority == "-1":
                 return Glance(self._found)
             if self._over:
@@ -77,7 +83,7 @@ class Look:
             self.gone, due = self.gone + gone, name(then)
             for at, one, element in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
                 left = max(float(at) - now, 0) / 1000
-                self._found.append(_seen(element, f"d{one.hex()}", "delayed", now)._replace(due=left))
+                self._found.append(_seen(element, f"d{self._mark}{one.hex()}", "delayed", now)._replace(due=left))
             if due == "-1":
                 return Glance(self._found)
             if self._over:
@@ -104,7 +110,7 @@ class Look:
         gone, now, *rows = self._step(_LEASED, *args) if not self._over else (0, 0)
         for index, element in zip(rows[::2], rows[1::2], strict=True):
             consumer, receipt = some[index]
-            seen = _seen(element, f"l{receipt}.{consumer}", "leased", now)
+            seen = _seen(element, f"l{self._mark}{receipt}.{consumer}", "leased", now)
             self._found.append(seen._replace(consumer=consumer, receipt=receipt))
         self.gone += gone
         cursor = some[gone - 1] if gone else cursor
@@ -126,6 +132,11 @@ class Look:
             cursor, *receipts = self._run(_HELD, self._stem, consumer, cursor, STEP)
             yield from map(int, receipts)
             cursor = b"" if cursor == b"0" else cursor
+
+
+def mark(stem: str) -> str:
+    """What the places of a queue have in common, so that none of them names a task of another queue."""
+    return f"{crc32(stem.encode('utf-8', 'surrogateescape')):08x}"
 
 
 _SIZES = {"ready": (0, 9), "delayed": (0, 6)}

@@ -68,12 +68,14 @@ class Shard:
 
     def open(self, role: Role) -> None:
         """Connect and look whether this is a server to keep tasks on."""
+        self.root.closed = False
         server.examine(self.root, self.prefix, role)
 
     def close(self) -> None:
         self.watch.close()
         self.ear.close()
         self.root.close()
+        self.root.closed = True
 
     def warnings(self) -> list[str]:
         """What a server that works does not promise; one sentence each."""

@@ -136,9 +136,8 @@ class Spread(SpreadEffects):
 
     def __init__(self, shards: Sequence[Shard], by_queue: bool = False) -> None:
         self._by_queue = by_queue
-        super().__init__(Nodes(shards), by_queue)
-        self.people, self.names = SpreadPeople(self._nodes), SpreadNames(self._nodes)
-        self.hand = SpreadHand(self._nodes)
+        super().__init__(nodes := Nodes(shards), by_queue)
+        self.people, self.hand, self.names = SpreadPeople(nodes), SpreadHand(nodes), SpreadNames(nodes)
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._unsure: dict[str, int] = {}
 

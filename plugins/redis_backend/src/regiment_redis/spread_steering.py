@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regiment.contracts.steer import LOOKED_AT, Glance, Seen
+from regiment.errors import StoreUnavailable
 from regiment_redis.looking import State
 from regiment_redis.nodes import Nodes
 from regiment_redis.steering import Change
@@ -21,9 +22,14 @@ class SpreadHand:
         found: list[Seen] = []
         left = LOOKED_AT
         while True:
-            # A node that does not answer raises: who goes through the whole queue has else not seen all of it.
             this = self._nodes[node].hand.looking(queue, limit - len(found), holding, left)
-            glance = this.through(state, inner)
+            try:
+                glance = this.through(state, inner)
+            except StoreUnavailable:
+                # What has been found is shown; whoever goes on behind it learns that not all can be seen.
+                if found and inner is None:
+                    return Glance(found, f"{node}/")
+                raise
             left -= this.gone
             found += (seen._replace(place=f"{seen.place}.{node}") for seen in glance.tasks)
             if glance.after is not None:
@@ -37,7 +43,7 @@ class SpreadHand:
             return 0, None
         node, slash, inner = after.partition("/")
         if slash and node.isdecimal() and int(node) < len(self._nodes):
-            return int(node), inner
+            return int(node), inner or None
         raise ValueError(f"after is {after!r}; expected what a look through this store has returned")
 
     def steer(self, queue: str, places: Sequence[str], change: Change) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from regiment.contracts.steer import LOOKED_AT, STEP, Glance
 from regiment_redis.asking import PRIORITIES, ms
-from regiment_redis.looking import Look, State
+from regiment_redis.looking import Look, State, mark
 from regiment_redis.scripts import Script
 from regiment_redis.wire import Part
 
@@ -60,17 +61,18 @@ class Hand:
 
     def steer(self, queue: str, places: Sequence[str], change: Change) -> list[str]:
         stem = self._stem(queue)
-        known = {place: packed for place in places if (packed := _packed(place)) is not None}
+        known = {place: packed for place in places if (packed := _packed(place, mark(stem)))}
         done: set[str] = set()
         far: list[str] = []
         aside = False
         order = sorted(known, key=lambda place: known[place])
-        for start in range(0, len(order), AT_ONCE):
-            some = order[start : start + AT_ONCE]
+        while order:
+            some, order = order[:AT_ONCE], order[AT_ONCE:]
             told, left = self._step(stem, change, [known[place] for place in some], NEAR)
             aside = aside or left
             done.update(place for place, one in zip(some, told, strict=True) if one == "y")
             far += [place for place, one in zip(some, told, strict=True) if one == "f"]
+            order = [place for place, one in zip(some, told, strict=True) if one == "l"] + order
         try:
             for place, before in zip(far, ["", *far], strict=False):
                 if before[:2] not in ("", place[:2]):
@@ -93,26 +95,34 @@ class Hand:
         while told == "f":
             # Whoever else clears and brings back at the same time may undo this: then the long walk, which always ends.
             tries += 1
-            near = NEAR if tries <= 3 and self._clear(stem, packed) else -1
+            near = NEAR if tries <= 10 and self._clear(stem, packed) else -1
             told, _ = self._step(stem, change, [packed], near)
         return told == "y"
 
     def _clear(self, stem: str, packed: bytes) -> bool:
-        while (more := self._run(_ASIDE, stem, packed[:1], packed[1:], STEP, STEP)) == 1:
-            pass
-        return bool(more == 0)
+        """Move aside what is in front of a place; False if that did not come to an end."""
+        return self._repeat(lambda: self._run(_ASIDE, stem, packed[:1], packed[1:], STEP, STEP)) == 0
 
     def _back(self, stem: str) -> None:
-        while self._run(_BACK, stem, STEP):
-            pass
+        self._repeat(lambda: self._run(_BACK, stem, STEP))
+
+    def _repeat(self, step: Callable[[], int]) -> int:
+        """Call a step as long as it leaves less to do; what the last one left. More is left where another hand undoes it: one
+        of both gives way."""
+        before, left = math.inf, step()
+        while 0 < left < before:
+            before, left = left, step()
+        return left
 
 
-def _packed(place: str) -> bytes | None:
-    """A place as the script takes it; None if no waiting task can have it."""
+def _packed(place: str, marked: str) -> bytes:
+    """A place as the script takes it; empty if no task that waits in this queue can have it."""
+    letter, found, rest = place[:1], place[1:9], place[9:]
+    priority = rest[:1] if letter == "r" else ""
     try:
-        rest = bytes.fromhex(place[2:] if place[:1] == "r" else place[1:])
+        number = bytes.fromhex(rest.removeprefix(priority))
     except ValueError:
-        return None
-    if place[:1] == "r" and place[1:2].isdecimal() and place[1:2].isascii() and len(rest) == 9:
-        return place[1:2].encode() + rest
-    return b"d" + rest if place[:1] == "d" and len(rest) == 6 else None
+        return b""
+    if found != marked or len(number) != {"r": 9, "d": 6}.get(letter):
+        return b""
+    return b"d" + number if letter == "d" else priority.encode() + number

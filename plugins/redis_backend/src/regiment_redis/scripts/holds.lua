@@ -8,8 +8,8 @@ local function holds(element)
   end
   return string.find(element, wanted, from, true) ~= nil
 end
--- How many elements to read at once: those that would fit into a step's 4 MiB if all were four times as large as the first.
+-- How many elements to read at once: those that would fit into a step's 4 MiB if all were four times as large as the largest before.
 local room = 4194304
 local function at_once(left, largest)
-  return math.max(1, math.min(left, largest and math.floor(room / largest / 4) or 1))
+  return math.max(1, math.min(left, largest > 0 and math.floor(room / largest / 4) or 1))
 end

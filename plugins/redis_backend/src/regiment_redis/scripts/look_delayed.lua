@@ -21,7 +21,7 @@ if ARGV[4] ~= '' then
     if score > due or score == due and struct.unpack('>I6', at[1]) > number then high = middle else rank = middle + 1 end
   end
 end
-local found, gone, largest = {0, ARGV[4], ARGV[5], now}, 0, nil
+local found, gone, largest = {0, ARGV[4], ARGV[5], now}, 0, 0
 local some = steps > 0 and redis.call('ZRANGE', delayed, rank, rank + steps - 1, 'WITHSCORES') or {}
 local i, many = 1, 0
 while i < #some and many < most and room > 0 do
@@ -34,7 +34,7 @@ while i < #some and many < most and room > 0 do
         many = many + 1
         found[#found + 1], found[#found + 2], found[#found + 3] = some[i + 1], some[i], element
       end
-      largest, room = math.max(largest or 0, #element), room - #element
+      largest, room = math.max(largest, #element), room - #element
     end
     found[2], found[3], gone, i = some[i + 1], some[i], gone + 1, i + 2
   end

@@ -3,12 +3,12 @@
 -- KEYS[1]  stem of the queue
 -- ARGV     1 "drop" or "change", 2 priority or empty, 3 ms of delay or empty, 4 how many tasks lie between a place and the nearer
 --          end of its list at most (-1: any number), then places: priority and 9 bytes if it is ready, "d" and 6 bytes if it is delayed
--- returns  {a text with a letter for each place: "y" done, "n" not there, "f" too far inside its list; 1 if tasks lie aside, else 0}
+-- returns  {a text with a letter for each place: "y" done, "n" not there, "f" too far inside its list, "l" left for the next step; 1 if tasks lie aside, else 0}
 --#include now.lua
 --#include tools.lua
 --#include places.lua
 local t, drop, delay, far = tools(), ARGV[1] == 'drop', tonumber(ARGV[3]), tonumber(ARGV[4])
-local delayed, bodies, told = stem .. ':delayed', stem .. ':bodies', {}
+local delayed, bodies, told, room = stem .. ':delayed', stem .. ':bodies', {}, 4194304
 
 local function change(element)
   local task = t.open(element)
@@ -34,9 +34,12 @@ local function ready(list, wanted)
     local depth = math.min(index - 1, length - index)
     if there and far >= 0 and depth > far then
       told[i - 4] = 'f'
+    elseif there and room <= 0 then
+      told[i - 4] = 'l'
     elseif there then
       told[i - 4] = 'y'
       indexes[#indexes + 1], taken[#taken + 1] = index - 1, redis.call('LINDEX', list, index - 1)
+      room = room - #taken[#taken]
     end
   end
   if #indexes == 0 then return end
@@ -47,17 +50,23 @@ local function ready(list, wanted)
   end
   if front > 0 then redis.call('LREM', list, front, '-') end
   if rear > 0 then redis.call('LREM', list, -rear, '-') end
+  local tails = {}
   for _, element in ipairs(taken) do
     element = change(element)
-    if element and delay and delay > 0 then t.delay(element, now + delay) elseif element then t.tail({element}) end
+    if element and delay and delay > 0 then t.delay(element, now + delay) elseif element then tails[#tails + 1] = element end
   end
+  t.tail(tails)
 end
 
 local function later(i)
+  if room <= 0 then
+    told[i - 4] = 'l'
+    return
+  end
   local number = string.sub(ARGV[i], 2)
   local element = redis.call('ZSCORE', delayed, number) and redis.call('HGET', bodies, number)
   if not element then return end
-  told[i - 4] = 'y'
+  told[i - 4], room = 'y', room - #element
   if drop or delay == 0 then
     redis.call('ZREM', delayed, number)
     redis.call('HDEL', bodies, number)
