@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import DuplicateKeyError
+from pymongo import ReturnDocument
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from regiment.contracts import ACT_AGE, ACT_SIZE, MOST_ACTS, MOST_NOTICES, NOTICE_AGE, Act, Board
 from regiment.errors import StoreError
-from regiment_mongo.base import Base
+from regiment_mongo.base import DUPLICATE, Base
 from regiment_mongo.keep import ALIVE
 from regiment_mongo.layout import Document
-from regiment_mongo.moments import NOW
+from regiment_mongo.moments import NOW, date
 
 
 def _until(seconds: float) -> Document:
@@ -40,18 +40,12 @@ class Boards(Base):
         orders: Mapping[str, str | None],
     ) -> int:
         """The notices first, then the version that tells of them."""
-        notices = self._notices.with_options(write_concern=self.durable())
-        wanted = {f"{queue} {id}": id for id in cancel if id not in set(clear)}
+        gone = set(clear)
+        wanted = {f"{queue} {id}": id for id in cancel if id not in gone}
         if wanted:
-            self._refuse_too_many(queue, list(wanted), clear)
-            about = {"q": {"$literal": queue}, "ex": _until(NOTICE_AGE)}
-            rows = [
-                UpdateOne({"_id": name}, [{"$set": {**about, "i": {"$literal": id}}}], upsert=True)
-                for name, id in wanted.items()
-            ]
-            notices.bulk_write(rows, ordered=False)
+            self._note(queue, wanted, gone)
         if clear:
-            notices.delete_many({"_id": {"$in": [f"{queue} {id}" for id in clear]}})
+            self._notices.delete_many({"_id": {"$in": [f"{queue} {id}" for id in clear]}})
         fields: Document = {"board": {"$add": [{"$ifNull": ["$board", 0]}, 1]}}
         if paused is not None:
             fields["paused"] = paused
@@ -68,15 +62,28 @@ class Boards(Base):
         assert row is not None
         return int(row["board"])
 
-    def _refuse_too_many(self, queue: str, names: list[str], clear: Sequence[str]) -> None:
-        known = self._notices.count_documents({"_id": {"$in": names}})
-        gone = self._notices.count_documents({"_id": {"$in": [f"{queue} {id}" for id in set(clear)]}}) if clear else 0
+    def _note(self, queue: str, wanted: Mapping[str, str], clear: set[str]) -> None:
+        """Have these ids on the board, for their time from now on. `StoreError` if they are too many, those left out that go."""
+        known = {notice["_id"] for notice in self._notices.find({"_id": {"$in": list(wanted)}}, {"_id": 1})}
+        new = {name: id for name, id in wanted.items() if name not in known}
+        gone = self._notices.count_documents({"_id": {"$in": [f"{queue} {id}" for id in clear]}}) if clear else 0
         there = self._notices.count_documents({"q": queue}, hint="queue") - gone
-        if there + len(names) - known > MOST_NOTICES:
+        if there + len(new) > MOST_NOTICES:
             raise StoreError(
-                f"the board of {queue!r} has {there:,} cancelled ids, and {len(names) - known:,} more are too many; expected"
-                f" {MOST_NOTICES:,} at most: clear those that are over, or delete the tasks where they wait"
+                f"{len(new):,} more cancelled ids are too many for the board of {queue!r}: {there:,} stand there, expected at"
+                f" most {MOST_NOTICES:,}; clear what is over, or drop the tasks where they wait"
             )
+        end = date(self.server_time() + NOTICE_AGE * 1000)
+        if known:
+            self._notices.update_many({"_id": {"$in": list(known)}}, {"$set": {"ex": end}})
+        if new:
+            rows = [{"_id": name, "q": queue, "i": id, "ex": end} for name, id in new.items()]
+            try:
+                self._notices.with_options(write_concern=self.durable()).insert_many(rows, ordered=False)
+            except BulkWriteError as error:
+                # Somebody else has written down the same ones meanwhile.
+                if any(failed.get("code") != DUPLICATE for failed in error.details.get("writeErrors", [{}])):
+                    raise
 
     # Acts
 

@@ -67,6 +67,7 @@ class Hands(Leftovers):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._begun: dict[Any, _Begun] = {}
+        self.held_for = max(HELD, 5 * self._timeout)
 
     def steer(self, queue: str, places: Sequence[str], change: Change) -> tuple[list[str], list[str]]:
         """Change the tasks at these places: where that was done, and the places that are for another call, because what stands
@@ -131,7 +132,7 @@ class Hands(Leftovers):
     def _written(self, queue: str, begun: _Begun, moment: Moment) -> Document | None:
         """The document of a hand with all of the tasks that nobody holds."""
         ids = list(begun.places)
-        until = moment.now - moment.shift + int(1000 * max(HELD, 5 * self._timeout))
+        until = moment.now - moment.shift + int(1000 * self.held_for)
         for _ in range(TRIES):
             read = {task["_id"]: task for task in self._tasks.find({"_id": {"$in": ids}})}
             items = [read[id] for id in ids if id in read and placed(read[id]) == begun.places[id]]

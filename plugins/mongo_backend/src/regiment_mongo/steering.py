@@ -65,8 +65,9 @@ class SteeringVerbs(EffectiveVerbs):
         return Glance(tasks, json.dumps(cursors) if any(cursor is not None for cursor in cursors) else None)
 
     def _opened(self, index: int) -> Node:
+        """One cluster, which may have been away when this connector was opened."""
         node = self._nodes[index]
-        if not node.is_open and len(self._nodes) > 1:
+        if not node.is_open and any(other.is_open for other in self._nodes):
             node.open(self._role)
         return node
 
@@ -147,11 +148,11 @@ class SteeringVerbs(EffectiveVerbs):
         return max(versions)
 
     def act(self, queue: str, entry: bytes, *, token: str) -> None:
-        node = self._at_home(queue)
+        node = self._opened(self._nodes.index(self._home(queue)))
         self._ask(node, node.act, queue, entry, token)
 
     def acts(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Act]:
-        node = self._at_home(queue)
+        node = self._opened(self._nodes.index(self._home(queue)))
         found: Sequence[Act] = self._ask(node, node.acts, queue, limit, after=after)
         return found
 

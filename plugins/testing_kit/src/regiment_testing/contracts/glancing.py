@@ -8,7 +8,7 @@ import pytest
 
 from regiment.contracts import Again, Back, Counts, Done, Park, Terms, steer
 from regiment_testing.contracts import hand
-from regiment_testing.contracts.bench import Bench, Consumer, Open, extra, push
+from regiment_testing.contracts.bench import Bench, Consumer, Open, extra, push, until
 from regiment_testing.contracts.hand import able, numbered, once, payloads, places, walk
 
 
@@ -56,7 +56,7 @@ class GlancingContract(Bench):
         worker.take(3)
         worker.exchange(Park(2, 60), Park(3, 0), limit=0)
         worker.release([], {1: b"evidence"})
-        worker.exchange(limit=0)
+        until(lambda: not worker.exchange(limit=0).deliveries and connector.counts("q").ready == 2)
         ready = {task.payload: task for task in walk(connector)}
         assert (ready[b"suspect"].count, ready[b"suspect"].note, ready[b"suspect"].parked) == (1, b"evidence", 0.0)
         assert ready[b"both"].count == 0 and ready[b"both"].note is None and 0 < ready[b"both"].parked < 30
