@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from regiment import log
 from regiment.broker import extras
 from regiment.codec import read_head
 from regiment.contracts import Arrive, Effect, Join, Keep, Letter, Send, Shut, When
 from regiment.contracts.steer import STEER, STEP, Glance
-from regiment.errors import ArgumentsError, DecodeError
+from regiment.errors import ArgumentsError, DecodeError, StoreError, StoreUnavailable
 from regiment.outcome import SUCCESS, Outcome
 from regiment_results.records import FINAL, key_of, outcome_record
 from regiment_workflows import keys
@@ -51,13 +53,22 @@ def cancel(run: Reached) -> bool:
         return False  # it had ended just before
     for queue in sorted({queue for plan in plans for queue in plan.data["queues"]}):
         run.apply(queue, [Keep(keys.cancelled_key(run.id), b"1", ttl)])
-        run.ask(partial(_strike, queue, run.id))
     for plan in plans:
         for node in plan.nodes.values():
             shut = [node["j"]] if node["j"] else []
             shut += [[node["q"], keys.join(run.id, node["n"])]] if node["k"] == "group" else []
             for queue, join in shut:
                 run.apply(queue, [Shut(queue, join, ttl)])
+    for queue in sorted({queue for plan in plans for queue in plan.data["queues"]}):
+        try:
+            run.ask(partial(_strike, queue, run.id))
+        except StoreUnavailable:
+            raise
+        except (
+            StoreError
+        ) as error:  # a right that is missing, or a board that is full: the flow is cancelled all the same
+            next = "what runs of it goes on"
+            log.event(logging.WARNING, "flow.not_struck", error=str(error), flow=run.id, queue=queue, next=next)
     return True
 
 

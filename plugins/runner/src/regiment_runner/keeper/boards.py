@@ -16,7 +16,7 @@ from regiment import log
 from regiment.contracts import Board
 from regiment_runner.keeper.store import Store
 from regiment_runner.shared import messages, page
-from regiment_runner.shared.heads import id_of
+from regiment_runner.shared.heads import TRACE, id_of
 from regiment_runner.shared.page import Page
 
 AGAIN = 1.0
@@ -95,7 +95,10 @@ class Boards:
             if state.phase != page.STARTED or sheet.cancelling(state.slot, state.number):
                 continue
             task_id = id_of(state.head)
-            if task_id in cancelled and sheet.slot_word(state.slot) == (state.number, page.STARTED):
+            meant = (
+                task_id in cancelled or f"{TRACE}{task_id}" in cancelled
+            )  # of a trace, its first task is known by its id
+            if meant and sheet.slot_word(state.slot) == (state.number, page.STARTED):
                 sheet.cancel(state.slot, state.number)
                 found = True
                 queue, worker = ward.spec["queue"], sheet.words[page.PID]

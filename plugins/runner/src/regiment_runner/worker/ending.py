@@ -88,17 +88,20 @@ def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
 
 
 def _finish(attempt: Trial, settlement: Settlement, left: Left) -> None:
-    runtime, asked = attempt.runtime, attempt.runtime.cancelled
-    met = None
-    if (asked or attempt.struck) and type(settlement) in (Done, Dead):
-        met = attempt.task.id if attempt.task is not None else id_of(attempt.delivery.payload)
-        met = met if met in asked or attempt.struck else None
+    _met(attempt, settlement)
     if left is NOTHING:
         attempt.source.finish(attempt, settlement)
     else:
         attempt.source.finish(attempt, settlement, left)
-    if met is not None and runtime.notices is not None:
-        runtime.notices.ended(met)  # after it is told: a notice never goes before what it is for
+
+
+def _met(attempt: Trial, settlement: Settlement) -> None:
+    """Have the notice taken off that this end has met, when it is settled (O1)."""
+    runtime, asked = attempt.runtime, attempt.runtime.cancelled
+    if (asked or attempt.struck) and isinstance(settlement, (Done, Dead)) and runtime.notices is not None:
+        task_id = attempt.task.id if attempt.task is not None else id_of(attempt.delivery.payload)
+        if attempt.struck or task_id in asked:
+            runtime.notices.ended(attempt.identity, attempt.number, task_id)
 
 
 def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, Left]:
@@ -241,13 +244,12 @@ def _mark_ended(attempt: Trial) -> None:
 
 def succeeded(attempt: Trial) -> None:
     """A plain success, of which nobody is told but those who read the log."""
-    runtime, task = attempt.runtime, attempt.task
-    if runtime.loud:
+    if attempt.runtime.loud:
         say_success(attempt)
+    if attempt.runtime.cancelled:
+        _met(attempt, Done(attempt.number, attempt.number))
     attempt.task = None
     attempt.source.done(attempt)
-    if runtime.cancelled and task is not None and task.id in runtime.cancelled:
-        runtime.notices.ended(task.id)
 
 
 def settle_unrun(attempt: Trial, decided: Decision) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from regiment.task import Task
+from regiment_runner.shared.heads import TRACE
 
 ASKED = "it was cancelled"
 """What an exception says that cancels a task."""
-TRACE = "trace:"
-"""What begins a notice about all tasks of a trace: the task with this id, and whatever was pushed from it."""
 
 
 def meant(cancelled: frozenset[str], task: Task) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 
-from regiment.contracts import Board, Dead, Delivery, Done, Settlement
+from regiment.contracts import Board, Dead, Delivery, Done, Settlement, Span
 from regiment_runner.shared import page
 from regiment_runner.shared.heads import id_of
 from regiment_runner.shared.page import Page
@@ -21,48 +22,71 @@ class Notices:
 
     def __init__(self, hold: Hold, runtime: Runtime) -> None:
         self._hold, self._runtime, self._plain = hold, runtime, runtime.plain
-        self._ended: list[str] = []
+        self._ended = deque[tuple[str, int, str]]()
+        """Consumer, number and id of what has ended and stands there."""
         hold.on_board, runtime.notices = self.look, self
 
-    def ended(self, task_id: str) -> None:
-        """A task that stands there has ended, and its settlement is in the outbox: the exchange that tells the store so is
-        followed by a look.
-        """
-        self._ended.append(task_id)
+    def ended(self, consumer: str, number: int, task_id: str) -> None:
+        """A task that stands there has ended: the exchange that tells the store so is followed by a look. In any thread."""
+        self._ended.append((consumer, number, task_id))
         self._hold.board = -1
 
     def look(self, settlements: Sequence[Settlement], before: Sequence[Delivery]) -> None:
-        """Read the board."""
-        ended, self._ended = self._ended, []
+        """Read the board, and take off it what has just been settled (O1)."""
+        settled = _spans(settlements)
+        later, clear = [], set[str]()
+        while self._ended:
+            consumer, number, task_id = one = self._ended.popleft()
+            if _in(number, settled):
+                clear.add(task_id)
+            elif consumer == self._hold.lease.consumer:
+                later.append(one)
+        board = self._ask(clear)
+        if board is not None and board.cancelled:
+            # What ended while its notice was on the way: nobody else would take that off.
+            ends = {task_id for number, task_id in self._runtime.ends if _in(number, settled)}
+            ends.update(_ids_of(settled, before, self._hold.page))
+            if over := board.cancelled & ends:
+                board = self._ask(over)
+        if board is None:
+            return
+        words = self._hold.words
+        self._hold.board = board.version
+        if words[page.BOARD] != board.version:
+            words[page.BOARD] = board.version
+            self._hold.tell_keeper()
+        self._runtime.cancelled = board.cancelled
+        self._runtime.plain = self._plain and not board.cancelled
+        for one in later:
+            self.ended(*one)
+
+    def _ask(self, clear: Collection[str]) -> Board | None:
+        """The board, after these were taken off it; None if this worker was fenced meanwhile."""
         connector, queue = self._hold.lease.connector, self._hold.lease.queue
 
         def ask() -> Board:
-            if ended:
-                connector.post(queue, clear=ended)
+            if clear:
+                connector.post(queue, clear=list(clear))
             return connector.board(queue)
 
         board: Board | None = self._hold.insist(ask)
-        if board is not None:
-            words = self._hold.words
-            self._hold.board = board.version
-            if words[page.BOARD] != board.version:
-                words[page.BOARD] = board.version
-                self._hold.tell_keeper()
-            over = board.cancelled.intersection(self._runtime.ends)
-            if board.cancelled:
-                over |= board.cancelled.intersection(ids_of(settlements, before, self._hold.page))
-            for task_id in over:  # it ended while its notice was on the way, and nobody else would take it off
-                self.ended(task_id)
-            self._runtime.cancelled = board.cancelled - over
-            self._runtime.plain = self._plain and not self._runtime.cancelled
+        return board
 
 
-def ids_of(settlements: Sequence[Settlement], before: Sequence[Delivery], sheet: Page) -> Iterator[str]:
-    """The ids of what was settled as ended, as far as they can be known: by what was leased last, or by what stands on the page."""
+def _spans(settlements: Sequence[Settlement]) -> list[Span]:
+    """The numbers of what has ended for good."""
     spans = [(one.first, one.last) for one in settlements if isinstance(one, Done)]
-    spans += [(one.receipt, one.receipt) for one in settlements if isinstance(one, Dead)]
+    return spans + [(one.receipt, one.receipt) for one in settlements if isinstance(one, Dead)]
+
+
+def _in(number: int, spans: Sequence[Span]) -> bool:
+    return any(first <= number <= last for first, last in spans)
+
+
+def _ids_of(spans: Sequence[Span], before: Sequence[Delivery], sheet: Page) -> Iterator[str]:
+    """The ids of these numbers, as far as they can be known: by what was leased last, or by what stands on the page."""
     heads = {delivery.receipt: delivery.payload for delivery in before}
     heads |= {state.number: state.head for state in sheet.slots()}
     for number, head in heads.items():
-        if any(first <= number <= last for first, last in spans) and (found := id_of(head)) is not None:
+        if _in(number, spans) and (found := id_of(head)) is not None:
             yield found

@@ -80,8 +80,8 @@ class Runtime:
         """Ids of tasks that are not to run. While there are any, nothing is `plain`."""
         self.notices: Any = None
         """Who is told of those that have ended."""
-        self.ends: list[str] = []
-        """Ids of what has ended for good since the last exchange, where plugins are asked of each end (`Notices`)."""
+        self.ends: list[tuple[int, str]] = []
+        """Numbers and ids of what has ended for good since the last exchange, where plugins are asked of each end (`Notices`)."""
 
     def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
         """What runs the task, and its rules; None for a name that the application does not know."""
