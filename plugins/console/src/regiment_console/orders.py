@@ -10,9 +10,9 @@ import click
 from regiment.contracts.steer import Steered
 from regiment.errors import RegimentError, nearest
 from regiment.printing import say
+from regiment_cli.serving import Tree, trees
 from regiment_cli.text import many
 from regiment_console.acting import account
-from regiment_console.serving import Tree, trees
 from regiment_console.steering import steered
 from regiment_console.store import Store, open_store, store_options
 

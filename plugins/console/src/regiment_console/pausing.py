@@ -10,11 +10,11 @@ import click
 from regiment.contracts import Connector, Counts
 from regiment.errors import RegimentError
 from regiment.printing import draw, say
+from regiment_cli.serving import serving
 from regiment_cli.terminal import Duration
 from regiment_cli.text import age, many
 from regiment_console.acting import account, read
 from regiment_console.queues import command
-from regiment_console.serving import serving
 from regiment_console.steering import steered
 from regiment_console.store import Store, open_store, store_options
 

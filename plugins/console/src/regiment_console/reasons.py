@@ -11,9 +11,9 @@ from regiment.contracts import Board, Counts
 from regiment.contracts.steer import LOOKED_AT, Seen, Steered
 from regiment.errors import DecodeError
 from regiment.task import Task
+from regiment_cli.serving import Tree
 from regiment_cli.text import age, many
 from regiment_console.seen import moment, note_of, place_of
-from regiment_console.serving import Tree
 from regiment_console.steering import walk
 
 YOUNG = 30.0

@@ -16,6 +16,7 @@ from regiment.errors import StoreUnavailable, nearest
 from regiment.printing import BOLD, PLAIN, put
 from regiment.task import Task
 from regiment_cli.options import json_option
+from regiment_cli.serving import trees
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age
 from regiment_console import letters
@@ -24,7 +25,6 @@ from regiment_console.asked import of_plugins
 from regiment_console.looking import nowhere
 from regiment_console.reasons import Facts, reasons
 from regiment_console.seen import decoded, state_of
-from regiment_console.serving import trees
 from regiment_console.steering import find, steered
 from regiment_console.store import Store, open_store, shown_name, store_options
 
