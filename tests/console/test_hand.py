@@ -212,7 +212,8 @@ def test_a_drain_waits_until_nothing_is_left_and_says_what_is(desk: Desk):
     assert 'no living worker serves "mail"' in late.err and "no store refuses them" in late.err
     desk("queues pause mail")
     assert 'error: "mail" is paused and has 1 ready, 1 delayed' in desk("queues drain mail").err
-    desk("queues purge mail --yes")
+    desk("queues purge mail --yes --reason", "start anew")
+    assert {"what": "purge", "number": 2, "reason": "start anew"}.items() <= desk.acts()[0].items()
     assert desk("queues drain mail").err == '"mail" is empty'
 
 

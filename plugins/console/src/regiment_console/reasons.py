@@ -224,7 +224,7 @@ def leased(facts: Facts) -> str | None:
     before = sum((one.receipt or 0) < (seen.receipt or 0) for one in mine)
     since = "" if seen.since is None else f" for {age(seen.since)}"
     if not before:
-        return f"{who} has had it{since}, and nothing before it: it runs, or has just ended; regiment workers shows it there"
+        return f"on lease by {who}{since}, the first of its batch: it runs, or has just ended; regiment workers shows it there"
     return f"in the batch of {who}{since}, behind {before:,} others; goes back by itself if one of these is slow"
 
 
