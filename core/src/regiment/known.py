@@ -21,11 +21,10 @@ SHELL = "regiment-cli"
 """The distribution that has the command line."""
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
-    **dict.fromkeys(
-        ("push", "queues", "dead", "doctor", "config", "plugins show", "demo", "completion"), "regiment-console"
-    ),
-    "results": "regiment-results",
-    "schedules": "regiment-schedules",
+    **dict.fromkeys(("push", "queues", "tasks", "why", "dead", "audit", "doctor", "config"), "regiment-console"),
+    **dict.fromkeys(("workers quiet", "workers drain", "workers resume"), "regiment-console"),
+    **dict.fromkeys(("plugins show", "demo", "completion"), "regiment-console"),
+    **{name: f"regiment-{name}" for name in ("results", "schedules")},
     "flows": "regiment-workflows",
     "dashboard": "regiment-dashboard",
     "metrics": "regiment-metrics",
