@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from regiment.errors import Control, TaskTimeout
+from regiment.errors import Cancelled, Control, Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.task import Task
 from regiment_dask.errors import DaskError
 
@@ -39,7 +39,7 @@ class Raised(NamedTuple):
     """What a task raised there."""
 
     error: bytes | None
-    """Pickled; None if it cannot be, or could not be read back."""
+    """Pickled, of a control what it asks for; None if it cannot be, or could not be read back."""
     kind: str
     text: str
     trace: str
@@ -48,6 +48,12 @@ class Raised(NamedTuple):
 
 
 FIELDS = ("id", "queue", "name", "kwargs", "date", "run_count", "trace_id", "headers", "expires", "delivery_count")
+
+
+CONTROLS = (Retry, Requeue, Fail, Stop, Respawn, Cancelled)
+CONTROL = {cls.__name__: cls for cls in CONTROLS}
+ASKED = ("delay", "at", "priority", "reason", "done", "kwargs")
+"""What a control may ask for."""
 
 
 def fields_of(task: Task) -> dict[str, Any]:
@@ -79,14 +85,19 @@ def _whole(value: Any) -> Any:
 def raised(error: BaseException, where: str) -> Raised:
     """An exception as data."""
     data: bytes | None
+    control = next((cls for cls in CONTROLS if isinstance(error, cls)), None)
     try:
-        data = pickle.dumps(error)
+        data = pickle.dumps({name: getattr(error, name) for name in ASKED} if control else error)
         pickle.loads(data)
     except Exception:
         data = None
     text = _text(lambda: str(error))
     return Raised(
-        data, type(error).__qualname__, text, _text(lambda: "".join(traceback.format_exception(error))), where
+        data,
+        (control or type(error)).__qualname__,
+        text,
+        _text(lambda: "".join(traceback.format_exception(error))),
+        where,
     )
 
 
@@ -102,7 +113,8 @@ def exception_of(told: Raised) -> BaseException:
     error: BaseException | None = None
     if told.error is not None:
         try:
-            error = pickle.loads(told.error)
+            found = pickle.loads(told.error)
+            error = CONTROL[told.kind](**found) if isinstance(found, dict) else found
         except Exception:
             error = None
     if not isinstance(error, BaseException):
