@@ -59,6 +59,9 @@ def test_a_hard_limit_is_refused_because_nobody_could_end_the_task() -> None:
     text = problems(timeouts=Timeouts(30))
     assert "a hard limit (Timeouts(hard=30" in text and "cannot be enforced by killer 'dask' in executor 'dask'" in text
     assert "killers that can: none installed" in text
+    assert (
+        "a hard limit cannot be kept inside a Dask worker" in text and "set a soft one alone, Timeouts(soft=…)" in text
+    )
     assert "cannot be enforced by killer 'process'" in problems(timeouts=Timeouts(30), killer="process")
 
 
@@ -116,14 +119,17 @@ def test_wrong_options_are_refused_in_words(options: dict[str, Any], words: str)
 
 
 def test_where_no_scheduler_answers_the_error_says_where_and_is_not_asked_for_again_at_once() -> None:
-    link = Link(NOWHERE, 0.5)
+    link, before = Link(NOWHERE, 0.5), set(threading.enumerate())
     with pytest.raises(SchedulerAway, match=f"no Dask scheduler answers at {NOWHERE} within 0.5 s"):
         link.client()
     began = time.monotonic()
     with pytest.raises(SchedulerAway):
         link.client()
     assert time.monotonic() - began < 0.4
-    with pytest.raises(SchedulerAway, match=r"no address is given; expected Dask\(address=…\) or DASK_SCHEDULER_ADDRESS"):
+    assert set(threading.enumerate()) <= before
+    with pytest.raises(
+        SchedulerAway, match=r"no address is given; expected Dask\(address=…\) or DASK_SCHEDULER_ADDRESS"
+    ):
         Link(None, 0.5).client()
 
 
@@ -144,7 +150,7 @@ def test_a_process_that_was_forked_is_told_so() -> None:
 
 
 def test_a_module_that_is_not_there_is_named_and_what_to_do() -> None:
-    with pytest.raises(DaskError, match="cannot import nowhere_at_all: .*Dask's workers need the application"):
+    with pytest.raises(DaskError, match=r"cannot import nowhere_at_all: .*Dask's workers need the application"):
         _found("nowhere_at_all", "x")
     with pytest.raises(DaskError, match="the module json has no nothing on this Dask worker"):
         _found("json", "nothing")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from typing import Any
 
 from dask_cluster.cluster import START
 from dask_cluster.conftest import Ground
 from harness.wait import eventually
+from regiment_dask.link import Link
 from regiment_results.handles import handle
 from regiment_runner.shared.works import works
 from regiment_workflows import group, over, s
@@ -105,6 +107,15 @@ def test_a_map_and_its_callback_run_there(ground: Ground) -> None:
     assert {*mapped, reduced} <= set(ground.cluster.workers)
     run = group(s(ground.app.square, n=n) for n in range(5)).then(s(ground.app.total)).start()
     assert run.result(timeout=SOON)[0] == 30
+
+
+def test_a_connection_that_was_closed_leaves_no_thread(ground: Ground) -> None:
+    before = set(threading.enumerate())
+    for _ in range(2):
+        link = Link(ground.cluster.address, 10.0)
+        link.client()
+        link.close()
+    assert {one for one in set(threading.enumerate()) - before if "Offload" not in one.name} == set()
 
 
 def test_a_limit_ends_the_wait_and_says_what_still_runs(ground: Ground) -> None:

@@ -66,6 +66,12 @@ class Dask:
                 'delivery is "at_most_once", which executor "dask" cannot promise: Dask computes again what was lost with one of '
                 "its workers before it was fetched"
             )
+        limits = {"": app.config.timeouts, **{f"task {name!r}: ": app.config_of(name).timeouts for name in app.works}}
+        if hard := [whose for whose, limit in limits.items() if limit.hard is not None]:
+            problems.append(
+                f"{hard[0]}a hard limit cannot be kept inside a Dask worker, whose threads nobody can end; set a soft one alone, "
+                f"Timeouts(soft=…): it ends the wait, and the task can ask current().remaining()"
+            )
         for hook in ("initialize", "finalize"):
             if hook in app.handlers:
                 problems.append(

@@ -13,6 +13,7 @@ from typing import Any
 from regiment import log
 from regiment.contracts import Attempt
 from regiment_dask.errors import SchedulerAway
+from regiment_dask.loop import Loop
 
 AGAIN = 2.0
 """Seconds after which a scheduler that did not answer is asked once more."""
@@ -39,6 +40,7 @@ class Link:
         self._connecting, self._telling = threading.Lock(), threading.Lock()
         self._client: Any = None
         self._comm: Any = None
+        self._loop: Loop | None = None
         self._pid = 0
         self._failed: tuple[float, str] = (0.0, "")
         self._handed: dict[str, Handed] = {}
@@ -72,9 +74,11 @@ class Link:
         at, why = self._failed
         if why and time.monotonic() - at < AGAIN:
             raise SchedulerAway(why)
+        self._loop = Loop()
         try:
-            self._client = _opened(self._address, self._timeout)
+            self._client = _opened(self._address, self._timeout, self._loop)
         except (OSError, TimeoutError, ValueError) as error:
+            self._drop()
             why = (
                 f"no Dask scheduler answers at {self.where} within {self._timeout:g} s: {error or type(error).__name__}"
             )
@@ -105,6 +109,9 @@ class Link:
         if client is not None:
             with contextlib.suppress(Exception):
                 client.close(timeout=CLOSING)
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop = None
 
     def hand(self, attempt: Attempt, key: str, data: bytes) -> Handed:
         """Send a task to the cluster."""
@@ -152,11 +159,11 @@ class Link:
                 self._drop()
 
 
-def _opened(address: str | None, timeout: float) -> Any:
+def _opened(address: str | None, timeout: float, loop: Loop) -> Any:
     import dask
     from distributed import Client
 
     address = address or dask.config.get("scheduler-address", None)
     if not address:
         raise ValueError("no address is given; expected Dask(address=…) or DASK_SCHEDULER_ADDRESS")
-    return Client(address, timeout=timeout, set_as_default=False, name="regiment")  # type: ignore[no-untyped-call]
+    return Client(address, loop=loop.io, timeout=timeout, set_as_default=False, name="regiment")  # type: ignore[no-untyped-call]
