@@ -19,7 +19,9 @@ SHELL = "regiment-cli"
 """The distribution that has the command line."""
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
-    **dict.fromkeys(("push", "queues", "dead", "config", "plugins show", "demo", "completion"), "regiment-console"),
+    **dict.fromkeys(
+        ("push", "queues", "dead", "doctor", "config", "plugins show", "demo", "completion"), "regiment-console"
+    ),
     "results": "regiment-results",
     "schedules": "regiment-schedules",
     "flows": "regiment-workflows",
