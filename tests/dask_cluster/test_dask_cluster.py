@@ -118,6 +118,27 @@ def test_a_connection_that_was_closed_leaves_no_thread(ground: Ground) -> None:
     assert {one for one in set(threading.enumerate()) - before if "Offload" not in one.name} == set()
 
 
+def test_a_process_that_was_forked_is_told_so_and_leaves_the_connection_alone(ground: Ground) -> None:
+    link = Link(ground.cluster.address, 10.0)
+    client = link.client()
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            link.client()
+        except RuntimeError as error:
+            os.write(writes, str(error).encode())
+            link.close()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writes)
+    with open(reads) as told:
+        assert "this process was forked from a worker that is connected to Dask" in told.read()
+    assert link.client() is client and client.scheduler_info()["workers"]
+    link.close()
+
+
 def test_a_limit_ends_the_wait_and_says_what_still_runs(ground: Ground) -> None:
     told = letter(ground, ground.app.slow.push(name="slow").id)
     assert told["kind"] == "timeout"

@@ -24,7 +24,8 @@ def until(times: Any, first: int, count: int) -> int:
             there = sum(1 for n in range(first, first + count) if times[n])
             raise RuntimeError(f"{there} of {count} tasks of a flow have ended after {PATIENCE:g} s")
         time.sleep(STEP)
-    return max(times[n] for n in range(first, first + count))
+    latest: int = max(times[n] for n in range(first, first + count))
+    return latest
 
 
 def flow(app: Any, order: dict[str, Any], seen: Board) -> dict[str, Any]:
