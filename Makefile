@@ -55,9 +55,9 @@ bench-results: $(BIN)/.ready  ## results beside those of the peers, and what the
 		--phases wait waiters kept $(if $(BESIDE),beside --beside $(BESIDE)) \
 		--rounds 1 --seconds 1 --minutes 10 --anyhow --wait 0 --name results --fresh --show
 
-bench-flows: $(BIN)/.ready  ## chains and chords beside those of the peers, about 6 minutes
+bench-flows: $(BIN)/.ready  ## chains and chords beside those of the peers; about 10 minutes
 	$(BIN)/python -m benchmark --systems regiment celery rq dramatiq huey taskiq streaq --phases chain chord \
-		--rounds 1 --seconds 1 --minutes 10 --anyhow --wait 0 --name flows --fresh --show
+		--rounds 1 --seconds 1 --minutes 12 --anyhow --wait 0 --name flows --fresh --show
 
 bench-quick: $(BIN)/.ready  ## regiment and bare loops only, under 5 minutes
 	$(BIN)/python -m benchmark --quick --rounds 1 --seconds 0.8 --minutes 5 --name quick --fresh

@@ -10,7 +10,9 @@ from benchmark.measure.session import Session
 from benchmark.measure.speed import Figures, Found, Scale, Wanted
 
 CHAIN, MEMBERS = 10, 1_000
-"""Tasks of a chain; members of a chord."""
+"""Tasks of a chain; members of a chord, fewer where they would take longer than `LONGEST`."""
+LONGEST = 5.0
+"""Seconds of one chord, by the pace of the variant."""
 CHORDS = 2
 """How many chords: the tasks with times of a session are 8,192."""
 STARTED = 20
@@ -27,7 +29,7 @@ def flows(session: Session, scale: Scale, wanted: Wanted) -> Found:
         if wanted("chain"):
             yield "chain", pairs(session, "chain", CHAIN, max(5, min(30, int(10 * scale.seconds))))
         if wanted("chord"):
-            yield "chord", pairs(session, "chord", MEMBERS, CHORDS)
+            yield "chord", pairs(session, "chord", min(MEMBERS, int(session.variant.pace * LONGEST)), CHORDS)
         workers.look()
 
 
@@ -52,7 +54,7 @@ def one(session: Session, what: str, count: int) -> dict[str, float]:
     """One flow; Failed if its callback or one of its tasks has run twice."""
     tasks = count + (what == "chord")
     first = session.take(tasks, stamped=True)
-    told: dict[str, float] = session.client.ask(do="flow", seconds=120, what=what, first=first, count=count)
+    told: dict[str, float] = session.client.ask(do="flow", what=what, first=first, count=count)
     if twice := session.board.again(first, tasks):
         raise Failed(f"{twice} of the {tasks} tasks of a {what} ran twice, and nobody was killed")
     return told

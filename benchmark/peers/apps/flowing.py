@@ -9,7 +9,7 @@ from board import Board
 
 STEP = 0.0005
 """Seconds between two looks at the board."""
-PATIENCE = 60.0
+PATIENCE = 100.0
 """Seconds that one flow may take."""
 
 
