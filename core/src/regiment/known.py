@@ -25,6 +25,8 @@ COMMANDS = {
     "results": "regiment-results",
     "schedules": "regiment-schedules",
     "flows": "regiment-workflows",
+    "metrics": "regiment-metrics",
+    "scale": "regiment-metrics",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }

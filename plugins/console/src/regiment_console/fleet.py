@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from regiment.codec import read_head
 from regiment.contracts import Connector, Counts, Examined, Finding, Terms
 from regiment.errors import DecodeError, StoreError
+from regiment_cli.serving import serving
 from regiment_cli.text import age, many
 from regiment_console.letters import reason_of
-from regiment_console.serving import serving
 from regiment_console.store import shown_name
 
 ASKED = 20
