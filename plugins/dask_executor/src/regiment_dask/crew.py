@@ -25,7 +25,7 @@ class Crew:
         """Run `job` in a thread of the crew; it must not raise."""
         self._jobs.put(job)
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
-            name = f"regiment-dask-{len(self._threads) + 1}"
+            name = f"regiment-task-{len(self._threads) + 1}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()

@@ -19,7 +19,7 @@ class Loop:
         """As Dask's client takes it."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="regiment-dask-loop", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="loop of a Dask client", daemon=True)
         self._thread.start()
         self._ready.wait(PATIENCE)
 
