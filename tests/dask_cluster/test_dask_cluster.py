@@ -88,14 +88,17 @@ def test_a_task_pushes_from_there(ground: Ground) -> None:
     assert handle(ground.app.rows, id).result(timeout=SOON)["sum"] == 2
 
 
+def reported(ground: Ground, note: str) -> int:
+    """How many running tasks have reported with this note."""
+    with ground.tree.pages() as pages:
+        return sum(work.note == note for one in pages for work in works(one))
+
+
 def test_progress_comes_back(ground: Ground) -> None:
     pushed = ground.app.counts.push(name="count")
-
-    def seen() -> bool:
-        with ground.tree.pages() as pages:
-            return any((work.done, work.total, work.note) == (3, 7, "rows") for one in pages for work in works(one))
-
-    eventually(seen, SOON, ground.site.logs)
+    eventually(lambda: reported(ground, "rows") == 1, SOON, ground.site.logs)
+    with ground.tree.pages() as pages:
+        assert [(work.done, work.total) for one in pages for work in works(one)] == [(3, 7)]
     let_go(ground, "count")
     pushed.result(timeout=SOON)
 
@@ -149,6 +152,8 @@ def test_a_limit_ends_the_wait_and_says_what_still_runs(ground: Ground) -> None:
 def test_a_dask_worker_that_is_killed_costs_its_task_one_run_and_no_other_task_any(ground: Ground) -> None:
     handles = [ground.app.held.push(name="kill") for _ in range(8)]  # more than the cluster has threads
     running = noted(ground, 4, "held", "kill")
+    # A report that has come here says that the start has been heard of, which is told before it.
+    eventually(lambda: reported(ground, "kill") == 4, SOON, ground.site.logs)
     victim = int(running[0][2])
     its = [line for line in running if line[2] == str(victim)]
     ground.cluster.kill(victim)
