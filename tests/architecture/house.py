@@ -168,6 +168,7 @@ def picture() -> str:
                 "regiment_schedules",
                 "regiment_workflows",
                 "regiment_dashboard",
+                "regiment_dask",
                 "regiment_metrics",
                 "regiment_testing",
                 "regiment_sergeant",

@@ -12,8 +12,8 @@ from regiment.task import Task
 MOST_SLOTS = 1024
 """The most attempts that one worker may run at once: its page has room for no more."""
 
-Place = Literal["main", "threads", "loop"]
-"""Where a task's code runs: in the main thread, in other threads, on an event loop."""
+Place = Literal["main", "threads", "loop", "elsewhere"]
+"""Where a task's code runs: in the main thread, in other threads, on an event loop, in a process that is not regiment's."""
 
 
 class Application(Protocol):
@@ -135,8 +135,11 @@ class Source(Protocol):
 class Executor(Protocol):
     """Where attempts run and how many at once; it judges no outcome.
 
-    Two verbs are optional:
+    Four verbs are optional:
 
+    - `carry(app, name, work)`: what runs tasks of this name in place of `work`, for executors of the place "elsewhere". It
+      is called with the task, in the attempt's thread, under its limits; what it returns or raises decides.
+    - `refuses(app)`, of the class: what it cannot promise for an application, in words; `check` and the start say it.
     - `call(hook, *args)`: runs a hook of the application (`initialize`, `finalize`, `on_starvation`) where its tasks
       run, from any thread, and returns its answer. Without it the hook runs in the main thread. For executors with a
       loop.

@@ -201,6 +201,7 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[Probl
         return [Problem(str(error), exits.PLUGIN)]
     executor_name = config.executor_use().name
     problems = _unplaced(executor, executor_name, config) + _never_run(app)
+    problems += executor.refuses(app) if hasattr(executor, "refuses") else ()
     for whose, timeouts in _limits(app):
         if timeouts.strikes()[1] is not None and executor.place not in killer.ends:
             problems.append(

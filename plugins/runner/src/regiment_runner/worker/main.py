@@ -283,7 +283,8 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
     }
     found: dict[str, Any] = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
     # An executor with a place of its own for hooks (a loop) says so with a verb `call(hook, *args)`.
-    calls = {"call": parts.executor.call} if hasattr(parts.executor, "call") else {}
+    # One whose tasks run in processes of others says with `carry(app, name, work)` what runs them.
+    calls = {verb: getattr(parts.executor, verb) for verb in ("call", "carry") if hasattr(parts.executor, verb)}
     for key in ("effects", "prepare"):
         found[key] = parts.registry.hooks(f"regiment_{key}")
     found["works"] = parts.registry.hooks("regiment_work")
