@@ -100,23 +100,46 @@ class Registry:
     def _name(self, item: Any) -> None:
         """Add what was named: a module, the use of an extension, or an object."""
         if isinstance(item, str):
-            plugin, load = Plugin(item), lambda: importlib.import_module(item)
+            plugin, load = Plugin(item), lambda: self._module(item)
         elif isinstance(item, Use):
             plugin, load = Plugin(item.name), lambda: self.build("extensions", item)
             _, owner = self._known["extensions"].get(item.name, (None, plugin))
             plugin.distribution, plugin.version = owner.distribution, owner.version
         else:
             plugin, load = Plugin(getattr(item, "__name__", type(item).__name__)), lambda: item
-        if any(one.name == plugin.name for one in self.plugins):
-            plugin.name += f" ({len(self.plugins)})"
+        if same := sum(_bare(one.name) == plugin.name for one in self.plugins):
+            plugin.name += f" ({same + 1})"
         self._add(plugin, load)
         if plugin.state not in ("ok", "blocked"):
             text = f"the plugin {plugin.name} ({self.where}) is {plugin.state}: {plugin.reason}"
             self.errors.append(plugin.error or PluginError(text))
 
+    def _module(self, name: str) -> Any:
+        """The module of a plugin; `PluginError` for what means an extension, and is none or has no hook."""
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name or name not in (*self._known["extensions"], *DISTRIBUTIONS):
+                raise
+            module, meant = None, [name]
+        else:
+            meant = [one for one, (offer, _) in self._known["extensions"].items() if _package(offer) == name]
+        if not meant or any(one.startswith("regiment_") for one in vars(module or importlib)):
+            return module
+        what = "is no module" if module is None else "has no hook of its own"
+        raise PluginError(f'"{name}" {what}; for the extension write {self._written(meant[0])}')
+
+    def _written(self, name: str) -> str:
+        """How a queue names an extension."""
+        home = DISTRIBUTIONS.get(name)
+        if name not in self._known["extensions"]:
+            return f'Use("{name}"); it is in {home}: pip install {home}'
+        ours = f", or {name.title()}() of {home.replace('-', '_')}" if home else ""
+        return f'Use("{name}"){ours}'
+
     def _add(self, plugin: Plugin, load: Any) -> None:
         self.plugins.append(plugin)
-        if {plugin.name.partition(" (")[0], plugin.distribution} & self.block:
+        if {_bare(plugin.name), plugin.distribution} & self.block:
             plugin.state, plugin.reason = "blocked", "blocked by --no-plugin or REGIMENT_NO_PLUGINS"
             return
         try:
@@ -209,7 +232,7 @@ class Registry:
         """What plugins say of themselves in a set of words, and who says each: `needs`, the extras that their store must keep,
         and `understands`, the tags that tasks may have where they act.
         """
-        return {word: name for name, plugin in self.pm.list_name_plugin() for word in getattr(plugin, what, ())}
+        return {word: _bare(name) for name, plugin in self.pm.list_name_plugin() for word in getattr(plugin, what, ())}
 
     def keepers(self, extra: str) -> list[str]:
         """The connectors here that keep an extra of the contract; loads each that can be loaded."""
@@ -348,6 +371,15 @@ def _fitted(function: Any, wanted: Sequence[str], given: Sequence[str]) -> Calla
         return typing.cast("Callable[..., Any]", function)
     places = [given.index(name) for name in wanted]
     return lambda *args: function(*(args[place] for place in places))
+
+
+def _bare(name: str) -> str:
+    """A plugin's name without the number that tells it from others of that name."""
+    return name.partition(" (")[0]
+
+
+def _package(offer: Offer) -> str:
+    return offer.target.partition(":")[0].partition(".")[0]
 
 
 def _as_offer(offer: Any) -> Offer:

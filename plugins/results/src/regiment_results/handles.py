@@ -11,7 +11,7 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from regiment import pushing
-from regiment.bounds import limit, seen
+from regiment.bounds import period, seen
 from regiment.broker import Broker, Pushed
 from regiment.context import attempt_now
 from regiment.contracts import Drop, Record
@@ -21,13 +21,13 @@ from regiment.task import new_id
 from regiment_results.errors import (
     CLASSES,
     ResultError,
-    ResultGone,
     ResultsOff,
     ResultTimeout,
     ResultTooLarge,
     ResultUnreadable,
     TaskDead,
     WouldBlock,
+    gone,
 )
 from regiment_results.listening import Answer, Want, listen
 from regiment_results.records import FINAL, WAITING, Note, Outcome, Progress, key_of, rank_of, read, try_key
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
+YOUNG = 5.0
+"""Seconds after a push within which a wait does not look whether anything is still known of it."""
 
 
 class Handle(Pushed, Generic[R]):
@@ -158,6 +160,13 @@ class Handle(Pushed, Generic[R]):
             found = record
         return self._read(key_of(self.id), found)
 
+    def of(self, record: Record) -> Outcome | Note | ResultUnreadable:
+        """What a record of this task says, or why that cannot be read here."""
+        try:
+            return self._read(key_of(self.id), record)
+        except ResultUnreadable as error:
+            return error
+
     def _read(self, key: str, record: Record) -> Outcome | Note:
         try:
             return read(self._broker.codec, record, (self.queue, key))
@@ -212,6 +221,8 @@ class Handle(Pushed, Generic[R]):
         """For who does not want to wait: what is there now."""
         key = key_of(self.id)
         record: Record | None = self._ask(lambda store: store.records(self.queue, [key]))[0]
+        if record is None and self._track:
+            raise gone(self.queue, self.id)
         if record is None or record.rank < self._rank:
             raise self.late(0.0, "")
         return record
@@ -268,8 +279,12 @@ class Handle(Pushed, Generic[R]):
             (self.queue, key_of(self.id)),
             self._rank,
             told,
-            True if not self._track else False if self.existed else None,
+            True if not self._track else False if self.existed or self._old() else None,
         )
+
+    def _old(self) -> bool:
+        """True if it was pushed so long ago that what was known of it may be gone."""
+        return time.time() - (self._rank - FINAL) / 1000 > YOUNG
 
     def late(self, timeout: float | None, trouble: str) -> ResultTimeout:
         """The error of a wait that was not long enough."""
@@ -309,8 +324,7 @@ class Handle(Pushed, Generic[R]):
         """Raise where a wait cannot end well."""
         self._refuse_off()
         if timeout is not None:
-            if timeout < 0 or not (timeout == 0 or limit(timeout)):
-                raise ArgumentsError(f"timeout is {seen(timeout)}; expected seconds, or None for no end")
+            refuse_timeout(timeout)
             return
         if attempt_now.get(None) is not None:
             raise WouldBlock(
@@ -331,7 +345,7 @@ class Handle(Pushed, Generic[R]):
         if record is not None and record.rank >= (self._rank):
             return record
         if record is None and self._track:
-            raise ResultGone(f"nothing is known of task {self.id} of queue {self.queue} in this capture()")
+            raise gone(self.queue, self.id, " in this capture()")
         raise WouldBlock(
             f"task {self.id} of queue {self.queue} has not run: in capture() nothing runs by itself. Call drain() first"
         )
@@ -351,6 +365,12 @@ class Handle(Pushed, Generic[R]):
 
     def _keeping(self) -> Choices | None:
         return keeping_of(self._broker)
+
+
+def refuse_timeout(timeout: object) -> None:
+    """`ArgumentsError` for a timeout that is neither None nor seconds from 0 on."""
+    if timeout is not None and not period(timeout):
+        raise ArgumentsError(f"timeout is {seen(timeout)}; expected seconds, or None for no end")
 
 
 def call_on(loop: Any, call: Callable[[T], None], answer: T) -> None:
@@ -381,7 +401,7 @@ def made(broker: Broker, rank: int, off: str, track: bool, id: str, queue: str, 
 
 def handle(place: Queue | type[Worker] | Broker, id: str) -> Handle[Any]:
     """The handle of a task that was pushed to this queue, by whomever; `ResultsOff` if the queue keeps no results."""
-    broker = place if isinstance(place, Broker) else _broker_of(place)
+    broker = place if isinstance(place, Broker) else broker_of(place, "a handle")
     keeping = keeping_of(broker)
     if keeping is None:
         raise ResultsOff(
@@ -391,10 +411,11 @@ def handle(place: Queue | type[Worker] | Broker, id: str) -> Handle[Any]:
     return made(broker, FINAL, "", keeping.track and keeping.by == "queue", id, broker.config.name, True)
 
 
-def _broker_of(place: Any) -> Broker:
+def broker_of(place: Any, what: str) -> Broker:
+    """The broker of a queue or a worker class; `ArgumentsError` for anything else."""
     outlet = getattr(place, "outlet", None)
     if outlet is None:
-        raise ArgumentsError(f"a handle was asked for from {seen(place)}; expected a Queue or a Worker class")
+        raise ArgumentsError(f"{what} was asked for from {seen(place)}; expected a Queue or a Worker class")
     broker: Broker = outlet.broker()
     return broker
 
