@@ -16,7 +16,7 @@ from regiment.errors import ConfigError
 from regiment.queue import Queue, TaskFunction
 from regiment.registry import registry
 from regiment.task import PRIORITIES
-from regiment_schedules.naming import named
+from regiment_schedules.choice import extended
 from regiment_schedules.spec import Schedule, name_problems, of_task
 
 
@@ -39,7 +39,7 @@ def declared(app: Queue) -> Iterator[tuple[str, TaskFunction[..., Any], Schedule
 def notes(app: Application) -> dict[str, Any] | None:
     """What the steward has to know; None if this queue fires nothing."""
     found = list(declared(app)) if isinstance(app, Queue) else []
-    if not found and not named(app):
+    if not found and not extended(app):
         return None
     store = make_broker(app.config).make()
     effective(store, f'the schedules of queue "{app.config.name}" need')

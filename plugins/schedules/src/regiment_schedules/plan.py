@@ -18,8 +18,8 @@ from regiment.errors import ConfigError, RegimentError, nearest
 from regiment.queue import Queue, TaskFunction
 from regiment.task import new_id
 from regiment_schedules import records
+from regiment_schedules.choice import extended
 from regiment_schedules.declared import declared, encoded, priority
-from regiment_schedules.naming import named
 from regiment_schedules.records import INDEX, Index, Row, body_key, calendar_key, renamed, row_key, row_of
 from regiment_schedules.spec import in_words, name_problems, schedule
 from regiment_schedules.ticks import Ticks, written
@@ -91,7 +91,7 @@ class Plan:
         problems = name_problems(name)
         if not isinstance(task, TaskFunction) or task.queue.name != self.queue:
             problems.append(f"its task is {seen(task)}; expected a task of queue {self.queue!r}")
-        elif not (named(task.queue) or any(True for _ in declared(task.queue))):
+        elif not (extended(task.queue) or any(True for _ in declared(task.queue))):
             problems.append(
                 f"queue {self.queue!r} fires no schedules, so nothing would happen: it needs plugins=[Schedules()], or a schedule in code"
             )
