@@ -76,6 +76,13 @@ class Outlet:
 
         return list(registry().scope(self.config().plugins).task_settings)
 
+    def declared(self, task: Any) -> None:
+        """Show the plugins of this face's queue a task that has settings of theirs."""
+        from regiment.registry import registry
+
+        for _, call in registry().scope(self.config().plugins).hooks("regiment_task_declared"):
+            call(task)
+
     def pushing(self, **options: Any) -> Pushing[...]:
         """A push with these options, yet to be given its arguments."""
         return Pushing(self, options, Names())

@@ -33,6 +33,15 @@ def regiment_task_settings() -> Mapping[str, str]:
 
 
 @hookimpl
+def regiment_task_declared(task: Any) -> None:
+    """What is wrong with the schedules of a task is said where they are written."""
+    if task.offered.get("schedules"):
+        from regiment_schedules.spec import refuse
+
+        refuse(task)
+
+
+@hookimpl
 def regiment_notes(app: Application) -> Any:
     """The schedules in code, for the steward; where the queue names the extension, that does it."""
     if extended(app) or not any(task.offered.get("schedules") for task in getattr(app, "tasks", {}).values()):

@@ -253,6 +253,8 @@ class Plan:
 
 def schedules(queue: Queue) -> Plan:
     """The schedules of a queue, as its store has them."""
+    if not isinstance(queue, Queue):
+        raise ConfigError(f"schedules(…) got {seen(queue)}; expected a Queue: worker classes have no schedules")
     return Plan(queue.broker, queue.name, queue)
 
 

@@ -115,12 +115,10 @@ def noted(app: Any, label: str) -> Iterator[Finding]:
     """What plugins cannot note of the application: a worker would not start."""
     try:
         notes_of(app, registry().scope(app.config.plugins))
+    except ConfigError as error:
+        yield from (Finding(label, text, error.exit_code) for text in error.problems)
     except PluginError as error:
-        why = error.__cause__
-        if isinstance(why, ConfigError):
-            yield from (Finding(label, text, why.exit_code) for text in why.problems)
-        else:
-            yield Finding(label, str(error), error.exit_code)
+        yield Finding(label, str(error), error.exit_code)
 
 
 def _connected(app: Any, label: str) -> Iterator[Finding]:
