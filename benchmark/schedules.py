@@ -75,7 +75,11 @@ PEERS = [
         lambda bin, url: [f"{bin}/taskiq", "worker", "ticks_taskiq:broker", "--workers", "1"],
     ),
     Peer(
-        "saq", ("saq[redis]", "hiredis", "typing_extensions"), lambda bin, url, n: [f"{bin}/saq", "ticks_saq.settings"]
+        "saq",
+        ("saq[redis]", "hiredis", "typing_extensions"),
+        lambda bin, url, n: [f"{bin}/saq", "ticks_saq.settings"],
+        period=2.0,  # it looks once a second for what is due, and with a tick a second leaves some out in peace
+        steps=6,
     ),
     Peer(
         "apscheduler",

@@ -16,7 +16,7 @@ from regiment.errors import ConfigError
 from regiment.task import PRIORITIES, new_id
 from regiment_schedules import firing, records, zones
 from regiment_schedules.records import INDEX, Index, Row, body_key, calendar_key, renamed, row_key, row_of, ticks_of
-from regiment_schedules.release import Release, alive, of, order
+from regiment_schedules.release import Release, alive, newer, of, order
 from regiment_schedules.ticks import Ticks, jitter, written
 
 AGAIN = 10.0
@@ -41,6 +41,8 @@ class Book:
         """True if the store has to be read: at first, and when there are news."""
         self.rows: dict[str, Row] = {}
         self.index = Index(None)
+        self._first: int | None = None
+        """The rank of the index when it was first read: no clock is needed to see what has changed since."""
         self._ticks: dict[str, Ticks] = {}
         self._bodies: dict[str, tuple[str, bytes]] = {}
         self._heap: list[tuple[float, str, int]] = []
@@ -109,6 +111,8 @@ class Book:
         """Read what stands in the store."""
         (record,) = store.records(self.queue, [INDEX])
         self.index = Index(record)
+        if self._first is None:
+            self._first = self.index.rank
         names = sorted(self.index.names)
         rows: dict[str, Row] = {}
         for at in range(0, len(names), records.BULK):
@@ -319,7 +323,9 @@ class Book:
         row = self.rows.get(name)
         if row is None:
             gone = self.index.gone.get(name)
-            return None if gone and not self._decides(store, gone) else records.fresh(**said, now=self.now(), **mine)
+            return (
+                None if gone and not self._brings_back(store, gone) else records.fresh(**said, now=self.now(), **mine)
+            )
         if all(row.data[key] == value for key, value in said.items()):
             return None
         if row.data["source"] != "code":
@@ -335,6 +341,12 @@ class Book:
                 )
             return None
         return {**row.data, **said, **mine}
+
+    def _brings_back(self, store: Any, gone: Mapping[str, Any]) -> bool:
+        """True if this tree may declare again what is gone; what somebody has removed only if it came later."""
+        if "removed" in gone:
+            return (self._first or 0) >= gone["removed"] and newer(self.mine, of(gone))
+        return self._decides(store, gone)
 
     def _decides(self, store: Any, data: Mapping[str, Any]) -> bool:
         """True if this tree's release is at least that of `data`, or no tree of that one is alive."""
