@@ -103,7 +103,9 @@ def test_solo_says_that_nothing_is_fired_and_run_ends_with_the_code_of_check(fol
     told = regiment(folder, "run", "app", "--solo", "--burst")
     assert told.returncode == 0 and "solo.without" in told.stderr and '"schedules"' in told.stderr
     text = (folder / "app.py").read_text()
-    (folder / "app.py").write_text(text.replace("plugins=", 'serializer=Use("signed", keys=["0123456789abcdef0123456789abcdef"]), plugins='))
+    (folder / "app.py").write_text(
+        text.replace("plugins=", 'serializer=Use("signed", keys=["0123456789abcdef0123456789abcdef"]), plugins=')
+    )
     (folder / "app.py").write_text("from regiment import Use\n" + (folder / "app.py").read_text())
     for verb in (["check", "app"], ["run", "app", "--burst"], ["run", "app", "--solo", "--burst"]):
         told = regiment(folder, *verb)

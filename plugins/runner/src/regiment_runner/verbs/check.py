@@ -126,10 +126,9 @@ def _connected(app: Any, label: str) -> Iterator[Finding]:
     try:
         connector.open("look")
         connector.counts(app.config.name)
+        warnings: list[str] = getattr(connector, "warnings", list)()
         say(f"{label}: {connector.describe()} answers")
-        warnings = getattr(connector, "warnings", None)
-        if callable(warnings):
-            yield from (Finding(label, text, 0) for text in warnings())
+        yield from (Finding(label, text, 0) for text in warnings)
     except StoreError as error:
         yield Finding(label, str(error), exits.STORE)
     finally:

@@ -296,6 +296,18 @@ class JoinsContract(Bench):
                 return
         pytest.skip("this machine is too slow for a time of 24 s")
 
+    def test_who_arrives_again_does_not_prolong_a_join(self, open: Open) -> None:
+        """So a repeated arrival changes nothing at all, whoever repeats it: in the end it finds none."""
+        connector = open("push")
+        apply(connector, "q", join(3, ttl=0.8), *arrive(0))
+
+        def forgotten() -> bool:
+            apply(connector, "q", *arrive(0))
+            found = tally(connector)
+            return found is not None and found.members is None
+
+        until(forgotten)
+
     # then
 
     def test_what_a_join_has_in_store_goes_where_it_says(self, open: Open) -> None:
