@@ -320,18 +320,15 @@ def test_what_is_no_plugin_or_the_class_of_one_is_refused_in_words(
 
 
 @pytest.mark.parametrize("verb", [["push", "app:work"], ["check", "app"], ["run", "app", "--burst"]])
-@pytest.mark.parametrize(
-    ("named", "why"),
-    [("results", "is no module"), ("regiment_workflows", "has no hook"), ("schedules", "is no module")],
-)
+@pytest.mark.parametrize("named", ["results", "regiment_workflows", "schedules"])
 def test_a_text_that_means_an_extension_is_refused_and_what_to_write_is_said(
-    tmp_path: Path, named: str, why: str, verb: list[str]
+    tmp_path: Path, named: str, verb: list[str]
 ) -> None:
     name = named.removeprefix("regiment_")
     (tmp_path / "app.py").write_text(APP.format(repr(named)))
     done = regiment(tmp_path, *verb)
-    said = f'for the extension write Use("{name}"), or {name.title()}() of regiment_{name}'
-    assert done.returncode == 6 and f'"{named}" {why}' in done.stderr and said in done.stderr, done.stderr
+    said = f'"{named}" is an extension; expected Use("{name}"), or {name.title()}() of regiment_{name}'
+    assert done.returncode == 6 and said in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("verb", [["push", "app:work"], ["check", "app"], ["run", "app", "--burst"]])

@@ -41,7 +41,7 @@ def app(url: str, *given: Any, **task: Any) -> Queue:
 def book(queue: Queue, release: str = "", started: float = 1.0, by: str = "host:1") -> Book:
     """A steward's book of this application."""
     made = Book("q", Release(release, started, by))
-    made.notes["app:q"] = (notes(queue) or {})["schedules"]
+    made.learn("app:q", (notes(queue) or {})["schedules"])
     return made
 
 

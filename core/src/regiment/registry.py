@@ -9,6 +9,7 @@ import threading
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 from regiment import installed
@@ -115,27 +116,12 @@ class Registry:
             self.errors.append(plugin.error or PluginError(text))
 
     def _module(self, name: str) -> Any:
-        """The module of a plugin; `PluginError` for what means an extension, and is none or has no hook."""
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name or name not in (*self._known["extensions"], *DISTRIBUTIONS):
-                raise
-            module, meant = None, [name]
-        else:
-            meant = [one for one, (offer, _) in self._known["extensions"].items() if _package(offer) == name]
-        if not meant or any(one.startswith("regiment_") for one in vars(module or importlib)):
-            return module
-        what = "is no module" if module is None else "has no hook of its own"
-        raise PluginError(f'"{name}" {what}; for the extension write {self._written(meant[0])}')
-
-    def _written(self, name: str) -> str:
-        """How a queue names an extension."""
-        home = DISTRIBUTIONS.get(name)
-        if name not in self._known["extensions"]:
-            return f'Use("{name}"); it is in {home}: pip install {home}'
-        ours = f", or {name.title()}() of {home.replace('-', '_')}" if home else ""
-        return f'Use("{name}"){ours}'
+        """The module of this name; `PluginError` for what names an extension."""
+        one = name.removeprefix("regiment_")
+        if one in self._known["extensions"] and (one != name or not find_spec(name)):
+            ours = f", or {one.title()}() of regiment_{one}" if one in DISTRIBUTIONS else ""
+            raise PluginError(f'"{name}" is an extension; expected Use("{one}"){ours}')
+        return importlib.import_module(name)
 
     def _add(self, plugin: Plugin, load: Any) -> None:
         self.plugins.append(plugin)
@@ -376,10 +362,6 @@ def _fitted(function: Any, wanted: Sequence[str], given: Sequence[str]) -> Calla
 def _bare(name: str) -> str:
     """A plugin's name without the number that tells it from others of that name."""
     return name.partition(" (")[0]
-
-
-def _package(offer: Offer) -> str:
-    return offer.target.partition(":")[0].partition(".")[0]
 
 
 def _as_offer(offer: Any) -> Offer:

@@ -7,6 +7,7 @@ import heapq
 import json
 import logging
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,10 @@ AGAIN = 10.0
 MEASURED = 60.0
 """Seconds for which the difference of the clocks is believed, if something is due."""
 NOTHING = 3600.0
+PART = 100
+"""Schedules of the code that are written in one step: few, so that little memory is needed at once."""
+HELD = 100
+"""Schedules whose ticks are kept in memory."""
 LONGEST = 10.0
 """Seconds between two looks, so that a clock that jumps is seen; the store is not asked."""
 JUMP = 30.0
@@ -35,8 +40,8 @@ class Book:
 
     def __init__(self, queue: str, mine: Release) -> None:
         self.queue, self.mine = queue, mine
-        self.notes: dict[str, Mapping[str, str]] = {}
-        """Target -> its schedules in code, each as JSON."""
+        self._notes: dict[str, bytes] = {}
+        """Target -> its schedules in code, packed: they are looked at now and then, and are alike."""
         self.stale = True
         """True if the store has to be read: at first, and when there are news."""
         self.rows: dict[str, Row] = {}
@@ -44,6 +49,10 @@ class Book:
         self._first: int | None = None
         """The rank of the index when it was first read: no clock is needed to see what has changed since."""
         self._ticks: dict[str, Ticks] = {}
+        """Of those that were looked at last; each can be made anew."""
+        self._days: Mapping[str, Sequence[str]] = {}
+        self._blind: set[str] = set()
+        """Names of those whose ticks cannot be computed here."""
         self._bodies: dict[str, tuple[str, bytes]] = {}
         self._heap: list[tuple[float, str, int]] = []
         self._shift, self._measured = 0.0, 0.0
@@ -52,6 +61,13 @@ class Book:
         self._again = 0.0
         self._dead: dict[Release, float] = {}
         self._said: set[str] = set()
+        self._wrote = False
+        """True if code's word was written and is yet to be read."""
+
+    def learn(self, target: str, notes: Mapping[str, str]) -> None:
+        """What the code of a target says: name -> the schedule, as JSON."""
+        self._notes[target] = zlib.compress(json.dumps(notes).encode())
+        self.stale = True
 
     # The store's clock
 
@@ -127,20 +143,30 @@ class Book:
                     continue
                 if row is not None:
                     rows[name] = row
-        self.rows, self._ticks, self._heap = rows, {}, []
-        days = self._calendars(store)
+        self.rows, self._ticks, self._heap, self._blind = rows, {}, [], set()
+        self._days = self._calendars(store)
         for row in rows.values():
-            self._learn(row, days)
+            self._learn(row)
 
     def _calendars(self, store: Any) -> dict[str, list[str]]:
         wanted = sorted({name for row in self.rows.values() for name in records.calendars(row.spec)})
         found = store.records(self.queue, [calendar_key(name) for name in wanted]) if wanted else []
         return {name: json.loads(one.value) for name, one in zip(wanted, found, strict=True) if one is not None}
 
-    def _learn(self, row: Row, days: Mapping[str, Sequence[str]]) -> None:
+    def _ticks_of(self, row: Row) -> Ticks:
+        """Its ticks: some are kept, for a steward holds thousands of rows, and looks at one now and then."""
+        found = self._ticks.get(row.name)
+        if found is None:
+            if len(self._ticks) >= HELD:
+                self._ticks.clear()
+            found = self._ticks[row.name] = ticks_of(row.spec, self._days)
+        return found
+
+    def _learn(self, row: Row) -> None:
         try:
-            self._ticks[row.name] = ticks_of(row.spec, days)
+            self._ticks_of(row)
         except (ConfigError, LookupError) as error:  # T9: who cannot compute does not arm
+            self._blind.add(row.name)
             why = f"the calendar {error} is not there" if isinstance(error, LookupError) else str(error)
             self._say(logging.ERROR, "schedule.unknown", row, why=why, next="it is not fired from here")
             return
@@ -149,9 +175,9 @@ class Book:
     def _plan(self, row: Row) -> None:
         """Put a row where it is looked at next."""
         self.rows[row.name] = row
-        ticks = self._ticks.get(row.name)
-        if ticks is None or row.data["paused"]:
+        if row.name in self._blind or row.data["paused"]:
             return
+        ticks = self._ticks_of(row)
         at = firing.next_look(row, ticks, self.now(), self.mine.by)
         if firing.ahead(row, ticks, self.now()):
             at = self.now()
@@ -199,7 +225,7 @@ class Book:
 
     def _step(self, store: Any, row: Row, now: float) -> tuple[list[Effect], dict[str, Any]] | None:
         """The pushes of a row, and how it changes; None if there is nothing to do now, and it is planned anew."""
-        ticks = self._ticks[row.name]
+        ticks = self._ticks_of(row)
         if firing.ahead(row, ticks, now):
             log.event(
                 logging.WARNING, "schedule.reset", queue=self.queue, schedule=row.name, seconds=round(row.last - now)
@@ -264,16 +290,20 @@ class Book:
 
     def declare(self, store: Any) -> None:
         """Bring what code says, and what it no longer says, into the store, as far as it is this tree's to decide (T7, T8)."""
-        for target, notes in self.notes.items():
+        for target, packed in self._notes.items():
+            notes = json.loads(zlib.decompress(packed))
             names = list(notes)
-            for at in range(0, max(1, len(names)), records.BULK):
-                part = names[at : at + records.BULK]
+            for at in range(0, max(1, len(names)), PART):
+                part = names[at : at + PART]
                 removed = self._removed(store, target, notes) if at == 0 else []
                 for _ in range(20):
                     if self._written(store, target, {name: notes[name] for name in part}, removed):
                         break
                     self.read(store)
                     removed = self._removed(store, target, notes) if at == 0 else []
+        if self._wrote:
+            self._wrote = False
+            self.read(store)
 
     def _removed(self, store: Any, target: str, notes: Mapping[str, Any]) -> list[Row]:
         return [
@@ -307,14 +337,18 @@ class Book:
         gone = {row.name: self.mine.data() for row in removed}
         self.index.names = (self.index.names | changed.keys()) - gone.keys()
         self.index.gone = {**{name: who for name, who in self.index.gone.items() if name not in changed}, **gone}
-        done = self._apply(store, [*effects, self.index.keep()], when).done
-        if done:
+        answer = self._apply(store, [*effects, self.index.keep()], when)
+        if answer.done:
             for name in changed:
                 log.event(logging.INFO, "schedule.written", queue=self.queue, schedule=name, release=self.mine.release)
             for name in gone:
                 log.event(logging.INFO, "schedule.removed", queue=self.queue, schedule=name, release=self.mine.release)
-            self.read(store)
-        return done
+            self._wrote = True
+            self.index.version, self.index.rank = answer.version, self.index.rank + 1
+            self.rows.update({name: Row(name, answer.version, data) for name, data in changed.items()})
+            for name in gone:
+                del self.rows[name]
+        return answer.done
 
     def _new_data(self, store: Any, name: str, target: str, one: Mapping[str, Any]) -> dict[str, Any] | None:
         """The data of a row that code declares; None if it stands there so, or is another's to decide."""
