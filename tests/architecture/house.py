@@ -167,6 +167,7 @@ def picture() -> str:
                 "regiment_results",
                 "regiment_schedules",
                 "regiment_workflows",
+                "regiment_metrics",
                 "regiment_testing",
                 "regiment_sergeant",
             )
