@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import os
 import threading
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any
 
 from regiment import installed
@@ -18,7 +17,7 @@ from regiment.config import Use, is_offer_name
 from regiment.contracts import CONTRACTS
 from regiment.errors import ConfigError, PluginError, RegimentError, nearest
 from regiment.hooks import OFFERS, PROJECT, TOO_LATE, Offer, manager
-from regiment.known import DISTRIBUTIONS, OURS
+from regiment.known import DISTRIBUTIONS, OURS, written
 from regiment.options import check_options
 from regiment.task import OPTIONS, RULES
 
@@ -108,7 +107,7 @@ class Registry:
             plugin.distribution, plugin.version = owner.distribution, owner.version
         else:
             plugin, load = Plugin(getattr(item, "__name__", type(item).__name__)), lambda: item
-        if same := sum(_bare(one.name) == plugin.name for one in self.plugins):
+        if same := sum(one.name.partition(" (")[0] == plugin.name for one in self.plugins):
             plugin.name += f" ({same + 1})"
         self._add(plugin, load)
         if plugin.state not in ("ok", "blocked"):
@@ -118,14 +117,13 @@ class Registry:
     def _module(self, name: str) -> Any:
         """The module of this name; `PluginError` for what names an extension."""
         one = name.removeprefix("regiment_")
-        if one in self._known["extensions"] and (one != name or not find_spec(name)):
-            ours = f", or {one.title()}() of regiment_{one}" if one in DISTRIBUTIONS else ""
-            raise PluginError(f'"{name}" is an extension; expected Use("{one}"){ours}')
+        if one in self._known["extensions"] and (one != name or not importlib.util.find_spec(name)):
+            raise PluginError(f'"{name}" is an extension; expected {written(one)}')
         return importlib.import_module(name)
 
     def _add(self, plugin: Plugin, load: Any) -> None:
         self.plugins.append(plugin)
-        if {_bare(plugin.name), plugin.distribution} & self.block:
+        if {plugin.name.partition(" (")[0], plugin.distribution} & self.block:
             plugin.state, plugin.reason = "blocked", "blocked by --no-plugin or REGIMENT_NO_PLUGINS"
             return
         try:
@@ -218,7 +216,7 @@ class Registry:
         """What plugins say of themselves in a set of words, and who says each: `needs`, the extras that their store must keep,
         and `understands`, the tags that tasks may have where they act.
         """
-        return {word: _bare(name) for name, plugin in self.pm.list_name_plugin() for word in getattr(plugin, what, ())}
+        return {word: name for name, plugin in self.pm.list_name_plugin() for word in getattr(plugin, what, ())}
 
     def keepers(self, extra: str) -> list[str]:
         """The connectors here that keep an extra of the contract; loads each that can be loaded."""
@@ -357,11 +355,6 @@ def _fitted(function: Any, wanted: Sequence[str], given: Sequence[str]) -> Calla
         return typing.cast("Callable[..., Any]", function)
     places = [given.index(name) for name in wanted]
     return lambda *args: function(*(args[place] for place in places))
-
-
-def _bare(name: str) -> str:
-    """A plugin's name without the number that tells it from others of that name."""
-    return name.partition(" (")[0]
 
 
 def _as_offer(offer: Any) -> Offer:

@@ -9,7 +9,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal, TypeVar, overload
 
 from regiment_results.errors import ResultError, ResultTimeout
-from regiment_results.handles import Handle, call_on, refuse_timeout
+from regiment_results.finding import call_on, refuse_timeout
+from regiment_results.handles import Handle
 from regiment_results.listening import Answer, Listener, Want, listen
 
 R = TypeVar("R")

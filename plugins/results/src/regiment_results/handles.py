@@ -11,12 +11,10 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from regiment import pushing
-from regiment.bounds import period, seen
 from regiment.broker import Broker, Pushed
 from regiment.context import attempt_now
 from regiment.contracts import Drop, Record
-from regiment.errors import ArgumentsError, DecodeError, StoreUnavailable
-from regiment.registry import registry
+from regiment.errors import DecodeError, StoreUnavailable
 from regiment.task import new_id
 from regiment_results.errors import (
     CLASSES,
@@ -29,6 +27,7 @@ from regiment_results.errors import (
     WouldBlock,
     gone,
 )
+from regiment_results.finding import broker_of, call_on, keeping_of, refuse_timeout
 from regiment_results.listening import Answer, Want, listen
 from regiment_results.records import FINAL, WAITING, Note, Outcome, Progress, key_of, rank_of, read, try_key
 from regiment_results.settings import Choices
@@ -367,20 +366,6 @@ class Handle(Pushed, Generic[R]):
         return keeping_of(self._broker)
 
 
-def refuse_timeout(timeout: object) -> None:
-    """`ArgumentsError` for a timeout that is neither None nor seconds from 0 on."""
-    if timeout is not None and not period(timeout):
-        raise ArgumentsError(f"timeout is {seen(timeout)}; expected seconds, or None for no end")
-
-
-def call_on(loop: Any, call: Callable[[T], None], answer: T) -> None:
-    """Tell a coroutine; a loop that has ended waits for nothing."""
-    try:
-        loop.call_soon_threadsafe(call, answer)
-    except RuntimeError:
-        return
-
-
 def answer(broker: Broker, date: float, kept: bool, track: bool) -> Callable[[str, str, bool], Handle[Any]]:
     """What makes the answer of a push."""
     off = (
@@ -409,18 +394,3 @@ def handle(place: Queue | type[Worker] | Broker, id: str) -> Handle[Any]:
             f'Queue("{broker.config.name}", plugins=[Results()])'
         )
     return made(broker, FINAL, "", keeping.track and keeping.by == "queue", id, broker.config.name, True)
-
-
-def broker_of(place: Any, what: str) -> Broker:
-    """The broker of a queue or a worker class; `ArgumentsError` for anything else."""
-    outlet = getattr(place, "outlet", None)
-    if outlet is None:
-        raise ArgumentsError(f"{what} was asked for from {seen(place)}; expected a Queue or a Worker class")
-    broker: Broker = outlet.broker()
-    return broker
-
-
-def keeping_of(broker: Broker) -> Choices | None:
-    """The extension of this broker's queue, if it has it."""
-    scope = registry().scope(broker.config.plugins)
-    return next((plugin for _, plugin in scope.pm.list_name_plugin() if isinstance(plugin, Choices)), None)

@@ -16,7 +16,7 @@ from regiment.errors import ConfigError
 from regiment.queue import Queue, TaskFunction
 from regiment.registry import registry
 from regiment.task import PRIORITIES
-from regiment_schedules.choice import extended
+from regiment_schedules.naming import extended
 from regiment_schedules.spec import Schedule, name_problems, of_task, two
 
 

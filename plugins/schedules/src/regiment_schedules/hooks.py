@@ -7,7 +7,8 @@ from typing import Any
 
 from regiment.contracts import Application, Service
 from regiment.hooks import Offer, hookimpl
-from regiment_schedules.choice import extended, service
+from regiment_schedules.choice import service
+from regiment_schedules.naming import extended
 
 
 @hookimpl

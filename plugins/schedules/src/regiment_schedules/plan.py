@@ -18,8 +18,8 @@ from regiment.errors import ConfigError, RegimentError, nearest
 from regiment.queue import Queue, TaskFunction
 from regiment.task import new_id
 from regiment_schedules import records
-from regiment_schedules.choice import extended
 from regiment_schedules.declared import declared, encoded, priority
+from regiment_schedules.naming import extended
 from regiment_schedules.records import INDEX, Index, Row, body_key, calendar_key, renamed, row_key, row_of
 from regiment_schedules.release import newest, of
 from regiment_schedules.spec import in_words, name_problems, schedule

@@ -14,7 +14,7 @@ from regiment.broker import Broker
 from regiment.context import attempt_now
 from regiment.contracts import Record
 from regiment_results.errors import CLASSES, TaskDead, WouldBlock
-from regiment_results.handles import broker_of, call_on, refuse_timeout
+from regiment_results.finding import broker_of, call_on, refuse_timeout
 from regiment_results.listening import Answer, Want, listen
 from regiment_results.records import FINAL, key_of
 from regiment_workflows import changing, keys, picture, tending
