@@ -16,7 +16,7 @@ from regiment.contracts import Applied, Drop, Effect, Keep, Send, When
 from regiment.errors import ConfigError
 from regiment.task import PRIORITIES
 from regiment_schedules import firing, records, zones
-from regiment_schedules.reading import Page
+from regiment_schedules.reading import Page, give_back
 from regiment_schedules.records import INDEX, Row, body_key, renamed, row_key, row_of
 from regiment_schedules.release import Release, alive, newer, of, order
 from regiment_schedules.ticks import jitter, written
@@ -26,8 +26,6 @@ AGAIN = 10.0
 MEASURED = 60.0
 """Seconds for which the difference of the clocks is believed, if something is due."""
 NOTHING = 3600.0
-PART = 100
-"""Schedules of the code that are written in one step: few, so that little memory is needed at once."""
 LONGEST = 10.0
 """Seconds between two looks, so that a clock that jumps is seen; the store is not asked."""
 JUMP = 30.0
@@ -46,6 +44,7 @@ class Book(Page):
             self.stale, self._again = False, 0.0
             self.read(store)
             self.declare(store)
+            give_back()
         now = self.now()
         if self._heap and self._heap[0][0] - now < MEASURED <= time.monotonic() - self._measured:
             self._apply(store, [])
@@ -178,27 +177,24 @@ class Book(Page):
     def declare(self, store: Any) -> None:
         """Bring what code says, and what it no longer says, into the store, as far as it is this tree's to decide (T7, T8)."""
         for target, packed in self._notes.items():
-            notes = json.loads(zlib.decompress(packed))
-            names = list(notes)
-            for at in range(0, max(1, len(names)), PART):
-                part = names[at : at + PART]
-                removed = self._removed(store, target, notes) if at == 0 else []
+            names = {name for part in packed for name in _part(part)}
+            for at, part in enumerate(packed):
                 for _ in range(20):
-                    if self._written(store, target, {name: notes[name] for name in part}, removed):
+                    removed = [] if at else self._removed(store, target, names)
+                    if self._written(store, target, _part(part), removed):
                         break
                     self.read(store)
-                    removed = self._removed(store, target, notes) if at == 0 else []
         if self._wrote:
             self._wrote = False
             self.read(store)
 
-    def _removed(self, store: Any, target: str, notes: Mapping[str, Any]) -> list[Row]:
+    def _removed(self, store: Any, target: str, names: set[str]) -> list[Row]:
         return [
             row
             for row in self.rows.values()
             if row.data["source"] == "code"
             and row.data["target"] == target
-            and row.name not in notes
+            and row.name not in names
             and self._decides(store, row.data)
         ]
 
@@ -285,3 +281,8 @@ class Book(Page):
             return False
         self._again = first + AGAIN
         return True
+
+
+def _part(packed: bytes) -> dict[str, str]:
+    found: dict[str, str] = json.loads(zlib.decompress(packed))
+    return found

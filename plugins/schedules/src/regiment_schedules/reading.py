@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import heapq
 import json
 import logging
@@ -19,8 +21,16 @@ from regiment_schedules.records import INDEX, Index, Row, calendar_key, row_key,
 from regiment_schedules.release import Release
 from regiment_schedules.ticks import Ticks
 
+PART = 100
+"""Schedules of the code that are written in one step: few, so that little memory is needed at once."""
 HELD = 100
 """Schedules whose ticks are kept in memory."""
+
+
+def give_back() -> None:
+    """Give memory back to the system that was needed to read: a steward lives for months after it has."""
+    with contextlib.suppress(AttributeError, OSError):  # only the C library of GNU has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Page:
@@ -28,8 +38,8 @@ class Page:
 
     def __init__(self, queue: str, mine: Release) -> None:
         self.queue, self.mine = queue, mine
-        self._notes: dict[str, bytes] = {}
-        """Target -> its schedules in code, packed: they are looked at now and then, and are alike."""
+        self._notes: dict[str, list[bytes]] = {}
+        """Target -> its schedules in code, packed in parts: they are looked at now and then, and are alike."""
         self.stale = True
         """True if the store has to be read: at first, and when there are news."""
         self.rows: dict[str, Row] = {}
@@ -54,7 +64,9 @@ class Page:
 
     def learn(self, target: str, notes: Mapping[str, str]) -> None:
         """What the code of a target says: name -> the schedule, as JSON."""
-        self._notes[target] = zlib.compress(json.dumps(notes).encode())
+        names = list(notes)
+        parts = [{name: notes[name] for name in names[at : at + PART]} for at in range(0, max(1, len(names)), PART)]
+        self._notes[target] = [zlib.compress(json.dumps(part).encode()) for part in parts]
         self.stale = True
 
     # The store's clock

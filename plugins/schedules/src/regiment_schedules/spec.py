@@ -123,6 +123,10 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
         zone(spec["tz"])
     except ConfigError as error:
         found += error.problems
+    if spec["overlap"] == "queue":
+        found.append(
+            'overlap has no "queue": for ticks one after the other give the task a queue of its own with one worker'
+        )
     for field, known in (("catch_up", CATCH_UP), ("overlap", OVERLAP), ("priority", (None, *PRIORITIES))):
         if spec[field] not in known:
             names = [one for one in known if one]
