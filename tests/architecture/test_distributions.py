@@ -202,3 +202,12 @@ def test_what_is_not_everyday_works_beside_the_core(name: str, wheels: Path, tmp
 def test_the_root_distribution_holds_no_code(wheels: Path) -> None:
     names = zipfile.ZipFile(next(wheels.glob("regiment-0*.whl"))).namelist()
     assert all(".dist-info/" in name for name in names)
+
+
+def test_who_blocks_an_extension_by_its_name_blocks_all_of_its_distribution() -> None:
+    found = {point.name for point in metadata.entry_points(group="regiment")}
+    ours = {"results", "schedules", "workflows"}
+    assert ours <= found
+    for name in ours:
+        (point,) = [one for one in metadata.entry_points(group="regiment") if one.name == name]
+        assert name in point.load().regiment_extensions()

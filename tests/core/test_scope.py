@@ -314,7 +314,21 @@ def test_what_is_no_plugin_or_the_class_of_one_is_refused_in_words(
     (tmp_path / "part.py").write_text(OBJECT.format("regiment_task_started", "task").replace("class P:", "class Part:"))
     done = regiment(tmp_path, *verb)
     assert done.returncode == 5, done.stderr
-    assert "expected a list of modules, extensions and objects with hooks; of a class an object" in done.stderr
+    said = "expected a list of modules, extensions and objects with hooks; of a class an object"
+    name = "int" if plugins == "int" else "Tally" if plugins == "None" else "Part"
+    assert f"{said}, {name}() for {name}" in done.stderr
+
+
+@pytest.mark.parametrize("verb", [["push", "app:work"], ["check", "app"], ["run", "app", "--burst"]])
+@pytest.mark.parametrize("named", ["results", "regiment_workflows", "schedules"])
+def test_a_text_that_means_an_extension_is_refused_and_what_to_write_is_said(
+    tmp_path: Path, named: str, verb: list[str]
+) -> None:
+    name = named.removeprefix("regiment_")
+    (tmp_path / "app.py").write_text(APP.format(repr(named)))
+    done = regiment(tmp_path, *verb)
+    said = f'"{named}" is an extension; expected Use("{name}"), or {name.title()}() of regiment_{name}'
+    assert done.returncode == 6 and said in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("verb", [["push", "app:work"], ["check", "app"], ["run", "app", "--burst"]])

@@ -17,7 +17,7 @@ PAGES = (
     "/queue?name=mail",
     "/workers",
     "/dead",
-    "/group?queue=mail&kind=failure",
+    "/group?queue=mail",
     "/letter?queue=mail&id=t1",
     "/?fragment=1",
 )

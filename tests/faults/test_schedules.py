@@ -20,9 +20,9 @@ from harness.wait import children, eventually
 APP = """
 import os, time
 from regiment import Queue, Use
-from regiment_schedules import schedule, tick
+from regiment_schedules import Schedules, schedule, tick
 
-work = Queue("work", connector={connector}, lease=3.0, plugins=["regiment_schedules"])
+work = Queue("work", connector={connector}, lease=3.0, plugins=[Schedules()])
 OUT = os.open({out!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 @work.task(schedules=[schedule({when}, name="sec", {how})])

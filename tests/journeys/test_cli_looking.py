@@ -320,6 +320,17 @@ def test_check_warns_of_retries_that_cannot_be(cli):
     assert cli("check", "more:Crawl", "--json").document["warnings"] == []
 
 
+def test_check_connect_says_of_a_file_that_is_not_there_whether_it_can_be(cli):
+    text = 'from regiment import Queue\nq = Queue("q", connector="sqlite:///{}/queue.db")\n@q.task\ndef work(): ...\n'
+    (cli.folder / "near.py").write_text(text.format(cli.folder / "new"))
+    answer = cli("check", "near", "--connect")
+    assert answer.code == 0 and "answers" in answer.err and "the first push or run makes it" in answer.err, answer.err
+    (cli.folder / "far.py").write_text(text.format(cli.folder / "no" / "such"))
+    answer = cli("check", "far", "--connect")
+    assert answer.code == 4 and "answers" not in answer.err and "nothing was made" in answer.err, answer.err
+    assert not (cli.folder / "no").exists() and not (cli.folder / "new").exists()
+
+
 def test_check_connect_says_that_a_store_refuses(cli):
     cli.write("app.py", CRAWL.format(folder=cli.folder, retries=3))
     assert cli("check", "app:Crawl", "--connect").code == 0

@@ -62,6 +62,15 @@ def test_table_gives_the_same_means_by_regiment_and_by_dask(tmp_path: Path) -> N
     assert found["regiment"] == found["Dask"] and "'north': 99.8526" in found["Dask"]
 
 
+def test_reminders_runs_each_tick_once_and_shows_what_is_scheduled(tmp_path: Path) -> None:
+    told = run("reminders.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "pushed report-acme" in told.stdout and "second: every 1 s, paused" in told.stdout
+    assert "report-acme: 0 6 1 * * Asia/Tokyo, next " in told.stdout
+    assert re.search(r"^\d+ ticks, 0 of them twice$", told.stdout, re.M), told.stdout
+    assert told.stdout.rstrip().endswith("2026-10-26 01:30 UTC"), told.stdout
+
+
 def test_crawl_retries_what_may_come_back_and_gives_up_what_will_not(tmp_path: Path) -> None:
     told = run("crawl.py", tmp_path)
     assert told.returncode == 1, told.stderr  # it made dead letters

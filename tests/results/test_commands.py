@@ -71,3 +71,40 @@ def test_a_store_that_keeps_no_effects_is_refused_in_words(local: Shop) -> None:
     )
     told = regiment(local, "show", "x", "-A", "bare:bare", "--app-dir", str(local.folder), connector=False)
     assert told.returncode == 5 and 'does not keep "effects", which regiment results needs' in told.stderr
+
+
+TWO = """
+import os
+from regiment import Use
+from regiment_results import ResultQueue, Results
+plain = ResultQueue("plain", connector=os.environ["STORE"])
+other = ResultQueue("other", connector=os.environ["STORE"], serializer="json", accept=("json",), plugins=[Results(listed=True)])
+@plain.task
+def one() -> int: return 1
+@other.task
+def half(number: float) -> float: return number / 2 if number else 1 / 0
+"""
+
+
+def test_all_queues_of_a_module_are_looked_at_and_those_that_list_are_listed_newest_first(local: Shop) -> None:
+    (local.folder / "two.py").write_text(TWO)
+    where = ("-A", "two", "--app-dir", str(local.folder))
+    folder = {"cwd": local.folder, "env": {**os.environ, "STORE": local.url}, "check": True, "capture_output": True}
+    push = [sys.executable, "-m", "regiment", "push", "two:half", "--json"]
+    ids = []
+    for number in (3, 0, 5):
+        told = subprocess.run([*push, f"number:={number}"], **folder)  # type: ignore[call-overload]
+        ids.append(json.loads(told.stdout)["id"])
+        if number == 0:
+            subprocess.run([sys.executable, "-m", "regiment", "run", "two", "--burst"], **(folder | {"check": False}))  # type: ignore[call-overload]
+    told = regiment(local, "show", ids[0], *where, "--json", connector=False)
+    assert json.loads(told.stdout)["value"] == 1.5, told.stderr
+    listed = json.loads(regiment(local, "list", *where, "--json", connector=False).stdout)
+    states = {one["id"]: one["state"] for one in listed}
+    assert listed[0]["id"] == ids[2]
+    assert states == {ids[0]: "success", ids[1]: "failure", ids[2]: "waiting"}
+    table = regiment(local, *where, connector=False).stdout
+    assert "1.5" in table and "ZeroDivisionError" in table and "waiting" in table
+    assert regiment(local, "list", "-q", "other", "-n", "1").stdout.count("\n") == 2
+    none = regiment(local, "list", "-q", "plain")
+    assert none.returncode == 0 and "Results(listed=True)" in none.stderr

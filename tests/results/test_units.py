@@ -29,6 +29,7 @@ from regiment_results import (
     TaskTimedOut,
     WouldBlock,
     aas_completed,
+    as_completed,
     await_all,
     handle,
     wait_all,
@@ -322,3 +323,37 @@ def test_a_wait_for_many_refuses_one_handle_and_what_is_none_in_words() -> None:
     with pytest.raises(ValueError, match='errors is \'ignore\'; expected "raise" or "return"'):
         wait_all([one], errors=errors)
     queue.broker.close()
+
+
+def test_a_wait_for_what_was_forgotten_since_it_was_pushed_ends_at_once() -> None:
+    queue = ResultQueue("gone", connector=Use("memory", name=uuid.uuid4().hex))
+    queue.task(double.function)
+    pushed = queue.options(name="double").push(x=1)
+    assert isinstance(pushed, Handle)
+    pushed.forget()
+    with pytest.raises(ResultGone):
+        pushed.result(timeout=0)
+    pushed._rank = rank_of(time.time() - 60)  # as if it had been pushed a minute ago
+    with pytest.raises(ResultGone):
+        pushed.result(timeout=600)
+    with pytest.raises(ResultGone):
+        asyncio.run(pushed.aresult(timeout=600))
+    with pytest.raises(ResultGone):
+        wait_all([pushed], timeout=600)
+    queue.broker.close()
+
+
+@pytest.mark.parametrize("timeout", ["5", -1, float("nan"), True, [5]])
+def test_a_timeout_that_is_none_is_refused_in_words_wherever_it_is_given(timeout: Any) -> None:
+    with capture():
+        pushed: Any = double.push(x=1)
+        for wait in (
+            lambda: pushed.result(timeout),
+            lambda: asyncio.run(pushed.aresult(timeout)),
+            lambda: pushed.join(timeout),
+            lambda: wait_all([pushed], timeout),
+            lambda: list(as_completed([pushed], timeout)),
+            lambda: asyncio.run(await_all([pushed], timeout)),
+        ):
+            with pytest.raises(ArgumentsError, match=r"timeout is .*; expected seconds, or None"):
+                wait()

@@ -41,7 +41,7 @@ def app(url: str, *given: Any, **task: Any) -> Queue:
 def book(queue: Queue, release: str = "", started: float = 1.0, by: str = "host:1") -> Book:
     """A steward's book of this application."""
     made = Book("q", Release(release, started, by))
-    made.notes["app:q"] = (notes(queue) or {})["schedules"]
+    made.learn("app:q", (notes(queue) or {})["schedules"])
     return made
 
 
@@ -267,6 +267,47 @@ def test_a_schedule_of_the_store_is_added_replaced_paused_run_and_removed(store:
     assert plan.list() == []
     with pytest.raises(Exception, match="no schedule 'a'"):
         plan.pause("a")
+    queue.broker.close()
+
+
+@on_each_store
+def test_one_from_code_that_is_removed_stays_away_while_any_release_that_lived_then_goes_on(store: str) -> None:
+    queue = app(store, EVERY, schedule("0 9 * * *", name="stays"))
+    connector: Any = queue.broker.open("duty")
+    a, b = book(queue, "1", 1.0, "host:1"), book(queue, "2", 2.0, "host:2")
+    for who in ("1", "2"):
+        connector.announce(who, f'{{"host": "host", "pid": {who}, "release": "{who}"}}'.encode(), 60.0)
+    a.look(connector)
+    b.look(connector)
+    assert schedules(queue).remove("sec") == "app:q"
+    for one in (a, b, book(queue, "2", 3.0, "host:3")):
+        one.stale = True
+        one.look(connector)
+        assert set(one.rows) == {"stays"}, one.mine
+    schedules(queue).add("sec", queue.tasks["nothing"], every=5)  # the name is free for another
+    assert schedules(queue).remove("sec") == ""
+    newer = book(queue, "3", 4.0, "host:4")
+    newer.look(connector)
+    assert set(newer.rows) == {"sec", "stays"}
+    connector.close()
+    queue.broker.close()
+
+
+def test_without_a_release_one_that_was_removed_comes_back_with_the_next_start_whatever_the_clocks(store: str) -> None:
+    queue = app(store, EVERY)
+    connector: Any = queue.broker.open("duty")
+    ahead, before = book(queue, "", time.time() + 3600, "host:1"), book(queue, "", time.time() - 10, "host:2")
+    ahead.look(connector)
+    before.look(connector)
+    schedules(queue).remove("sec")
+    for one in (ahead, before, book(queue, "", time.time() - 10, "host:2")):
+        one.stale = True
+        one.look(connector)
+        assert not one.rows, one.mine  # of the third the steward was replaced meanwhile
+    later = book(queue, "", time.time() + 1, "host:3")
+    later.look(connector)
+    assert set(later.rows) == {"sec"}
+    connector.close()
     queue.broker.close()
 
 

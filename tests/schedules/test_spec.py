@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from regiment import ConfigError, Queue
+from regiment import ConfigError, Queue, Worker, WorkerConfig
+from regiment.worker import Running
 from regiment_schedules import Schedules, schedule
 from regiment_schedules.declared import declared, notes
 from regiment_schedules.plan import schedules
@@ -44,7 +45,8 @@ def test_an_expression_that_cannot_be_is_refused_with_the_nearest_right_one(expr
         ({"tz": "../../etc/passwd"}, "no zone"),
         ({"tz": 5}, "no zone"),
         ({"catch_up": "lst"}, 'Did you mean "last"'),
-        ({"overlap": "queue"}, "allow or skip"),
+        ({"overlap": "queue"}, "a queue of its own with one worker"),
+        ({"overlap": "never"}, "allow or skip"),
         ({"priority": "high"}, "HIGH"),
         ({"jitter": -1}, "jitter"),
         ({"within": 0}, "within"),
@@ -54,6 +56,8 @@ def test_an_expression_that_cannot_be_is_refused_with_the_nearest_right_one(expr
         ({"name": "with blank"}, "without blanks"),
         ({"name": "a@b"}, "without blanks"),
         ({"kwargs": [1]}, "mapping"),
+        ({"kwargs": {1: 2}}, "mapping"),
+        ({"args": "abc"}, "args is 'abc'"),
         ({"every": 5}, "needs one of"),
     ],
 )
@@ -75,30 +79,46 @@ def test_a_period_that_cannot_be_is_refused_in_words(every: object, said: str) -
 def work(x: int = 0) -> None: ...
 
 
+class Crawl(Worker):
+    config = WorkerConfig(name="crawl", connector="memory", plugins=[Schedules()])
+
+    def work(self, task: object) -> None: ...
+
+
 def test_arguments_that_the_task_does_not_take_are_refused_where_they_are_declared() -> None:
     queue = Queue("q", connector="memory")
     task = queue.task(work)
     with pytest.raises(ConfigError, match='no argument "y"'):
         schedule("0 9 * * *", kwargs={"y": 1})(task)
-    queue.task(name="other", schedules=[schedule("0 9 * * *", kwargs={"y": 1})])(work)
     with pytest.raises(ConfigError, match='no argument "y"'):
-        list(declared(queue))
+        queue.task(name="other", schedules=[schedule("0 9 * * *", kwargs={"y": 1})])(work)
+    assert "other" not in queue.tasks and not list(declared(queue))
 
 
 def test_two_schedules_of_one_name_are_refused_and_unnamed_ones_are_told_apart() -> None:
     queue = Queue("q", connector="memory")
     task = queue.task(schedules=[schedule("0 9 * * *"), schedule("0 10 * * *")])(work)
     assert [name for name, _, _ in declared(queue)] == [f"{__name__}:work", f"{__name__}:work#2"]
-    schedule("0 9 * * *", name="a")(schedule("0 9 * * *", name="a")(task))
+    schedule("0 9 * * *", name="a")(task)
     with pytest.raises(ConfigError, match="both have a schedule 'a'"):
-        list(declared(queue))
+        schedule("0 9 * * *", name="a")(task)
+    with pytest.raises(ConfigError, match="both have a schedule 'a'"):
+        queue.task(name="other", schedules=[schedule("0 9 * * *", name="a")])(work)
+    assert len(list(declared(queue))) == 3
+    queue.task(schedules=[schedule("0 8 * * *", name="a")])(work)  # its module is loaded again
+    assert [name for name, _, _ in declared(queue)] == ["a"]
 
 
 def test_what_is_no_schedule_and_no_task_is_refused() -> None:
     queue = Queue("q", connector="memory")
-    queue.task(schedules=["0 9 * * *"])(work)
     with pytest.raises(ConfigError, match="expected a list of schedule"):
-        list(declared(queue))
+        queue.task(schedules=["0 9 * * *"])(work)
+    with pytest.raises(ConfigError, match="functions of a Queue"):
+        schedule("0 9 * * *")(Crawl)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="worker classes have no schedules"):
+        schedules(Crawl)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="queue of a worker class"):
+        notes(Running(Crawl()))
     with pytest.raises(ConfigError, match="above"):
         schedule("0 9 * * *")(work)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r'no setting "schedule".*"schedules"'):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from harness.wait import eventually
 
 APP = """
 from regiment import Queue
@@ -77,6 +80,36 @@ def test_check_reads_every_expression_zone_and_argument(folder: Path, given: str
     assert told.returncode not in (0, 1) and said in told.stderr, told.stderr
     started = regiment(folder, "run", "app", "--burst")
     assert started.returncode not in (0, 1) and said in started.stderr, started.stderr
+
+
+def test_one_from_code_is_named_before_it_runs_and_one_that_is_removed_says_when_it_comes_back(folder: Path) -> None:
+    (folder / "app.py").write_text(APP.format(folder=folder, given='schedule("0 9 * * *", name="a")'))
+    listed = regiment(folder, "schedules", "list", "-A", "app")
+    assert "after the next regiment run that may bring them: a" in listed.stderr and "only found" not in listed.stderr
+    tree = subprocess.Popen([sys.executable, "-m", "regiment", "run", "app"], cwd=folder, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: "0 9 * * *" in regiment(folder, "schedules", "list", "-A", "app").stdout, 60)
+        removed = regiment(folder, "schedules", "remove", "a", "-A", "app")
+        assert 'removed from "mail"' in removed.stderr and "app:mail declares it: it comes back" in removed.stderr
+        time.sleep(1.5)  # the living tree has heard of it, and leaves it so
+        assert not regiment(folder, "schedules", "list", "-A", "app").stdout
+    finally:
+        tree.terminate()
+        tree.wait()
+
+
+def test_solo_says_that_nothing_is_fired_and_run_ends_with_the_code_of_check(folder: Path) -> None:
+    (folder / "app.py").write_text(APP.format(folder=folder, given='schedule("0 9 * * *")'))
+    told = regiment(folder, "run", "app", "--solo", "--burst")
+    assert told.returncode == 0 and "solo.without" in told.stderr and '"schedules"' in told.stderr
+    text = (folder / "app.py").read_text()
+    (folder / "app.py").write_text(
+        text.replace("plugins=", 'serializer=Use("signed", keys=["0123456789abcdef0123456789abcdef"]), plugins=')
+    )
+    (folder / "app.py").write_text("from regiment import Use\n" + (folder / "app.py").read_text())
+    for verb in (["check", "app"], ["run", "app", "--burst"], ["run", "app", "--solo", "--burst"]):
+        told = regiment(folder, *verb)
+        assert told.returncode == 5 and "signs each message" in told.stderr and "notes of" not in told.stderr
 
 
 def test_where_no_queue_is_found_that_is_said_and_nothing_seems_to_be_done(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from regiment_workflows import (
     group,
     over,
     prev,
+    run_of,
     s,
 )
 
@@ -249,3 +251,31 @@ def _any_graph(chance: random.Random) -> None:
             assert run.state() == "partly", (needs, bad)
         else:
             assert run.state() == "success", (policy, needs, bad)
+
+
+@shop.task
+def sum_of(x: int, y: int = 0) -> int:
+    return x + y
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda run: run.result("5"), "timeout is '5'; expected seconds"),
+        (lambda run: asyncio.run(run.aresult([5])), "expected seconds"),
+        (lambda run: one.s(x=1).start(dedline=5), 'Did you mean "deadline"'),
+        (lambda run: flow("n").add(one.s(x=1), after=5), "after got 5"),
+        (lambda run: run_of(5, "x"), "expected a Queue or a Worker class"),
+        (lambda run: sum_of.starmap([5]).start(), "starmap got the item 5"),
+        (lambda run: sum_of.starmap(["ab"]).start(), "starmap got the item 'ab'"),
+        (lambda run: sum_of.starmap([(1, 2, 3)]).start(), "takes 2 arguments by position, got 3"),
+        (lambda run: sum_of.starmap([{"z": 1}]).start(), "needs x"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_words_where_it_is_written(write: Any, said: str) -> None:
+    with capture():
+        run = one.s(x=1).start()
+        with pytest.raises(ArgumentsError) as refused:
+            write(run)
+        assert said in str(refused.value)
+        assert sum_of.starmap([(1,), (1, 2), {"x": 1}], y=3) is not None

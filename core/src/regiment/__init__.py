@@ -7,6 +7,23 @@ from __future__ import annotations
 
 __version__ = "0.2.0"
 
+
+def lazily(module: dict[str, object], homes: dict[str, str]) -> list[str]:
+    """Let the names of a package load when they are first used; all of them, for `__all__ = [*lazily(globals(), {"module": "Name Other"})]`."""
+    package, home = module["__name__"], {name: place for place, names in homes.items() for name in names.split()}
+
+    def get(name: str) -> object:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = module[name] = getattr(import_module(f"{package}.{home[name]}"), name)
+        return value
+
+    module["__getattr__"], module["__dir__"] = get, lambda: sorted({*module, *home})
+    return sorted(home)
+
+
 _NAMES = {
     "queue": "Queue",
     "worker": "Worker",
@@ -19,9 +36,7 @@ _NAMES = {
     "EncodeError DecodeError Forged ArgumentsError LockLost Fenced Control Retry Requeue Fail Stop Respawn Cancelled "
     "TaskTimeout",
 }
-_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = ["__version__", *lazily(globals(), _NAMES)]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,17 +53,3 @@ if TYPE_CHECKING:
     from regiment.queue import Queue as Queue
     from regiment.task import Task as Task
     from regiment.worker import Worker as Worker
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'regiment' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"regiment.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})

@@ -59,7 +59,7 @@ def located(config: WorkerConfig, reg: Registry, where: str) -> tuple[str, Any, 
     if folder is not None and hasattr(cls, "located"):
         options = cls.located(options, folder)
     for extra, plugin in reg.said("needs").items():
-        refuse_without(extra, f"the plugin {plugin} needs", cls(**options), reg)
+        refuse_without(extra, f"the plugin {plugin.partition(' (')[0]} needs", cls(**options), reg)
     return name, cls, options
 
 

@@ -96,8 +96,12 @@ def _delays(value: object) -> bool:
     return isinstance(value, (tuple, list)) and bool(value) and all(map(bounds.period, value))
 
 
-def _plugins(value: object) -> bool:
-    return isinstance(value, (tuple, list)) and not any(one is None or _wants_an_object(one) for one in value)
+def _plugins(value: object) -> str | None:
+    given = value if isinstance(value, (tuple, list)) else [None]
+    wrong = [one for one in given if one is None or _wants_an_object(one)]
+    name = next((one.__name__ for one in wrong if isinstance(one, type)), "Tally")
+    text = f"a list of modules, extensions and objects with hooks; of a class an object, {name}() for {name}"
+    return text if wrong else None
 
 
 def _wants_an_object(one: object) -> bool:
@@ -116,9 +120,6 @@ EXCEPTIONS = rule(_exceptions, "a tuple of exception types")
 DELIVERY = rule(lambda value: value in ("at_least_once", "at_most_once"), '"at_least_once" or "at_most_once"')
 DELAYS = rule(_delays, f"a tuple of seconds from 0 to {bounds.YEARS} years")
 EVENTS = rule(lambda value: hasattr(value, "values"), "a mapping of events to levels")
-PLUGINS = rule(
-    _plugins, "a list of modules, extensions and objects with hooks; of a class an object, Tally() for Tally"
-)
 RETRIES = or_none(whole(0), f"a whole number from 0 to {bounds.MOST:,}, or None for no end")
 
 
@@ -215,7 +216,7 @@ class WorkerConfig(Settings):
     push_durability: str | None = None
     starvation: Starvation | None = field(or_none(record(Starvation), "Starvation(seconds), or None"), default=None)
     logging: Logging = field(record(Logging), default=Logging())
-    plugins: Sequence[Any] = field(PLUGINS, default=())
+    plugins: Sequence[Any] = field(_plugins, default=())
 
     if TYPE_CHECKING:
 

@@ -96,6 +96,10 @@ class Specs:
         """Settings of `@task` that a plugin understands: name -> one line. It finds them in `task.offered` of a queue's tasks."""
         raise NotImplementedError
 
+    @hookspec
+    def regiment_task_declared(self, task: Any) -> None:
+        """Where a task with such settings is declared; `task.offered` has them. An exception reaches who declares it."""
+
     # Observers are told what happens and change nothing. Each call is guarded on its own: an exception is a log line
     # (`plugin.error`). In the worker they run in the thread of the attempt, if there is one.
 

@@ -34,3 +34,8 @@ COMMANDS = {
 
 OURS = frozenset({*DISTRIBUTIONS.values(), *COMMANDS.values()})
 """Distributions whose names come before those of all others: a stranger's plugin takes none of them."""
+
+
+def written(name: str) -> str:
+    """How a queue names an extension."""
+    return f'Use("{name}")' + (f", or {name.title()}() of regiment_{name}" if name in DISTRIBUTIONS else "")

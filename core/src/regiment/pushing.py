@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
     from regiment.contracts import Effect, Push
+    from regiment.registry import Registry
 
     P = ParamSpec("P")
 
@@ -64,17 +65,23 @@ class Outlet:
 
     def offered(self) -> list[str]:
         """The options of a push that the plugins of this face's queue offer."""
-        from regiment.registry import registry
-
-        scope = registry().scope(self.config().plugins)
+        scope = self._scope()
         scope.refuse()
         return list(scope.push_options)
 
     def understood(self) -> list[str]:
         """The settings of `@task` that the plugins of this face's queue understand."""
+        return list(self._scope().task_settings)
+
+    def declared(self, task: Any) -> None:
+        """Show the plugins of this face's queue a task that has settings of theirs."""
+        for _, call in self._scope().hooks("regiment_task_declared"):
+            call(task)
+
+    def _scope(self) -> Registry:
         from regiment.registry import registry
 
-        return list(registry().scope(self.config().plugins).task_settings)
+        return registry().scope(self.config().plugins)
 
     def pushing(self, **options: Any) -> Pushing[...]:
         """A push with these options, yet to be given its arguments."""

@@ -175,7 +175,10 @@ class Queue:
                 )
         if timeout is not None:
             settings = {**settings, "timeouts": Timeouts(timeout)}
-        made = self.tasks[wire] = self.face(self, function, wire, settings)
+        made = self.face(self, function, wire, settings)
+        if made.offered:
+            self.outlet.declared(made)
+        self.tasks[wire] = made
         return made
 
     def on(self, event: str) -> Callable[[F], F]:

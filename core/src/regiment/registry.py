@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import os
 import threading
 import typing
@@ -17,7 +17,7 @@ from regiment.config import Use, is_offer_name
 from regiment.contracts import CONTRACTS
 from regiment.errors import ConfigError, PluginError, RegimentError, nearest
 from regiment.hooks import OFFERS, PROJECT, TOO_LATE, Offer, manager
-from regiment.known import DISTRIBUTIONS, OURS
+from regiment.known import DISTRIBUTIONS, OURS, written
 from regiment.options import check_options
 from regiment.task import OPTIONS, RULES
 
@@ -100,19 +100,26 @@ class Registry:
     def _name(self, item: Any) -> None:
         """Add what was named: a module, the use of an extension, or an object."""
         if isinstance(item, str):
-            plugin, load = Plugin(item), lambda: importlib.import_module(item)
+            plugin, load = Plugin(item), lambda: self._module(item)
         elif isinstance(item, Use):
             plugin, load = Plugin(item.name), lambda: self.build("extensions", item)
             _, owner = self._known["extensions"].get(item.name, (None, plugin))
             plugin.distribution, plugin.version = owner.distribution, owner.version
         else:
             plugin, load = Plugin(getattr(item, "__name__", type(item).__name__)), lambda: item
-        if any(one.name == plugin.name for one in self.plugins):
-            plugin.name += f" ({len(self.plugins)})"
+        if same := sum(one.name.partition(" (")[0] == plugin.name for one in self.plugins):
+            plugin.name += f" ({same + 1})"
         self._add(plugin, load)
         if plugin.state not in ("ok", "blocked"):
             text = f"the plugin {plugin.name} ({self.where}) is {plugin.state}: {plugin.reason}"
             self.errors.append(plugin.error or PluginError(text))
+
+    def _module(self, name: str) -> Any:
+        """The module of this name; `PluginError` for what names an extension."""
+        one = name.removeprefix("regiment_")
+        if one in self._known["extensions"] and (one != name or not importlib.util.find_spec(name)):
+            raise PluginError(f'"{name}" is an extension; expected {written(one)}')
+        return importlib.import_module(name)
 
     def _add(self, plugin: Plugin, load: Any) -> None:
         self.plugins.append(plugin)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from regiment import Queue, Retry, Stop, Use, current
+from regiment import Backoff, Queue, Retry, Stop, Use, current
 from regiment.build import make_connector
 from regiment.contracts import Again, Dead, Done, Effect, Keep, Settlement, Taken
 from regiment.errors import ArgumentsError, ConfigError, StoreUnavailable, TaskTimeout
@@ -273,7 +273,7 @@ def test_a_plugin_that_raises_makes_a_success_a_failure_and_a_second_time_a_dead
     one.run()
     assert asked == [("success", "done"), ("failure", "again")]
     (letter,) = one.connector.dead("q")
-    assert b"what it leaves behind cannot be made: cannot be written" in letter.reason
+    assert b"what it leaves behind cannot be made: cannot be written; raised by the plugin " in letter.reason
     assert [said.effects for said in one.said] == [{}]
 
 
@@ -732,3 +732,39 @@ def test_a_store_without_effects_refuses_at_the_first_use(tmp_path: Path, bench:
     one.push(1)
     one.run()
     assert 'does not keep "effects", which current().commit needs' in str(errors[0])
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_commit_in_a_hook_of_a_failure_is_refused_and_works_again_in_the_next_run(
+    bench: Make, asked_before: bool
+) -> None:
+    said: list[str] = []
+
+    def fail_once(n: int) -> None:
+        commit = current().commit if asked_before else None
+        if len(ran) == 1:
+            raise ValueError(n)
+        (commit or current().commit).keep("k", n, 60)
+
+    def tell(task: Task, exception: BaseException) -> None:
+        try:
+            current().commit.keep("lost", 1, 60)
+        except RuntimeError as error:
+            said.append(str(error))
+
+    one = bench(None, max_retries=1, retry_on=(ValueError,), backoff=Backoff(first=0.0))
+    one.source.runtime.handlers["on_failure"] = tell  # type: ignore[index]
+    act.append(fail_once)
+    one.push(1)
+    one.run()
+    one.run()
+    assert len(ran) == 2 and len(said) == 1 and "a hook of an end that is no success" in said[0]
+    assert one.queue.kept("k") == 1 and one.queue.kept("lost") is None
+
+
+def test_an_effect_that_no_store_can_take_is_a_dead_letter_that_names_its_plugin(bench: Make) -> None:
+    one = bench(lambda *_: [Keep("k", "no bytes", 60.0)])  # type: ignore[arg-type]
+    one.push(1)
+    one.run()
+    (letter,) = one.connector.dead("q")
+    assert b"raised by the plugin keeping, which was asked what this end leaves behind" in letter.reason

@@ -139,6 +139,10 @@ def regiment_task_settings():
     return {"owner": "who is asked when the task fails"}
 
 @hookimpl
+def regiment_task_declared(task):
+    note("task_declared", task.name, task.offered)
+
+@hookimpl
 def regiment_push_options():
     note("push_options")
     return {"lane": "a lane of its own"}
@@ -194,7 +198,7 @@ FAILING = """
 from regiment import Queue
 q = Queue("observed", max_retries=0)
 
-@q.task
+@q.task(owner="Ada")
 def divide(number):
     return 1 / int(number)
 """
@@ -213,6 +217,7 @@ def test_each_hook_is_called_where_and_with_what_its_page_says(tmp_path: Path) -
     of_worker = [(hook, *words) for hook, pid, _, *words in seen if pid == worker and hook != "event"]
     assert of_worker == [
         ("loading", "observed"),
+        ("task_declared", "divide", {"owner": "Ada"}),
         ("notes", "observed"),
         ("worker_started", "observed"),
         ("around_attempt", "enter"),
@@ -230,6 +235,7 @@ def test_each_hook_is_called_where_and_with_what_its_page_says(tmp_path: Path) -
         ("task_settings",),
         ("push_options",),
         ("loading", "observed"),
+        ("task_declared", "divide", {"owner": "Ada"}),
         ("push", "observed", "divide"),
         ("around_push", "enter"),
         ("tasks_pushed", "observed", [{"number": "0"}]),

@@ -61,7 +61,7 @@ class Send(NamedTuple):
 
 
 class Arrive(NamedTuple):
-    """A member (from 0) has arrived at a join of `queue`. Arriving again changes nothing (E7).
+    """A member (from 0) has arrived at a join of `queue`. Arriving again changes nothing, nor how long the join is kept (E7).
 
     A number that is no member's, because it is not below the size of the join, completes nothing. Who arrives at a join that
     is not opened is remembered for a week.
@@ -77,7 +77,7 @@ class Join(NamedTuple):
 
     It is a set of members, not a counter (E7). Who arrived before it was opened is in it. A join of none is complete as soon
     as it is opened. Opening it again, or one that is shut or complete, changes nothing. It is forgotten `ttl` seconds after
-    it was opened or somebody arrived last.
+    it was opened or a member arrived last that had not before.
     """
 
     queue: str
@@ -222,7 +222,10 @@ class Effective(Connector, Protocol):
         """The records with these keys, in this order; None for one that is absent or has expired."""
 
     def listed(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[str]:
-        """Keys of records kept with `listed`, the one that was kept last first; `after` (a key) continues behind that."""
+        """Keys of records kept with `listed`, the one that was kept last first; `after` (a key) continues behind that. None where
+        that is listed no longer (dropped, over, kept without `listed`): where it stood is not known, and whoever goes page by
+        page begins anew.
+        """
 
     def tallies(self, queue: str, joins: Sequence[str]) -> Sequence[Tally | None]:
         """The states of these joins, in this order; None for one of which nothing is known."""

@@ -31,13 +31,18 @@ def where_options(app: str, queue: str) -> Callable[[F], F]:
     return decorated
 
 
-def chosen(queue: str | None, app: str | None, connector: str | None) -> tuple[Broker, str | None]:
-    """The broker of the store, and the queue to look at: that of the options, else that of the application; None: all."""
+def chosen(queue: str | None, app: str | None, connector: str | None) -> tuple[Broker, list[str]]:
+    """The broker of the store, and the queues to look at: that of the options, else those of the application; none: all.
+
+    Where the application has the queue of the options, the broker is that queue's: it reads what is written there.
+    """
     if app:
         settings().reach_application()
-    config = targets.shared_config(app) if app else WorkerConfig(name=queue or "cli")
+        configs = targets.shared_configs(app)
+        config = next((one for one in configs if one.name == queue), configs[0])
+        queues = list(dict.fromkeys(one.name for one in configs)) if queue is None else [queue]
+    else:
+        config, queues = WorkerConfig(name=queue or "cli"), [] if queue is None else [queue]
     if connector is not None:
         config = config.replace(connector=connector)
-    if app and queue is None:
-        queue = config.name
-    return make_broker(config), queue
+    return make_broker(config), queues

@@ -112,7 +112,12 @@ def find(text: str) -> dict[str, Any]:
 
 
 def shared_config(text: str) -> WorkerConfig:
-    """The configuration of the worker that a target names; of a module, if all in it share one store."""
+    """The configuration of the worker that a target names; of a module the first, if all in it share one store."""
+    return shared_configs(text)[0]
+
+
+def shared_configs(text: str) -> list[WorkerConfig]:
+    """The configurations of all workers that a target names, in order of definition, if they share one store."""
     found: dict[str, WorkerConfig] = {label: face.outlet.config() for label, face in find(text).items()}
     stores: list[tuple[str, dict[str, Any]]] = []
     for use, _ in map(connector_use, found.values()):
@@ -120,7 +125,7 @@ def shared_config(text: str) -> WorkerConfig:
             stores.append((use.name, use.options))
     if len(stores) > 1:
         raise TargetError(f'the workers of "{text}" use {len(stores)} stores; name one of them: {", ".join(found)}')
-    return next(iter(found.values()))
+    return list(found.values())
 
 
 def faces_of(module: ModuleType) -> dict[str, Any]:

@@ -1,44 +1,44 @@
-"""What an operator does by a form: pause, resume, purge; replay and delete dead letters. Each is an event in the log, with who."""
+"""What an operator does by a form: pause, resume, purge; replay and delete dead letters. Each is accounted for, as what is typed is."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from regiment import log
 from regiment.errors import RegimentError
 from regiment_cli.text import many
-from regiment_console import letters
+from regiment_console import groups, letters
+from regiment_console.acting import account
 from regiment_console.store import Store
-from regiment_dashboard.reading import GROUP, ids_of
 
 Form = Mapping[str, Any]
 
 
-def pause(store: Store, queue: str, form: Form) -> str:
+def pause(store: Store, queue: str, form: Form, via: str) -> str:
     """Lease nothing more from it."""
-    with store.open("push") as writing:
+    with store.open("push") as writing, account(writing, queue, "pause", via=via) as made:
         writing.post(queue, paused=True)
+        made.done = True
     return f'"{queue}" is paused'
 
 
-def resume(store: Store, queue: str, form: Form) -> str:
+def resume(store: Store, queue: str, form: Form, via: str) -> str:
     """Lease from it again."""
-    with store.open("push") as writing:
+    with store.open("push") as writing, account(writing, queue, "resume", via=via) as made:
         writing.post(queue, paused=False)
+        made.done = True
     return f'"{queue}" goes on'
 
 
-def purge(store: Store, queue: str, form: Form) -> str:
+def purge(store: Store, queue: str, form: Form, via: str) -> str:
     """Delete what is ready or delayed; the form repeats the name of the queue."""
     if form.get("sure") != queue:
         raise RegimentError(
             f'nothing was deleted: expected the name of the queue, "{queue}", in the field beside the button'
         )
-    with store.open("push") as writing:
-        gone = writing.purge(queue)
-    return f'{many(gone, "task")} of "{queue}" deleted'
+    with store.open("push") as writing, account(writing, queue, "purge", via=via) as made:
+        made.number = writing.purge(queue)
+    return f'{many(made.number, "task")} of "{queue}" deleted'
 
 
 def _chosen(store: Store, queue: str, form: Form) -> letters.Chosen:
@@ -48,27 +48,28 @@ def _chosen(store: Store, queue: str, form: Form) -> letters.Chosen:
         return letters.choose(store.looking, queue, ticked)
     if form.get("all") != "yes":
         raise RegimentError("nothing was changed: tick letters, or use the button for all of them")
-    wanted = {field: str(form[field]) for field in GROUP if field in form}
-    return ids_of(store, queue, wanted, str(form.get("upto", "")))
+    wanted = groups.Wanted(group=form.get("group"), upto=str(form.get("upto", "")))
+    return groups.choose(store.looking, queue, (), wanted)
 
 
-def replay(store: Store, queue: str, form: Form) -> str:
+def replay(store: Store, queue: str, form: Form, via: str) -> str:
     """Make dead letters ready again, as if newly pushed."""
     chosen = _chosen(store, queue, form)
-    with store.open("push") as writing:
-        done = letters.replay(writing, queue, chosen, store.codec_like, None)
-    return f'{many(done.revived, "dead letter")} of "{queue}" replayed'
+    with store.open("push") as writing, account(writing, queue, "replay", via=via, group=form.get("group")) as made:
+        made.number = letters.replay(writing, queue, chosen, store.codec_like, None).revived
+    return f'{many(made.number, "dead letter")} of "{queue}" replayed'
 
 
-def drop(store: Store, queue: str, form: Form) -> str:
+def drop(store: Store, queue: str, form: Form, via: str) -> str:
     """Delete dead letters for good."""
     chosen = _chosen(store, queue, form)
-    with store.open("push") as writing:
-        gone = sum(writing.drop(queue, ids) for _, ids in chosen)
-    return f'{many(gone, "dead letter")} of "{queue}" deleted'
+    with store.open("push") as writing, account(writing, queue, "drop", via=via, group=form.get("group")) as made:
+        for _, ids in chosen:
+            made.number += writing.drop(queue, ids)
+    return f'{many(made.number, "dead letter")} of "{queue}" deleted'
 
 
-ACTS: Mapping[str, Callable[[Store, str, Form], str]] = {
+ACTS: Mapping[str, Callable[[Store, str, Form, str], str]] = {
     "pause": pause,
     "resume": resume,
     "purge": purge,
@@ -77,8 +78,6 @@ ACTS: Mapping[str, Callable[[Store, str, Form], str]] = {
 }
 
 
-def act(store: Store, name: str, queue: str, form: Form, who: str) -> str:
-    """Do it, and say what was done; `RegimentError` with the reason where it was not."""
-    said = ACTS[name](store, store.known(queue), form)
-    log.event(logging.WARNING, "operator.acted", act=name, queue=queue, who=who, said=said)
-    return said
+def act(store: Store, name: str, queue: str, form: Form, via: str) -> str:
+    """Do it, and say what was done; `RegimentError` with the reason where it was not. `via`: by way of what it was asked."""
+    return ACTS[name](store, store.known(queue), form, via)

@@ -216,11 +216,10 @@ class Dashboard:
 
     async def group(self, request: Request) -> Response:
         """The letters of a group."""
-        queue = _one(request, "queue")
-        wanted = {field: request.query_params[field] for field in reading.GROUP if field in request.query_params}
+        queue, wanted = _one(request, "queue"), request.query_params.get("group")
         letters, upto = await self._ask(reading.group, queue, wanted)
         return self._page(
-            request, "group.html", queue=queue, wanted=wanted, letters=letters, upto=upto, most=reading.MOST
+            request, "group.html", queue=queue, group=wanted, letters=letters, upto=upto, most=reading.MOST
         )
 
     async def letter(self, request: Request) -> Response:

@@ -113,6 +113,15 @@ class There:
         """Not here: leases are held elsewhere."""
         raise RuntimeError(ONLY_AT_HOME.format(what="take", instead="Push one task with all that belongs together"))
 
+    @property
+    def cancelled(self) -> NoReturn:
+        """Not here: the notice is read where the lease is held, and Dask is told to cancel what has not begun."""
+        raise RuntimeError(ONLY_AT_HOME.format(what="current().cancelled", instead="Ask remaining(), and end in time"))
+
+    def check(self) -> NoReturn:
+        """Not here, as `cancelled`."""
+        raise RuntimeError(ONLY_AT_HOME.format(what="current().check()", instead="Ask remaining(), and end in time"))
+
     def remaining(self) -> float | None:
         """Seconds until this task's limit, by the clocks of both hosts; None if there is no limit."""
         return None if self._order.until is None else self._order.until - time.time()

@@ -6,14 +6,9 @@ config = WorkerConfig(name="mail", connector=Local(path="/var/lib/shop/queue.db"
 
 from __future__ import annotations
 
-__all__ = ["Local", "LocalConnector", "Memory", "MemoryConnector"]
+from regiment import lazily
 
-_HOME = {
-    "Local": "choice",
-    "Memory": "choice",
-    "LocalConnector": "local",
-    "MemoryConnector": "memory",
-}
+__all__ = [*lazily(globals(), {"choice": "Local Memory", "local": "LocalConnector", "memory": "MemoryConnector"})]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +16,3 @@ if TYPE_CHECKING:
     from regiment_local.choice import Memory as Memory
     from regiment_local.local import LocalConnector as LocalConnector
     from regiment_local.memory import MemoryConnector as MemoryConnector
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'regiment_local' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"regiment_local.{_HOME[name]}"), name)

@@ -135,6 +135,18 @@ class Base:
             return self.path
         return self.path if relative.startswith("..") else relative
 
+    def warnings(self) -> list[str]:
+        """What whoever set this up should know: that there is no file yet. `StoreError` if nobody could make it."""
+        if os.path.exists(self.path):
+            return []
+        files.refuse_distance(self.path)
+        near = os.path.dirname(self.path)
+        if not os.path.isdir(near):
+            near = os.path.dirname(near)
+        if not os.access(near, os.W_OK | os.X_OK):
+            raise StoreError(f"there is no file {self.path}, and {near} cannot be written")
+        return [f"there is no file {self.path} yet: the first push or run makes it"]
+
     # for the verbs
 
     @property

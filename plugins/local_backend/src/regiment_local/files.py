@@ -179,14 +179,7 @@ def make_folder(path: str) -> None:
     folder = os.path.dirname(path)
     if os.path.isdir(folder):
         return
-    above = near = os.path.dirname(folder)
-    while not os.path.exists(near):
-        near = os.path.dirname(near)
-    if near != above:
-        raise StoreError(
-            f"the folder of {path} does not exist, nor does {above}: only {near} does, and nothing was made. Correct the path, "
-            f"or make the folder: mkdir -p {folder}"
-        )
+    refuse_distance(path)
     try:
         os.mkdir(folder, 0o700)
         with open(os.path.join(folder, ".gitignore"), "w", encoding="ascii") as ignore:
@@ -198,6 +191,19 @@ def make_folder(path: str) -> None:
             f"cannot make the folder {folder} for the queue: {error.strerror}. Name another path: "
             f'connector="sqlite:////absolute/path.db"'
         ) from error
+
+
+def refuse_distance(path: str) -> None:
+    """Raises `StoreError` where the folder of the file and the one above it are absent: nobody would make them."""
+    folder = os.path.dirname(path)
+    above = near = os.path.dirname(folder)
+    while not os.path.exists(near):
+        near = os.path.dirname(near)
+    if near != above and not os.path.isdir(folder):
+        raise StoreError(
+            f"the folder of {path} does not exist, nor does {above}: only {near} does, and nothing was made. Correct the path, "
+            f"or make the folder: mkdir -p {folder}"
+        )
 
 
 def make_file(path: str) -> None:

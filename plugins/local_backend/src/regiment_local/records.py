@@ -89,7 +89,10 @@ class Records(Base):
                 return []
             number, behind = number_of(db, queue), 2**62
             if after is not None:
-                found = db.execute("SELECT listed FROM records WHERE queue = ? AND key = ?", (number, after)).fetchone()
+                found = db.execute(
+                    "SELECT listed FROM records WHERE queue = ? AND key = ? AND (until IS NULL OR until > ?)",
+                    (number, after, time.time()),
+                ).fetchone()
                 behind = 0 if found is None or found[0] is None else found[0]
             rows = db.execute(
                 """SELECT key FROM records WHERE queue = ? AND listed IS NOT NULL AND listed < ?

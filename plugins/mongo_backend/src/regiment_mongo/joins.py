@@ -84,8 +84,9 @@ class Joins(Base):
         left = bits
         while True:
             now = date(self.clock.now())
-            statements = [_arriving(id, word, now) for id, word in left.items()]
-            count = len(statements)
+            count = len(left)
+            statements = [_living(id, now, word) for id, word in left.items()]
+            statements += [_arriving(id, word, now) for id, word in left.items()]
             statements += [_living(id, now) for id in left]
             command = {"update": self._joins.name, "ordered": False, "updates": [*statements, *others]}
             try:
@@ -95,8 +96,8 @@ class Joins(Base):
                 assert isinstance(error.details, dict)
                 failed = {one["index"] for one in error.details["writeErrors"] if one["code"] == DUPLICATE}
             ids = list(left)
-            left = {ids[index]: left[ids[index]] for index in failed if index < count}
-            others = [one for index, one in enumerate(others, 2 * count) if index in failed]
+            left = {ids[index - count]: left[ids[index - count]] for index in failed if index < 2 * count}
+            others = [one for index, one in enumerate(others, 3 * count) if index in failed]
             old = {"q": {"_id": {"$in": list(left)}, "gc": {"$lte": date(self.clock.now())}}, "limit": 0}
             self.ask({"delete": self._joins.name, "deletes": [old]}, self.firm)
 
@@ -153,18 +154,26 @@ def fired(join: Document) -> tuple[Document, list[Line]]:
 
 
 def _arriving(id: str, bits: int, now: Any) -> Document:
-    words: Document = {}
-    for number in range(WORDS):
-        word = bits >> (number * WORD) & ((1 << WORD) - 1)
-        if word:
-            words[f"a{number}"] = {"or": Int64(word - (1 << WORD) if word >> (WORD - 1) else word)}
+    words = {f"a{at}": {"or": Int64(word - (1 << WORD) if word >> (WORD - 1) else word)} for at, word in _words(bits)}
     return {"q": {"_id": id, "gc": {"$not": {"$lte": now}}}, "u": {"$bit": words}, "upsert": True}
 
 
-def _living(id: str, now: Any) -> Document:
-    """Its time to live counts anew."""
+def _words(bits: int) -> list[tuple[int, int]]:
+    """The words that are not 0, and where they are."""
+    every = [(at, bits >> (at * WORD) & ((1 << WORD) - 1)) for at in range(WORDS)]
+    return [(at, word) for at, word in every if word]
+
+
+def _living(id: str, now: Any, bits: int | None = None) -> Document:
+    """Its time to live counts anew: if one of these members has not arrived yet; without members, if it has just been made."""
     ends = {"$add": ["$$NOW", {"$ifNull": ["$tl", int(WEEK * 1000)]}]}
-    return {"q": {"_id": id, "gc": {"$not": {"$lte": now}}}, "u": [{"$set": {"gc": ends}}]}
+    if bits is None:
+        return {"q": {"_id": id, "gc": {"$exists": False}}, "u": [{"$set": {"gc": ends}}]}
+    news: list[Document] = []
+    for at, word in _words(bits):
+        places = [place for place in range(WORD) if word >> place & 1]
+        news += [{f"a{at}": {"$exists": False}}, {f"a{at}": {"$bitsAnyClear": places}}]
+    return {"q": {"_id": id, "gc": {"$gt": now}, "$or": news}, "u": [{"$set": {"gc": ends}}]}
 
 
 def _opening(entry: Document, id: str, place: int, line: Line) -> Document:

@@ -150,7 +150,7 @@ class Records(Base):
             return []
         query: Document = {"q": queue, **THERE}
         if after is not None:
-            behind = self._records.find_one({"_id": rid(queue, after)}, {"l": 1}, hint="_id_")
+            behind = self._records.find_one({"_id": rid(queue, after), **THERE}, {"l": 1}, hint="_id_")
             if behind is None or "l" not in behind:
                 return []
             query["l"] = {"$lt": behind["l"]}

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-_NAMES = {
-    "choice": "Results ResultQueue",
-    "handles": "Handle handle",
-    "gathering": "as_completed aas_completed wait_all await_all",
-    "records": "Error Outcome Progress",
-    "errors": "ResultError TaskFailed TaskTimedOut TaskDead TaskExpired TaskCancelled ResultTimeout ResultGone ResultTooLarge "
-    "ResultUnreadable ResultsOff WouldBlock",
-}
-_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+from regiment import lazily
 
-__all__ = [*sorted(_HOME)]
+__all__ = [
+    *lazily(
+        globals(),
+        {
+            "choice": "Results ResultQueue",
+            "handles": "Handle handle",
+            "gathering": "as_completed aas_completed wait_all await_all",
+            "records": "Error Outcome Progress",
+            "errors": "ResultError TaskFailed TaskTimedOut TaskDead TaskExpired TaskCancelled ResultTimeout ResultGone ResultTooLarge "
+            "ResultUnreadable ResultsOff WouldBlock",
+        },
+    )
+]
 
 if TYPE_CHECKING:
     from regiment_results.choice import ResultQueue as ResultQueue
@@ -45,17 +49,3 @@ if TYPE_CHECKING:
     from regiment_results.records import Error as Error
     from regiment_results.records import Outcome as Outcome
     from regiment_results.records import Progress as Progress
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'regiment_results' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"regiment_results.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})

@@ -43,7 +43,8 @@ class Results(Use):
     `ttl`: seconds for which the outcome of a success is kept; `failure_ttl`: of any other end; `wait_ttl`: for which a push is
     known that has not ended. `limit`: bytes of the largest outcome. `track`: False if pushes are not noted, so an id that never
     was cannot be told from one that waits. `history`: how many failed tries of a task are kept. `by`: "queue" keeps the results
-    of all pushes, "push" of those with `options(result=True)`, or `options(result=seconds)`.
+    of all pushes, "push" of those with `options(result=True)`, or `options(result=seconds)`. `listed`: True if
+    `regiment results list` names them, which costs the store an entry in a list for each.
     """
 
     __slots__ = ()
@@ -58,6 +59,7 @@ class Results(Use):
         track: bool = True,
         history: int = 0,
         by: By = "queue",
+        listed: bool = False,
     ) -> None:
         options: dict[str, Any] = {
             "ttl": ttl,
@@ -67,6 +69,7 @@ class Results(Use):
             "track": track,
             "history": history,
             "by": by,
+            "listed": listed,
         }
         problems = problems_of(options)
         if problems:

@@ -10,31 +10,86 @@ from typing import Any, TypeVar
 import click
 
 from regiment.broker import Broker, effective
+from regiment.contracts import Record
 from regiment.errors import RegimentError
 from regiment.printing import put, say
 from regiment_cli.options import json_option
 from regiment_cli.reaching import chosen, where_options
 from regiment_cli.terminal import Duration, show_json
+from regiment_cli.text import table
 from regiment_cli.verbs import Group
+from regiment_results.errors import ResultUnreadable
 from regiment_results.handles import Handle, made
-from regiment_results.records import FINAL, Note, Outcome, key_of
+from regiment_results.records import FINAL, Note, Outcome, id_of, key_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+IDLE = "An idle queue is only found by --queue or --app"
+UNREADABLE = "unreadable"
+WIDEST = 60
+"""Characters of a value or an error in a list."""
 
 
 @click.group("results", cls=Group)
 def command() -> None:
-    """Results: show, wait for, forget. ID is that of a task."""
+    """Results: list, show, wait for, forget (without a verb: list). ID is that of a task."""
 
 
 _where = where_options(
-    "Look at the store that this worker uses.", "Look in this queue only.  [default: that of -A, else all]"
+    "Look at the store that this worker uses.", "Look in this queue only.  [default: those of -A, else all]"
 )
 
 
 def _options(function: F) -> F:
     """Which task, and where."""
     return click.argument("id")(_where(function))
+
+
+@command.command("list")
+@_where
+@click.option(
+    "-n", "limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many of a queue."
+)
+@json_option
+def list_all(queue: str | None, app: str | None, connector: str | None, limit: int, as_json: bool) -> None:
+    """List what is kept of tasks, the newest first: of queues with Results(listed=True)."""
+    broker, queues = chosen(queue, app, connector)
+    with broker.connector() as opened:
+        store = effective(opened, "regiment results needs")
+        say(f"store: {store.describe()}")
+        found = [
+            _record(handle, handle.of(record))
+            for one in queues or store.queues()
+            for handle, record in _listed(store, _reader(broker, one, app, connector), one, limit)
+        ]
+    if as_json:
+        show_json(found)
+    elif not found:
+        say("no results are listed. Queues with Results(listed=True) list theirs; any is shown by its ID. " + IDLE)
+    else:
+        put(table([_row(one) for one in found], ("id", "queue", "state", "ended", "value or error")))
+
+
+def _listed(store: Any, broker: Broker, queue: str, limit: int) -> list[tuple[Handle[Any], Record]]:
+    """The handles of what a queue lists, and their records."""
+    keys = [key for key in store.listed(queue, limit) if key.startswith(key_of("")) and "\t" not in key]
+    records = store.records(queue, keys) if keys else []
+    return [
+        (_handle(broker, id_of(key), queue), record)
+        for key, record in zip(keys, records, strict=True)
+        if record is not None
+    ]
+
+
+def _row(record: dict[str, Any]) -> tuple[Any, ...]:
+    error, shown = record.get("error"), ""
+    if record["state"] == "success":
+        shown = json.dumps(record["value"], default=repr, ensure_ascii=False)
+    elif record["state"] == UNREADABLE:
+        shown = record["why"]
+    elif error:
+        shown = f"{error['type']}: {error['message']}"
+    ended = record.get("ended")
+    return record["id"], record["queue"], record["state"], ended and _moment(ended), shown[:WIDEST] or None
 
 
 @command.command("show")
@@ -71,19 +126,24 @@ def forget(id: str, queue: str | None, app: str | None, connector: str | None) -
 
 def _find(id: str, queue: str | None, app: str | None, connector: str | None) -> Handle[Any]:
     """The handle of a task of which something is kept."""
-    broker, queue = chosen(queue, app, connector)
+    broker, queues = chosen(queue, app, connector)
     with broker.connector() as opened:
         store = effective(opened, "regiment results needs")
         where = store.describe()
         say(f"store: {where}")
-        queues = [queue] if queue else list(store.queues())
+        queues = queues or list(store.queues())
         found = [one for one in queues if store.records(one, [key_of(id)])[0] is not None]
     if not found:
         raise RegimentError(
             f"nothing is known of a task {id} in {where} ({', '.join(queues) or 'no queues'}): it was never pushed there, its "
-            "queue keeps no results, or their time to live is over. An idle queue is only found by --queue"
+            f"queue keeps no results, or their time to live is over. {IDLE}"
         )
-    return _handle(broker, id, found[0])
+    return _handle(_reader(broker, found[0], app, connector), id, found[0])
+
+
+def _reader(broker: Broker, queue: str, app: str | None, connector: str | None) -> Broker:
+    """The broker that reads what this queue has kept: its own, where an application says which that is."""
+    return chosen(queue, app, connector)[0] if app and broker.config.name != queue else broker
 
 
 def _handle(broker: Broker, id: str, queue: str) -> Handle[Any]:
@@ -93,6 +153,18 @@ def _handle(broker: Broker, id: str, queue: str) -> Handle[Any]:
 def _print(handle: Handle[Any], as_json: bool) -> bool:
     """Show what is kept; True if the task has succeeded."""
     found = handle.look()
+    record = _record(handle, found)
+    if as_json:
+        show_json(record)
+    else:
+        put("\n".join(_lines(record)))
+    return isinstance(found, Outcome) and found.success
+
+
+def _record(handle: Handle[Any], found: Outcome | Note | ResultUnreadable | None) -> dict[str, Any]:
+    """What is kept of a task, as plain data."""
+    if isinstance(found, ResultUnreadable):
+        return {"id": handle.id, "queue": handle.queue, "state": UNREADABLE, "why": str(found)}
     record: dict[str, Any] = {"id": handle.id, "queue": handle.queue, "state": found.state if found else "unknown"}
     if isinstance(found, Outcome):
         record |= {
@@ -108,11 +180,7 @@ def _print(handle: Handle[Any], as_json: bool) -> bool:
         }
     elif isinstance(found, Note) and found.progress is not None:
         record["progress"] = found.progress._asdict()
-    if as_json:
-        show_json(record)
-    else:
-        put("\n".join(_lines(record)))
-    return isinstance(found, Outcome) and found.success
+    return record
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
@@ -122,14 +190,17 @@ def _lines(record: dict[str, Any]) -> list[str]:
     error = shown.pop("error", None)
     for name in ("started", "ended"):
         if name in shown:
-            moment = datetime.datetime.fromtimestamp(shown[name], datetime.UTC)
-            shown[name] = moment.isoformat(sep=" ", timespec="milliseconds")
+            shown[name] = _moment(shown[name])
     lines = [
         f"{name:<9} {value if name != 'value' else json.dumps(value, default=repr)}" for name, value in shown.items()
     ]
     if error:
         lines += [f"error     {error['type']}: {error['message']}", error["traceback"].rstrip()]
     return [line for line in lines if line]
+
+
+def _moment(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(sep=" ", timespec="milliseconds")
 
 
 def _writable(value: Any) -> Any:

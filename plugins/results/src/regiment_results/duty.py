@@ -23,8 +23,8 @@ PATIENCE = 0.5
 class Tracking:
     """The duty. It writes only where the push was noted and nothing has ended meanwhile; so it needs no settings of the queue."""
 
-    def __init__(self, ttl: float) -> None:
-        self._ttl, self._host = ttl, os.uname().nodename
+    def __init__(self, ttl: float, listed: bool = False) -> None:
+        self._ttl, self._listed, self._host = ttl, listed, os.uname().nodename
         self._targets: dict[str, Served] = {}
         self._connectors: dict[str, Connector] = {}
         self._noted: dict[str, dict[str, AtWork]] = {}
@@ -68,7 +68,7 @@ class Tracking:
             done, total, text = one.progress or (0, 0, "")
             progress = Progress(done, total, text, round(now - one.seconds, 3), f"{self._host}:{one.pid}")
             key = key_of(one.id)
-            keep = Keep(key, note(RUNNING, progress), self._ttl, record.rank)
+            keep = Keep(key, note(RUNNING, progress), self._ttl, record.rank, self._listed)
             store.apply(target.queue, [keep], token=new_id(), when=[When(key, record.version)])
         return kept
 

@@ -96,6 +96,14 @@ class WouldBlock(ResultError):
     """A wait without a timeout where nothing can end it: in a task, on an event loop, in `capture()` before `drain()`."""
 
 
+def gone(queue: str, id: str, where: str = "") -> ResultGone:
+    """Why there is nothing to wait for."""
+    return ResultGone(
+        f"nothing is known of task {id} of queue {queue}{where}: it was never pushed there, it was forgotten, or the time to "
+        "live of its result is over (Results(ttl=…))"
+    )
+
+
 def name_of(cls: type[BaseException]) -> str:
     """The name of an exception class, as it travels: `ValueError`, `requests.exceptions.HTTPError`."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"

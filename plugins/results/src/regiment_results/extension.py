@@ -60,9 +60,10 @@ class Keeping(Choices):
         track: bool = True,
         history: int = 0,
         by: str = "queue",
+        listed: bool = False,
     ) -> None:
         self.ttl, self.failure_ttl, self.wait_ttl = float(ttl), float(failure_ttl), float(wait_ttl)
-        self.limit, self.track, self.history, self.by = limit, track, history, by
+        self.limit, self.track, self.history, self.by, self.listed = limit, track, history, by, listed
         self._each, self._worker = by == "queue", ""
         self._codecs: dict[str, Codec] = {}
 
@@ -85,16 +86,17 @@ class Keeping(Choices):
             return
         value, ttl, rank = note(WAITING), self.wait_ttl, note_rank(push.tasks[0].date)
         if push.id is not None:
-            push.effects.append(Keep(key_of(push.id), value, ttl, rank))
+            push.effects.append(Keep(key_of(push.id), value, ttl, rank, self.listed))
         else:
-            push.effects += [Keep(key_of(task.id), value, ttl, rank) for task in push.tasks]
+            push.effects += [Keep(key_of(task.id), value, ttl, rank, self.listed) for task in push.tasks]
 
     # Beside the keeper
 
     @hookimpl
     def regiment_services(self, spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
         """What notes, once a second, which tasks run and how far they are."""
-        return {NAME: Service("regiment_results.duty:Tracking", {"ttl": self.wait_ttl})} if self.track else {}
+        options = {"ttl": self.wait_ttl, "listed": self.listed}
+        return {NAME: Service("regiment_results.duty:Tracking", options)} if self.track else {}
 
     # Where they run
 
@@ -124,7 +126,7 @@ class Keeping(Choices):
                 record = [FORMAT, SUCCESS, outcome.value, None, task.run_count + 1, began, now, self._worker]
                 value, date = self._codecs[queue].pack(record, (queue, key)), int(task.date * 1000)
                 if len(value) <= self.limit and 0 <= date < FINAL:
-                    return (_new(Keep, (key, value, self.ttl, FINAL + date, False, None)),)
+                    return (_new(Keep, (key, value, self.ttl, FINAL + date, self.listed, None)),)
             except Exception as error:
                 del error  # it is met again, and said, below
         return self._kept(task, task_id, outcome, settles)
@@ -150,7 +152,7 @@ class Keeping(Choices):
         runs = 0 if task is None else task.run_count + ran
         key, make = key_of(task_id), partial(outcome_record, runs, outcome, now, _ran())
         value = self._packed(codec, (queue, key), make)
-        return (Keep(key, value, ttl, rank_of(now if task is None else task.date)),)
+        return (Keep(key, value, ttl, rank_of(now if task is None else task.date), self.listed),)
 
     def _place(self, task: Task | None) -> tuple[str, Codec]:
         """The queue of a task, and the codec that writes its outcome: that of this worker, also for what it took elsewhere."""
@@ -184,7 +186,7 @@ class Keeping(Choices):
             return made
         if self.track:
             state = RETRYING if outcome.kind in COUNTED else WAITING
-            made.append(Keep(key_of(task.id), note(state), self.wait_ttl, note_rank(task.date)))
+            made.append(Keep(key_of(task.id), note(state), self.wait_ttl, note_rank(task.date), self.listed))
         number = task.run_count + 1
         if number <= self.history and outcome.kind in COUNTED:
             key, now = try_key(task.id, number), time.time()

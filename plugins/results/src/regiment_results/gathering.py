@@ -9,7 +9,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal, TypeVar, overload
 
 from regiment_results.errors import ResultError, ResultTimeout
-from regiment_results.handles import Handle, call_on
+from regiment_results.finding import call_on, refuse_timeout
+from regiment_results.handles import Handle
 from regiment_results.listening import Answer, Listener, Want, listen
 
 R = TypeVar("R")
@@ -20,6 +21,7 @@ class _Crowd:
     """Waits for many handles; tells of each, in the listener's thread, when it has ended."""
 
     def __init__(self, handles: list[Handle[Any]], timeout: float | None, told: Told, *, loop: bool) -> None:
+        refuse_timeout(timeout)
         self.number, self.timeout = len(handles), timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._wants: list[tuple[Listener, Want]] = []

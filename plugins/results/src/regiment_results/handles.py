@@ -11,24 +11,23 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from regiment import pushing
-from regiment.bounds import limit, seen
 from regiment.broker import Broker, Pushed
 from regiment.context import attempt_now
 from regiment.contracts import Drop, Record
-from regiment.errors import ArgumentsError, DecodeError, StoreUnavailable
-from regiment.registry import registry
+from regiment.errors import DecodeError, StoreUnavailable
 from regiment.task import new_id
 from regiment_results.errors import (
     CLASSES,
     ResultError,
-    ResultGone,
     ResultsOff,
     ResultTimeout,
     ResultTooLarge,
     ResultUnreadable,
     TaskDead,
     WouldBlock,
+    gone,
 )
+from regiment_results.finding import broker_of, call_on, keeping_of, refuse_timeout
 from regiment_results.listening import Answer, Want, listen
 from regiment_results.records import FINAL, WAITING, Note, Outcome, Progress, key_of, rank_of, read, try_key
 from regiment_results.settings import Choices
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
+YOUNG = 5.0
+"""Seconds after a push within which a wait does not look whether anything is still known of it."""
 
 
 class Handle(Pushed, Generic[R]):
@@ -158,6 +159,13 @@ class Handle(Pushed, Generic[R]):
             found = record
         return self._read(key_of(self.id), found)
 
+    def of(self, record: Record) -> Outcome | Note | ResultUnreadable:
+        """What a record of this task says, or why that cannot be read here."""
+        try:
+            return self._read(key_of(self.id), record)
+        except ResultUnreadable as error:
+            return error
+
     def _read(self, key: str, record: Record) -> Outcome | Note:
         try:
             return read(self._broker.codec, record, (self.queue, key))
@@ -212,6 +220,8 @@ class Handle(Pushed, Generic[R]):
         """For who does not want to wait: what is there now."""
         key = key_of(self.id)
         record: Record | None = self._ask(lambda store: store.records(self.queue, [key]))[0]
+        if record is None and self._track:
+            raise gone(self.queue, self.id)
         if record is None or record.rank < self._rank:
             raise self.late(0.0, "")
         return record
@@ -268,8 +278,12 @@ class Handle(Pushed, Generic[R]):
             (self.queue, key_of(self.id)),
             self._rank,
             told,
-            True if not self._track else False if self.existed else None,
+            True if not self._track else False if self.existed or self._old() else None,
         )
+
+    def _old(self) -> bool:
+        """True if it was pushed so long ago that what was known of it may be gone."""
+        return time.time() - (self._rank - FINAL) / 1000 > YOUNG
 
     def late(self, timeout: float | None, trouble: str) -> ResultTimeout:
         """The error of a wait that was not long enough."""
@@ -309,8 +323,7 @@ class Handle(Pushed, Generic[R]):
         """Raise where a wait cannot end well."""
         self._refuse_off()
         if timeout is not None:
-            if timeout < 0 or not (timeout == 0 or limit(timeout)):
-                raise ArgumentsError(f"timeout is {seen(timeout)}; expected seconds, or None for no end")
+            refuse_timeout(timeout)
             return
         if attempt_now.get(None) is not None:
             raise WouldBlock(
@@ -331,7 +344,7 @@ class Handle(Pushed, Generic[R]):
         if record is not None and record.rank >= (self._rank):
             return record
         if record is None and self._track:
-            raise ResultGone(f"nothing is known of task {self.id} of queue {self.queue} in this capture()")
+            raise gone(self.queue, self.id, " in this capture()")
         raise WouldBlock(
             f"task {self.id} of queue {self.queue} has not run: in capture() nothing runs by itself. Call drain() first"
         )
@@ -351,14 +364,6 @@ class Handle(Pushed, Generic[R]):
 
     def _keeping(self) -> Choices | None:
         return keeping_of(self._broker)
-
-
-def call_on(loop: Any, call: Callable[[T], None], answer: T) -> None:
-    """Tell a coroutine; a loop that has ended waits for nothing."""
-    try:
-        loop.call_soon_threadsafe(call, answer)
-    except RuntimeError:
-        return
 
 
 def answer(broker: Broker, date: float, kept: bool, track: bool) -> Callable[[str, str, bool], Handle[Any]]:
@@ -381,7 +386,7 @@ def made(broker: Broker, rank: int, off: str, track: bool, id: str, queue: str, 
 
 def handle(place: Queue | type[Worker] | Broker, id: str) -> Handle[Any]:
     """The handle of a task that was pushed to this queue, by whomever; `ResultsOff` if the queue keeps no results."""
-    broker = place if isinstance(place, Broker) else _broker_of(place)
+    broker = place if isinstance(place, Broker) else broker_of(place, "a handle")
     keeping = keeping_of(broker)
     if keeping is None:
         raise ResultsOff(
@@ -389,17 +394,3 @@ def handle(place: Queue | type[Worker] | Broker, id: str) -> Handle[Any]:
             f'Queue("{broker.config.name}", plugins=[Results()])'
         )
     return made(broker, FINAL, "", keeping.track and keeping.by == "queue", id, broker.config.name, True)
-
-
-def _broker_of(place: Any) -> Broker:
-    outlet = getattr(place, "outlet", None)
-    if outlet is None:
-        raise ArgumentsError(f"a handle was asked for from {seen(place)}; expected a Queue or a Worker class")
-    broker: Broker = outlet.broker()
-    return broker
-
-
-def keeping_of(broker: Broker) -> Choices | None:
-    """The extension of this broker's queue, if it has it."""
-    scope = registry().scope(broker.config.plugins)
-    return next((plugin for _, plugin in scope.pm.list_name_plugin() if isinstance(plugin, Choices)), None)

@@ -22,7 +22,7 @@ def regiment_extensions() -> Mapping[str, Offer]:
 @hookimpl
 def regiment_commands() -> Mapping[str, Offer]:
     """A verb that reads results and waits for them."""
-    return {"results": Offer("regiment_results.commands:command", summary="Results: show, wait for, forget.")}
+    return {"results": Offer("regiment_results.commands:command", summary="Results: list, show, wait for, forget.")}
 
 
 @hookimpl(optionalhook=True)

@@ -22,7 +22,7 @@ from regiment import log
 from regiment.broker import Broker
 from regiment.contracts import Followed, Record
 from regiment.errors import StoreUnavailable
-from regiment_results.errors import ResultGone
+from regiment_results.errors import gone
 from regiment_results.records import id_of
 
 AGAIN, RARELY, CROWD = 10.0, 40.0, 250
@@ -230,13 +230,10 @@ class Listener:
                     one.known = None if one.known is False else one.known
                 self._found((queue, key), record)
                 continue
-            gone = ResultGone(
-                f"nothing is known of task {id_of(key)} of queue {queue}: it was never pushed there, it was forgotten, or "
-                "the time to live of its result is over (Results(ttl=…))"
-            )
+            why = gone(queue, id_of(key))
             for one in waiting:
                 if not one.known:
-                    self._tell(one, gone)
+                    self._tell(one, why)
 
     def _found(self, key: Followed, record: Record) -> None:
         for one in self._of(key):

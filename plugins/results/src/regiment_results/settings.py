@@ -19,6 +19,7 @@ class Choices:
     track: bool
     history: int
     by: str
+    listed: bool
 
 
 _PERIODS = {
@@ -40,8 +41,9 @@ def problems_of(options: Mapping[str, Any]) -> list[str]:
         found.append(f"limit is {seen(options['limit'])}; expected bytes, from 1 to {bounds.LARGEST:,}")
     if "history" in options and not bounds.whole(options["history"], 0, 1000):
         found.append(f"history is {seen(options['history'])}; expected a whole number of tries, from 0 to 1,000")
-    if "track" in options and not isinstance(options["track"], bool):
-        found.append(f"track is {seen(options['track'])}; expected True or False")
+    for name in ("track", "listed"):
+        if name in options and not isinstance(options[name], bool):
+            found.append(f"{name} is {seen(options[name])}; expected True or False")
     if "by" in options and options["by"] not in ("queue", "push"):
         found.append(
             f'by is {seen(options["by"])}; expected "queue" (all pushes) or "push" (those with options(result=…))'

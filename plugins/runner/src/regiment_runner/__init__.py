@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
+from regiment import lazily
+
+__all__ = [*lazily(globals(), {"supervisor.supervisor": "Supervisor"})]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from regiment_runner.supervisor.supervisor import Supervisor as Supervisor
-
-
-def __getattr__(name: str) -> object:
-    if name != "Supervisor":
-        raise AttributeError(f"module 'regiment_runner' has no attribute {name!r}")
-    from regiment_runner.supervisor.supervisor import Supervisor
-
-    return Supervisor

@@ -7,17 +7,19 @@ import heapq
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from regiment import log
 from regiment.contracts import Applied, Drop, Effect, Keep, Send, When
 from regiment.errors import ConfigError
-from regiment.task import PRIORITIES, new_id
+from regiment.task import PRIORITIES
 from regiment_schedules import firing, records, zones
-from regiment_schedules.records import INDEX, Index, Row, body_key, calendar_key, renamed, row_key, row_of, ticks_of
-from regiment_schedules.release import Release, alive, of, order
-from regiment_schedules.ticks import Ticks, jitter, written
+from regiment_schedules.reading import Page, give_back
+from regiment_schedules.records import INDEX, Row, body_key, renamed, row_key, row_of
+from regiment_schedules.release import Release, alive, newer, of, order
+from regiment_schedules.ticks import jitter, written
 
 AGAIN = 10.0
 """Seconds until it is looked again whether a newer release, or newer zone data, is still alive."""
@@ -30,40 +32,8 @@ JUMP = 30.0
 """Seconds by which a clock that was corrected may differ from a steady one."""
 
 
-class Book:
+class Book(Page):
     """One queue of one store. Every verb may raise `StoreUnavailable`; then nothing is lost, and it is called again."""
-
-    def __init__(self, queue: str, mine: Release) -> None:
-        self.queue, self.mine = queue, mine
-        self.notes: dict[str, Mapping[str, str]] = {}
-        """Target -> its schedules in code, each as JSON."""
-        self.stale = True
-        """True if the store has to be read: at first, and when there are news."""
-        self.rows: dict[str, Row] = {}
-        self.index = Index(None)
-        self._ticks: dict[str, Ticks] = {}
-        self._bodies: dict[str, tuple[str, bytes]] = {}
-        self._heap: list[tuple[float, str, int]] = []
-        self._shift, self._measured = 0.0, 0.0
-        self._host = self._clock = 0.0
-        """The host's time and the store's, as they go by the steady clock."""
-        self._again = 0.0
-        self._dead: dict[Release, float] = {}
-        self._said: set[str] = set()
-
-    # The store's clock
-
-    def now(self) -> float:
-        """The store's time, as far as it has said it."""
-        return time.time() + self._shift
-
-    def _apply(self, store: Any, effects: Sequence[Effect], when: Sequence[When] = ()) -> Applied:
-        before = time.time()
-        answer: Applied = store.apply(self.queue, effects, token=new_id(), when=when)
-        said = getattr(answer, "now", 0.0)
-        if said:
-            self._shift, self._measured = said - (before + time.time()) / 2, time.monotonic()
-        return answer
 
     # Looking
 
@@ -74,6 +44,7 @@ class Book:
             self.stale, self._again = False, 0.0
             self.read(store)
             self.declare(store)
+            give_back()
         now = self.now()
         if self._heap and self._heap[0][0] - now < MEASURED <= time.monotonic() - self._measured:
             self._apply(store, [])
@@ -104,61 +75,6 @@ class Book:
             if row is not None and row.version == version:
                 found.append(row)
         return found
-
-    def read(self, store: Any) -> None:
-        """Read what stands in the store."""
-        (record,) = store.records(self.queue, [INDEX])
-        self.index = Index(record)
-        names = sorted(self.index.names)
-        rows: dict[str, Row] = {}
-        for at in range(0, len(names), records.BULK):
-            part = names[at : at + records.BULK]
-            for name, found in zip(part, store.records(self.queue, [row_key(one) for one in part]), strict=True):
-                try:
-                    row = row_of(name, found)
-                except ValueError as error:
-                    self._say(
-                        logging.ERROR, "schedule.unknown", Row(name, 0, {}), why=f"its row cannot be read: {error}"
-                    )
-                    continue
-                if row is not None:
-                    rows[name] = row
-        self.rows, self._ticks, self._heap = rows, {}, []
-        days = self._calendars(store)
-        for row in rows.values():
-            self._learn(row, days)
-
-    def _calendars(self, store: Any) -> dict[str, list[str]]:
-        wanted = sorted({name for row in self.rows.values() for name in records.calendars(row.spec)})
-        found = store.records(self.queue, [calendar_key(name) for name in wanted]) if wanted else []
-        return {name: json.loads(one.value) for name, one in zip(wanted, found, strict=True) if one is not None}
-
-    def _learn(self, row: Row, days: Mapping[str, Sequence[str]]) -> None:
-        try:
-            self._ticks[row.name] = ticks_of(row.spec, days)
-        except (ConfigError, LookupError) as error:  # T9: who cannot compute does not arm
-            why = f"the calendar {error} is not there" if isinstance(error, LookupError) else str(error)
-            self._say(logging.ERROR, "schedule.unknown", row, why=why, next="it is not fired from here")
-            return
-        self._plan(row)
-
-    def _plan(self, row: Row) -> None:
-        """Put a row where it is looked at next."""
-        self.rows[row.name] = row
-        ticks = self._ticks.get(row.name)
-        if ticks is None or row.data["paused"]:
-            return
-        at = firing.next_look(row, ticks, self.now(), self.mine.by)
-        if firing.ahead(row, ticks, self.now()):
-            at = self.now()
-        if at is not None:
-            heapq.heappush(self._heap, (at, row.name, row.version))
-
-    def _say(self, level: int, event: str, row: Row, **fields: Any) -> None:
-        """Say something of a schedule, once."""
-        if f"{event} {row.name}" not in self._said:
-            self._said.add(f"{event} {row.name}")
-            log.event(level, event, queue=self.queue, schedule=row.name, **fields)
 
     # Firing
 
@@ -195,7 +111,7 @@ class Book:
 
     def _step(self, store: Any, row: Row, now: float) -> tuple[list[Effect], dict[str, Any]] | None:
         """The pushes of a row, and how it changes; None if there is nothing to do now, and it is planned anew."""
-        ticks = self._ticks[row.name]
+        ticks = self._ticks_of(row)
         if firing.ahead(row, ticks, now):
             log.event(
                 logging.WARNING, "schedule.reset", queue=self.queue, schedule=row.name, seconds=round(row.last - now)
@@ -260,24 +176,25 @@ class Book:
 
     def declare(self, store: Any) -> None:
         """Bring what code says, and what it no longer says, into the store, as far as it is this tree's to decide (T7, T8)."""
-        for target, notes in self.notes.items():
-            names = list(notes)
-            for at in range(0, max(1, len(names)), records.BULK):
-                part = names[at : at + records.BULK]
-                removed = self._removed(store, target, notes) if at == 0 else []
+        for target, packed in self._notes.items():
+            names = {name for part in packed for name in _part(part)}
+            for at, part in enumerate(packed):
                 for _ in range(20):
-                    if self._written(store, target, {name: notes[name] for name in part}, removed):
+                    removed = [] if at else self._removed(store, target, names)
+                    if self._written(store, target, _part(part), removed):
                         break
                     self.read(store)
-                    removed = self._removed(store, target, notes) if at == 0 else []
+        if self._wrote:
+            self._wrote = False
+            self.read(store)
 
-    def _removed(self, store: Any, target: str, notes: Mapping[str, Any]) -> list[Row]:
+    def _removed(self, store: Any, target: str, names: set[str]) -> list[Row]:
         return [
             row
             for row in self.rows.values()
             if row.data["source"] == "code"
             and row.data["target"] == target
-            and row.name not in notes
+            and row.name not in names
             and self._decides(store, row.data)
         ]
 
@@ -303,14 +220,18 @@ class Book:
         gone = {row.name: self.mine.data() for row in removed}
         self.index.names = (self.index.names | changed.keys()) - gone.keys()
         self.index.gone = {**{name: who for name, who in self.index.gone.items() if name not in changed}, **gone}
-        done = self._apply(store, [*effects, self.index.keep()], when).done
-        if done:
+        answer = self._apply(store, [*effects, self.index.keep()], when)
+        if answer.done:
             for name in changed:
                 log.event(logging.INFO, "schedule.written", queue=self.queue, schedule=name, release=self.mine.release)
             for name in gone:
                 log.event(logging.INFO, "schedule.removed", queue=self.queue, schedule=name, release=self.mine.release)
-            self.read(store)
-        return done
+            self._wrote = True
+            self.index.version, self.index.rank = answer.version, self.index.rank + 1
+            self.rows.update({name: Row(name, answer.version, data) for name, data in changed.items()})
+            for name in gone:
+                del self.rows[name]
+        return answer.done
 
     def _new_data(self, store: Any, name: str, target: str, one: Mapping[str, Any]) -> dict[str, Any] | None:
         """The data of a row that code declares; None if it stands there so, or is another's to decide."""
@@ -319,7 +240,9 @@ class Book:
         row = self.rows.get(name)
         if row is None:
             gone = self.index.gone.get(name)
-            return None if gone and not self._decides(store, gone) else records.fresh(**said, now=self.now(), **mine)
+            return (
+                None if gone and not self._brings_back(store, gone) else records.fresh(**said, now=self.now(), **mine)
+            )
         if all(row.data[key] == value for key, value in said.items()):
             return None
         if row.data["source"] != "code":
@@ -335,6 +258,12 @@ class Book:
                 )
             return None
         return {**row.data, **said, **mine}
+
+    def _brings_back(self, store: Any, gone: Mapping[str, Any]) -> bool:
+        """True if this tree may declare again what is gone; what somebody has removed only if it came later."""
+        if "removed" in gone:
+            return (self._first or 0) >= gone["removed"] and newer(self.mine, of(gone))
+        return self._decides(store, gone)
 
     def _decides(self, store: Any, data: Mapping[str, Any]) -> bool:
         """True if this tree's release is at least that of `data`, or no tree of that one is alive."""
@@ -352,3 +281,8 @@ class Book:
             return False
         self._again = first + AGAIN
         return True
+
+
+def _part(packed: bytes) -> dict[str, str]:
+    found: dict[str, str] = json.loads(zlib.decompress(packed))
+    return found

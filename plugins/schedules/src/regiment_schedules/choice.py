@@ -40,11 +40,6 @@ class Firing:
         return {"schedules": service()}
 
 
-def extended(app: Any) -> bool:
-    """True if the queue names the extension."""
-    return any(isinstance(item, Use) and item.name == "schedules" for item in app.config.plugins)
-
-
 def service() -> Service:
     """The duty, as data: which tree this is, and of which release."""
     tree = {"release": os.environ.get("REGIMENT_RELEASE", ""), "started": STARTED}

@@ -37,6 +37,11 @@ def command() -> None:
 _where = where_options("Look at the queues of this application.", "Look at this queue only.")
 
 
+BACK = (
+    "it comes back with a newer REGIMENT_RELEASE, or, where that is not set, with the next start. Take it out of the code, or "
+    "pause it instead, which holds"
+)
+"""What becomes of a schedule from code that was removed."""
 IDLE = ". A queue in which nothing waits or runs is only found by --queue or --app"
 """What may be wrong where nothing is found."""
 
@@ -98,11 +103,14 @@ def list_all(queue_name: str | None, queue: str | None, app: str | None, connect
     """List the schedules of QUEUE, or of all queues, with their next tick."""
     with _plans(app, connector, queue_name or queue) as plans:
         found = [entry for _, entry in _entries(plans)]
+        missing = [name for plan in plans for name in plan.declared() if (plan.queue, name) not in _places(found)]
     if as_json:
         show_json([_record(entry) for entry in found])
         return
+    if missing:
+        say(f"in code, and in the store after the next regiment run that may bring them: {', '.join(missing)}")
     if not found:
-        say(f"no schedules{IDLE}")
+        say("no schedules" + ("" if app or queue_name or queue else IDLE))
         return
     now = datetime.now(UTC)
     rows = [
@@ -126,6 +134,10 @@ def list_all(queue_name: str | None, queue: str | None, app: str | None, connect
             right=["fired", "skipped"],
         )
     )
+
+
+def _places(found: list[Entry]) -> set[tuple[str, str]]:
+    return {(one.queue, one.name) for one in found}
 
 
 def _next_of(one: Entry, now: datetime) -> str:
@@ -223,6 +235,8 @@ def _verb(name: str, text: str, said: str) -> None:
             plan, _ = _one(plans, name)
             answer = getattr(plan, method)(name)
         say(said.format(name=name, queue=plan.queue, answer=answer))
+        if method == "remove" and answer:
+            say(f"{answer} declares it: {BACK}")
 
     method = "run_now" if name == "run" else name
     run.__doc__ = text
@@ -231,7 +245,7 @@ def _verb(name: str, text: str, said: str) -> None:
 
 _verb(
     "remove",
-    "Remove a schedule; one from code comes back with the next start that declares it.",
+    "Remove a schedule; one from code stays away until a newer release declares it.",
     '{name} is removed from "{queue}"',
 )
 _verb("pause", "Fire a schedule no more, until it is resumed.", '{name} of "{queue}" is paused')

@@ -16,8 +16,8 @@ from regiment.errors import ConfigError
 from regiment.queue import Queue, TaskFunction
 from regiment.registry import registry
 from regiment.task import PRIORITIES
-from regiment_schedules.naming import named
-from regiment_schedules.spec import Schedule, name_problems, of_task
+from regiment_schedules.naming import extended
+from regiment_schedules.spec import Schedule, name_problems, of_task, two
 
 
 def declared(app: Queue) -> Iterator[tuple[str, TaskFunction[..., Any], Schedule]]:
@@ -28,7 +28,7 @@ def declared(app: Queue) -> Iterator[tuple[str, TaskFunction[..., Any], Schedule
             name = one.name or f"{task.function.__module__}:{task.name}" + (f"#{number}" if number > 1 else "")
             problems = name_problems(name)
             if name in seen:
-                problems.append(f"{seen[name]!r} and {task!r} both have a schedule {name!r}; give one another name=")
+                problems.append(two(name, seen[name], task))
             if problems:
                 raise ConfigError([f"a schedule of {task!r}: {problem}" for problem in problems])
             one.arguments(task)
@@ -38,8 +38,15 @@ def declared(app: Queue) -> Iterator[tuple[str, TaskFunction[..., Any], Schedule
 
 def notes(app: Application) -> dict[str, Any] | None:
     """What the steward has to know; None if this queue fires nothing."""
-    found = list(declared(app)) if isinstance(app, Queue) else []
-    if not found and not named(app):
+    if not isinstance(app, Queue):
+        if not extended(app):
+            return None
+        raise ConfigError(
+            f'"{app.config.name}" is the queue of a worker class, and schedules are of the functions of a Queue: leave Schedules() '
+            "out, and let a function with a schedule push to it"
+        )
+    found = list(declared(app))
+    if not found and not extended(app):
         return None
     store = make_broker(app.config).make()
     effective(store, f'the schedules of queue "{app.config.name}" need')
@@ -57,8 +64,9 @@ def encoded(task: TaskFunction[..., Any], one: Schedule) -> tuple[bytes, str]:
     serializer = registry().scope(config.plugins).build("serializers", as_use(config.serializer))
     if hasattr(serializer, "seal"):
         raise ConfigError(
-            f'{one!r} of {task!r}: the serializer "{as_use(config.serializer).name}" signs each message with its id, which the '
-            "steward, who has no key, gives anew for each tick; a queue with schedules needs one that does not sign"
+            f'{one!r} of {task!r}: the serializer "{as_use(config.serializer).name}" signs each message with its id, and who fires '
+            "has no key: a tick could not be told from a forgery. Put the schedule on a task of a queue whose serializer does not "
+            "sign, and let that push to this one"
         )
     options = {} if one.spec["priority"] is None else {"priority": one.spec["priority"]}
     _, broker, effects = task.options(**options).unsent(one.arguments(task))

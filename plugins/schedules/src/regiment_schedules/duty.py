@@ -116,8 +116,8 @@ class Firing:
         if key not in self._shelves:
             self._shelves[key] = Shelf(target, self._mine, self._wake)
         shelf = self._shelves[key]
-        shelf.book.notes[target.label] = dict((notes or {}).get("schedules", {}))
-        shelf.book.stale, shelf.until = True, 0.0
+        shelf.book.learn(target.label, (notes or {}).get("schedules", {}))
+        shelf.until = 0.0
 
     def look(self, now: float) -> float:
         """Fire what is due."""

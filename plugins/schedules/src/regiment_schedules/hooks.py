@@ -7,8 +7,8 @@ from typing import Any
 
 from regiment.contracts import Application, Service
 from regiment.hooks import Offer, hookimpl
-from regiment_schedules.choice import extended, service
-from regiment_schedules.naming import named
+from regiment_schedules.choice import service
+from regiment_schedules.naming import extended
 
 
 @hookimpl
@@ -34,11 +34,18 @@ def regiment_task_settings() -> Mapping[str, str]:
 
 
 @hookimpl
+def regiment_task_declared(task: Any) -> None:
+    """What is wrong with the schedules of a task is said where they are written."""
+    if task.offered.get("schedules"):
+        from regiment_schedules.spec import refuse
+
+        refuse(task)
+
+
+@hookimpl
 def regiment_notes(app: Application) -> Any:
     """The schedules in code, for the steward; where the queue names the extension, that does it."""
-    if extended(app) or not (
-        named(app) or any(task.offered.get("schedules") for task in getattr(app, "tasks", {}).values())
-    ):
+    if extended(app) or not any(task.offered.get("schedules") for task in getattr(app, "tasks", {}).values()):
         return None  # and nothing more is loaded for a queue that has none
     from regiment_schedules.declared import notes
 

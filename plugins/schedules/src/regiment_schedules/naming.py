@@ -1,4 +1,4 @@
-"""Whether a queue names this plugin."""
+"""Whether a queue names this plugin: then it fires schedules that are only in the store, too."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import Any
 
 from regiment.config import Use
 
-HERE = ("schedules", "regiment_schedules", "regiment_schedules.hooks")
 
-
-def named(app: Any) -> bool:
-    """True if the queue names this plugin: then it fires schedules that are only in the store, too."""
-    return any((item.name if isinstance(item, Use) else item) in HERE for item in app.config.plugins)
+def extended(app: Any) -> bool:
+    """True if the queue names the extension."""
+    return any(isinstance(item, Use) and item.name == "schedules" for item in app.config.plugins)

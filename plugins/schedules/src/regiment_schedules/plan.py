@@ -19,8 +19,9 @@ from regiment.queue import Queue, TaskFunction
 from regiment.task import new_id
 from regiment_schedules import records
 from regiment_schedules.declared import declared, encoded, priority
-from regiment_schedules.naming import named
+from regiment_schedules.naming import extended
 from regiment_schedules.records import INDEX, Index, Row, body_key, calendar_key, renamed, row_key, row_of
+from regiment_schedules.release import newest, of
 from regiment_schedules.spec import in_words, name_problems, schedule
 from regiment_schedules.ticks import Ticks, written
 
@@ -82,6 +83,10 @@ class Plan:
         begin = time.time() if since is None else since.timestamp()
         return [datetime.fromtimestamp(tick, UTC) for tick in ticks.between(begin, float("inf"), count)]
 
+    def declared(self) -> Sequence[str]:
+        """The names of those in code, as far as that is known here; no store is asked."""
+        return [] if self._face is None else [name for name, _, _ in declared(self._face)]
+
     # Changing
 
     def add(self, name: str, task: TaskFunction[..., Any], cron: str | None = None, **how: Any) -> None:
@@ -91,7 +96,7 @@ class Plan:
         problems = name_problems(name)
         if not isinstance(task, TaskFunction) or task.queue.name != self.queue:
             problems.append(f"its task is {seen(task)}; expected a task of queue {self.queue!r}")
-        elif not (named(task.queue) or any(True for _ in declared(task.queue))):
+        elif not (extended(task.queue) or any(True for _ in declared(task.queue))):
             problems.append(
                 f"queue {self.queue!r} fires no schedules, so nothing would happen: it needs plugins=[Schedules()], or a schedule in code"
             )
@@ -121,17 +126,25 @@ class Plan:
 
         self._change(name, work)
 
-    def remove(self, name: str) -> None:
-        """Remove it. One from code comes back with the next start of a release that declares it; a tick that was armed, at most two
-        seconds ahead, still runs.
+    def remove(self, name: str) -> str:
+        """Remove it; the target whose code declares it, or nothing. A tick that was armed, at most two seconds ahead, still runs.
+
+        One from code stays away until a release that is newer than all that live now declares it; where no REGIMENT_RELEASE is
+        set, until the next start. `pause` holds longer.
         """
+        home = ""
 
         def work(store: Any, index: Index, row: Row | None) -> Sequence[Effect]:
-            self._known(index, row, name)
+            nonlocal home
+            data = self._known(index, row, name).data
+            home = data["target"] if data["source"] == "code" else ""
+            if home:
+                index.remove(name, newest(of(data), store.presence().values()), self._now(store), _who())
             index.names.discard(name)
             return [Drop([row_key(name), body_key(name)])]
 
         self._change(name, work)
+        return home
 
     def pause(self, name: str) -> None:
         """Fire it no more, until `resume`; deploys change nothing of that. A tick that was armed still runs."""
@@ -253,6 +266,8 @@ class Plan:
 
 def schedules(queue: Queue) -> Plan:
     """The schedules of a queue, as its store has them."""
+    if not isinstance(queue, Queue):
+        raise ConfigError(f"schedules(…) got {seen(queue)}; expected a Queue: worker classes have no schedules")
     return Plan(queue.broker, queue.name, queue)
 
 

@@ -38,13 +38,20 @@ def calendar_key(name: str) -> str:
 
 
 class Index:
-    """The names of all schedules of a queue, and who has removed which of those that came from code."""
+    """The names of all schedules of a queue, and who has removed which of those that came from code: a release that no longer
+    has them, or (`removed`: the rank of the index since when) somebody by hand.
+    """
 
     def __init__(self, record: Record | None) -> None:
         data = {} if record is None else json.loads(record.value)
         self.version, self.rank = (0, 0) if record is None else (record.version, record.rank)
         self.names: set[str] = set(data.get("names", ()))
         self.gone: dict[str, dict[str, Any]] = data.get("gone", {})
+
+    def remove(self, name: str, release: str, now: float, by: str) -> None:
+        """Note that somebody has removed one that code declares, while releases up to this one lived."""
+        self.gone.pop(name, None)  # the latest come last
+        self.gone[name] = {"release": release, "started": now, "by": by, "removed": self.rank + 1}
 
     def keep(self) -> Keep:
         """The index as it is to be next; its rank tells followers."""

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from regiment.bounds import seen
 from regiment.errors import ArgumentsError, ConfigError, nearest
-from regiment.queue import TaskFunction
+from regiment.queue import Queue, TaskFunction
 from regiment.task import PRIORITIES
 from regiment_schedules.cron import refusal
 from regiment_schedules.zones import zone
@@ -30,14 +31,23 @@ class Schedule:
         self.spec, self.name, self.args, self.kwargs = spec, name, tuple(args), dict(kwargs)
 
     def __repr__(self) -> str:
-        return f"<schedule {self.name or ''} {in_words(self.spec)}>"
+        return f"<schedule {f'{self.name}: ' if self.name else ''}{in_words(self.spec)}>"
 
     def __call__(self, task: TaskFunction[..., Any]) -> TaskFunction[..., Any]:
         """Give the task this schedule, beside those that it has."""
-        if not isinstance(task, TaskFunction):
-            raise ConfigError(f"@schedule on {seen(task)}; expected a task: put it above @….task, not below")
-        self.arguments(task)
-        task.offered[SETTING] = [*of_task(task), self]
+        given: Any = task
+        if not isinstance(given, TaskFunction):
+            hint = "put it above @….task, not below"
+            if isinstance(given, type):
+                hint = "schedules are of the functions of a Queue; let one push to this worker"
+            raise ConfigError(f"@schedule on {seen(given)}; expected a task: {hint}")
+        before = of_task(task)
+        task.offered[SETTING] = [*before, self]
+        try:
+            refuse(task)
+        except ConfigError:
+            task.offered[SETTING] = before
+            raise
         return task
 
     def arguments(self, task: TaskFunction[..., Any]) -> dict[str, Any]:
@@ -88,9 +98,10 @@ def schedule(
     wrong += problems(spec)
     if name is not None:
         wrong += name_problems(name)
-    given: Any = kwargs
-    if given is not None and not isinstance(given, Mapping):
+    if kwargs is not None and not (isinstance(kwargs, Mapping) and all(isinstance(key, str) for key in kwargs)):
         wrong.append(f"kwargs is {seen(kwargs)}; expected a mapping of names to values")
+    if not isinstance(args, (list, tuple)):
+        wrong.append(f"args is {seen(args)}; expected a list of values")
     if wrong:
         raise ConfigError([f"schedule {name or cron or every!r}: {one}" for one in wrong])
     return Schedule(spec, name, args, kwargs or {})
@@ -112,6 +123,10 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
         zone(spec["tz"])
     except ConfigError as error:
         found += error.problems
+    if spec["overlap"] == "queue":
+        found.append(
+            'overlap has no "queue": for ticks one after the other give the task a queue of its own with one worker'
+        )
     for field, known in (("catch_up", CATCH_UP), ("overlap", OVERLAP), ("priority", (None, *PRIORITIES))):
         if spec[field] not in known:
             names = [one for one in known if one]
@@ -166,6 +181,29 @@ def of_task(task: TaskFunction[..., Any]) -> list[Schedule]:
     if not isinstance(given, (list, tuple)) or not all(isinstance(one, Schedule) for one in given):
         raise ConfigError(f"schedules of {task!r} is {seen(given)}; expected a list of schedule(…)")
     return list(given)
+
+
+_NAMED: WeakKeyDictionary[Queue, dict[str, str]] = WeakKeyDictionary()
+"""Queue -> names that schedules of its tasks were given, and whose they are."""
+
+
+def refuse(task: TaskFunction[..., Any]) -> None:
+    """`ConfigError` for what is wrong with the schedules of a task: arguments that it does not take, a name that another has."""
+    given = [one for one in of_task(task) if one.name is not None]
+    for one in of_task(task):
+        one.arguments(task)
+    known = _NAMED.setdefault(task.queue, {})
+    names = [str(one.name) for one in given]
+    for at, name in enumerate(names):
+        owner = known.get(name, task.name)
+        if owner != task.name or name in names[:at]:
+            raise ConfigError(two(name, task.queue.tasks.get(owner, task), task))
+    known.update(dict.fromkeys(names, task.name))
+
+
+def two(name: str, one: object, other: object) -> str:
+    """What is wrong with two schedules of one name."""
+    return f"{one!r} and {other!r} both have a schedule {name!r}; give one another name="
 
 
 def in_words(spec: Mapping[str, Any]) -> str:

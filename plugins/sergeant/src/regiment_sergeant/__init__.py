@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
+from regiment import lazily
+
+__all__ = [*lazily(globals(), {"worker": "Worker"})]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from regiment_sergeant.worker import Worker as Worker
-
-
-def __getattr__(name: str) -> object:
-    if name != "Worker":
-        raise AttributeError(f"module 'regiment_sergeant' has no attribute {name!r}")
-    from regiment_sergeant.worker import Worker
-
-    return Worker

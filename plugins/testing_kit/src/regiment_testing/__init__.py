@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from regiment import lazily
+
+__all__ = [*lazily(globals(), {"capturing": "Capture capture"})]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from regiment_testing.capturing import Capture as Capture
     from regiment_testing.capturing import capture as capture
-
-
-def __getattr__(name: str) -> object:
-    if name not in ("Capture", "capture"):
-        raise AttributeError(f"module 'regiment_testing' has no attribute {name!r}")
-    from regiment_testing import capturing
-
-    return getattr(capturing, name)

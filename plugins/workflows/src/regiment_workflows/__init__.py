@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-_NAMES = {
-    "choice": "Workflows FlowQueue FlowTask",
-    "pieces": "Piece Step chain group over prev s",
-    "graph": "Flow Ref flow",
-    "runs": "Run run_of",
-    "states": "Progress",
-    "values": "Failed",
-    "errors": "GraphError FlowError FlowFailed FlowCancelled FlowTimeout FlowGone ValueGone",
-}
-_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+from regiment import lazily
 
-__all__ = [*sorted(_HOME)]
+__all__ = [
+    *lazily(
+        globals(),
+        {
+            "choice": "Workflows FlowQueue FlowTask",
+            "pieces": "Piece Step chain group over prev s",
+            "graph": "Flow Ref flow",
+            "runs": "Run run_of",
+            "states": "Progress",
+            "values": "Failed",
+            "errors": "GraphError FlowError FlowFailed FlowCancelled FlowTimeout FlowGone ValueGone",
+        },
+    )
+]
 
 if TYPE_CHECKING:
     from regiment_workflows.choice import FlowQueue as FlowQueue
@@ -46,17 +50,3 @@ if TYPE_CHECKING:
     from regiment_workflows.runs import run_of as run_of
     from regiment_workflows.states import Progress as Progress
     from regiment_workflows.values import Failed as Failed
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'regiment_workflows' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"regiment_workflows.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})

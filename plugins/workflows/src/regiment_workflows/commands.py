@@ -34,7 +34,7 @@ def command() -> None:
 
 
 _where = where_options(
-    "Look at the store that this worker uses.", "Look at this queue only.  [default: that of -A, else all]"
+    "Look at the store that this worker uses.", "Look at this queue only.  [default: those of -A, else all]"
 )
 
 
@@ -175,10 +175,10 @@ def purge(queue: str | None, app: str | None, connector: str | None, older: floa
 
 def _reach(queue: str | None, app: str | None, connector: str | None) -> tuple[Broker, list[str]]:
     """The store, and the queues to look at."""
-    broker, queue = chosen(queue, app, connector)
+    broker, queues = chosen(queue, app, connector)
     with broker.connector() as store:
         say(f"store: {store.describe()}")
-        return broker, [queue] if queue else list(store.queues())
+        return broker, queues or list(store.queues())
 
 
 def _runs(broker: Broker, queues: list[str]) -> Iterator[Run[Any]]:

@@ -108,7 +108,7 @@ class Flow:
         """
         if not isinstance(piece, Piece):
             raise GraphError(f"add got {seen(piece)}; expected a step, as fetch.s() or s(fetch)")
-        waits = [after] if isinstance(after, (Ref, str)) else list(after)
+        waits = [after] if isinstance(after, (Ref, str)) or not isinstance(after, Iterable) else list(after)
         for one in waits:
             self._mine(one)
         value = self._lower(piece, None, name, checked_policy(on_error), waits)

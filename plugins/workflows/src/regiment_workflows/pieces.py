@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from regiment.bounds import seen
+from regiment.errors import nearest
 from regiment.pushing import Names, Outlet, Pushing
 from regiment.queue import Parameters, TaskFunction
 from regiment.worker import Worker
@@ -20,6 +21,8 @@ S = TypeVar("S")
 
 Policy = Literal["fail", "continue", "skip"]
 POLICIES = ("fail", "continue", "skip")
+HOW = ("on_error", "deadline", "tell")
+"""What `start` passes on to the flow."""
 
 
 class Prev:
@@ -66,6 +69,9 @@ class Piece(Generic[R]):
         started, and the answer is the run of that (`existed`). `how`: `on_error` ("fail", "continue", "skip"), `deadline` in
         seconds, `tell` (a step that is pushed once if the flow fails).
         """
+        for word in how:
+            if word not in HOW:
+                raise GraphError(f"start has no {word!r}.{nearest(word, HOW)} It takes: id, name, {', '.join(HOW)}")
         whole = import_module("regiment_workflows.graph").flow(name, **how)  # which is made of pieces
         whole.take(self)
         run: Run[R] = whole.start(id=id)
@@ -239,12 +245,25 @@ def over(
     def members() -> Iterator[Step[Any]]:
         while part := list(islice(every, chunk)):
             made = Step[Any](task, (), fixed)
+            if star:
+                for item in part:
+                    _bind(task, item, fixed)
             made.mapped, made.given = "map", {"items": part, "into": into, "fixed": fixed}
             yield made
 
     made = Group[Any](members(), checked_policy(on_error), flat=True, label=task.name)
     made.model = one
     return made
+
+
+def _bind(task: TaskFunction[..., Any], item: object, fixed: Mapping[str, Any]) -> None:
+    """`ArgumentsError` for an item of a starmap that is no call of this task."""
+    if not isinstance(item, (dict, list, tuple)):
+        raise GraphError(
+            f"{task.name}.starmap got the item {seen(item)}; expected a sequence of arguments, or a mapping"
+        )
+    args, kwargs = ((), item) if isinstance(item, dict) else (tuple(item), {})
+    task.parameters.bind(args, {**fixed, **kwargs})
 
 
 def _left(step: Step[Any]) -> str:

@@ -10,13 +10,11 @@ from threading import TIMEOUT_MAX
 from typing import Any, Generic, NoReturn, TypeVar
 
 from regiment import pushing
-from regiment.bounds import limit, seen
 from regiment.broker import Broker
 from regiment.context import attempt_now
 from regiment.contracts import Record
-from regiment.errors import ArgumentsError
 from regiment_results.errors import CLASSES, TaskDead, WouldBlock
-from regiment_results.handles import call_on
+from regiment_results.finding import broker_of, call_on, refuse_timeout
 from regiment_results.listening import Answer, Want, listen
 from regiment_results.records import FINAL, key_of
 from regiment_workflows import changing, keys, picture, tending
@@ -165,8 +163,7 @@ class Run(Reached, Generic[R]):
 
     def _early(self, timeout: float | None) -> Record | None:
         """The record, if there is no need to wait; raises where a wait cannot end well."""
-        if timeout is not None and (timeout < 0 or not (timeout == 0 or limit(timeout))):
-            raise ArgumentsError(f"timeout is {seen(timeout)}; expected seconds, or None for no end")
+        refuse_timeout(timeout)
         record = self.look()
         if record is None:
             raise FlowGone(
@@ -281,5 +278,5 @@ class Run(Reached, Generic[R]):
 
 def run_of(place: Any, id: str) -> Run[Any]:
     """The run of a flow that has its home at this queue, started by whomever."""
-    broker = place if isinstance(place, Broker) else place.outlet.broker()
+    broker = place if isinstance(place, Broker) else broker_of(place, "a flow")
     return Run(broker, broker.config.name, id, existed=True)

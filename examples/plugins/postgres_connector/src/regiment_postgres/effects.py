@@ -33,7 +33,8 @@ APPLY = """SELECT * FROM apply(%(queue)s, %(effects)s::jsonb, %(bodies)s::bytea[
 RECORDS = """SELECT value, version, rank FROM unnest(%(keys)s::text[]) WITH ORDINALITY asked (key, n)
     LEFT JOIN kept ON kept.queue = %(queue)s AND kept.key = asked.key AND (until IS NULL OR until > clock()) ORDER BY n"""
 LISTED = """SELECT key FROM kept WHERE queue = %(queue)s AND listed IS NOT NULL AND (until IS NULL OR until > clock())
-    AND (%(after)s::text IS NULL OR listed < (SELECT listed FROM kept WHERE queue = %(queue)s AND key = %(after)s))
+    AND (%(after)s::text IS NULL OR listed < (SELECT listed FROM kept WHERE queue = %(queue)s AND key = %(after)s
+        AND (until IS NULL OR until > clock())))
     ORDER BY listed DESC LIMIT %(limit)s"""
 TALLIES = """SELECT size, bit_count(CASE WHEN size IS NULL THEN arrived ELSE substring(arrived FOR size) END), state,
     ARRAY(SELECT m FROM generate_series(0, size - 1) m WHERE get_bit(arrived, m) = 0 ORDER BY m LIMIT 100)

@@ -7,7 +7,7 @@
 local listed, found, from = stem .. ':listed', {}, '+inf'
 if ARGV[3] ~= '' then
   local place = redis.call('ZSCORE', listed, ARGV[3])
-  if not place then return found end
+  if not place or redis.call('GETRANGE', stem .. ':kept:' .. ARGV[3], 14, 14) ~= '\1' then return found end
   if ARGV[1] == '-1' then return {place, ARGV[3]} end
   from = '(' .. place
 elseif ARGV[2] ~= '' then

@@ -25,6 +25,7 @@ from regiment_runner.keeper import keeper
 from regiment_runner.shared import crossing, messages, page
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.polling import readable
+from regiment_runner.shared.scopes import scope_of
 from regiment_runner.supervisor.keeping import Keeping
 from regiment_runner.supervisor.signals import SAME_SIGNAL
 from regiment_runner.supervisor.strikes import last_words
@@ -93,6 +94,7 @@ class Solo:
             self.burst,
             first=True,
             solo=True,
+            notes=True,
         )
         try:
             return child.main(setup)
@@ -122,8 +124,23 @@ class Solo:
                 **spec["parts"],
                 plugins=message["plugins"],
             )
+            self._say_what_nobody_does(spec, message.get("notes") or {})
         elif "failed" in message:
             say(f"error: {message['failed']['text']}")  # the one message of a failed start
+
+    def _say_what_nobody_does(self, spec: messages.Spec, notes: dict[str, Any]) -> None:
+        """Services run beside a supervisor, and there is none."""
+        found: list[str] = []
+        for plugin, call in scope_of(spec).hooks("regiment_services"):
+            found += dict(call(spec, notes.get(plugin)) or {})
+        if found:
+            log.event(
+                logging.WARNING,
+                "solo.without",
+                services=found,
+                reason="they run beside a supervisor, and --solo has none",
+                queue=spec["queue"],
+            )
 
     def _mind_the_keeper(self) -> None:
         while not self._ended.wait(0.5):

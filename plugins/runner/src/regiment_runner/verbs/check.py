@@ -115,12 +115,10 @@ def noted(app: Any, label: str) -> Iterator[Finding]:
     """What plugins cannot note of the application: a worker would not start."""
     try:
         notes_of(app, registry().scope(app.config.plugins))
+    except ConfigError as error:
+        yield from (Finding(label, text, error.exit_code) for text in error.problems)
     except PluginError as error:
-        why = error.__cause__
-        if isinstance(why, ConfigError):
-            yield from (Finding(label, text, why.exit_code) for text in why.problems)
-        else:
-            yield Finding(label, str(error), error.exit_code)
+        yield Finding(label, str(error), error.exit_code)
 
 
 def _connected(app: Any, label: str) -> Iterator[Finding]:
@@ -128,10 +126,9 @@ def _connected(app: Any, label: str) -> Iterator[Finding]:
     try:
         connector.open("look")
         connector.counts(app.config.name)
+        warnings: list[str] = getattr(connector, "warnings", list)()
         say(f"{label}: {connector.describe()} answers")
-        warnings = getattr(connector, "warnings", None)
-        if callable(warnings):
-            yield from (Finding(label, text, 0) for text in warnings())
+        yield from (Finding(label, text, 0) for text in warnings)
     except StoreError as error:
         yield Finding(label, str(error), exits.STORE)
     finally:

@@ -166,6 +166,11 @@ class Attempt(Trial):
                 "commit was asked for outside of its task: after the end of it, or in a thread that is not in it; nothing of it "
                 "would be done. Take it in the task, commit = current().commit, and pass that on"
             )
+        if self.over:
+            raise RuntimeError(
+                "commit was asked for in a hook of an end that is no success; nothing of it would be done. Push at once, with "
+                "task.push(…), or say it in the run that succeeds"
+            )
         with self.runtime.committing:
             made = self.made
             if isinstance(made, Left) or made is False:

@@ -22,10 +22,11 @@ from regiment_runner.shared import descendants, overdue, page
 from regiment_runner.worker.admission import Bury, Cancelled, Decision, Wait
 from regiment_runner.worker.asking import is_a
 from regiment_runner.worker.burying import buried, id_of, tell_dead
+from regiment_runner.worker.commit import Commit
 from regiment_runner.worker.guarded import cancelled
 from regiment_runner.worker.hooking import Answer, Call, Steps, hooked, limited, tell_all
 from regiment_runner.worker.leaving import left
-from regiment_runner.worker.planning import UNKEPT, Plan, complain, plan_of, planned, unkept
+from regiment_runner.worker.planning import Plan, complain, plan_of, planned, unkept, unkept_in_words
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.saying import measured, say, say_started, say_success
 from regiment_runner.worker.trial import NOTHING, Left, Trial
@@ -74,6 +75,7 @@ def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
         except BaseException as error:
             complain(attempt, "attempt.error", error)
         plan = plan_of(attempt, outcome, rules)
+    _close_commit(attempt, plan)
     try:
         yield from _tell(attempt, plan, rules)
     except BaseException as error:
@@ -81,7 +83,7 @@ def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
     if plan.outcome.kind in (outcomes.STOP, outcomes.RESPAWN):
         attempt.source.end(respawn=plan.outcome.kind == outcomes.RESPAWN)
     left = yield from _left(attempt, plan, rules)
-    attempt.outcome = None
+    attempt.outcome, attempt.over = None, False
     returns = plan.outcome.kind == outcomes.RESPAWN and type(plan.settlement) is Back
     if not (returns and attempt.source.came_back(attempt)):
         _finish(attempt, plan.settlement, left)
@@ -119,6 +121,7 @@ def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, L
         plan.become(
             unkept(attempt, plan.outcome, wrong) if last else plan_of(attempt, _judged(attempt, wrong, rules), rules)
         )
+        _close_commit(attempt, plan)
         if not dead:
             try:
                 yield from _tell(attempt, plan, rules)
@@ -127,6 +130,13 @@ def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, L
         if last or plan.step.settle == "back":
             break
     return NOTHING
+
+
+def _close_commit(attempt: Trial, plan: Plan) -> None:
+    """What is said to `commit` from now on would be done by nobody, unless the attempt is settled as done."""
+    attempt.over = plan.step.settle != "done"
+    if attempt.over and type(attempt.made) is Commit:
+        attempt.made.close()
 
 
 def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
@@ -274,7 +284,7 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
         behind = NOTHING if attempt.made is None else left(attempt, outcome, settles)
     except BaseException as error:
         complain(attempt, "effects.error", error)
-        text = f"{outcome.text or f'it was {outcome.kind}'}; {UNKEPT}: {safe_repr(error, 500)}"
+        text = f"{outcome.text or f'it was {outcome.kind}'}; {unkept_in_words(error)}"
         evidence = outcome.evidence or {}
         decided = Bury(outcomes.FAILURE if settles == "done" else outcome.kind, text, evidence)
     if isinstance(decided, Bury):

@@ -16,7 +16,7 @@ from regiment_runner.worker.guarded import DONE
 from regiment_runner.worker.hooking import limit_of, limited
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import NOTHING, Left, Trial
-from regiment_runner.worker.verdict import judge
+from regiment_runner.worker.verdict import judge, name_plugin
 
 _new: Any = tuple.__new__
 
@@ -32,16 +32,26 @@ def left(attempt: Trial, outcome: Outcome, settles: str) -> Left:
         task_id = id_of(attempt.delivery.payload) if task is None else task.id
         if settles != "again":
             attempt.runtime.ends.append((attempt.number, task_id))
-        sheet, at, limit = attempt.runtime.page, attempt.at, limit_of(attempt)
+        name, sheet, at, limit = "", attempt.runtime.page, attempt.at, limit_of(attempt)
         try:  # `limited` without its calls: this is paid for each result
             if limit is not None:
                 overdue.arm(sheet, at, overdue.EFFECTS, *limit)
-            for _, asked in attempt.runtime.effects:
+            for name, asked in attempt.runtime.effects:  # noqa: B007  the name is for who raises
                 effects += asked(task, task_id, outcome, settles)
+        except BaseException as error:
+            name_plugin(error, name)  # the loop's: the one that was asked last
+            raise
         finally:
             if limit is not None:
                 overdue.disarm(sheet, at)
-    return _new(Left, (effects, packed(effects))) if effects else NOTHING
+    if not effects:
+        return NOTHING
+    try:
+        whole: Left = _new(Left, (effects, packed(effects)))
+        return whole
+    except Exception as error:
+        name_plugin(error, " or ".join(name for name, _ in attempt.runtime.effects))
+        raise
 
 
 def kept(attempt: Trial, outcome: Outcome, rules: Rules) -> Outcome:

@@ -302,6 +302,8 @@ def notes_of(app: Any, reg: Registry) -> dict[str, Any]:
     for plugin, call in reg.hooks("regiment_notes"):
         try:
             notes[plugin] = json.loads(json.dumps(call(app)))
+        except ConfigError:
+            raise  # it says what is wrong with the application, and no plugin is
         except Exception as error:
             raise PluginError(f"the notes of the plugin {plugin}: {type(error).__name__}: {error}") from error
     return notes

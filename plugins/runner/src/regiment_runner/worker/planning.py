@@ -16,7 +16,7 @@ from regiment_runner.worker import policy
 from regiment_runner.worker.burying import id_of
 from regiment_runner.worker.policy import Rules, Step
 from regiment_runner.worker.trial import Trial
-from regiment_runner.worker.verdict import reason_of, safe_repr, trace
+from regiment_runner.worker.verdict import notes_of, reason_of, safe_repr, trace
 
 UNKEPT = "what it leaves behind cannot be made"
 
@@ -110,8 +110,13 @@ def unkept(attempt: Trial, outcome: Outcome, error: BaseException) -> Plan:
     """What it leaves behind cannot be made, not even of its failure: it is dead, and leaves nothing (E12)."""
     task = _delivered(attempt)
     task.run_count += outcome.kind in outcomes.COUNTED
-    reason = reason_of(outcome, task, f"{UNKEPT}: {safe_repr(error, 500)}")
+    reason = reason_of(outcome, task, unkept_in_words(error))
     return Plan(outcome, Step("dead", counts=True), Dead(attempt.number, task.id, reason))
+
+
+def unkept_in_words(error: BaseException) -> str:
+    """Why it cannot be made, and whose fault that is, as far as the error says so."""
+    return "; ".join([f"{UNKEPT}: {safe_repr(error, 500)}", *notes_of(error)])
 
 
 def _delivered(attempt: Trial) -> Task:

@@ -29,7 +29,7 @@ from regiment_runner.worker.admission import RUN, Bury, Decision, Judge, Wait, a
 from regiment_runner.worker.burying import Told, buried, id_of, tell_dead
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.meant import meant
-from regiment_runner.worker.verdict import reason_of, was_struck
+from regiment_runner.worker.verdict import name_plugin, reason_of, was_struck
 
 T = TypeVar("T")
 
@@ -146,8 +146,15 @@ class Taking:
         return {number: effects for number, effects in left.items() if effects}
 
     def _of(self, task: Task | None, task_id: str, outcome: Outcome, settles: str) -> list[Effect]:
-        effects = [one for _, asked in self._told.effects for one in asked(task, task_id, outcome, settles)]
-        packed(effects)  # raises for what no store can take
+        effects: list[Effect] = []
+        for name, asked in self._told.effects:
+            try:
+                some = list(asked(task, task_id, outcome, settles))
+                packed(some)  # raises for what no store can take
+            except Exception as error:
+                name_plugin(error, name)
+                raise
+            effects += some
         return effects
 
     def _exchange(

@@ -74,6 +74,7 @@ class Trial:
         "memory",
         "number",
         "outcome",
+        "over",
         "runtime",
         "shown",
         "slot",
@@ -105,6 +106,8 @@ class Trial:
         """What it is to leave behind: None if nothing is and nobody asks, () if its end has a record all the same, a `Commit`
         where the task has said something, a `Left` once that is settled and has no record yet, False if it could not be made.
         """
+        self.over = False
+        """True while hooks run that are told of an end that is no success: what they say to `commit` would be done by nobody."""
         self.claims: list[bool] = []
         """Empty once somebody has claimed the end of this try."""
         self.guard: AbstractContextManager[None] = UNGUARDED

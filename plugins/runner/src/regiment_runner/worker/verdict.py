@@ -141,6 +141,24 @@ def safe_repr(error: BaseException, limit: int = REASON_LIMIT) -> str:
     return text if len(text) <= limit else text[:limit] + "…"
 
 
+BY = "raised by the plugin "
+"""How a note begins that says whose error it is."""
+
+
+def name_plugin(error: BaseException, name: str) -> None:
+    """Note in an error which plugin has raised it. Never raises."""
+    with contextlib.suppress(Exception):
+        if name and not notes_of(error):
+            error.add_note(f"{BY}{name}, which was asked what this end leaves behind")
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """What `name_plugin` has noted in it. Never raises."""
+    with contextlib.suppress(Exception):
+        return [one for one in getattr(error, "__notes__", ()) if type(one) is str and one.startswith(BY)]
+    return []
+
+
 def _large(part: object, limit: int) -> bool:
     return type(part) in (list, tuple, dict, set, frozenset, bytes, bytearray) and len(part) > limit  # type: ignore[arg-type]
 

@@ -20,23 +20,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-__all__ = [
-    "CompressorContract",
-    "ConnectorContract",
-    "ExecutorContract",
-    "ExtensionContract",
-    "KillerContract",
-    "SerializerContract",
-]
+from regiment import lazily
 
-_HOME = {
-    "ConnectorContract": "connector",
-    "SerializerContract": "serializer",
-    "CompressorContract": "compressor",
-    "ExecutorContract": "executor",
-    "ExtensionContract": "extension",
-    "KillerContract": "killer",
-}
+__all__ = [
+    *lazily(
+        globals(),
+        {
+            one: f"{one.title()}Contract"
+            for one in ("compressor", "connector", "executor", "extension", "killer", "serializer")
+        },
+    )
+]
 
 if TYPE_CHECKING:
     from regiment_testing.contracts.compressor import CompressorContract as CompressorContract
@@ -80,11 +74,3 @@ for _name in (
     "waiting",
 ):
     pytest.register_assert_rewrite(f"{__name__}.{_name}")
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

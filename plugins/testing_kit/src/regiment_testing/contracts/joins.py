@@ -261,8 +261,7 @@ class JoinsContract(Bench):
         until(lambda: tally(connector) is None)
         apply(connector, "q", join(1), *arrive(0))
         assert calls(connector) == 1
-        found = tally(connector, "other")
-        assert found is not None and found.shut
+        assert (found := tally(connector, "other")) is not None and found.shut
 
     # times
 
@@ -274,8 +273,7 @@ class JoinsContract(Bench):
         until(lambda: tally(connector) is None and tally(connector, "other") is None)
         assert tally(connector, "long") is not None
         apply(connector, "q", join(2), join(2, name="other"))
-        for name in ("j", "other"):
-            assert tally(connector, name) == Tally(2, 0, False, False, [0, 1])
+        assert [tally(connector, name) for name in ("j", "other")] == [Tally(2, 0, False, False, [0, 1])] * 2
         apply(connector, "q", *arrive(0, 1))
         assert calls(connector) == 2
 
@@ -295,6 +293,11 @@ class JoinsContract(Bench):
                 assert found == Tally(3, 2, False, False, [2])
                 return
         pytest.skip("this machine is too slow for a time of 24 s")
+
+    def test_who_arrives_again_does_not_prolong_a_join(self, open: Open) -> None:
+        """So a repeated arrival changes nothing at all, whoever repeats it: in the end it finds none."""
+        apply(connector := open("push"), "q", join(3, ttl=0.8), *arrive(0))
+        until(lambda: apply(connector, "q", *arrive(0)) and (found := tally(connector)) and found.members is None)
 
     # then
 

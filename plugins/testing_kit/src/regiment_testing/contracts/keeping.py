@@ -157,3 +157,15 @@ class KeepingContract(Bench):
         until(lambda: record(connector, "over") is None)
         assert list(connector.listed("q")) == ["high", "stays"]
         assert list(connector.listed("q", 1)) == ["high"]
+
+    def test_behind_a_key_that_is_listed_no_longer_is_nothing(self, open: Open) -> None:
+        """Dropped, over, or kept again without `listed`."""
+        connector = able(open("push"))
+        for key, ttl in (("first", 60.0), ("dropped", 60.0), ("over", 0.3), ("unlisted", 60.0), ("last", 60.0)):
+            apply(connector, "q", keep(key, ttl=ttl, listed=True))
+        assert list(connector.listed("q", after="unlisted"))[-2:] == ["dropped", "first"]
+        apply(connector, "q", Drop(["dropped"]), keep("unlisted"))
+        until(lambda: record(connector, "over") is None)
+        for gone in ("dropped", "over", "unlisted", "never"):
+            assert list(connector.listed("q", after=gone)) == [], gone
+        assert list(connector.listed("q", after="last")) == ["first"]
