@@ -8,7 +8,7 @@ SOURCES = $(wildcard core/src/* plugins/*/src/* examples/plugins/*/src/*)
 LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
-.PHONY: help demo test fuzz lint models faults soak bench bench-quick bench-results picture wheels clean
+.PHONY: help demo test fuzz lint models faults soak bench bench-quick bench-flows bench-results picture wheels clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,10 @@ bench-results: $(BIN)/.ready  ## results beside those of the peers, and what the
 	$(BIN)/python -m benchmark --systems regiment celery rq dramatiq huey saq taskiq streaq \
 		--phases wait waiters kept $(if $(BESIDE),beside --beside $(BESIDE)) \
 		--rounds 1 --seconds 1 --minutes 10 --anyhow --wait 0 --name results --fresh --show
+
+bench-flows: $(BIN)/.ready  ## chains and chords beside those of the peers; about 10 minutes
+	$(BIN)/python -m benchmark --systems regiment celery rq dramatiq huey taskiq streaq --phases chain chord \
+		--rounds 1 --seconds 1 --minutes 12 --anyhow --wait 0 --name flows --fresh --show
 
 bench-quick: $(BIN)/.ready  ## regiment and bare loops only, under 5 minutes
 	$(BIN)/python -m benchmark --quick --rounds 1 --seconds 0.8 --minutes 5 --name quick --fresh

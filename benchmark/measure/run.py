@@ -16,7 +16,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from benchmark.measure import machine, results, turns, venvs
+from benchmark.measure import flows, machine, results, turns, venvs
 from benchmark.measure.faults import FAULTS
 from benchmark.measure.places import place
 from benchmark.measure.processes import Failed
@@ -29,13 +29,14 @@ from benchmark.report.journal import Journal
 GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Session, Scale, Wanted], Found]]] = {
     **SPEED,
     "results": (("wait", "waiters"), results.results),
+    "flows": (("chain", "chord"), flows.flows),
     "kept": (("kept",), results.kept),
     "beside": (("beside",), results.beside),
 }
 """What is measured in one session each, with the names of its phases."""
-CHOSEN = frozenset({"wait", "waiters", "kept", "beside"})
+CHOSEN = frozenset({"wait", "waiters", "kept", "beside", "chain", "chord"})
 """Phases of those variants only that name them."""
-ONCE = frozenset({"two", "sizes", "million", "waiters", "kept", "beside"})
+ONCE = frozenset({"two", "sizes", "million", "waiters", "kept", "beside", "chain", "chord"})
 """Phases of the first round only, and not of a quick run, unless they are asked for by name."""
 
 

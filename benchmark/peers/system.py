@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 Store = Literal["redis", "sqlite", "mongo"]
-RESULTS = frozenset({"wait"})
+FLOWS = frozenset({"chain", "chord"})
+RESULTS = frozenset({"wait"}) | FLOWS
 """What is measured with a variant that keeps results, and only with such a one."""
 
 

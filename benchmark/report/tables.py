@@ -82,6 +82,23 @@ RESULTS = Table(
         Column("bare MiB", "waiters bare", "mib"),
     ),
 )
+FLOWS = Table(
+    "Flows",
+    "Milliseconds from before the start of a chain of 10 to the end of its last task, beside ten plain tasks that are pushed one by one; the same of a chord "
+    "of 1,000 (fewer for the slowest), to the start of its callback; from the end of the last member to that start; CPU µs of the client for each task. One worker, "
+    "each system as it documents its flows.",
+    (
+        Column("chain ms", "chain", "ms"),
+        Column("10 tasks ms", "chain", "plain_ms"),
+        Column("×", "chain", "ratio"),
+        Column("members", "chord", "tasks"),
+        Column("chord ms", "chord", "ms"),
+        Column("as many tasks ms", "chord", "plain_ms"),
+        Column("×", "chord", "ratio"),
+        Column("callback ms", "chord", "callback_ms"),
+        Column("client µs", "chord", "client_us"),
+    ),
+)
 
 
 def _paired(phase: str) -> tuple[Column, ...]:
@@ -139,7 +156,7 @@ LARGE = Table(
         Column("worker", "million", "worker_us"),
     ),
 )
-TABLES = (SPEED, WAITING, RESULTS, FAULTS, LARGE, KEPT, BESIDE)
+TABLES = (SPEED, WAITING, RESULTS, FLOWS, FAULTS, LARGE, KEPT, BESIDE)
 RANKED = (SPEED, WAITING, RESULTS, FAULTS)
 """Those in which regiment is ranked among its peers."""
 

@@ -167,6 +167,8 @@ def picture() -> str:
                 "regiment_results",
                 "regiment_schedules",
                 "regiment_workflows",
+                "regiment_dashboard",
+                "regiment_dask",
                 "regiment_metrics",
                 "regiment_testing",
                 "regiment_sergeant",

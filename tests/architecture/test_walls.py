@@ -25,8 +25,12 @@ PARTS = ("local", "redis", "mongo", "serializers", "compressors", "executors", "
 OPEN_TO_PARTS = {"regiment", "regiment.contracts", "regiment.hooks", "regiment.errors", "regiment.outcome"}
 RUNNER = ["shared", "parts", "keeper", "steward", "worker", "supervisor", "verbs"]
 """Inside the runner a folder is a process; each imports from those before it."""
-ALSO = {"regiment_testing": "regiment_runner", "regiment_workflows": "regiment_results"}
-"""Who builds on one distribution more, by declared dependency: flows are made of what results keep."""
+ALSO = {
+    "regiment_testing": "regiment_runner",
+    "regiment_workflows": "regiment_results",
+    "regiment_dashboard": "regiment_console",
+}
+"""Who builds on one distribution more, by declared dependency: flows are made of what results keep, and pages show what verbs say."""
 NEVER_MEET = {
     *(("worker", "keeper"), ("keeper", "worker"), ("keeper", "parts"), ("shared", "parts")),
     *(("steward", "parts"), ("steward", "keeper"), ("worker", "steward")),

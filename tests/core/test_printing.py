@@ -16,7 +16,7 @@ from regiment.printing import fitting, printable, printable_lines, put
 from regiment_cli import text as words
 from regiment_cli.terminal import show_json
 from regiment_console import letters
-from regiment_console.dead import clock
+from regiment_console.letters import clock
 from regiment_runner.shared import logs
 
 NASTY = "red \x1b[31m\x9b2J \u202egnp.exe \u2028 next\r\nerror: all is lost\x07"

@@ -110,7 +110,7 @@ def tell(outcome):
     return told
 
 
-for outcome in ("success", "failure", "timeout", "retry", "requeue", "stop", "max_retries", "dead"):
+for outcome in ("success", "failure", "timeout", "retry", "requeue", "stop", "max_retries", "cancel", "dead"):
     work.on(outcome)(tell(outcome))
 """
 

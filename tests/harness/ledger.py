@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from regiment import Queue
 from regiment.errors import StoreUnavailable
 
-ONE_OF = {"success", "failure", "timeout", "retry", "requeue", "stop"}
+ONE_OF = {"success", "failure", "timeout", "retry", "requeue", "stop", "cancel"}
 """Outcomes of which each delivery has exactly one (O); max_retries and dead may follow."""
 
 

@@ -53,6 +53,15 @@ def test_nightly_fails_is_retried_and_shows_its_sum_and_its_picture(tmp_path: Pa
     assert "flowchart LR" in told.stdout and ":::success" in told.stdout
 
 
+def test_table_gives_the_same_means_by_regiment_and_by_dask(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    told = run("table.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"^\d+ of 20 chunks$", told.stdout, re.M), told.stdout
+    found = dict(re.findall(r"^(regiment|Dask): (\{.+\})$", told.stdout, re.M))
+    assert found["regiment"] == found["Dask"] and "'north': 99.8526" in found["Dask"]
+
+
 def test_crawl_retries_what_may_come_back_and_gives_up_what_will_not(tmp_path: Path) -> None:
     told = run("crawl.py", tmp_path)
     assert told.returncode == 1, told.stderr  # it made dead letters

@@ -208,7 +208,7 @@ def test_a_negative_limit_is_refused() -> None:
 
 def test_a_killer_that_is_not_installed_is_refused_with_those_that_are() -> None:
     found = problems(killer="axe")
-    assert found == ['no killer named "axe"; installed: coroutine, process, thread.']
+    assert found == ['no killer named "axe"; installed: coroutine, dask, process, thread.']
 
 
 def test_a_hard_limit_that_the_killer_cannot_enforce_is_refused_with_those_that_can() -> None:

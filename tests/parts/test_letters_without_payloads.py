@@ -18,7 +18,7 @@ from harness.servers import redis
 from regiment.config import as_use
 from regiment.contracts import Connector, Dead, Terms
 from regiment.registry import registry
-from regiment_console import letters
+from regiment_console import groups, letters
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_listing_brings_no_payload_and_replaying_brings_them_in_parts(
 ) -> None:
     listed = letters.reasons(store, "q", 100)
     assert len(listed) == 20 and not any(letter.payload for letter in listed)
-    assert [group["count"] for group in letters.grouped(store, ["q"])] == [20]
+    assert [group["count"] for group in groups.grouped(store, ["q"])] == [20]
     chosen = letters.choose(store, "q", [])
     monkeypatch.setattr(letters, "BYTES", 1_000_000)
     sizes: list[int] = []

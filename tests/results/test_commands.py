@@ -11,11 +11,13 @@ import threading
 from .conftest import HERE, Shop
 
 
-def regiment(shop: Shop, *words: str, connector: bool = True) -> subprocess.CompletedProcess[str]:
+def regiment(
+    shop: Shop, *words: str, connector: bool = True, verb: str = "results"
+) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("REGIMENT")} | {"STORE": shop.url}
     if connector:
         environment["REGIMENT_CONNECTOR"] = shop.url
-    command = [sys.executable, "-m", "regiment", "results", *words]
+    command = [sys.executable, "-m", "regiment", verb, *words]
     return subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -34,6 +36,10 @@ def test_results_are_shown_waited_for_and_forgotten(local: Shop) -> None:
     told = regiment(local, "wait", failed.id, "-A", "shop:shop", connector=False)
     assert told.returncode == 1, told.stderr
     assert "LookupError: nowhere" in told.stdout and "in broken" in told.stdout and "failure" in told.stdout
+
+    told = regiment(local, failed.id, "-q", "shop", verb="why")
+    assert told.returncode == 0 and 'ended as failure at "shop"' in told.stdout, told.stderr
+    assert f"LookupError: nowhere: regiment results show {failed.id} -q shop" in told.stdout
 
     late = threading.Timer(0.5, lambda: app.add.options(id="late").push(x=5, y=5))
     early = app.add.options(id="late2", delay=1.5).push(x=2, y=2)

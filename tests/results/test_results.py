@@ -224,6 +224,16 @@ def test_a_task_that_is_cancelled_before_it_runs_ends_as_cancelled_and_its_neigh
         until(lambda: not connector.board("shop").cancelled)  # whoever has ended it takes it off the board
 
 
+def test_a_task_that_is_cancelled_while_it_runs_ends_as_cancelled(shop: Shop) -> None:
+    shop.run()
+    asked = shop.app.nap.push(seconds=60)
+    until(lambda: asked.state() == "running")
+    assert asked.cancel() is True
+    with pytest.raises(TaskCancelled):
+        asked.result(timeout=30)
+    assert asked.outcome().runs == 1 and asked.cancel() is False
+
+
 @pytest.mark.parametrize("batch", ["1", "20"])
 def test_workers_that_are_killed_at_random_cost_no_waiter_its_result(shop: Shop, batch: str) -> None:
     import random

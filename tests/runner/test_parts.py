@@ -56,6 +56,7 @@ ARGUMENTS = {
     "on_requeue": "task",
     "on_starvation": "time_with_no_tasks",
     "on_stop": "task",
+    "on_cancel": "task",
     "on_dead": "task, reason",
 }
 

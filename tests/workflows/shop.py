@@ -51,6 +51,17 @@ def square(n: int) -> int:
     return n * n
 
 
+@shop.task
+def patient(seconds: float) -> int:
+    note("patient began")
+    try:
+        time.sleep(seconds)
+    except BaseException as error:
+        note(f"patient {type(error).__name__}")
+        raise
+    return 1
+
+
 @shop.task(max_retries=20)
 def counted(n: int) -> int:
     time.sleep(float(os.environ.get("NAP", "0")))

@@ -14,9 +14,9 @@ from .conftest import HERE, Shop
 from .test_flows import until
 
 
-def regiment(shop: Shop, *words: str) -> subprocess.CompletedProcess[str]:
+def regiment(shop: Shop, *words: str, verb: str = "flows") -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("REGIMENT")} | {"STORE": shop.url}
-    command = [sys.executable, "-m", "regiment", "flows", *words]
+    command = [sys.executable, "-m", "regiment", verb, *words]
     environment["REGIMENT_CONNECTOR"] = shop.url
     return subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -40,6 +40,12 @@ def test_flows_are_listed_shown_opened_watched_retried_cancelled_tended_and_purg
     shown = regiment(local, "show", "n-1", "-q", "shop")
     assert "waits for `regiment flows open n-1 approval`" in shown.stdout, shown.stderr
     assert "3 of 3" in shown.stdout and "import           waits for approval" in shown.stdout
+    why = regiment(local, "n-1.import", "-q", "shop", verb="why")
+    assert why.returncode == 0, why.stderr
+    assert (
+        "step import of the flow n-1, which is running: waits for approval (running); regiment flows show n-1"
+        in why.stdout
+    )
     assert regiment(local, "show", "n-1", "-q", "shop", "--mermaid").stdout.startswith("flowchart LR")
     assert regiment(local, "show", "n-1", "-q", "shop", "--svg").stdout.startswith("<svg")
     assert "0 done again" in regiment(local, "tend", "n-1", "-q", "shop").stderr

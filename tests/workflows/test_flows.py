@@ -110,6 +110,20 @@ def test_a_cancelled_flow_starts_nothing_more(shop: Shop, tmp_path: Path) -> Non
         app.shop.flow("never").result(timeout=1)
 
 
+def test_what_runs_of_a_flow_that_is_cancelled_is_struck(local: Shop, tmp_path: Path) -> None:
+    app, ledger = local.app, tmp_path / "ledger"
+    local.run(2, LEDGER=str(ledger))
+    run = (app.patient.s(seconds=60) | app.counted.s(n=prev)).start()
+    until(lambda: ledger.exists() and "patient began" in ledger.read_text())
+    assert run.cancel()
+    until(lambda: "patient Cancelled" in ledger.read_text())
+    with pytest.raises(FlowCancelled):
+        run.result(timeout=20)
+    with app.shop.broker.connector() as store:
+        until(lambda: not store.board("shop").cancelled)
+    assert ledger.read_text().split("\n") == ["patient began", "patient Cancelled", ""]
+
+
 @pytest.mark.parametrize("policy", ["fail", "continue", "skip"])
 @pytest.mark.parametrize("end", ["broken", "gives_up", "hangs", "dies", "expired", "unreadable"])
 def test_each_bad_end_of_a_member_follows_its_policy(local: Shop, tmp_path: Path, policy: Any, end: str) -> None:

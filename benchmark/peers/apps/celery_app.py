@@ -6,6 +6,8 @@ results (its Redis backend, which listens).
 
 import tasks
 from celery import Celery
+from celery import chain as canvas_chain
+from celery import chord as canvas_chord
 
 app = Celery("bench", broker=tasks.STORE, backend=tasks.STORE if tasks.VARIANT == "results" else None)
 app.conf.broker_connection_retry_on_startup = True
@@ -27,3 +29,21 @@ def push(task, numbers, body):
 
 def get(n):
     return TASKS["leave"].delay(n).get(timeout=60)
+
+
+@app.task(name="step")
+def step(before, n):
+    return tasks.link(n)
+
+
+@app.task(name="callback")
+def callback(values, n):
+    tasks.gather(n)
+
+
+def chain(first, count):
+    canvas_chain(step.s(None, first), *(step.s(n) for n in range(first + 1, first + count))).delay()
+
+
+def chord(first, count):
+    canvas_chord([step.s(None, n) for n in range(first, first + count)])(callback.s(first + count))

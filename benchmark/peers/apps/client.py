@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+import flowing
 import waiting
 from board import Board, board
 
@@ -95,6 +96,8 @@ def main() -> None:
             answer = latency(app, order, seen)
         elif order["do"] == "wait":
             answer = waiting.wait(app, order, seen)
+        elif order["do"] == "flow":
+            answer = flowing.flow(app, order, seen)
         elif order["do"] == "waiters":
             answer = waiting.waiters(app, order)
         else:

@@ -6,7 +6,10 @@ BENCH_VARIANT results: with the middleware for results, on Redis.
 
 import dramatiq
 import tasks
+from dramatiq import group, pipeline
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import GroupCallbacks
+from dramatiq.rate_limits.backends import RedisBackend as Limits
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
@@ -14,6 +17,7 @@ broker = RedisBroker(url=tasks.STORE)
 KEPT = {}
 if tasks.VARIANT == "results":
     broker.add_middleware(Results(backend=RedisBackend(url=tasks.STORE)))
+    broker.add_middleware(GroupCallbacks(Limits(url=tasks.STORE)))
     KEPT = {"store_results": True}
 dramatiq.set_broker(broker)
 ACTORS = {
@@ -35,3 +39,13 @@ def push(task, numbers, body):
 
 def get(n):
     return ACTORS["leave"].send(n).get_result(block=True, timeout=60_000)
+
+
+def chain(first, count):
+    pipeline([ACTORS["link"].message(n) for n in range(first, first + count)]).run()
+
+
+def chord(first, count):
+    members = group([ACTORS["link"].message(n) for n in range(first, first + count)])
+    members.add_completion_callback(ACTORS["gather"].message(first + count))
+    members.run()

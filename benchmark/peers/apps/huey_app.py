@@ -6,6 +6,7 @@ then more and more rarely; or every 10 ms; or, notified, the client blocks on a 
 
 import tasks
 from huey import RedisHuey, SqliteHuey
+from huey.api import group
 
 OPTIONS = {"results": False} if tasks.VARIANT.endswith("tuned") else {}
 if tasks.VARIANT.endswith("notified"):
@@ -29,3 +30,15 @@ def push(task, numbers, body):
 def get(n):
     often = {"max_delay": 0.01} if tasks.VARIANT.endswith("10 ms") else {}
     return TASKS["leave"](n).get(blocking=True, timeout=60, **often)
+
+
+def chain(first, count):
+    line = TASKS["link"].s(first)
+    for n in range(first + 1, first + count):
+        line = line.then(TASKS["link"], n)
+    huey.enqueue(line)
+
+
+def chord(first, count):
+    members = group([TASKS["link"].s(n) for n in range(first, first + count)])
+    huey.enqueue(members.then(TASKS["gather"], first + count))

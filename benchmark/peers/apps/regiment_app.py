@@ -18,6 +18,12 @@ if os.environ.get("BENCH_RESULTS"):
     from regiment_results import Results, await_all  # not in each checkout that is measured beside this one
 
     PLUGINS = [Results(ttl=3600)]
+if os.environ.get("BENCH_FLOWS"):
+    from regiment_workflows import Workflows, prev, s
+    from regiment_workflows import chain as chained
+    from regiment_workflows import group as grouped
+
+    PLUGINS = [Workflows()]
 bench = Queue(
     "bench",
     connector=tasks.STORE,
@@ -76,3 +82,15 @@ def handles(count: int) -> list[Any]:
 
 def together(waited: list[Any]) -> Coroutine[Any, Any, object]:
     return await_all(waited, timeout=3600)
+
+
+def chain(first: int, count: int) -> None:
+    link = TASKS["link"]
+    chained(
+        s(link, n=first, before=None), *(s(link, n=n, before=prev) for n in range(first + 1, first + count))
+    ).start()
+
+
+def chord(first: int, count: int) -> None:
+    members = grouped(s(TASKS["link"], n=n, before=None) for n in range(first, first + count))
+    members.then(s(TASKS["gather"], n=first + count, values=prev)).start()

@@ -31,3 +31,14 @@ def get(n):
 def push_many(task, numbers, body):
     call = tasks.FUNCTIONS[task]
     queue.enqueue_many([Queue.prepare_data(call, args=(n, body) if body else (n,), **OPTIONS) for n in numbers])
+
+
+def chain(first, count):
+    job = None
+    for n in range(first, first + count):
+        job = queue.enqueue(tasks.link, args=(n,), depends_on=job)
+
+
+def chord(first, count):
+    members = queue.enqueue_many([Queue.prepare_data(tasks.link, args=(n,)) for n in range(first, first + count)])
+    queue.enqueue(tasks.gather, args=(first + count,), depends_on=members)

@@ -20,6 +20,16 @@ async def noop(n: int) -> None:
     tasks.noop(n)
 
 
+@worker.task
+async def link(before: int | None, n: int) -> int:
+    return tasks.link(n)
+
+
+@worker.task
+async def gather(n: int) -> None:
+    tasks.gather(n)
+
+
 _loop = None
 
 
@@ -28,9 +38,22 @@ async def _get(n):
     return (await sent.result(timeout=60)).result
 
 
-async def _push(numbers):
+async def _push(task, numbers):
     for n in numbers:
-        await noop.enqueue(n)
+        await (link.enqueue(None, n) if task == "link" else noop.enqueue(n))
+
+
+async def _chain(first, count):
+    line = link.enqueue(None, first)
+    for n in range(first + 1, first + count):
+        line = line.then(link, n=n)
+    await line
+
+
+async def _chord(first, count):
+    members = [link.enqueue(None, n) for n in range(first, first + count)]
+    await worker.enqueue_many(members)
+    await gather.enqueue(first + count).start(after=[one.id for one in members])
 
 
 def run(coroutine):
@@ -42,8 +65,16 @@ def run(coroutine):
 
 
 def push(task, numbers, body):
-    run(_push(numbers))
+    run(_push(task, numbers))
 
 
 def get(n):
     return run(_get(n))
+
+
+def chain(first, count):
+    run(_chain(first, count))
+
+
+def chord(first, count):
+    run(_chord(first, count))

@@ -7,11 +7,12 @@
 import asyncio
 
 import tasks
+from taskiq_pipelines import Pipeline, PipelineMiddleware
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
 
 broker = RedisStreamBroker(tasks.STORE, consumer_id="0") if tasks.VARIANT == "stream" else ListQueueBroker(tasks.STORE)
 if tasks.VARIANT.startswith("results"):
-    broker = broker.with_result_backend(RedisAsyncResultBackend(tasks.STORE))
+    broker = broker.with_result_backend(RedisAsyncResultBackend(tasks.STORE)).with_middlewares(PipelineMiddleware())
 OFTEN = {"check_interval": 0.01} if tasks.VARIANT.endswith("10 ms") else {}
 
 
@@ -24,6 +25,23 @@ def made(name, call):
 
 
 TASKS = {name: made(name, call) for name, call in tasks.FUNCTIONS.items()}
+
+
+@broker.task(task_name="step")
+async def step(before, n):
+    return tasks.link(n)
+
+
+@broker.task(task_name="numbers")
+async def numbers_of(first, count):
+    return list(range(first, first + count))
+
+
+@broker.task(task_name="callback")
+async def callback(values, n):
+    tasks.gather(n)
+
+
 _loop = None
 
 
@@ -52,3 +70,29 @@ async def _get(n):
 
 def get(n):
     return run(_get(n))
+
+
+async def _chain(first, count):
+    line = Pipeline(broker, step)
+    for n in range(first + 1, first + count):
+        line = line.call_next(step, n=n)
+    await line.kiq(None, first)
+
+
+async def _chord(first, count):
+    """Its way: a task gives the numbers, `map` makes the members; it has no group."""
+    how = {"check_interval": 0.01} if OFTEN else {}
+    await (
+        Pipeline(broker, numbers_of)
+        .map(TASKS["link"], param_name="n", **how)
+        .call_next(callback, n=first + count)
+        .kiq(first, count)
+    )
+
+
+def chain(first, count):
+    run(_chain(first, count))
+
+
+def chord(first, count):
+    run(_chord(first, count))

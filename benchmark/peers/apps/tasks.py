@@ -71,6 +71,18 @@ async def aleave(n: int, body: str = "") -> str:
     return VALUE
 
 
+def link(n: int, before: object = None) -> int:
+    """A task of a flow: say when it started and ended, hand its number on."""
+    BOARD.stamp(n)
+    BOARD.end(n)
+    return n
+
+
+def gather(n: int, values: object = None) -> None:
+    """The callback of a chord."""
+    BOARD.stamp(n)
+
+
 def hang(n: int, body: str = "") -> None:
     """A regular expression that does not end in the time of this universe."""
     BOARD.stamp(n)
@@ -85,6 +97,8 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "slow": slow,
     "leave": leave,
     "hang": hang,
+    "link": link,
+    "gather": gather,
 }
 COROUTINES: dict[str, Callable[..., Awaitable[object]]] = {"slow": aslow, "leave": aleave}
 """Those that sleep, for systems whose tasks are coroutines."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.peers.system import RESULTS, Job, Store, System, Variant
+from benchmark.peers.system import FLOWS, RESULTS, Job, Store, System, Variant
 
 LEAST = "at least once: available to others within 1 s"
 MOST = "at most once, by choice: a dead letter with the reason"
@@ -36,11 +36,17 @@ def _coded(name: str, **env: Any) -> Variant:
 
 def _kept(store: Store, batch: int, pace: int) -> Variant:
     """With results. In batches only for what keeping them costs."""
-    only = RESULTS | {"kept"} if batch == 1 else frozenset({"kept"})
+    only = RESULTS - FLOWS | {"kept"} if batch == 1 else frozenset({"kept"})
     if batch == 1 and store != "mongo":  # where 10,000 pushes take half a minute
         only |= {"waiters"}
     env = {"BENCH_RESULTS": "1", "BENCH_BATCH": str(batch)}
     return Variant(f"{store} {batch}, results", pace, LEAST, store, env, only=only, quick=store != "mongo")
+
+
+def _flows(store: Store, batch: int, pace: int) -> Variant:
+    """With workflows."""
+    env = {"BENCH_FLOWS": "1", "BENCH_BATCH": str(batch)}
+    return Variant(f"{store} {batch}, flows", pace, LEAST, store, env, only=FLOWS, quick=store != "mongo")
 
 
 def _beside(store: Store, batch: int, pace: int) -> Variant:
@@ -79,6 +85,7 @@ SYSTEM = System(
         _coded("pickle", serializer="pickle"),
         *(_coded(name, compressor=name) for name in ("zlib", "gzip", "bzip2", "lzma", "zstd")),
         *(_kept(*pace) for pace in PACES),
+        *(_flows(*pace) for pace in PACES),
         *(_beside(*pace) for pace in PACES if pace[0] != "mongo"),
     ),
     commands,

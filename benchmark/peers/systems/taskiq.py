@@ -22,7 +22,7 @@ def commands(job: Job) -> list[list[str]]:
 SYSTEM = System(
     "taskiq",
     "taskiq_app",
-    ("taskiq", "taskiq-redis", "hiredis"),
+    ("taskiq", "taskiq-redis", "taskiq-pipelines", "hiredis"),
     (
         Variant("list", 1_500, "popped: lost", crowd=True, bulk=False, faults=True),
         Variant("stream", 1_500, "at least once: again when it was idle for 10 minutes", bulk=False, faults=True),

@@ -1,6 +1,6 @@
 """Everything regiment raises: errors for callers, and the controls that end a task.
 
-Errors derive from `RegimentError`. The controls (`Retry`, `Requeue`, `Fail`, `Stop`, `Respawn`) and
+Errors derive from `RegimentError`. The controls (`Retry`, `Requeue`, `Fail`, `Stop`, `Respawn`, `Cancelled`) and
 `TaskTimeout` derive from `BaseException`, so that an `except Exception` in user code lets them through.
 """
 
@@ -143,7 +143,7 @@ class Respawn(Control):
 
 
 class Cancelled(Control):
-    """End this task without a run, as cancelled: for a plugin that prepares it (`regiment_prepare`)."""
+    """End this task as cancelled: raised inside a task that somebody has cancelled, and by a plugin that prepares one."""
 
 
 class TaskTimeout(BaseException):

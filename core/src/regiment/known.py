@@ -10,9 +10,7 @@ _OFFERED = {
     "regiment-compressors": "zlib gzip bzip2 lzma zstd",
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
-    "regiment-results": "results",
-    "regiment-schedules": "schedules",
-    "regiment-workflows": "workflows",
+    **{f"regiment-{name}": name for name in ("results", "schedules", "workflows", "dask")},
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
@@ -21,12 +19,12 @@ SHELL = "regiment-cli"
 """The distribution that has the command line."""
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
-    **dict.fromkeys(
-        ("push", "queues", "dead", "doctor", "config", "plugins show", "demo", "completion"), "regiment-console"
-    ),
-    "results": "regiment-results",
-    "schedules": "regiment-schedules",
+    **dict.fromkeys(("push", "queues", "tasks", "why", "dead", "audit", "doctor", "config"), "regiment-console"),
+    **dict.fromkeys(("workers quiet", "workers drain", "workers resume"), "regiment-console"),
+    **dict.fromkeys(("plugins show", "demo", "completion"), "regiment-console"),
+    **{name: f"regiment-{name}" for name in ("results", "schedules")},
     "flows": "regiment-workflows",
+    "dashboard": "regiment-dashboard",
     "metrics": "regiment-metrics",
     "scale": "regiment-metrics",
     "plugins": SHELL,

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from regiment.context import attempt_now
-from regiment.errors import TaskTimeout
+from regiment.errors import Cancelled, TaskTimeout
 
 logger = logging.getLogger("regiment")
 logger.addHandler(logging.NullHandler())
 
-PASSING: tuple[type[BaseException], ...] = (TaskTimeout, KeyboardInterrupt, SystemExit)
+PASSING: tuple[type[BaseException], ...] = (TaskTimeout, Cancelled, KeyboardInterrupt, SystemExit)
 passing = PASSING
 """What a signal handler may raise in the middle of any code; it is not an error of that code. In a worker, all signals
 are regiment's; there `SystemExit` and `KeyboardInterrupt` come from the code that raises them.

@@ -22,16 +22,8 @@ UNREADABLE = "unreadable"
 UNKNOWN = "unknown"
 POISON = "poison"
 
-HANDLERS = {
-    SUCCESS: "on_success",
-    FAILURE: "on_failure",
-    TIMEOUT: "on_timeout",
-    RETRY: "on_retry",
-    MAX_RETRIES: "on_max_retries",
-    FAIL: "on_failure",
-    REQUEUE: "on_requeue",
-    STOP: "on_stop",
-}
+HANDLERS = {name: f"on_{name}" for name in (SUCCESS, FAILURE, TIMEOUT, RETRY, MAX_RETRIES, REQUEUE, STOP)}
+HANDLERS |= {FAIL: "on_failure", CANCELLED: "on_cancel"}
 """Outcome -> the handler of the worker that is called for it; other outcomes have none."""
 
 COUNTED = frozenset({FAILURE, TIMEOUT, RETRY, FAIL})

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _NAMES = (
     "initialize finalize pre_work post_work on_success on_failure on_timeout on_retry on_requeue on_max_retries "
-    "on_starvation on_stop on_dead"
+    "on_starvation on_stop on_cancel on_dead"
 )
 HOOKS = tuple(_NAMES.split())
 """Every method that regiment calls, if a worker defines it."""
@@ -88,6 +88,7 @@ class Worker(metaclass=_Faces):
     def on_max_retries(self, task: Task) -> Any: ...
     def on_starvation(self, time_with_no_tasks: float) -> Any: ...
     def on_stop(self, task: Task) -> Any: ...
+    def on_cancel(self, task: Task) -> Any: ...
     def on_dead(self, task: Task, reason: dict[str, Any]) -> Any: ...
 
     # From anywhere

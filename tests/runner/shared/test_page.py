@@ -204,3 +204,38 @@ def test_every_hook_of_a_task_has_a_number_that_the_page_has_room_for() -> None:
     without_a_task = {"initialize", "finalize", "on_starvation"}
     assert set(overdue.NUMBERS) == set(HOOKS) - without_a_task | {overdue.TEXT, overdue.OBSERVER, overdue.EFFECTS}
     assert len(overdue.HOOKS) <= 16
+
+
+def test_what_is_to_be_cancelled_is_one_number_of_a_slot(sheet: Page) -> None:
+    sheet.words[page.LAST] = 9
+    note(sheet, 1, 7, page.STARTED)
+    assert not sheet.cancelling(1, 7)
+    sheet.cancel(1, 7)
+    assert sheet.cancelling(1, 7) and not sheet.cancelling(0, 7) and sheet.damage() is None
+    note(sheet, 1, 8, page.STARTED)
+    assert not sheet.cancelling(1, 8), "the mark is for the one that ran there"
+
+
+def test_the_longest_note_of_a_task_leaves_the_mark_beside_it_alone(sheet: Page) -> None:
+    sheet.cancel(1, 7)
+    sheet.progress(1, 1, 2, "x" * 100)
+    assert sheet.cancelling(1, 7)
+    note(sheet, 1, 7, page.STARTED)
+    sheet.progress(1, 1, 2, "x" * 100)
+    assert next(state.note for state in sheet.slots() if state.slot == 1) == "x" * page.NOTE_SIZE
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (page.BOARD, 1 << 63),
+        (page.CANCELS, 2),
+        (page.slot_index(1) + page.CANCELLING, 10),
+        (page.slot_index(1) + page.CANCELLING, (1 << 64) - 1),
+    ],
+)
+def test_notices_that_make_no_sense_are_damage(sheet: Page, at: int, value: int) -> None:
+    sheet.words[page.LAST], sheet.words[page.BOARD], sheet.words[page.CANCELS] = 9, 3, 1
+    assert sheet.damage() is None
+    sheet.words[at] = value
+    assert sheet.damage()

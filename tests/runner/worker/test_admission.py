@@ -15,8 +15,10 @@ from regiment.errors import DecodeError, Forged
 from regiment.task import Task
 from regiment_runner.worker.admission import EXPIRED, RUN, Bury, Judge, Wait, admit, beyond
 from regiment_runner.worker.burying import buried
+from regiment_runner.worker.verdict import was_struck
 
 LATE = json.dumps({"kind": "timeout", "reason": "killed at its hard time limit"}).encode()
+STRUCK = json.dumps({"kind": "cancelled", "reason": "cancelled, and it did not end within its grace"}).encode()
 CRASH = json.dumps({"kind": "crash", "reason": "killed by SIGSEGV"}).encode()
 
 
@@ -137,3 +139,11 @@ def test_tags_that_no_plugin_here_understands_park_a_task_without_end_whatever_i
 def test_what_has_expired_is_done_without_a_run_or_a_judgement() -> None:
     assert admit(delivery(1, LATE), task(expires=5.0), config(), 5.0) is EXPIRED
     assert admit(delivery(), task(expires=5.0), config(), 4.9) is RUN
+
+
+@pytest.mark.parametrize("settings", [{}, ONCE])
+def test_what_was_killed_because_it_was_cancelled_is_judged_so_and_never_runs_again(settings: Any) -> None:
+    decided = admit(delivery(1, STRUCK), task(), config(**settings), 0.0)
+    assert isinstance(decided, Judge) and decided.outcome.kind == outcomes.CANCELLED
+    assert str(decided.outcome.error) == "cancelled, and it did not end within its grace"
+    assert was_struck(STRUCK) and not was_struck(CRASH)

@@ -16,7 +16,7 @@ import pytest
 from regiment import Queue, Retry, Stop, Use, current
 from regiment.build import make_connector
 from regiment.contracts import Again, Dead, Done, Effect, Keep, Settlement, Taken
-from regiment.errors import ArgumentsError, ConfigError, StoreUnavailable
+from regiment.errors import ArgumentsError, ConfigError, StoreUnavailable, TaskTimeout
 from regiment.outcome import Outcome
 from regiment.task import Task, new_id
 from regiment_cli.targets import application
@@ -557,11 +557,12 @@ def test_what_is_taken_goes_back_where_a_plugin_cannot_say_what_it_leaves(bench:
     assert [letter.task_id for letter in one.connector.dead("q", 10)]
 
 
+@pytest.mark.parametrize("asked", [kept, None])
 @pytest.mark.parametrize("batch", [1, 10])
 def test_the_notice_about_a_task_that_runs_already_is_taken_off_the_board_once_it_has_ended(
-    bench: Make, batch: int
+    bench: Make, batch: int, asked: Asked | None
 ) -> None:
-    one = bench(kept, tasks_per_transaction=batch)
+    one = bench(asked, tasks_per_transaction=batch)
     source = one.source
     Notices(source.hold, source.runtime)
     act.append(lambda n: n == 1 and one.connector.post("q", cancel=[current().task.id]))
@@ -574,8 +575,11 @@ def test_the_notice_about_a_task_that_runs_already_is_taken_off_the_board_once_i
     assert source.runtime.plain and not source.runtime.ends
 
 
-def test_the_notice_about_a_task_that_waits_with_the_id_of_one_that_has_ended_stays(bench: Make) -> None:
-    one = bench(kept, tasks_per_transaction=1, id_window=0.001)
+@pytest.mark.parametrize("asked", [kept, None])
+def test_the_notice_about_a_task_that_waits_with_the_id_of_one_that_has_ended_stays(
+    bench: Make, asked: Asked | None
+) -> None:
+    one = bench(asked, tasks_per_transaction=1, id_window=0.001)
     Notices(one.source.hold, one.source.runtime)
     one.task.options(id="own").push(n=0)
     one.run()
@@ -587,6 +591,111 @@ def test_the_notice_about_a_task_that_waits_with_the_id_of_one_that_has_ended_st
     time.sleep(0.35)
     one.run()
     assert ran == [0, 2]
+
+
+@pytest.mark.parametrize("asked", [kept, None])
+@pytest.mark.parametrize("batch", [1, 10])
+def test_the_notice_about_a_task_that_comes_again_stays_until_it_is_met(
+    bench: Make, batch: int, asked: Asked | None
+) -> None:
+    one = bench(asked, tasks_per_transaction=batch, max_retries=3)
+    Notices(one.source.hold, one.source.runtime)
+
+    def tries(n: int) -> None:
+        if n == 1:
+            one.connector.post("q", cancel=[current().task.id])  # type: ignore[union-attr]
+            raise Retry(delay=0.05)
+
+    act.append(tries)
+    one.push(*range(5))
+    one.run()
+    time.sleep(0.1)
+    one.run()
+    one.push(5)
+    one.run()
+    assert ran == list(range(6)) and one.connector.board("q").cancelled == frozenset()
+    assert one.connector.counts("q").dead == 0
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_a_trace_that_is_cancelled_runs_no_further_and_its_notice_stays(bench: Make, hook: bool) -> None:
+    one = bench(tasks_per_transaction=1)
+    told: list[str] = []
+    if hook:
+        one.source.runtime.handlers = {"on_cancel": lambda task: told.append(task.id)}
+    Notices(one.source.hold, one.source.runtime)
+
+    def leaves(n: int) -> None:
+        if n == 1:
+            current().commit.push(one.task, n=2)
+            one.connector.post("q", cancel=["trace:root"])
+
+    act.append(leaves)
+    one.task.options(id="root").push(n=1)
+    one.push(3)
+    one.run()
+    one.task.options(trace_id="root").push(n=4)
+    one.push(5)
+    one.run()
+    assert ran == [1, 3, 5]
+    assert one.connector.board("q").cancelled == {"trace:root"} and len(told) == (2 if hook else 0)
+
+
+def test_a_take_hands_out_nothing_that_is_cancelled(bench: Make) -> None:
+    one = bench(tasks_per_transaction=1)
+    Notices(one.source.hold, one.source.runtime)
+    got: list[int] = []
+
+    def takes(n: int) -> None:
+        if n == 0:
+            one.connector.post("q", cancel=["no", "trace:never"])
+            with current().take(10) as tasks:
+                got.extend(task.kwargs["n"] for task in tasks)
+
+    act.append(takes)
+    one.push(0, 1)
+    one.task.options(id="no").push(n=2)
+    one.push(3)
+    one.task.options(trace_id="never").push(n=4)
+    one.run()
+    assert (got, ran) == ([1, 3], [0])
+    one.push(5)
+    one.run()
+    assert one.connector.board("q").cancelled == {"trace:never"} and one.connector.counts("q").ready == 0
+
+
+def test_a_task_knows_that_it_is_to_be_cancelled_and_ends_so_unless_it_succeeds(bench: Make) -> None:
+    one = bench(tasks_per_transaction=1, max_retries=3)
+    told: list[tuple[str, int]] = []
+    one.source.runtime.handlers = {
+        name: lambda task, *_, name=name: told.append((name, task.kwargs["n"]))
+        for name in ("on_cancel", "on_failure", "on_retry", "on_timeout", "on_dead")
+    }
+    seen: list[bool] = []
+
+    def asks(n: int) -> None:
+        attempt: Any = current()
+        seen.append(attempt.cancelled)
+        attempt.check()
+        one.sheet.cancel(attempt.slot, attempt.number)  # what its keeper does
+        seen.append(attempt.cancelled)
+        if n == 1:
+            attempt.check()
+        if n == 2:
+            raise OSError("it fails as it ends")
+        if n == 3:
+            raise Retry
+        if n == 4:
+            raise TaskTimeout
+        if n == 5:
+            attempt.fail("it wants to be a dead letter")
+
+    act.append(asks)
+    one.push(*range(6))
+    one.run()
+    assert seen == [False, True] * 6
+    assert told == [*(("on_cancel", n) for n in range(1, 5)), ("on_failure", 5), ("on_dead", 5)]
+    assert one.connector.counts("q").ready == one.connector.counts("q").delayed == 0
 
 
 def test_a_child_inherits_trace_and_headers(bench: Make) -> None:

@@ -12,8 +12,8 @@ from regiment.task import Task
 MOST_SLOTS = 1024
 """The most attempts that one worker may run at once: its page has room for no more."""
 
-Place = Literal["main", "threads", "loop"]
-"""Where a task's code runs: in the main thread, in other threads, on an event loop."""
+Place = Literal["main", "threads", "loop", "elsewhere"]
+"""Where a task's code runs: in the main thread, in other threads, on an event loop, in a process that is not regiment's."""
 
 
 class Application(Protocol):
@@ -58,6 +58,13 @@ class Attempt(Protocol):
     @property
     def evidence(self) -> dict[str, Any]:
         """What was kept when this task was struck, or ended a worker; empty for any other task."""
+
+    @property
+    def cancelled(self) -> bool:
+        """True if this task is to be cancelled. It then ends as cancelled, unless it succeeds first."""
+
+    def check(self) -> None:
+        """Raise `Cancelled` if this task is to be cancelled; for a task that nothing can interrupt where it runs."""
 
     @property
     def commit(self) -> Commit:
@@ -128,8 +135,11 @@ class Source(Protocol):
 class Executor(Protocol):
     """Where attempts run and how many at once; it judges no outcome.
 
-    Two verbs are optional:
+    Four verbs are optional:
 
+    - `carry(app, name, work)`: what runs tasks of this name in place of `work`, for executors of the place "elsewhere". It
+      is called with the task, in the attempt's thread, under its limits; what it returns or raises decides.
+    - `refuses(app)`, of the class: what it cannot promise for an application, in words; `check` and the start say it.
     - `call(hook, *args)`: runs a hook of the application (`initialize`, `finalize`, `on_starvation`) where its tasks
       run, from any thread, and returns its answer. Without it the hook runs in the main thread. For executors with a
       loop.
@@ -165,7 +175,9 @@ class View(Protocol):
         """The slots whose task is started and armed."""
 
     def soft(self, slot: int, number: int) -> None:
-        """Strike softly: the worker's own handler raises `TaskTimeout` in the task, if it still runs `number`."""
+        """Strike softly: the worker's own handler raises `TaskTimeout` in the task (`Cancelled`, if it is to be cancelled), if it
+        still runs `number`.
+        """
 
     def condemn(self, slot: int, number: int) -> bool:
         """Name the slot as condemned, wait, read again. True if the worker now stands still or is still in `number`;
@@ -203,6 +215,9 @@ class KillerPage(Protocol):
 
     def struck(self) -> Iterable[tuple[int, int]]:
         """All (slot, number) that received a soft strike and still run."""
+
+    def cancelling(self, slot: int, number: int) -> bool:
+        """True if a strike at this number cancels it: then `Cancelled` is raised in place of `TaskTimeout`."""
 
     def slot_word(self, slot: int) -> tuple[int, int]:
         """Number and phase of a slot."""

@@ -1,25 +1,67 @@
-"""How many workers serve a queue, according to their keepers' records in the store."""
+"""Who serves which queue, according to the records that keepers leave in the store."""
 
 from __future__ import annotations
 
 import json
 import os
+from typing import NamedTuple
 
 from regiment.contracts import Connector
 
 
-def serving(connector: Connector) -> dict[str, tuple[int, float]]:
-    """Queue -> how many workers serve it now and how many tasks a second they end, from their keepers' records."""
-    found: dict[str, tuple[int, float]] = {}
+class Tree(NamedTuple):
+    """A supervisor with its workers."""
+
+    host: str
+    pid: int
+    workers: dict[int, str]
+    """Pid of each worker -> its queue."""
+    rates: dict[str, float]
+    """Queue -> tasks that its workers end a second."""
+
+    @property
+    def name(self) -> str:
+        """As people and orders name it."""
+        return f"{self.host}:{self.pid}"
+
+    @property
+    def orders(self) -> tuple[str, str]:
+        """The names under which it is given orders: its host's and its own."""
+        return f"host:{self.host}", f"tree:{self.name}"
+
+    def number(self, queue: str) -> int:
+        """How many of its workers serve a queue."""
+        return sum(one == queue for one in self.workers.values())
+
+
+def trees(connector: Connector) -> list[Tree]:
+    """The living trees."""
+    found: list[Tree] = []
     here = os.uname().nodename
     for data in connector.presence().values():
         try:
             record = json.loads(data)
-            if record["host"] == here and not os.path.exists(f"/proc/{int(record['pid'])}"):
+            host, pid = str(record["host"]), int(record["pid"])
+            if host == here and not os.path.exists(f"/proc/{pid}"):
                 continue  # a record outlives its tree by up to one lease
+            tree = Tree(host, pid, {}, {})
             for worker in record["workers"]:
-                workers, rate = found.get(worker["queue"], (0, 0.0))
-                found[worker["queue"]] = workers + 1, rate + float(worker.get("rate", 0.0))
+                queue = str(worker["queue"])
+                tree.workers[int(worker["pid"])] = queue
+                tree.rates[queue] = tree.rates.get(queue, 0.0) + float(worker.get("rate", 0.0))
         except Exception:
             continue  # a record of another release, or a foreign one: it must not hide the others
+        found.append(tree)
+    return sorted(found)
+
+
+def serving(connector: Connector) -> dict[str, tuple[int, float]]:
+    """Queue -> how many workers serve it now and how many tasks a second they end."""
+    found: dict[str, tuple[int, float]] = {}
+    for tree in trees(connector):
+        for queue in tree.workers.values():
+            workers, rate = found.get(queue, (0, 0.0))
+            found[queue] = workers + 1, rate
+        for queue, rate in tree.rates.items():
+            found[queue] = found[queue][0], found[queue][1] + rate
     return found

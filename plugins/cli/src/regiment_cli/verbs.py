@@ -67,6 +67,33 @@ def _obeying(callback: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+_MEANT = {
+    "queues": ("status",),
+    "tasks": ("inspect", "list", "jobs"),
+    "workers": ("ps", "nodes"),
+    "run": ("start", "worker"),
+    "tasks cancel": ("revoke", "cancel", "kill"),
+    "tasks find": ("find", "search"),
+    "queues pause": ("pause", "cancel_consumer"),
+    "queues resume": ("resume", "add_consumer"),
+    "queues purge": ("purge",),
+    "dead": ("failed",),
+    "dead replay": ("retry", "replay", "requeue"),
+    "workers drain": ("shutdown",),
+    "cancel": ("tasks revoke", "tasks kill", "tasks delete"),
+    "find": ("tasks search", "tasks grep"),
+    "pause": ("queues stop",),
+    "purge": ("queues clear", "queues delete", "dead delete"),
+    "replay": ("dead retry", "dead requeue"),
+    "try": ("dead run",),
+    "drain": ("workers stop",),
+    "quiet": ("workers pause",),
+    "resume": ("queues start", "workers start"),
+}
+MEANT = {word: ours for ours, words in _MEANT.items() for word in words}
+"""Verbs as people know them from elsewhere -> ours."""
+
+
 class Verbs(click.Group):
     """Verbs of its own and those of plugins, each of these loaded when it is used."""
 
@@ -113,7 +140,9 @@ class Verbs(click.Group):
         if found is None and not name.startswith("-"):
             known = self.list_commands(ctx)
             seen = f'regiment {ctx.info_name} has no "{name}"' if self.first else f'no command "{name}"'
-            raise click.UsageError(f"{seen}.{nearest(name, known)} There are: {', '.join(known)}", ctx)
+            meant = MEANT.get(self.whole(name))
+            hint = f' Did you mean "{meant}"?' if meant else nearest(name, known)
+            raise click.UsageError(f"{seen}.{hint} There are: {', '.join(known)}", ctx)
         return (name, found, args[1:]) if found else super().resolve_command(ctx, args)
 
 

@@ -13,12 +13,24 @@ def regiment_commands() -> Mapping[str, Offer]:
     """Verbs that read and change stores, and the demo."""
     return {
         "push": Offer("regiment_console.push:command", summary="Queue one task, or JSON lines from stdin."),
-        "queues": Offer("regiment_console.queues:command", summary="What waits, runs and died, per queue."),
-        "dead": Offer("regiment_console.dead:command", summary="Dead letters: list, show, replay, purge."),
+        "queues": Offer(
+            "regiment_console.pausing:command", summary="What waits, runs and died, per queue; pause, drain."
+        ),
+        "tasks": Offer(
+            "regiment_console.handling:command", summary="Single tasks: list, show, find, cancel, run, move."
+        ),
+        "why": Offer("regiment_console.why:command", summary="Why a task does not run."),
+        "dead": Offer("regiment_console.trying:command", summary="Dead letters: list, show, try, replay, purge."),
+        "audit": Offer("regiment_console.audit:command", summary="Who did what to a queue, and why."),
         "doctor": Offer(
             "regiment_console.doctor:command", summary="What is wrong, or soon will be: store, queues, host, targets."
         ),
         "config": Offer("regiment_console.config:command", summary="Every setting of a worker and where it came from."),
+        "workers quiet": Offer("regiment_console.orders:quiet", summary="Let workers lease nothing more."),
+        "workers drain": Offer(
+            "regiment_console.orders:drain", summary="The same, and end when they have nothing left."
+        ),
+        "workers resume": Offer("regiment_console.orders:resume", summary="Take such orders back."),
         "plugins show": Offer(
             "regiment_console.plugins_show:command", summary="A plugin, or what it offers, with its options."
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from regiment.codec import Codec, Head, read_head
@@ -19,6 +20,7 @@ from regiment.errors import (
     StoreUnavailable,
 )
 from regiment.printing import printable, printable_lines
+from regiment_console.masks import hidden
 from regiment_console.store import shown_name
 
 PAGE = 200
@@ -113,12 +115,12 @@ def listed(connector: Connector, queues: Sequence[str], limit: int) -> tuple[lis
         except StoreUnavailable:
             raise
         except Exception as error:
-            found.append(_blind(queue, error))
+            found.append(blind(queue, error))
             total += 1
     return found, total
 
 
-def _blind(queue: str, error: Exception) -> dict[str, Any]:
+def blind(queue: str, error: Exception) -> dict[str, Any]:
     """The line in place of the letters of an unreadable queue."""
     return {
         "letter": "?",
@@ -135,8 +137,8 @@ def _blind(queue: str, error: Exception) -> dict[str, Any]:
     }
 
 
-def in_full(queue: str, letter: Letter, codec: Codec) -> dict[str, Any]:
-    """Everything in a letter, with the task decoded if possible."""
+def in_full(queue: str, letter: Letter, codec: Codec, *, reveal: bool = False) -> dict[str, Any]:
+    """Everything in a letter, with the task decoded if possible; secrets among its arguments are masked unless `reveal`."""
     reason = reason_of(letter)
     found = in_words(queue, letter)
     found["traceback"], found["evidence"] = reason.get("traceback"), reason.get("evidence")
@@ -147,11 +149,11 @@ def in_full(queue: str, letter: Letter, codec: Codec) -> dict[str, Any]:
         found["unreadable"], found["head"] = str(error), letter.payload[:64].hex(" ")
         return found
     found.update(
-        kwargs=task.kwargs,
+        kwargs=task.kwargs if reveal else hidden(task.kwargs),
         pushed=task.date,
         runs=max(task.run_count, found["runs"] or 0),
         trace_id=task.trace_id,
-        headers=task.headers,
+        headers=task.headers if reveal or not task.headers else hidden(task.headers),
         expires=task.expires,
     )
     if task.name:
@@ -204,6 +206,11 @@ def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
     if one.get("traceback"):
         lines += ["  traceback", *_indented(str(one["traceback"]))]
     return "\n".join(lines)
+
+
+def clock(at: float) -> str:
+    """A time of the wall clock, local, to the second."""
+    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
 
 
 def _moment(at: float, clock: Callable[[float], str]) -> str:
@@ -261,41 +268,6 @@ def reasons(connector: Connector, queue: str, limit: int, after: str | None = No
     return ask(queue, limit, after=after)
 
 
-def grouped(connector: Connector, queues: Sequence[str]) -> list[dict[str, Any]]:
-    """Letters counted by queue, kind, type of error and name; the largest group first."""
-    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for queue in queues:
-        try:
-            for _, found in pages(connector, queue):
-                for letter in found:
-                    _add(groups, queue, in_words(queue, letter))
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            _add(groups, queue, _blind(queue, error))
-    return sorted(groups.values(), key=lambda group: -group["count"])
-
-
-def _add(groups: dict[tuple[Any, ...], dict[str, Any]], queue: str, one: dict[str, Any]) -> None:
-    at = one["at"]
-    group = groups.setdefault(
-        (queue, one["kind"], one["error_type"] or (one["error"] or "").split("'")[0].split('"')[0], one["name"]),
-        {
-            "count": 0,
-            "queue": one["queue"],
-            "name": one["name"],
-            "kind": one["kind"],
-            "error_type": one["error_type"],
-            "error": one["error"],
-            "newest": at,
-            "oldest": at,
-            "example": one["letter"],
-        },
-    )
-    group["count"] += 1
-    group["newest"], group["oldest"] = max(group["newest"], at), min(group["oldest"], at)
-
-
 def choose(connector: Connector, queue: str, ids: Sequence[str]) -> Chosen:
     """The letters that exist now, without those that are made meanwhile. With `ids` (of letters or tasks), only those."""
     if not ids:
@@ -329,8 +301,11 @@ def replay(
     chosen: Chosen,
     codec_like: Callable[[Head], Codec],
     rate: float | None,
+    told: Callable[[int], None] = lambda number: None,
 ) -> Replayed:
-    """Revive the chosen letters, oldest first, with no run counted; at most `rate` a second."""
+    """Revive the chosen letters, oldest first, with no run counted; at most `rate` a second. `told` is given the number of each
+    part as it is done.
+    """
     revived = as_they_were = unexpired = 0
     size = PAGE if rate is None else max(1, min(PAGE, int(rate / 5)))
     for after, ids in reversed(chosen):
@@ -341,7 +316,9 @@ def replay(
                 fresh[letter.id], readable, expired = _fresh(letter, queue, codec_like)
                 as_they_were += not readable
                 unexpired += expired
-            revived += connector.revive(queue, fresh)
+            number = connector.revive(queue, fresh)
+            revived += number
+            told(number)
             if rate is not None:
                 time.sleep(len(fresh) / rate)
     return Replayed(revived, as_they_were, unexpired)

@@ -12,6 +12,7 @@ from regiment_cli.serving import serving
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, many, table
 from regiment_cli.verbs import Group
+from regiment_console.acting import account
 from regiment_console.asking import sure
 from regiment_console.store import open_store, shown_name, store_options
 
@@ -90,9 +91,10 @@ def _served(found: tuple[int, float] | None) -> tuple[int, str]:
 
 @command.command("purge")
 @click.argument("queue")
+@click.option("--reason", help="Why; kept with the account of what was done.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @store_options
-def purge(queue: str, yes: bool, app: str | None, connector: str | None) -> None:
+def purge(queue: str, reason: str | None, yes: bool, app: str | None, connector: str | None) -> None:
     """Delete what is ready or delayed in QUEUE. What runs, and dead letters, stay."""
     with open_store(app, connector) as store:
         counts = store.looking.counts(store.known(queue))
@@ -105,6 +107,6 @@ def purge(queue: str, yes: bool, app: str | None, connector: str | None) -> None
             f'of the queue "{queue}" in {store.where}?',
             yes,
         )
-        with store.open("push") as writing:
-            gone = writing.purge(queue)
+        with store.open("push") as writing, account(writing, queue, "purge", reason) as made:
+            made.number = gone = writing.purge(queue)
     say(f'deleted {many(gone, "task")} of "{queue}"')

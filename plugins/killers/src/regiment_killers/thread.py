@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from regiment.contracts import Place, View
-from regiment.errors import TaskTimeout
+from regiment.errors import Cancelled, TaskTimeout
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -38,6 +38,17 @@ class _Struck(TaskTimeout):
 
 _Struck.__name__ = _Struck.__qualname__ = TaskTimeout.__name__
 _Struck.__module__ = TaskTimeout.__module__
+
+
+class _Cancelled(Cancelled):
+    """The same for a task that is to be cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__(reason="it was cancelled")
+
+
+_Cancelled.__name__ = _Cancelled.__qualname__ = Cancelled.__name__
+_Cancelled.__module__ = Cancelled.__module__
 
 
 class Thread:
@@ -79,7 +90,7 @@ class Thread:
             except IndexError:
                 continue  # the thread has just left
             # The thread stays inside until the exception has arrived, so it is the right one.
-            _raise_in(entry.thread, _Struck)
+            _raise_in(entry.thread, _Cancelled if self._page.cancelling(slot, number) else _Struck)
             entry.thrown_at = time.monotonic()
 
     def guard(self, slot: int, soft: float | None, hard: float | None) -> _Guard:

@@ -58,7 +58,7 @@ class TaskExpired(TaskFailed):
 
 
 class TaskCancelled(TaskFailed):
-    """The task was cancelled before it ran."""
+    """The task was cancelled, before it ran or while it did."""
 
 
 class Remote(Exception):

@@ -145,7 +145,8 @@ class Keeping(Choices):
         now = time.time()
         ttl = kept if kept and kept > 0 else self.ttl if outcome.kind in FINISHED else self.failure_ttl
         # The task is as it was when this run began: the run itself counts where it was one.
-        ran = outcome.kind in COUNTED if settles == "dead" else outcome.kind not in (EXPIRED, CANCELLED)
+        unrun = outcome.kind == EXPIRED or (outcome.kind == CANCELLED and outcome.error is None)
+        ran = outcome.kind in COUNTED if settles == "dead" else not unrun
         runs = 0 if task is None else task.run_count + ran
         key, make = key_of(task_id), partial(outcome_record, runs, outcome, now, _ran())
         value = self._packed(codec, (queue, key), make)

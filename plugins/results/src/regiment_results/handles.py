@@ -117,10 +117,10 @@ class Handle(Pushed, Generic[R]):
         self._found = None
 
     def cancel(self) -> bool:
-        """Ask that the task be not run: it then ends as cancelled when its turn comes. False if it has ended already, or
-        nothing is known of it.
+        """Cancel the task. False if it has ended already, or nothing is known of it.
 
-        A task that runs goes on, and ends as it ends: nothing here can stop it.
+        One that waits ends as cancelled when its turn comes. One that runs is struck within a second, or within a quarter of the
+        lease where all workers of its queue are busy (`docs/killers.md`); if it succeeds all the same, it has succeeded.
         """
         if self._over():
             return False

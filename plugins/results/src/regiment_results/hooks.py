@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from regiment.hooks import Offer, hookimpl
+
+if TYPE_CHECKING:
+    from regiment.config import WorkerConfig
 
 
 @hookimpl
@@ -19,3 +23,11 @@ def regiment_extensions() -> Mapping[str, Offer]:
 def regiment_commands() -> Mapping[str, Offer]:
     """A verb that reads results and waits for them."""
     return {"results": Offer("regiment_results.commands:command", summary="Results: show, wait for, forget.")}
+
+
+@hookimpl(optionalhook=True)
+def regiment_reasons(id: str, queue: str, connector: Any, config: WorkerConfig) -> Iterable[str]:
+    """What is kept of a task that has ended, for `regiment why`."""
+    from regiment_results.telling import ended
+
+    return ended(id, queue, connector, config)

@@ -201,6 +201,7 @@ def _fit(app: Application, reg: Registry, classes: dict[str, Any]) -> list[Probl
         return [Problem(str(error), exits.PLUGIN)]
     executor_name = config.executor_use().name
     problems = _unplaced(executor, executor_name, config) + _never_run(app)
+    problems += executor.refuses(app) if hasattr(executor, "refuses") else ()
     for whose, timeouts in _limits(app):
         if timeouts.strikes()[1] is not None and executor.place not in killer.ends:
             problems.append(
@@ -302,7 +303,7 @@ def signs_and_reads_unsigned(config: WorkerConfig) -> bool:
     return config.accept is None and hasattr(cls, "seal")
 
 
-def keeper_spec(parts: Parts) -> dict[str, Any]:
+def keeper_spec(parts: Parts, app: Application) -> dict[str, Any]:
     """What supervisor and keeper must know of a worker, as data; an application's module is not among it."""
     name, _, options = located(parts.config, parts.registry, "")
     config, killer = parts.config, as_use(parts.config.killer or parts.executor.default_killer)
@@ -319,6 +320,7 @@ def keeper_spec(parts: Parts) -> dict[str, Any]:
         "lease": config.lease,
         "give_back_after": config.give_back_after,
         "settle_within": config.settle_within,
+        "graces": _graces(app),
         "delivery": config.delivery,
         "parts": parts_in_words(parts),
     }
@@ -326,6 +328,12 @@ def keeper_spec(parts: Parts) -> dict[str, Any]:
         return dict(json.loads(json.dumps(spec)))
     except TypeError as error:
         raise ConfigError(f"options of connector and killer must be plain data: {error}") from None
+
+
+def _graces(app: Application) -> dict[str, float]:
+    """Name of a task that sets its own limits -> its grace; under the empty name the queue's."""
+    own = {name: task.settings.get("timeouts") for name, task in getattr(app, "tasks", {}).items()}
+    return {"": app.config.timeouts.grace, **{name: limits.grace for name, limits in own.items() if limits is not None}}
 
 
 def parts_in_words(parts: Parts) -> dict[str, str]:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from regiment import log
+from regiment.broker import extras
+from regiment.codec import read_head
 from regiment.contracts import Arrive, Effect, Join, Keep, Letter, Send, Shut, When
-from regiment.errors import ArgumentsError
+from regiment.contracts.steer import STEER, STEP, Glance
+from regiment.errors import ArgumentsError, DecodeError, StoreError, StoreUnavailable
 from regiment.outcome import SUCCESS, Outcome
 from regiment_results.records import FINAL, key_of, outcome_record
 from regiment_workflows import keys
@@ -24,7 +29,13 @@ from regiment_workflows.reach import Reached
 
 
 def cancel(run: Reached) -> bool:
-    """Cancel a flow (W9): at home first, in one step; then the other joins, and a mark at each of its queues."""
+    """Cancel a flow (W9): at home first, in one step; then the other joins, and a mark at each of its queues. What runs of it, or is
+    on lease, is cancelled as any task is: by the notice boards of its queues.
+
+    The mark is a record and no notice, for three reasons. It lives as long as the flow, and a notice 30 days; there may be any
+    number of flows, and on a board stand 10,000 ids; and only steps of flows look for it, while each task of a queue pays for
+    what stands on its board. So the board is told of those only that run now, and who settles them takes them off.
+    """
     state = run.look()
     if state is None:
         raise FlowError(f"nothing is known of flow {run.id} at queue {run.home}")
@@ -48,7 +59,39 @@ def cancel(run: Reached) -> bool:
             shut += [[node["q"], keys.join(run.id, node["n"])]] if node["k"] == "group" else []
             for queue, join in shut:
                 run.apply(queue, [Shut(queue, join, ttl)])
+    for queue in sorted({queue for plan in plans for queue in plan.data["queues"]}):
+        try:
+            run.ask(partial(_strike, queue, run.id))
+        except StoreUnavailable:
+            raise
+        except (
+            StoreError
+        ) as error:  # a right that is missing, or a board that is full: the flow is cancelled all the same
+            next = "what runs of it goes on"
+            log.event(logging.WARNING, "flow.not_struck", error=str(error), flow=run.id, queue=queue, next=next)
     return True
+
+
+def _strike(queue: str, flow: str, store: Any) -> None:
+    """Have cancelled what is on lease of a flow; a store that cannot be looked through lets it run to its end."""
+    if STEER not in extras(store):
+        return
+    after: str | None = None
+    while True:
+        glance: Glance = store.look(queue, "leased", STEP, after=after, holding=flow.encode())
+        ids = [id for one in glance.tasks if (id := _id_of(one.payload)).startswith(f"{flow}.")]
+        if ids:
+            store.post(queue, cancel=ids)
+        after = glance.after
+        if after is None:
+            return
+
+
+def _id_of(payload: bytes) -> str:
+    try:
+        return read_head(payload).task_id
+    except DecodeError:
+        return ""
 
 
 def retry(run: Reached, step: str | None = None) -> int:

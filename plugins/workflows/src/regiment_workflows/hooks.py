@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from regiment.hooks import Offer, hookimpl
+
+if TYPE_CHECKING:
+    from regiment.config import WorkerConfig
 
 
 @hookimpl
@@ -19,3 +23,11 @@ def regiment_extensions() -> Mapping[str, Offer]:
 def regiment_commands() -> Mapping[str, Offer]:
     """A verb that looks after flows."""
     return {"flows": Offer("regiment_workflows.commands:command", summary="Flows: list, show, cancel, retry, open.")}
+
+
+@hookimpl(optionalhook=True)
+def regiment_reasons(id: str, queue: str, connector: Any, config: WorkerConfig) -> Iterable[str]:
+    """What a step of a flow waits for, for `regiment why`."""
+    from regiment_workflows.telling import step_of
+
+    return step_of(id, queue, connector, config)

@@ -133,8 +133,9 @@ class Run(Reached, Generic[R]):
     # Changing
 
     def cancel(self) -> bool:
-        """End it: nothing of it starts any more, and what waits in queues ends as cancelled when its turn comes. What runs goes
-        on. False if it had ended already. Safe to repeat.
+        """End it: nothing of it starts any more (but for a second, where a worker has just looked), what waits in queues ends as
+        cancelled when its turn comes, and what runs is struck, if the store has the extra `steer`; else it goes on. False if it had
+        ended already. Safe to repeat.
         """
         return changing.cancel(self)
 

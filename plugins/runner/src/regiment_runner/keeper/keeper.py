@@ -10,7 +10,6 @@ import contextlib
 import functools
 import json
 import logging
-import math
 import os
 import select
 import signal
@@ -22,22 +21,20 @@ from typing import Any
 
 from regiment import log
 from regiment.contracts import Connector, Span
+from regiment_runner.keeper.boards import Boards
 from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import Store
 from regiment_runner.keeper.telling import Telling
+from regiment_runner.keeper.ward import NOTHING, Ward
 from regiment_runner.shared import crossing, messages, page, process
 from regiment_runner.shared.annex import left_of, records, spans_of
 from regiment_runner.shared.descendants import end_tagged
-from regiment_runner.shared.page import DRAIN_WAIT, Page
+from regiment_runner.shared.page import DRAIN_WAIT
 from regiment_runner.shared.polling import readable
 from regiment_runner.shared.silence import RENEWALS
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
-
-NOTHING: Span = (0, 0)
-"""A span without a receipt: what `release(only=…)` gives back when it is only to settle."""
-
 
 LAST_GASP = 0.9
 """Seconds that a keeper without a supervisor may spend on giving back."""
@@ -46,47 +43,6 @@ LAST_GASP = 0.9
 HUNG = 5.0
 """Seconds of processor time between two signs of life after which a keeper ends, whether or not a supervisor is there to
 replace it."""
-
-
-RATE_OVER = 10.0
-"""Seconds in which a rate loses two thirds of what it was."""
-
-
-class Ward:
-    """One worker as its keeper sees it."""
-
-    def __init__(self, name: str, path: Path, pidfd: int, spec: Mapping[str, Any], store: Store) -> None:
-        self.name, self.pidfd, self.spec, self.store = name, pidfd, spec, store
-        self.page = Page(path)
-        self.lease: float = spec["lease"]
-        self.give_back: float | None = spec["give_back_after"]
-        self.settle: float = spec["settle_within"]
-        self.once = spec["delivery"] == "at_most_once"
-        self.dead: messages.PostMortem | None = None
-        """What the supervisor says of its end; None while it lives."""
-        self.settled = 0
-        """The highest number that was settled for it."""
-        self.recorded: set[int] = set()
-        """Numbers that were settled for it, of those that have records in its annex."""
-        self.revoked: Span = NOTHING
-        """The range whose taking back this keeper has asked for last."""
-        self._counted, self._rate = (page.now(), self.page.words[page.TASKS]), 0.0
-
-    def rate(self) -> float:
-        """Tasks that ended per second, of the last `RATE_OVER` seconds or so."""
-        (then, before), now, tasks = self._counted, page.now(), self.page.words[page.TASKS]
-        self._counted, seconds = (now, tasks), max(1, now - then) / 1e9
-        self._rate += ((tasks - before) / seconds - self._rate) * -math.expm1(-seconds / RATE_OVER)
-        return self._rate
-
-    def alive(self) -> bool:
-        """Whether its process lives; only a pidfd says so (R9)."""
-        return not readable(self.pidfd)
-
-    def close(self) -> None:
-        """Unmap the page and close the pidfd."""
-        self.page.close()
-        os.close(self.pidfd)
 
 
 class Keeper:
@@ -104,6 +60,7 @@ class Keeper:
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
+        self.boards = Boards(self.name, self._send)
 
     def run(self) -> None:
         """Work until the supervisor says goodbye or is gone; then give back and return."""
@@ -139,6 +96,7 @@ class Keeper:
             names.append(name := self._released.pop())
             ward = self.wards.pop(name, None)
             if ward is not None:
+                self.boards.forget(ward)
                 ward.close()
             self._send({"released": name})
         self._out.flush()
@@ -227,6 +185,7 @@ class Keeper:
             if store.renew_at <= now:
                 self._renew(store)
             wake = min(wake, store.renew_at)
+        wake = min(wake, self.boards.look(self.wards.values()))
         looking = page.now() + max(0, int((wake - time.monotonic()) * 1e9))
         for ward in self.wards.values():
             ward.page.words[page.LOOKING] = looking
@@ -242,6 +201,7 @@ class Keeper:
             if any(True for ward in mine for _ in ward.page.joins()):
                 job = functools.partial(self._renew_now, wards=mine, lease=lease)
                 store.ask(("renew", lease), job, urgent=True)
+        self.boards.renewed(wards)
         if wards:
             store.ask(("presence",), lambda c: c.announce(self.name, self._presence(wards), leases[-1]))
 

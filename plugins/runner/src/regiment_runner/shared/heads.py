@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+TRACE = "trace:"
+"""What begins a notice about all tasks of a trace: the task with this id, and whatever was pushed from it."""
+
 
 def id_of(head: bytes) -> str | None:
     """The task id in the first bytes of a message (`docs/wire-format.md`); None if they hold none that can be read.

@@ -7,7 +7,7 @@ or of a process that can no longer speak, stands on its page and not in a messag
 |---|---|---|
 | worker | supervisor | `Found`, `Configured`, `Ready`, `Leaving`, `Ended`, `Failed` |
 | supervisor | keeper | `Serve` (with the worker's pidfd), `Dead`, `Event`, `Count`, `Bye` |
-| keeper | supervisor | `Tick`, `Released`, `Backlog` |
+| keeper | supervisor | `Tick`, `Released`, `Backlog`, `Order` |
 | supervisor | steward, server | `Learn`, `Bye` |
 | steward, server | supervisor | `Tick` |
 """
@@ -163,7 +163,16 @@ class Backlog(TypedDict):
     ready: int
 
 
-FromKeeper = Tick | Released | Backlog
+@final
+class Order(TypedDict):
+    """What a board tells the target of this worker to do: `quiet`, `drain`, or nothing (any more); `by`: to whom that is said."""
+
+    order: str
+    told: str
+    by: str
+
+
+FromKeeper = Tick | Released | Backlog | Order
 
 
 # A supervisor to its steward, or to a server

@@ -32,6 +32,7 @@ HOOKS = (
     TEXT,
     OBSERVER,
     EFFECTS,
+    "on_cancel",
 )
 """Names by number; 0 is no hook. No more than 15: four bits have room for them."""
 NUMBERS = {name: number for number, name in enumerate(HOOKS) if name}

@@ -1,17 +1,14 @@
 """The page: shared memory in which one worker notes what it does, so that its death loses nothing.
 
 One file per worker incarnation. The worker writes batch and slots, its keeper the lease and the revoked range, its
-supervisor strikes and orders. Each field is an aligned 64-bit word with one writer; number and phase of a slot share
-one word, written last, because two words are never seen together (`docs/guarantees.md`, "The rules").
+supervisor strikes and orders (`words` says where what lies). Each field is an aligned 64-bit word with one writer; number and
+phase of a slot share one word, written last, because two words are never seen together (`docs/guarantees.md`, "The rules").
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import signal
-import struct
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -21,84 +18,7 @@ from regiment.errors import ConfigError
 from regiment_runner.shared import places
 from regiment_runner.shared.room import NoRoom as NoRoom
 from regiment_runner.shared.room import reserve
-
-IDLE, STARTED, ENDED, JUDGING, RETURNING, DONE = range(6)
-PHASES = ("idle", "started", "ended", "judging", "returning", "done")
-OPEN = frozenset({STARTED, ENDED, JUDGING, RETURNING})
-"""Phases in which a number may not be taken for done (R2)."""
-
-SOFT_SIGNAL = signal.SIGRTMIN + 5
-"""The reserved signal of a soft strike; its handler asks the page whether it still applies."""
-
-DUMP_SIGNAL = signal.SIGRTMIN + 6
-"""The reserved signal at which a worker writes all its stacks to its black box (faulthandler, no Python runs)."""
-
-HEAD_BYTES = 96
-"""How much of a payload is noted: its head, which holds the task's id."""
-
-STOP, QUIET = 1, 2
-"""Orders of the supervisor: finish what runs and end; finish what runs and lease nothing."""
-
-DRAIN_WAIT = 0.002
-"""Seconds to wait between writing a word and reading another's: longer than any store buffer keeps a write (R15)."""
-
-STARTING, READY, STOPPING = range(3)
-"""What `state` says of the worker."""
-
-(
-    MAGIC,
-    PID,
-    STATE,
-    FIRST,
-    BASE,
-    LAST,
-    TURN,
-    LEASE_UNTIL,
-    REVOKED,
-    WATCHING,
-    ORDERS,
-    TASKS,
-    BORN,
-    SLOTS,
-    FENCED,
-    LOOKING,
-    DEAD_LETTERS,
-    MEMORY,
-    EFFECTS,
-    END_A,
-    END_B,
-) = range(21)
-_MOST = (1 << 62) - 1
-_MAGIC = 0x726567696D65_01
-_JOINS, _JOIN_SIZE, JOINS = 512, 256, 8
-_SLOT_START, _SLOT_SIZE = 4096, 256
-WORD, CONDEMNED, STRUCK, START, SOFT, HARD, PROGRESS, TOTAL = range(8)
-PACK_START = struct.Struct(f"QQQQQ{HEAD_BYTES}s").pack_into
-"""Writes START to TOTAL and the head of a payload; the source calls it without the detour of `Page.start`."""
-START_AT = 8 * START
-HOOK_SHIFT = 59
-"""From this bit on a HARD word says which hook it is the limit of (`overdue`); such a one is no killer's. 18 years are below it."""
-_HEAD_AT, _NAME_AT, _NOTE_AT = 64, 160, 192
-SIZE = _SLOT_START + MOST_SLOTS * _SLOT_SIZE
-HALF = 512 * 1024
-"""Bytes of each half of the annex, which lies behind the slots (`annex`)."""
-SIZES = (SIZE, SIZE + 2 * HALF)
-"""What a page may measure: without an annex, which is reserved when a task first leaves effects, and with one. Who reads a
-page takes both; the annex is there once EFFECTS says from which number on there are records in it.
-"""
-_TRIES = 1000
-"""Readings of a consumer until two agree; a worker that writes it all the time is damaging its page."""
-
-SHARED_SLOTS = 16
-"""Slots whose memory is reserved with the page; a worker with more reserves them itself."""
-
-_JOIN = struct.Struct("QQQ56s104s")
-CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def now() -> int:
-    """Nanoseconds of the boot clock: immune to changes of the wall clock, and it goes on while a host sleeps."""
-    return time.clock_gettime_ns(CLOCK)
+from regiment_runner.shared.words import *
 
 
 class Join(NamedTuple):
@@ -141,7 +61,7 @@ class Page:
         fd = os.open(path, flags, 0o600)
         try:
             if create:
-                reserve(fd, path, 0, _SLOT_START + SHARED_SLOTS * _SLOT_SIZE)
+                reserve(fd, path, 0, SLOTS_AT + SHARED_SLOTS * SLOT_SIZE)
                 os.ftruncate(fd, SIZE)
             elif os.fstat(fd).st_size not in SIZES:
                 raise ValueError(f"{path} is no page of this release")
@@ -155,8 +75,8 @@ class Page:
         self.words = memoryview(self.map).cast("Q")
         if create:
             self.words[BORN] = now()
-            self.words[MAGIC] = _MAGIC
-        elif self.words[MAGIC] != _MAGIC:
+            self.words[MAGIC] = PAGE_MAGIC
+        elif self.words[MAGIC] != PAGE_MAGIC:
             raise ValueError(f"{path} is no page of this release")
         self._read_only, self._given_up = read_only, False
         self._born, self._slots, self._effects = self.words[BORN], 0, 0
@@ -188,7 +108,7 @@ class Page:
 
     def _nonsense(self) -> str | None:
         words = self.words
-        if words[MAGIC] != _MAGIC or words[BORN] != self._born:
+        if words[MAGIC] != PAGE_MAGIC or words[BORN] != self._born:
             return "its head was overwritten"
         slots = words[SLOTS]
         if slots > MOST_SLOTS or (self._slots and slots != self._slots):
@@ -199,7 +119,7 @@ class Page:
             last = words[LAST]  # read after what is written after it
             if phase >= len(PHASES) or (last and number > last):
                 return f"slot {slot} holds number {number:,} in phase {phase}; the last number leased is {last:,}"
-        if any(words[(_JOINS + index * _JOIN_SIZE) >> 3] > 1 for index in range(JOINS)):
+        if any(words[(JOINS_AT + index * JOIN_SIZE) >> 3] > 1 for index in range(JOINS)):
             return "its consumers were overwritten"
         effects = words[EFFECTS]
         if effects > words[LAST] + 1 or (self._effects and effects != self._effects):
@@ -209,6 +129,16 @@ class Page:
         if max(words[END_A], words[END_B]) > HALF:
             return "the ends of its annex were overwritten"
         self._effects = effects
+        return self._notices_nonsense(slots) if words[BOARD] or words[CANCELS] else None
+
+    def _notices_nonsense(self, slots: int) -> str | None:
+        words = self.words
+        if words[BOARD] > MOST or words[CANCELS] > 1:
+            return "its notices were overwritten"
+        for slot in range(slots):
+            number = words[slot_index(slot) + CANCELLING]
+            if number > words[LAST]:
+                return f"slot {slot} is to cancel number {number:,}; the last number leased is {words[LAST]:,}"
         return None
 
     def have_slots(self, slots: int) -> None:
@@ -216,7 +146,7 @@ class Page:
         if slots > SHARED_SLOTS:
             fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             try:
-                reserve(fd, self.path, 0, _SLOT_START + slots * _SLOT_SIZE)
+                reserve(fd, self.path, 0, SLOTS_AT + slots * SLOT_SIZE)
             finally:
                 os.close(fd)
         self.words[SLOTS] = slots
@@ -251,13 +181,13 @@ class Page:
 
     def start(self, slot: int, number: int, payload: bytes, at: int, phase: int = STARTED) -> None:
         """Note that `number` starts in `slot`; disarms what was armed there."""
-        offset = _SLOT_START + slot * _SLOT_SIZE
+        offset = SLOTS_AT + slot * SLOT_SIZE
         PACK_START(self.map, offset + START_AT, at, 0, 0, 0, 0, payload)
         self.words[offset >> 3] = number << 3 | phase
 
     def arm(self, slot: int, soft: int, hard: int) -> None:
         """Arm limits of the task noted in `slot`, nanoseconds from now; 0: none. Wakes a watcher that sleeps longer."""
-        words, at, at_once = self.words, (_SLOT_START + slot * _SLOT_SIZE) >> 3, now()
+        words, at, at_once = self.words, (SLOTS_AT + slot * SLOT_SIZE) >> 3, now()
         first = 0
         if soft:
             first = words[at + SOFT] = at_once + soft
@@ -288,42 +218,46 @@ class Page:
             if phase == STARTED and self.words[slot_index(slot) + STRUCK] == number:
                 yield slot, number
 
+    def cancelling(self, slot: int, number: int) -> bool:
+        """True if `number` is to be cancelled in `slot`."""
+        return bool(self.words[slot_index(slot) + CANCELLING] == number)
+
     def name(self, slot: int, name: str) -> None:
         """Note the task's name, for `regiment workers`."""
-        offset = _SLOT_START + slot * _SLOT_SIZE + _NAME_AT
-        self.map[offset : offset + 32] = name.encode(errors="replace")[:32].ljust(32, b"\0")
+        offset = SLOTS_AT + slot * SLOT_SIZE + NAME_AT
+        self.map[offset : offset + NAME_SIZE] = _cut(name)
 
     def progress(self, slot: int, done: int, total: int, note: str) -> None:
         """Note how far the task is."""
-        offset = _SLOT_START + slot * _SLOT_SIZE
-        note_bytes = note.encode(errors="replace")[:64].ljust(64, b"\0")
-        self.map[offset + _NOTE_AT : offset + _SLOT_SIZE] = note_bytes
-        self.words[(offset >> 3) + TOTAL] = min(_MOST, max(0, int(total)))
+        offset = SLOTS_AT + slot * SLOT_SIZE
+        note_bytes = note.encode(errors="replace")[:NOTE_SIZE].ljust(NOTE_SIZE, b"\0")
+        self.map[offset + NOTE_AT : offset + NOTE_AT + NOTE_SIZE] = note_bytes
+        self.words[(offset >> 3) + TOTAL] = min(MOST, max(0, int(total)))
         # Never 0, which says that the task has told nothing: then the note is that of an earlier one.
-        self.words[(offset >> 3) + PROGRESS] = min(_MOST, max(0, int(done))) << 1 | 1
+        self.words[(offset >> 3) + PROGRESS] = min(MOST, max(0, int(done))) << 1 | 1
 
     def join(self, index: int, queue: str, consumer: str, first: int, last: int = 0) -> None:
         """Write a consumer down, before its join is sent (R1)."""
-        offset = _JOINS + index * _JOIN_SIZE
+        offset = JOINS_AT + index * JOIN_SIZE
         self.words[offset >> 3] = 0
-        _JOIN.pack_into(self.map, offset, 0, first, last, consumer.encode(), queue.encode())
+        JOIN.pack_into(self.map, offset, 0, first, last, consumer.encode(), queue.encode())
         self.words[offset >> 3] = 1
 
     def leave(self, index: int) -> None:
         """The consumer at `index` holds nothing any more."""
-        self.words[(_JOINS + index * _JOIN_SIZE) >> 3] = 0
+        self.words[(JOINS_AT + index * JOIN_SIZE) >> 3] = 0
 
     # What others read
 
     def joins(self) -> Iterator[tuple[int, Join]]:
         """The consumers that are written down, each read until two readings agree."""
         for index in range(JOINS):
-            offset = _JOINS + index * _JOIN_SIZE
-            for _ in range(_TRIES):
-                raw = bytes(self.map[offset : offset + _JOIN.size])
-                if raw == bytes(self.map[offset : offset + _JOIN.size]):
+            offset = JOINS_AT + index * JOIN_SIZE
+            for _ in range(TRIES):
+                raw = bytes(self.map[offset : offset + JOIN.size])
+                if raw == bytes(self.map[offset : offset + JOIN.size]):
                     break
-            valid, first, last, consumer, queue = _JOIN.unpack(raw)
+            valid, first, last, consumer, queue = JOIN.unpack(raw)
             if valid:
                 yield index, Join(_text(queue), _text(consumer), first, last)
 
@@ -362,18 +296,23 @@ class Page:
     def slots(self) -> Iterator[SlotState]:
         """All slots ever used, for people."""
         for slot, number, phase in self.numbers():
-            at = _SLOT_START + slot * _SLOT_SIZE
+            at = SLOTS_AT + slot * SLOT_SIZE
             words, start = self.words, slot_index(slot)
             yield SlotState(
                 slot,
                 number,
                 phase,
                 words[start + START],
-                bytes(self.map[at + _HEAD_AT : at + _HEAD_AT + HEAD_BYTES]),
-                _text(self.map[at + _NAME_AT : at + _NAME_AT + 32]),
+                bytes(self.map[at + HEAD_AT : at + HEAD_AT + HEAD_BYTES]),
+                self.name_of(slot),
                 (words[start + PROGRESS] >> 1, words[start + TOTAL]),
-                _text(self.map[at + _NOTE_AT : at + _SLOT_SIZE]) if words[start + PROGRESS] else "",
+                _text(self.map[at + NOTE_AT : at + NOTE_AT + NOTE_SIZE]) if words[start + PROGRESS] else "",
             )
+
+    def name_of(self, slot: int) -> str:
+        """The name of the task in a slot, as far as there is room for it."""
+        at = SLOTS_AT + slot * SLOT_SIZE + NAME_AT
+        return _text(self.map[at : at + NAME_SIZE])
 
     def finished(self, first: int) -> list[Span]:
         """Every number from `first` to the highest noted that no slot shows as open (R2), as spans; of those before EFFECTS."""
@@ -388,6 +327,11 @@ class Page:
         since = self.words[EFFECTS]  # after the slots, whose words its worker writes after it
         return [(low, min(high, since - 1)) for low, high in spans if low < since] if since else spans
 
+    def cancel(self, slot: int, number: int) -> None:
+        """Mark that `number` is to be cancelled in `slot`; for its keeper."""
+        self.words[slot_index(slot) + CANCELLING] = number
+        self.words[CANCELS] = 1
+
     def revoke(self, low: int, last: int) -> None:
         """Write the revoked range; at most once a batch, and it never rises (R13)."""
         self.words[REVOKED] = low << 24 | (last - low)
@@ -398,9 +342,13 @@ class Page:
         return (word >> 24, (word >> 24) + (word & 0xFFFFFF)) if word else None
 
 
-def slot_index(slot: int) -> int:
-    """Index of a slot's first word in `words`."""
-    return (_SLOT_START + slot * _SLOT_SIZE) >> 3
+def shown(name: str) -> str:
+    """What a page shows of a name."""
+    return _text(_cut(name))
+
+
+def _cut(name: str) -> bytes:
+    return name.encode(errors="replace")[:NAME_SIZE].ljust(NAME_SIZE, b"\0")
 
 
 def _text(raw: bytes) -> str:

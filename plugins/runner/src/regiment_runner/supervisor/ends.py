@@ -14,7 +14,7 @@ from regiment_runner.supervisor.strikes import crash_note
 
 class End(NamedTuple):
     """`kind` is what is counted: ordered, stop, burst, respawn, max_tasks_per_run, memory, idle, page, reload, stop_timeout,
-    timeout, hook, oom, crash, or start for a worker that ended before it was ready.
+    timeout, cancelled, hook, oom, crash, or start for a worker that ended before it was ready.
     """
 
     kind: str
@@ -40,6 +40,8 @@ def judge(item: Child, status: int, oom: bool) -> End:
         )
     if item.fatal is not None:
         return End("memory", item.fatal["reason"], "worker.crashed", logging.ERROR)
+    if item.view.only_cancelled:
+        return End("cancelled", "killed for a task that was cancelled")
     if item.view.struck or ended_by_soft_strike(item, status):
         return End("timeout", "killed for a task past its limit", "worker.crashed", logging.WARNING)
     if item.hooks.killed:

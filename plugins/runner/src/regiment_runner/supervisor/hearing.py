@@ -76,6 +76,8 @@ class Hearing:
             self._services(group, item.spec, message["notes"])
         parts = item.spec["parts"]
         self.arm(group, item.spec)
+        # A killer that ends nothing reaches a task by the guard of its limit, or not at all.
+        item.view.cancels.have(item.spec["graces"], unlimited=group.killer is None or bool(group.killer.ends))
         if group.high > 1 or len(self._tree.groups) > 1:
             # While a driver is imported here nobody watches a limit, so not for the sake of one worker.
             for kind in ("serializer", "compressor", "executor"):
@@ -123,7 +125,7 @@ class Hearing:
         item.group.first_error = ""
         if self._tree.stopping:
             self._tree.order(item, page.STOP)
-        elif self._tree.quiet:
+        elif self._tree.quiet or item.group.told:
             self._tree.order(item, page.QUIET)
 
     # What is shared

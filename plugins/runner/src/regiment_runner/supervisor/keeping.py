@@ -43,6 +43,8 @@ class Keeping:
         self._holders: set[str] = set()
         self.backlogs: dict[str, int] = {}
         """Worker -> tasks that are ready in its queue, as asked for by `ask_backlog`."""
+        self.orders: dict[str, messages.Order] = {}
+        """Worker -> what a board tells its target; whoever obeys takes it out."""
         self.channel: socket.socket | None = None
         self.pid, self.pidfd = 0, -1
         self._in = crossing.Inbox[messages.FromKeeper]()
@@ -146,6 +148,8 @@ class Keeping:
                 continue
             if "backlog" in message:
                 self.backlogs[message["backlog"]] = message["ready"]
+            elif "order" in message:
+                self.orders[message["order"]] = message
             elif "released" in message:
                 name = message["released"]
                 self._dead.pop(name, None)

@@ -50,7 +50,9 @@ class Group:
         self.last_error = ""
         self.next_start = 0.0
         self.over = False
-        """Whether its workers have ended by themselves (`stop`, burst): none is started any more."""
+        """Whether its workers have ended by themselves (`stop`, burst), or were told to by a board: none is started any more."""
+        self.told = ""
+        """What the notice board of its queue tells it: `quiet`, `drain`, or nothing."""
         self.ends: Counter[str] = Counter()
         """How often its workers have ended, by what ended them."""
         self.last_end = ""
@@ -188,6 +190,13 @@ class Tree:
         """Give one worker an order through its page, and wake it."""
         if item.believable():
             item.page.words[page.ORDERS] |= order
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(item.wake, 1)
+
+    def resume(self, item: Child) -> None:
+        """Take back that it is to lease nothing, and wake it."""
+        if item.believable():
+            item.page.words[page.ORDERS] &= ~page.QUIET
         with contextlib.suppress(BlockingIOError):
             os.eventfd_write(item.wake, 1)
 

@@ -130,6 +130,20 @@ class Solo:
             with self._lock:
                 self.keeping.receive()
                 self.keeping.look(time.monotonic())
+                self._obey()
+
+    def _obey(self) -> None:
+        """What the board of its queue tells it (`orders` does the same for a tree)."""
+        while self.keeping.orders:
+            told = self.keeping.orders.popitem()[1]["told"]
+            words = self.page.words
+            if told == "drain":
+                words[page.ORDERS] |= page.STOP
+            elif told:
+                words[page.ORDERS] |= page.QUIET
+            else:
+                words[page.ORDERS] &= ~page.QUIET
+            os.eventfd_write(self.wake, 1)
 
     def _give_back(self) -> None:
         """The worker has ended: have the keeper give back what is left, and close its consumer."""

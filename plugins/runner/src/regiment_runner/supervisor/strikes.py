@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from regiment.contracts import Reading
+from regiment.outcome import CANCELLED
 from regiment_runner.shared import page, process, procfs
 from regiment_runner.shared.page import DRAIN_WAIT, Page
+from regiment_runner.supervisor.cancels import Cancels
 
 DUMP_WAIT = 0.1
 """Seconds given to faulthandler to write the stacks; it runs in C, also while the GIL is held."""
@@ -25,6 +27,7 @@ STACKS_LIMIT = 8192
 ANSWER_WAIT = 0.1
 """Seconds in which the driver of a worker wakes, if no thread keeps the interpreter from it."""
 
+UNENDED = "cancelled, and it did not end within its grace"
 SUSPECT = "its worker was killed for a time limit while others ran beside it, and nobody knows which of them is guilty"
 
 
@@ -33,6 +36,7 @@ class WorkerView:
 
     def __init__(self, sheet: Page, pid: int, pidfd: int, wake: int = -1) -> None:
         self.page, self.pid, self.pidfd, self._wake = sheet, pid, pidfd, wake
+        self.cancels = Cancels(sheet)
         self.struck: dict[int, dict[str, Any]] = {}
         """Number -> note, of what was struck for good."""
         self._softly: dict[int, int] = {}
@@ -41,8 +45,8 @@ class WorkerView:
         """Number -> note, of what runs beside something that was struck while nobody could tell which of them is guilty."""
 
     def readings(self) -> Iterable[Reading]:
-        """The slots that have a task started and armed."""
-        return self.page.readings()
+        """The slots that have a task started and armed, or one that is to be cancelled."""
+        return self.cancels.readings() if self.page.words[page.CANCELS] else self.page.readings()
 
     def soft(self, slot: int, number: int) -> None:
         """Strike softly, once a number."""
@@ -57,10 +61,10 @@ class WorkerView:
                 yield slot, number
 
     def ended_softly(self) -> None:
-        """The worker died of a soft strike: what that was for is a timeout."""
+        """The worker died of a soft strike: what that was for is a timeout, or cancelled."""
         for slot, number in self.softly_struck():
             self.struck[number] = {
-                "kind": "timeout",
+                "kind": self._kind(slot, number),
                 "rung": "soft",
                 "reason": "ended by the signal of its soft strike, which it had reset",
                 "exit": process.in_words(-page.SOFT_SIGNAL),
@@ -88,17 +92,21 @@ class WorkerView:
 
     def kill(self, slot: int, number: int, reason: str) -> None:
         """The last rung: stacks to the black box, then SIGKILL; once, however many are named in one look."""
-        first = not self.struck
-        self.struck[number] = {
-            "kind": "timeout",
+        first, kind = not self.struck, self._kind(slot, number)
+        self.struck[number] = note = {
+            "kind": kind,
             "rung": "hard",
-            "reason": reason,
+            "reason": UNENDED if kind == CANCELLED else reason,
             "exit": "killed by SIGKILL",
             **self.evidence(slot, dump=first),
         }
         if first:
-            self._look_beside(number, self.struck[number])
+            if kind != CANCELLED:
+                self._look_beside(number, note)
             process.send(self.pidfd, signal.SIGKILL)
+
+    def _kind(self, slot: int, number: int) -> str:
+        return CANCELLED if self.page.cancelling(slot, number) else "timeout"
 
     def _look_beside(self, number: int, note: dict[str, Any]) -> None:
         """Note what runs beside `number`, if a loop that does not turn, or a lock that is not let go, may have made it late."""
@@ -130,17 +138,24 @@ class WorkerView:
 
     def notes(self) -> dict[int, dict[str, Any]]:
         """Number -> note, once it is dead. One that was late alone is judged. Where several were, or others ran beside
-        one on a loop that stood still, nobody knows who is guilty: there is no verdict, and all are suspects (R19).
+        one on a loop that stood still, nobody knows who is guilty: there is no verdict, and all are suspects (R19). Who was
+        to be cancelled is no suspect, whoever else is.
         """
-        if len(self.struck) == 1 and not self._beside:
+        late = {number: note for number, note in self.struck.items() if note["kind"] != CANCELLED}
+        if not late or (len(self.struck) == 1 and not self._beside):
             return self.struck
         suspects = dict(self._beside)
         for slot, number, _ in self.page.numbers():
-            if number in self.struck:
-                suspects[number] = self._suspicion(self.struck[number], slot)
+            if number in late:
+                suspects[number] = self._suspicion(late[number], slot)
             elif number not in suspects and self.page.slot_word(slot)[1] == page.STARTED:
-                suspects[number] = self._suspicion(next(iter(self.struck.values())), slot)
-        return suspects
+                suspects[number] = self._suspicion(next(iter(late.values())), slot)
+        return suspects | {number: note for number, note in self.struck.items() if number not in late}
+
+    @property
+    def only_cancelled(self) -> bool:
+        """Whether all that it was struck for was to be cancelled."""
+        return bool(self.struck) and all(note["kind"] == CANCELLED for note in self.struck.values())
 
     def evidence(self, slot: int, *, dump: bool) -> dict[str, Any]:
         """The black box: stacks, resident memory, CPU seconds, seconds run."""

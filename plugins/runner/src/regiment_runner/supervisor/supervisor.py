@@ -28,6 +28,7 @@ from regiment_runner.supervisor.members import Group, Options, Tree
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse
 from regiment_runner.supervisor.nursery import Nursery
+from regiment_runner.supervisor.orders import Orders
 from regiment_runner.supervisor.services import Services
 from regiment_runner.supervisor.signals import SAME_SIGNAL, Place, Signals
 
@@ -91,6 +92,7 @@ class Supervisor:
         self.descendants = Descendants()
         self.signals = Signals(self.tree, self.place, self.stop, self.look_at_descendants)
         self.hearing = Hearing(self.tree)
+        self.orders = Orders(self.tree)
 
     # Life
 
@@ -164,6 +166,7 @@ class Supervisor:
         for item in list(self.tree.children.values()):
             item.believable()
         self.tree.keeping.look(now)
+        self.orders.look()
         later = self.nursery.fill(now)
         services = self.tree.services.look(now)
         wake = min(later, self.care.look(now), self._watch(), self.tree.keeping.patience, services)

@@ -14,6 +14,7 @@ from regiment_cli import targets
 from regiment_cli.options import json_option, settings
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, many, table
+from regiment_cli.verbs import Group
 from regiment_runner.shared.works import Work
 from regiment_runner.verbs import trees
 from regiment_runner.verbs.trees import Row, Tree
@@ -22,11 +23,16 @@ HEAD = ("pid", "target", "queue", "state", "task", "for", "progress", "memory", 
 RIGHT = ("pid", "for", "memory", "cpu", "tasks", "up")
 
 
-@click.command("workers")
+@click.group("workers", cls=Group)
+def command() -> None:
+    """What every worker of this user does now (without a verb: list)."""
+
+
+@command.command("list")
 @click.option("-A", "--app", metavar="MODULE[:NAME]", help="Look also at the store that this worker uses.")
 @click.option("--connector", metavar="URL", help="Look also at this store.")
 @json_option
-def command(app: str | None, connector: str | None, as_json: bool) -> None:
+def list_workers(app: str | None, connector: str | None, as_json: bool) -> None:
     """What every worker of this user does now, read from shared memory: no store is asked.
 
     With -A or --connector also the workers of other hosts, as far as that store knows them.

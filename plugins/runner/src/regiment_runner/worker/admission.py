@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from regiment import errors
 from regiment import outcome as outcomes
 from regiment.config import WorkerConfig
 from regiment.contracts import Delivery
@@ -113,6 +114,9 @@ def admit(
     if not delivery.count and delivery.note is None:
         return RUN
     evidence = read_note(delivery.note)
+    if evidence.get("kind") == outcomes.CANCELLED:
+        killed = errors.Cancelled(reason=evidence.get("reason", "cancelled"))
+        return Judge(Outcome(outcomes.CANCELLED, error=killed, evidence=evidence))
     if evidence.get("kind") == outcomes.TIMEOUT:
         reason = evidence.get("reason", "killed at its time limit")
         text = f"{reason}\n{evidence.get('stacks', '')}".rstrip()

@@ -10,14 +10,16 @@ from typing import Any, NoReturn
 from regiment import log
 from regiment import outcome as outcomes
 from regiment.context import attempt_now
-from regiment.errors import Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
+from regiment.errors import Cancelled, Fail, Requeue, Respawn, Retry, Stop, TaskTimeout
 from regiment.outcome import Outcome
 from regiment_runner.shared import page
 from regiment_runner.worker.commit import AFTER, Commit
-from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, measured, say_started, succeeded, whole
-from regiment_runner.worker.guarded import DONE, aworked, worked
+from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, succeeded, whole
+from regiment_runner.worker.guarded import DONE, aworked, cancelled, worked
 from regiment_runner.worker.leaving import kept
+from regiment_runner.worker.meant import ASKED, meant
 from regiment_runner.worker.opening import LARGE, opened
+from regiment_runner.worker.saying import measured, say_started
 from regiment_runner.worker.sprint import sprint
 from regiment_runner.worker.taking import Taking
 from regiment_runner.worker.trial import Left, Trial
@@ -118,6 +120,8 @@ class Attempt(Trial):
             text=f"{text}; it stands at\n{stack}",
             evidence={**evidence, **measured(self)},
         )
+        if self.struck:
+            outcome = cancelled(outcome)
         drive(ending(self, outcome, rules))
 
     # What a task may call, through `current()`
@@ -131,6 +135,19 @@ class Attempt(Trial):
     def progress(self, done: int, total: int = 0, note: str = "") -> None:
         """Tell `regiment workers` how far this task is; costs no system call."""
         self.runtime.page.progress(self.slot, done, total, note)
+
+    @property
+    def cancelled(self) -> bool:
+        """True if this task is to be cancelled: it may clean up and return, or raise what it likes; it ends as cancelled
+        unless it succeeds.
+        """
+        asked = self.runtime.cancelled
+        return self.struck or bool(asked and self.task is not None and meant(asked, self.task))
+
+    def check(self) -> None:
+        """Raise `Cancelled` if this task is to be cancelled: for a task that nothing can interrupt where it runs."""
+        if self.cancelled:
+            raise Cancelled(reason=ASKED)
 
     @property
     def evidence(self) -> dict[str, Any]:

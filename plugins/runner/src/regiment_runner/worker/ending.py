@@ -18,15 +18,16 @@ from regiment.contracts import Back, Dead, Done, Park, Settlement
 from regiment.errors import Control
 from regiment.outcome import Outcome
 from regiment.task import Task
-from regiment_runner.shared import descendants, overdue, page, procfs
+from regiment_runner.shared import descendants, overdue, page
 from regiment_runner.worker.admission import Bury, Cancelled, Decision, Wait
-from regiment_runner.worker.asking import is_a, name_of
-from regiment_runner.worker.burying import buried, tell_dead
-from regiment_runner.worker.guarded import DONE
+from regiment_runner.worker.asking import is_a
+from regiment_runner.worker.burying import buried, id_of, tell_dead
+from regiment_runner.worker.guarded import cancelled
 from regiment_runner.worker.hooking import Answer, Call, Steps, hooked, limited, tell_all
 from regiment_runner.worker.leaving import left
 from regiment_runner.worker.planning import UNKEPT, Plan, complain, plan_of, planned, unkept
-from regiment_runner.worker.policy import Rules, Step
+from regiment_runner.worker.policy import Rules
+from regiment_runner.worker.saying import measured, say, say_started, say_success
 from regiment_runner.worker.trial import NOTHING, Left, Trial
 from regiment_runner.worker.verdict import judge, safe_repr
 
@@ -35,6 +36,9 @@ def whole(attempt: Trial, work: Callable[[Task], Any], rules: Rules, guarded: Ca
     """Everything around the work, as steps: whoever drives them decides whether to call or to await."""
     runtime, task, outcome = attempt.runtime, attempt.task, attempt.outcome
     assert task is not None
+    if outcome is not None and unrun(outcome):
+        yield from ending(attempt, outcome, rules)
+        return
     if outcome is None and runtime.loud:
         say_started()
     with ExitStack() as stack:
@@ -47,10 +51,16 @@ def whole(attempt: Trial, work: Callable[[Task], Any], rules: Rules, guarded: Ca
             error = yield from hooked(attempt, "pre_work", task)
             if error is not None:
                 outcome = _judged(attempt, error, rules)
+                outcome = cancelled(outcome) if attempt.struck else outcome
         if outcome is None:
             outcome, error = yield guarded, (attempt, work, rules)
             outcome = outcome or _judged(attempt, error, rules)
         yield from ending(attempt, outcome, rules)
+
+
+def unrun(outcome: Outcome) -> bool:
+    """True if it was cancelled before it ran: only `on_cancel` is told."""
+    return outcome.kind == outcomes.CANCELLED and outcome.error is None
 
 
 def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
@@ -78,10 +88,20 @@ def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
 
 
 def _finish(attempt: Trial, settlement: Settlement, left: Left) -> None:
+    _met(attempt, settlement)
     if left is NOTHING:
         attempt.source.finish(attempt, settlement)
     else:
         attempt.source.finish(attempt, settlement, left)
+
+
+def _met(attempt: Trial, settlement: Settlement) -> None:
+    """Have the notice taken off that this end has met, when it is settled (O1)."""
+    runtime, asked = attempt.runtime, attempt.runtime.cancelled
+    if (asked or attempt.struck) and isinstance(settlement, (Done, Dead)) and runtime.notices is not None:
+        task_id = attempt.task.id if attempt.task is not None else id_of(attempt.delivery.payload)
+        if attempt.struck or task_id in asked:
+            runtime.notices.ended(attempt.identity, attempt.number, task_id)
 
 
 def _left(attempt: Trial, plan: Plan, rules: Rules) -> Generator[Call, Answer, Left]:
@@ -113,7 +133,7 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
     """post_work, the handlers, the log, the observers. A control that a handler raises may replace the plan."""
     runtime, task = attempt.runtime, attempt.task
     attempt.outcome = outcome = plan.outcome
-    if "post_work" in runtime.handlers:
+    if "post_work" in runtime.handlers and not unrun(outcome):
         yield from _hook(attempt, "post_work", task, outcome.kind == outcomes.SUCCESS, outcome.error)
     replaced = yield from _handler(attempt, outcome)
     if replaced is not None:
@@ -128,7 +148,9 @@ def _tell(attempt: Trial, plan: Plan, rules: Rules) -> Steps:
     if plan.step.exhausted:
         yield from _hook(attempt, outcomes.HANDLERS[outcomes.MAX_RETRIES], task)
     seconds = (page.now() - attempt.started) / 1e9
-    _log(attempt, outcome, plan.step, seconds)
+    say(attempt, outcome, plan.step, seconds)
+    if unrun(outcome):
+        return
     tell_all(attempt, runtime.finished, task, outcome, seconds)
     if outcome.kind != outcomes.SUCCESS:
         tell_all(attempt, runtime.failed, task, outcome, seconds)
@@ -178,19 +200,6 @@ def _look_at(attempt: Trial, outcome: Outcome) -> None:
         attempt.source.end(respawn=True)
 
 
-def measured(attempt: Trial) -> dict[str, Any]:
-    """Seconds since the start, and resident memory (bytes) and CPU seconds of this process."""
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = round((page.now() - attempt.started) / 1e9, 3)
-    return {
-        "seconds": seconds,
-        "rss": procfs.resident(),
-        "cpu": round(used.ru_utime + used.ru_stime, 2),
-    }
-
-
 def _handler(attempt: Trial, outcome: Outcome) -> Generator[Call, Answer, Outcome | None]:
     """Call the handler of the outcome; a control with which it replaces a failure is returned, judged."""
     name = outcomes.HANDLERS.get(outcome.kind)
@@ -237,18 +246,10 @@ def succeeded(attempt: Trial) -> None:
     """A plain success, of which nobody is told but those who read the log."""
     if attempt.runtime.loud:
         say_success(attempt)
+    if attempt.runtime.cancelled:
+        _met(attempt, Done(attempt.number, attempt.number))
     attempt.task = None
     attempt.source.done(attempt)
-
-
-def say_started() -> None:
-    """Log the start of the task that runs now."""
-    log.event(logging.DEBUG, "task.started", **log.attempt_fields())
-
-
-def say_success(attempt: Trial) -> None:
-    """Log a plain success."""
-    _log(attempt, DONE, Step("done"), (page.now() - attempt.started) / 1e9)
 
 
 def settle_unrun(attempt: Trial, decided: Decision) -> None:
@@ -285,35 +286,6 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
         _finish(attempt, Done(attempt.number, attempt.number), behind)
 
 
-def _log(attempt: Trial, outcome: Outcome, step: Step, seconds: float) -> None:
-    """A failing task is loud: its traceback, and what happens next."""
-    level = _LEVELS.get(outcome.kind, logging.INFO)
-    if step.settle == "dead":
-        level = logging.ERROR
-    named = attempt.runtime.levels.get(f"task.{outcome.kind}", "")
-    if named is None:
-        return
-    level = getattr(logging, named) if named else level
-    if not log.logger.isEnabledFor(level):
-        return
-    fields: dict[str, Any] = {**log.attempt_fields(), "seconds": round(seconds, 6)}
-    if outcome.error is not None:
-        with limited(attempt, overdue.TEXT):
-            fields["error_type"], fields["error"] = name_of(outcome.error), safe_repr(outcome.error, 500)
-    if outcome.evidence:
-        fields["evidence"] = {k: v for k, v in outcome.evidence.items() if k != "stacks"}
-    fields["next"] = {
-        "again": f"runs again in {step.delay:.1f} s",
-        "dead": "is a dead letter",
-        "back": "goes back to its queue",
-        "done": "is done",
-    }[step.settle]
-    text = outcome.text if outcome.kind in (outcomes.FAILURE, outcomes.TIMEOUT) else ""
-    if text:
-        fields["traceback"] = text
-    log.event(level, f"task.{outcome.kind}", **fields)
-
-
 def _enter(stack: ExitStack, around: Callable[[Task], AbstractContextManager[Any]], task: Task) -> None:
     """Put a plugin's context around the attempt; neither its entry nor its exit can end the worker."""
     manager = around(task)
@@ -321,13 +293,6 @@ def _enter(stack: ExitStack, around: Callable[[Task], AbstractContextManager[Any
     stack.callback(log.tell, manager.__exit__, None, None, None)
 
 
-_LEVELS = {
-    outcomes.SUCCESS: logging.DEBUG,
-    outcomes.FAILURE: logging.WARNING,
-    outcomes.TIMEOUT: logging.WARNING,
-    outcomes.FAIL: logging.ERROR,
-    outcomes.POISON: logging.ERROR,
-}
 NO_RULES = Rules.of(WorkerConfig("none"))
 
 

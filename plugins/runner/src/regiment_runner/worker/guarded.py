@@ -10,15 +10,20 @@ from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from regiment import outcome as outcomes
+from regiment.errors import Cancelled
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import overdue, page
 from regiment_runner.worker.asking import name_of
 from regiment_runner.worker.hooking import limited
+from regiment_runner.worker.meant import ASKED
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import UNGUARDED, Trial
 from regiment_runner.worker.verdict import judge, promised_only
 
+_GIVES_WAY = frozenset(
+    {outcomes.FAILURE, outcomes.TIMEOUT, outcomes.RETRY, outcomes.REQUEUE, outcomes.INTERRUPTED, outcomes.CANCELLED}
+)
 DONE = Outcome(outcomes.SUCCESS)
 """A success of which nobody wants to know more."""
 
@@ -53,7 +58,17 @@ def raised(attempt: Trial, error: BaseException, rules: Rules) -> Outcome:
     attempt.words[attempt.at] = attempt.number << 3 | page.ENDED
     stand_still_if_condemned(attempt)
     with limited(attempt, overdue.TEXT):
-        return judge(error, rules)
+        outcome = judge(error, rules)
+    return cancelled(outcome) if attempt.struck else outcome
+
+
+def cancelled(outcome: Outcome) -> Outcome:
+    """The outcome of a run that was to be cancelled (O3): whatever else comes again, or is a failure, is cancelled. A dead
+    letter that the task has asked for stays one.
+    """
+    if outcome.kind not in _GIVES_WAY:
+        return outcome
+    return Outcome(outcomes.CANCELLED, error=outcome.error, text=outcome.text, evidence=outcome.evidence)
 
 
 def judged(attempt: Trial, value: Any) -> Outcome:
@@ -94,10 +109,13 @@ async def aworked(attempt: Trial, work: Callable[[Task], Any], rules: Rules) -> 
     except BaseException as error:
         words[at] = attempt.number << 3 | page.ENDED
         stand_still_if_condemned(attempt)
-        if name_of(error) == "CancelledError" and _interrupted(attempt):
-            return Outcome(outcomes.INTERRUPTED, error=error)
-        with limited(attempt, overdue.TEXT):
-            return judge(error, rules)
+        if name_of(error) == "CancelledError":
+            if attempt.struck:
+                _let_go()
+                return Outcome(outcomes.CANCELLED, error=Cancelled(reason=ASKED))
+            if _interrupted(attempt):
+                return Outcome(outcomes.INTERRUPTED, error=error)
+        return raised(attempt, error, rules)
     if rules.limited:
         stand_still_if_condemned(attempt)
     if not plain:
@@ -111,6 +129,15 @@ def _interrupted(attempt: Trial) -> bool:
 
     ordered = bool(attempt.words[page.ORDERS] & page.STOP)
     return ordered or getattr(asyncio.current_task(), "interrupted", False)
+
+
+def _let_go() -> None:
+    """The cancellation of this coroutine has done what it was for: handlers of the task may wait for something."""
+    import asyncio
+
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 def stand_still_if_condemned(attempt: Trial) -> None:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from regiment import log
-from regiment.contracts import Connector, Settlement, Taken, Terms
+from regiment.contracts import Connector, Delivery, Settlement, Taken, Terms
 from regiment.contracts.effects import Effect
 from regiment.errors import Fenced, StoreUnavailable
 from regiment_runner.shared import page
@@ -65,7 +65,7 @@ class Lease:
         return not self.connector.renew([(self.queue, self.consumer)], self.terms.lease)
 
 
-def _nothing() -> None:
+def _nothing(settlements: Sequence[Settlement], before: Sequence[Delivery]) -> None:
     """Nobody reads the notice board."""
 
 
@@ -92,7 +92,11 @@ class Hold:
         self.margin, self.asked_for = self._length // 3, 0
         """Nanoseconds before the end of the lease at which this worker tries to put it off by itself, and the end for which it has."""
         self.board, self.on_board = 0, _nothing
-        """The version of the queue's notice board that was read, and what reads it."""
+        """The version of the queue's notice board that was read, and what reads it: it is given what was just settled, and what
+        was leased before.
+        """
+        self.leased: Sequence[Delivery] = ()
+        """What was leased last."""
         self._lost_since: float | None = None
         self._throttle = log.Throttle()
         self._poll = select.poll()
@@ -116,11 +120,13 @@ class Hold:
         ask = partial(lease.exchange, settlements, limit, nothing)
         taken: Taken | None = self.insist(partial(ask, effects=effects) if effects else ask)
         if taken is not None:
+            before = self.leased
             if taken.deliveries:
+                self.leased = taken.deliveries
                 lease.next = taken.deliveries[-1].receipt + 1
                 words[page.LAST] = lease.next - 1
             if taken.board != self.board:
-                self.on_board()
+                self.on_board(settlements, before)
         return taken
 
     def insist(self, ask: Callable[[], Any]) -> Any:

@@ -31,9 +31,7 @@ def left(attempt: Trial, outcome: Outcome, settles: str) -> Left:
     if attempt.runtime.effects:
         task_id = id_of(attempt.delivery.payload) if task is None else task.id
         if settles != "again":
-            attempt.runtime.ends.append(task_id)
-            if task_id in attempt.runtime.cancelled:
-                attempt.runtime.notices.ended(task_id)
+            attempt.runtime.ends.append((attempt.number, task_id))
         sheet, at, limit = attempt.runtime.page, attempt.at, limit_of(attempt)
         try:  # `limited` without its calls: this is paid for each result
             if limit is not None:

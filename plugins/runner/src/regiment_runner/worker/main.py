@@ -18,7 +18,16 @@ from typing import Any, NamedTuple
 from regiment import exits, log
 from regiment.config import Logging
 from regiment.contracts import Connector
-from regiment.errors import ConfigError, PluginError, RegimentError, Respawn, Stop, StoreUnavailable, TaskTimeout
+from regiment.errors import (
+    Cancelled,
+    ConfigError,
+    PluginError,
+    RegimentError,
+    Respawn,
+    Stop,
+    StoreUnavailable,
+    TaskTimeout,
+)
 from regiment.registry import Registry
 from regiment_cli import targets
 from regiment_runner.parts import Parts, assemble, keeper_spec, terms_of
@@ -26,6 +35,7 @@ from regiment_runner.shared import crossing, messages, page, process, procfs
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
+from regiment_runner.worker import striking
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.notices import Notices
 from regiment_runner.worker.runtime import Runtime
@@ -120,8 +130,9 @@ def _run(setup: Setup, report: Reporter) -> int:
     runtime.desk.end, runtime.broker = source.end, parts.broker
     os.register_at_fork(after_in_child=lambda: _no_worker_any_more(sheet, source))
     parts.killer.install(sheet, parts.executor.place)
+    striking.install(sheet, parts.killer, parts.executor.place, source.attempts)
     if not setup.solo:
-        log.passing = (TaskTimeout,)  # every signal is ours here
+        log.passing = (TaskTimeout, Cancelled)  # every signal is ours here
     try:
         _around_the_work(app, parts, source, report, sheet)
     except SystemExit:
@@ -150,7 +161,7 @@ def _assembled(setup: Setup, report: Reporter) -> tuple[Any, Parts]:
             f"one that several share, or run with --solo"
         )
     plugins = plugins_in_words(parts.registry)
-    message: messages.Configured = {"configured": keeper_spec(parts), "label": label, "plugins": plugins}
+    message: messages.Configured = {"configured": keeper_spec(parts, app), "label": label, "plugins": plugins}
     if setup.notes:
         message["notes"] = notes_of(app, parts.registry)
     report(message)
@@ -272,7 +283,8 @@ def _runtime(app: Any, parts: Parts, sheet: Page) -> Runtime:
     }
     found: dict[str, Any] = {key: [call for _, call in parts.registry.hooks(name)] for key, name in hooks.items()}
     # An executor with a place of its own for hooks (a loop) says so with a verb `call(hook, *args)`.
-    calls = {"call": parts.executor.call} if hasattr(parts.executor, "call") else {}
+    # One whose tasks run in processes of others says with `carry(app, name, work)` what runs them.
+    calls = {verb: getattr(parts.executor, verb) for verb in ("call", "carry") if hasattr(parts.executor, verb)}
     for key in ("effects", "prepare"):
         found[key] = parts.registry.hooks(f"regiment_{key}")
     found["works"] = parts.registry.hooks("regiment_work")

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from regiment import outcome as outcomes
 from regiment.errors import DecodeError
+from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_runner.shared import page
 from regiment_runner.worker.admission import CANCELLED, RUN, Judge, admit, beyond
 from regiment_runner.worker.ending import settle_unrun
 from regiment_runner.worker.guarded import stand_still_if_condemned
+from regiment_runner.worker.meant import meant
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.trial import Trial
 
@@ -62,9 +65,11 @@ def admitted(attempt: Trial, task: Task) -> tuple[Callable[[Task], Any], Rules] 
         runtime.page.name(attempt.slot, task.name)
         attempt.found = runtime.work_for(task)
     known = attempt.found is not None
-    if runtime.cancelled and task.id in runtime.cancelled:
+    if runtime.cancelled and meant(runtime.cancelled, task):
+        if known and "on_cancel" in runtime.handlers:
+            attempt.outcome = Outcome(outcomes.CANCELLED)
+            return attempt.found
         settle_unrun(attempt, CANCELLED)
-        runtime.notices.ended(task.id)
         return None
     decided = admit(attempt.delivery, task, runtime.config, time.time(), known)
     if decided is RUN:

@@ -52,6 +52,8 @@ class Runtime:
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
         self.call: Callable[..., Any] = hooks.get("call", _plainly)
         """Calls a hook that belongs to no task where this worker's code runs."""
+        self._carry: Callable[..., Callable[[Task], Any]] | None = hooks.get("carry")
+        """What an executor runs in place of a task's work."""
         self.brake = Brake()
         self.desk: Desk | None = None
         self.slots, self.elsewhere, self.forked = 1, False, False
@@ -80,8 +82,8 @@ class Runtime:
         """Ids of tasks that are not to run. While there are any, nothing is `plain`."""
         self.notices: Any = None
         """Who is told of those that have ended."""
-        self.ends: list[str] = []
-        """Ids of what has ended for good since the last exchange, where plugins are asked of each end (`Notices`)."""
+        self.ends: list[tuple[int, str]] = []
+        """Numbers and ids of what has ended for good since the last exchange, where plugins are asked of each end (`Notices`)."""
 
     def work_for(self, task: Task) -> tuple[Callable[[Task], Any], Rules] | None:
         """What runs the task, and its rules; None for a name that the application does not know."""
@@ -94,6 +96,7 @@ class Runtime:
                 work, config = next((other for other in others if other is not None), (None, None))
                 if work is None or config is None:
                     return None
+            work = self._carry(self.app, task.name, work) if self._carry else work
             work = prepared(self.prepare, work) if self.prepare else work
             found = self._known[task.name] = work, Rules.of(config)
         return found

@@ -62,7 +62,7 @@ class Source:
         self.keep = self.keeping.keep
         self.ended = self.respawn = self.stop_all = False
         line = None if self.elsewhere else self
-        self._attempts = [Attempt(runtime, self, slot, line) for slot in range(slots)]
+        self.attempts = [Attempt(runtime, self, slot, line) for slot in range(slots)]
         self._free = list(range(slots - 1, -1, -1))
         self._busy = 0
         self.batch: deque[Delivery] = deque()
@@ -152,7 +152,7 @@ class Source:
 
     def write_off(self, slot: int, number: int, stack: str) -> None:
         """The thread that runs `number` in `slot` does not obey; called in the main thread, between any two bytecodes."""
-        self._stuck.append((self._attempts[slot], number, stack))
+        self._stuck.append((self.attempts[slot], number, stack))
         self.poke()
 
     def end(self, respawn: bool) -> None:
@@ -308,7 +308,7 @@ class Source:
         if count and self._must_wait_alone():
             self.check = True
             return None
-        attempt = self._attempts[self._free[-1]]
+        attempt = self.attempts[self._free[-1]]
         phase = page.JUDGING if was_struck(note) else page.STARTED
         self._pack(self._map, attempt.start_at, now, 0, 0, 0, 0, payload)
         self.words[attempt.at] = number << 3 | phase

@@ -12,11 +12,12 @@ from regiment.errors import DecodeError
 from regiment.outcome import Outcome
 from regiment_runner.shared import page
 from regiment_runner.worker.admission import admit
-from regiment_runner.worker.ending import drive, ending, say_started, say_success, settle_unrun
+from regiment_runner.worker.ending import drive, ending, settle_unrun
 from regiment_runner.worker.guarded import DONE, judged, raised, worked
 from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.opening import LARGE, admitted
 from regiment_runner.worker.policy import Rules
+from regiment_runner.worker.saying import say_started, say_success
 from regiment_runner.worker.trial import Line, Trial
 
 _clock, _BOOT, _pack = time.clock_gettime_ns, page.CLOCK, page.PACK_START

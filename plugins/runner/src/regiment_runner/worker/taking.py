@@ -16,7 +16,7 @@ from typing import TypeVar
 from regiment import log
 from regiment import outcome as outcomes
 from regiment.broker import Broker
-from regiment.contracts import Back, Connector, Dead, Delivery, Done, Park, Settlement, Terms
+from regiment.contracts import Back, Board, Connector, Dead, Delivery, Done, Park, Settlement, Terms
 from regiment.contracts.effects import Effect
 from regiment.errors import DecodeError, Fenced, Respawn, Stop, StoreUnavailable
 from regiment.outcome import Outcome
@@ -28,6 +28,7 @@ from regiment_runner.shared.record import packed
 from regiment_runner.worker.admission import RUN, Bury, Decision, Judge, Wait, admit, beyond
 from regiment_runner.worker.burying import Told, buried, id_of, tell_dead
 from regiment_runner.worker.lease import Lease
+from regiment_runner.worker.meant import meant
 from regiment_runner.worker.verdict import reason_of, was_struck
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Desk:
         self._lock = threading.Lock()
         self._places = list(range(page.JOINS - 1, 0, -1))
         self._connectors: list[Connector] = []
+        self._boards: dict[str, Board] = {}
 
     def take(self, number: int, queue: str | None, told: Told) -> Taking:
         """Up to `number` tasks of `queue`, this worker's own by default; `told` hears of what is dead."""
@@ -75,6 +77,13 @@ class Desk:
             if connector is not None:
                 self._connectors.append(connector)
 
+    def cancelled(self, queue: str, version: int, connector: Connector) -> frozenset[str]:
+        """What is to be cancelled in a queue whose notice board has this version now: read again only if that has changed."""
+        known = self._boards.get(queue)
+        if known is None or known.version != version:
+            known = self._boards[queue] = connector.board(queue) if version else Board()
+        return known.cancelled
+
     def close(self) -> None:
         """Close the connectors."""
         with self._lock:
@@ -100,6 +109,7 @@ class Taking:
             desk.tell_keeper()
             lease.turn = 1
             taken = self._insist(lambda: lease.exchange((), self._number, True))
+            self._cancelled = self._insist(lambda: desk.cancelled(self._queue, taken.board, self._connector))
             tasks, settled, effects = self._decoded(self._fit(taken.deliveries))
             if settled:
                 self._exchange(settled, effects)
@@ -179,7 +189,8 @@ class Taking:
     def _fit(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """What may be done together; the others go back.
 
-        One that was killed at its time limit waits for an attempt of its own, which judges it (`on_timeout`, its retries).
+        One that was killed, at its time limit or as cancelled, waits for an attempt of its own, which judges it (`on_timeout`, its
+        retries; `on_cancel`).
         One on its last try is taken alone, or its neighbors would be condemned with it.
         """
         most = self._desk.broker.config.max_deliveries
@@ -209,8 +220,10 @@ class Taking:
                 except DecodeError as error:
                     found = error
                 decided = admit(delivery, found, config, time.time())
-            if decided is RUN and task is not None and task.tags:
-                # What plugins have marked is settled with what they leave behind: it waits for an attempt of its own.
+            away = task is not None and (task.tags or (self._cancelled and meant(self._cancelled, task)))
+            if decided is RUN and task is not None and away:
+                # What plugins have marked is settled with what they leave behind, and what is cancelled tells `on_cancel`: it
+                # waits for an attempt of its own.
                 settled.append(Back(delivery.receipt, delivery.receipt))
             elif decided is RUN and task is not None:
                 tasks.append(task)

@@ -111,6 +111,11 @@ class Trial:
         self.guarded: Rules | None = None
         """The rules whose limits `guard` arms."""
 
+    @property
+    def struck(self) -> bool:
+        """True if its number is marked on the page as to be cancelled."""
+        return bool(self.words[self.at + page.CANCELLING] == self.number)
+
     def claim(self) -> bool:
         """Whether the caller is the one to end this attempt: its own thread, or who writes that off; the first is."""
         try:

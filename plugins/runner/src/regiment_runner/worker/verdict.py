@@ -185,5 +185,7 @@ def is_suspect(note: bytes | None) -> bool:
 
 
 def was_struck(note: bytes | None) -> bool:
-    """Whether a release left the delivery with a timeout that is yet to be judged; any other note is evidence only."""
-    return note is not None and b'"timeout"' in note[:40]
+    """Whether a release left the delivery with a timeout that is yet to be judged, or as cancelled; any other note is evidence
+    only.
+    """
+    return note is not None and (b'"timeout"' in note[:40] or b'"cancelled"' in note[:40])
