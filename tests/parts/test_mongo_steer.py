@@ -167,6 +167,31 @@ def test_a_hand_leaves_what_a_worker_took_after_it_was_read(
     operator.close()
 
 
+def test_hands_at_every_moment_do_not_keep_a_worker_from_claiming(
+    connector: MongoConnector, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One before each of its claims, again and again."""
+    operator = opened(url)
+    push(connector, *(b"%d" % n for n in range(60)))
+    connector.join("q", "me", Terms())
+    places = [task.place for task in operator.look("q", "ready").tasks]
+    node = connector._nodes[0]
+    write = node._write
+
+    def steered(*args: Any, **options: Any) -> Any:
+        if places:
+            operator.steer("q", [places.pop()], delay=600)
+        return write(*args, **options)
+
+    monkeypatch.setattr(node, "_write", steered)
+    found = list[bytes]()
+    for turn in range(1, 21):
+        found += [one.payload for one in connector.exchange("q", "me", turn, 10 * turn, [], 3, MIB).deliveries]
+    delayed = [task.payload for task in operator.look("q", "delayed").tasks]
+    assert len(found) + len(delayed) == 60 == len({*found, *delayed}) and len(found) >= 30
+    operator.close()
+
+
 def test_a_delayed_task_that_became_ready_meanwhile_is_another_place(
     connector: MongoConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

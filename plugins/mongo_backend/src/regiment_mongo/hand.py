@@ -111,8 +111,10 @@ class Hands(Leftovers):
                 continue  # the server forgot its last steps, or others have given back what the hand held: look again
         else:
             raise StoreUnavailable(f"{self.shown}: what a hand held was changed by others {TRIES} times; try again")
-        if moment.new_priority or not change.drop or any(place[0] == "r" for place in begun.places.values()):
-            self.refresh(queue)  # of those who have read these tasks and not claimed them yet
+        # Who has read these tasks finds at his claim that they are gone. To send him back to his document, at every call, could
+        # keep him from ever claiming anything.
+        if change.priority is not None and moment.new_priority:
+            self.refresh(queue)
         if not change.drop:
             self.poke(queue)
         return begun.taken
