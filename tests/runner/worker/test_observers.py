@@ -349,7 +349,9 @@ class Lends:
         return back if task.kwargs["number"] else None
 
 
-lending = [Queue(name, plugins=[Lends], executor=executor) for name, executor in (("five", "serial"), ("six", "asyncio"))]
+lending = [
+    Queue(name, plugins=[Lends], executor=executor) for name, executor in (("five", "serial"), ("six", "asyncio"))
+]
 
 
 @lending[0].task(name="half")

@@ -1,0 +1,76 @@
+"""The extension: what it does to a push in a transaction, and to the connections of a worker. It imports no settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from regiment.bounds import seen
+from regiment.errors import ArgumentsError
+from regiment.hooks import hookimpl
+from regiment_django import conf
+
+if TYPE_CHECKING:
+    from regiment.contracts import Push
+    from regiment.outcome import Outcome
+    from regiment.task import Task
+
+
+class InDjango:
+    """What a queue gets that names `Django(…)`; `regiment_django.Queue` does. Each process builds its own."""
+
+    @staticmethod
+    def check(options: Mapping[str, Any]) -> list[str]:
+        """All problems of the options, one sentence each."""
+        return conf.transactions(options)
+
+    def __init__(self, on_commit: bool = True, using: str | None = None, outbox: str | None = None) -> None:
+        self.on_commit, self.using, self.outbox = on_commit, using, outbox
+        self._close: Callable[[], None] | None = None
+
+    # Where tasks are pushed
+
+    @hookimpl
+    def regiment_push_options(self) -> Mapping[str, str]:
+        """What a push may say of transactions."""
+        return {
+            "now": "True: push at once, whatever transaction is open",
+            "using": "the alias of the database whose transaction it waits for",
+        }
+
+    @hookimpl
+    def regiment_push(self, push: Push) -> None:
+        """Let a push in a transaction wait for the commit."""
+        now, using = push.options.get("now"), push.options.get("using")
+        if now is not None and not isinstance(now, bool):
+            raise ArgumentsError(f"now is {seen(now)}; expected True or False")
+        if now and using is not None:
+            raise ArgumentsError("now and using were both given; a push is sent at once, or waits for a transaction")
+        if now or (using is None and now is None and not self.on_commit):
+            return
+        from regiment_django.commit import hold
+
+        hold(push, self.using if using is None else using)
+
+    # Where they run
+
+    @hookimpl
+    def regiment_worker_started(self, worker: Any) -> None:
+        """Get ready to look after the connections of this worker."""
+        from regiment_django import connections
+
+        connections.drop_in_children()
+        self._close = connections.closer(loop=bool(getattr(worker.config.executor_use(), "name", "") == "asyncio"))
+
+    @hookimpl
+    def regiment_prepare(self, task: Task) -> Callable[[], None] | None:
+        """Close connections that are too old or broken, before the work and after it."""
+        if self._close is not None:
+            self._close()
+        return self._close
+
+    @hookimpl
+    def regiment_task_failed(self, task: Task, outcome: Outcome, seconds: float) -> None:
+        """The same after a handler of a failure, which may have opened one."""
+        if self._close is not None:
+            self._close()

@@ -1,0 +1,21 @@
+"""A project with two databases, files in `DEPOT_FOLDER`, and its tasks in a store beside them."""
+
+from __future__ import annotations
+
+import os
+
+from regiment import Backoff
+
+FOLDER = os.environ["DEPOT_FOLDER"]
+SECRET_KEY = "of no use"
+USE_TZ = True
+INSTALLED_APPS = ["depot", "regiment_django"]
+DATABASES = {
+    alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER}/{alias}.db", "OPTIONS": {"timeout": 20}}
+    for alias in ("default", "other")
+}
+REGIMENT = {
+    "connector": os.environ.get("DEPOT_STORE", f"sqlite:///{FOLDER}/queue.db"),
+    "defaults": {"push_timeout": 20, "lease": 4.0},
+    "queues": {"parcels": {"max_retries": 2, "backoff": Backoff(first=0.02)}},
+}
