@@ -89,8 +89,13 @@ def test_with_two_databases_a_push_waits_for_every_open_transaction(queue: Captu
 
 
 def test_a_queue_and_a_push_may_say_which_database_counts_or_none(queue: Capture) -> None:
-    from depot.tasks import send, send_hastily, send_narrowly
+    from depot.tasks import send
     from django.db import transaction
+
+    from regiment_django import Django, Queue
+
+    send_hastily = Queue("hasty", plugins=[Django(on_commit=False)]).task(send.function)
+    send_narrowly = Queue("narrow", plugins=[Django(using="other")]).task(send.function)
 
     with transaction.atomic():
         send_hastily.push(name="hasty")

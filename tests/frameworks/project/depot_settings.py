@@ -5,17 +5,25 @@ from __future__ import annotations
 import os
 
 from regiment import Backoff
+from regiment_results import Results
 
 FOLDER = os.environ["DEPOT_FOLDER"]
 SECRET_KEY = "of no use"
 USE_TZ = True
-INSTALLED_APPS = ["depot", "regiment_django"]
+INSTALLED_APPS = ["depot", "django_tasks", "regiment_django"]
 DATABASES = {
     alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER}/{alias}.db", "OPTIONS": {"timeout": 20}}
     for alias in ("default", "other")
 }
 REGIMENT = {
     "connector": os.environ.get("DEPOT_STORE", f"sqlite:///{FOLDER}/queue.db"),
-    "defaults": {"push_timeout": 20, "lease": 4.0},
+    "defaults": {"push_timeout": 20},
     "queues": {"parcels": {"max_retries": 2, "backoff": Backoff(first=0.02)}},
+}
+TASKS = {
+    "default": {
+        "BACKEND": "regiment_django.backend.RegimentBackend",
+        "QUEUES": ["default", "slow-ones"],
+        "OPTIONS": {"plugins": [Results(ttl=600)]},
+    },
 }

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from regiment.outcome import Outcome
     from regiment.task import Task
 
+DECLARED = "declared"
+KEY = "django:"
+"""What is kept of a declared task has its id behind this."""
+KEPT_FOR = 604_800.0
+"""Seconds for which the arguments of a declared task are kept."""
+
 
 class InDjango:
     """What a queue gets that names `Django(…)`; `regiment_django.Queue` does. Each process builds its own."""
@@ -36,11 +42,14 @@ class InDjango:
         return {
             "now": "True: push at once, whatever transaction is open",
             "using": "the alias of the database whose transaction it waits for",
+            DECLARED: "the priority of a task of the Tasks framework, whose arguments are kept beside its result",
         }
 
     @hookimpl
     def regiment_push(self, push: Push) -> None:
         """Let a push in a transaction wait for the commit."""
+        if push.options.get(DECLARED) is not None:
+            _keep(push, push.options[DECLARED])
         now, using = push.options.get("now"), push.options.get("using")
         if now is not None and not isinstance(now, bool):
             raise ArgumentsError(f"now is {seen(now)}; expected True or False")
@@ -74,3 +83,14 @@ class InDjango:
         """The same after a handler of a failure, which may have opened one."""
         if self._close is not None:
             self._close()
+
+
+def _keep(push: Push, priority: int) -> None:
+    """Keep what the Tasks framework asks for when it looks a result up: nothing of it is in the result."""
+    from regiment.broker import KEPT
+    from regiment.contracts import Keep
+
+    for task in push.tasks:
+        key = f"{KEPT}{KEY}{push.id or task.id}"
+        value = {**task.kwargs, "path": task.name, "at": task.date, "priority": priority}
+        push.effects.append(Keep(key, push.broker.codec.pack(value, (push.queue, key)), KEPT_FOR))

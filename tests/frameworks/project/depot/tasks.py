@@ -7,14 +7,13 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import F
+from django_tasks import task
 
 from depot.models import Parcel
 from regiment.context import attempt_now
-from regiment_django import Django, Queue
+from regiment_django import Queue
 
 parcels = Queue("parcels")
-hasty = Queue("hasty", plugins=[Django(on_commit=False)])
-narrow = Queue("narrow", plugins=[Django(using="other")])
 
 
 @parcels.task
@@ -25,14 +24,6 @@ def send(name: str) -> None:
 @parcels.task
 def count(things: list[int]) -> int:
     return len(things)
-
-
-@hasty.task(name="send")
-def send_hastily(name: str) -> None: ...
-
-
-@narrow.task(name="send")
-def send_narrowly(name: str) -> None: ...
 
 
 @parcels.task
@@ -59,6 +50,19 @@ def look(path: str, fail: bool) -> None:
     Parcel.objects.count()
     if fail:
         raise LookupError("wanted")
+
+
+@task()
+def weigh(parcel: str, *, grams: int = 0) -> str:
+    """A task of Django's own framework."""
+    if grams < 0:
+        raise LookupError(f"{parcel} weighs nothing")
+    return f"{parcel}: {grams} g"
+
+
+@task(queue_name="slow-ones", priority=-5, takes_context=True)
+async def pack(context: Any, parcel: str) -> list[Any]:
+    return [parcel, context.attempt, await Parcel.objects.acount()]
 
 
 def _note(path: str, line: str) -> None:
