@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connections
 
+from regiment import pushing
 from regiment.errors import TaskTimeout
 
 _left: list[Any] = []
@@ -19,12 +20,17 @@ _registered: list[bool] = []
 def close_old() -> None:
     """What a request does at its beginning and its end: close connections of this thread that are too old or broken.
 
-    One that was in use when a time limit struck may have half an answer in it: it is closed, whatever its age.
+    One that was in use when a time limit struck may have half an answer in it: it is closed, whatever its age. So is one
+    in a transaction that a task has left open; but in a test whose tasks `capture` runs, that is the test's own.
     """
     struck = isinstance(sys.exc_info()[1], TaskTimeout)
     for connection in connections.all(initialized_only=True):
         connection.queries_log.clear()
-        if struck and not connection.in_atomic_block:
+        if connection.in_atomic_block:
+            if pushing.override is None:
+                connection.close()
+                del connections[connection.alias]
+        elif struck:
             connection.close()
         else:
             connection.close_if_unusable_or_obsolete()
