@@ -18,6 +18,7 @@ DATABASES = {
 REGIMENT = {
     "connector": os.environ.get("DEPOT_STORE", f"sqlite:///{FOLDER}/queue.db"),
     "defaults": {"push_timeout": 20},
+    "outbox": os.environ.get("DEPOT_OUTBOX"),
     "queues": {"parcels": {"max_retries": 2, "backoff": Backoff(first=0.02)}},
 }
 TASKS = {

@@ -9,13 +9,17 @@ from typing import Any
 from django.apps import apps
 from django.db import connections, transaction
 
+from regiment import pushing
 from regiment.contracts import Push
 from regiment.errors import ArgumentsError, nearest
 from regiment.task import Task
+from regiment_django.outbox import write
 
 
-def hold(push: Push, using: str | None) -> None:
-    """Let a push wait for the transactions that are open in this thread, or for the one of a database."""
+def hold(push: Push, using: str | None, outbox: str | None = None) -> None:
+    """Let a push wait for the transactions that are open in this thread, or for the one of a database; in that of the outbox it
+    becomes a row.
+    """
     if not apps.ready:  # a program without a project: there is no database to ask
         return
     if using is not None and using not in connections:
@@ -24,7 +28,9 @@ def hold(push: Push, using: str | None) -> None:
             f'using is "{using}", and DATABASES has no such alias.{nearest(using, list(connections))} It has: {there}'
         )
     waiting = open_transactions(using)
-    if waiting:
+    if outbox in waiting and pushing.override is None:  # in a capture there is no store, and nobody who relays
+        push.put = partial(write, push.broker, outbox)
+    elif waiting:
         push.put = partial(after_commit, push.broker, waiting)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from importlib import import_module
 from types import ModuleType
@@ -64,3 +66,14 @@ def targets() -> dict[str, Any]:
             if queue and not any(value is one for one in named.values()):
                 named[f"{module.__name__}:{name}"] = value
     return named
+
+
+def settings_module() -> dict[str, Any]:
+    """Where the settings of this project are, as plain data for a process without it; `ConfigError` if they are no module."""
+    from django.conf import settings
+
+    module = getattr(settings, "SETTINGS_MODULE", None) or os.environ.get("DJANGO_SETTINGS_MODULE")
+    if not module:
+        raise ConfigError("the settings come from settings.configure(); a worker needs DJANGO_SETTINGS_MODULE")
+    ours = [path or os.getcwd() for path in sys.path if not path.startswith((sys.prefix, sys.base_prefix))]
+    return {"settings": module, "path": ours}

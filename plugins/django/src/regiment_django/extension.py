@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from regiment.bounds import seen
+from regiment.contracts import Service
 from regiment.errors import ArgumentsError
 from regiment.hooks import hookimpl
 from regiment_django import conf
 
 if TYPE_CHECKING:
-    from regiment.contracts import Push
+    from regiment.contracts import Application, Push
     from regiment.outcome import Outcome
     from regiment.task import Task
 
@@ -59,7 +60,23 @@ class InDjango:
             return
         from regiment_django.commit import hold
 
-        hold(push, self.using if using is None else using)
+        hold(push, self.using if using is None else using, self.outbox)
+
+    # Beside the keeper
+
+    @hookimpl
+    def regiment_notes(self, app: Application) -> Any:
+        """Where the outbox is, for the steward, which imports the settings and nothing else of the project."""
+        if self.outbox is None:
+            return None
+        from regiment_django.discovery import settings_module
+
+        return {"alias": self.outbox, **settings_module()}
+
+    @hookimpl
+    def regiment_services(self, spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
+        """The relay, where there is an outbox."""
+        return {} if notes is None else {"django-outbox": Service("regiment_django.relay:Relay")}
 
     # Where they run
 

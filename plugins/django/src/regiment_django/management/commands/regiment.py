@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from regiment.config import CONNECTOR_VARIABLE
+from regiment.errors import ConfigError
 from regiment_django import conf, discovery
 
 DJANGOS = ("--settings", "--pythonpath")
@@ -104,8 +104,9 @@ def command(words: list[str]) -> list[str]:
 
 def environment() -> dict[str, str]:
     """The environment of that process: the settings of this one, and whatever is on its path."""
-    module = getattr(settings, "SETTINGS_MODULE", None) or os.environ.get("DJANGO_SETTINGS_MODULE")
-    if not module:
-        raise CommandError("the settings come from settings.configure(); a worker needs DJANGO_SETTINGS_MODULE")
-    ours = [path or os.getcwd() for path in sys.path if not path.startswith((sys.prefix, sys.base_prefix))]
-    return {**os.environ, "DJANGO_SETTINGS_MODULE": module, "PYTHONPATH": os.pathsep.join(ours)}
+    try:
+        found = discovery.settings_module()
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    path = os.pathsep.join(found["path"])
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": found["settings"], "PYTHONPATH": path}
