@@ -167,7 +167,9 @@ def picture() -> str:
                 "regiment_results",
                 "regiment_schedules",
                 "regiment_workflows",
+                "regiment_django",
                 "regiment_testing",
+                "regiment_pytest",
                 "regiment_sergeant",
             )
             if room in rooms

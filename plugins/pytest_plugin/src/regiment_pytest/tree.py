@@ -41,7 +41,7 @@ class Tree:
             flag = f"--{name.replace('_', '-')}"
             command += [flag] if value is True else [] if value is False else [flag, str(value)]
         path = os.pathsep.join([entry or os.getcwd() for entry in sys.path])
-        variables = {**os.environ, "PYTHONPATH": path, "XDG_RUNTIME_DIR": str(folder)}
+        variables = {**os.environ, "PYTHONPATH": path}
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables, start_new_session=True
