@@ -189,3 +189,36 @@ def test_in_djangos_own_tests_the_commit_is_captured_as_ever(depot: Path) -> Non
     result = unittest.TestResult()
     unittest.defaultTestLoader.loadTestsFromTestCase(Tests).run(result)
     assert result.testsRun == 1 and result.wasSuccessful(), result.errors + result.failures
+
+
+def test_a_connection_is_closed_after_a_struck_task_and_one_in_a_transaction_is_dropped_in_a_worker_alone(
+    depot: Path,
+) -> None:
+    from depot.models import Parcel
+    from django.db import connection, connections, transaction
+
+    from regiment import TaskTimeout
+    from regiment_django.connections import close_old
+
+    connection.settings_dict["CONN_MAX_AGE"] = None
+    try:
+        Parcel.objects.count()
+        connection.close_at = None
+        close_old()
+        assert connection.connection is not None, "young and whole"
+        try:
+            raise TaskTimeout("late")
+        except TaskTimeout:
+            close_old()
+        assert connection.connection is None
+        opened = transaction.atomic()
+        opened.__enter__()
+        before = connections["default"]
+        with capture():
+            close_old()
+        assert connections["default"] is before and before.in_atomic_block
+        close_old()
+        assert connections["default"] is not before and not connections["default"].in_atomic_block
+    finally:
+        connection.settings_dict["CONN_MAX_AGE"] = 0
+    assert Parcel.objects.count() == 0

@@ -238,7 +238,7 @@ def test_each_row_comes_to_its_queue_exactly_once_under_kills_of_application_rel
     import shutil
 
     shutil.copy(migrated / "default.db", tmp_path)
-    rows, kills = scale.size(300, 10_000), scale.size(6, 40)
+    rows, kills, pause = scale.size(300, 10_000), scale.size(6, 40), scale.size(1, 3)
     random = Random(scale.FIRST_SEED)
     with redis() as server:
         outage = Outage(Project(tmp_path), server, rows)
@@ -251,7 +251,8 @@ def test_each_row_comes_to_its_queue_exactly_once_under_kills_of_application_rel
                 tree.ready(1, 60)
             for number in range(kills):
                 outage.write()
-                time.sleep(random.uniform(0.1, 0.8))
+                time.sleep(pause * random.uniform(0.1, 0.8))
+                print(f"{number}: {counted(look)} rows in their queue")
                 (outage.kill_writer, lambda: outage.kill_relay(random.choice(trees)), outage.kill_store)[number % 3]()
             eventually(outage.write, 300, lambda: trees[0].text()[-3000:])
             left = "from regiment_django.models import Outbox; print(Outbox.objects.count())"
