@@ -37,7 +37,7 @@ def strings(path: Path) -> Iterator[str]:
 
 PROC = {
     "plugins/runner/src/regiment_runner/shared/procfs.py": "the one reader",
-    "plugins/console/src/regiment_console/serving.py": "whether a process is there, and nothing of it",
+    "plugins/cli/src/regiment_cli/serving.py": "whether a process is there, and nothing of it",
     "plugins/local_backend/src/regiment_local/files.py": "the mounts, which no process names",
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pluggy
 
-from regiment.contracts import CONTRACT_VERSION, Application, Effect, Push, Service
+from regiment.contracts import CONTRACT_VERSION, Application, Effect, Examined, Finding, Push, Service
 
 if TYPE_CHECKING:
     from regiment.config import WorkerConfig
@@ -79,6 +79,11 @@ class Specs:
     @hookspec
     def regiment_commands(self) -> Mapping[str, Offer]:
         """click commands that join the command line; only `regiment` itself uses them."""
+        raise NotImplementedError
+
+    @hookspec
+    def regiment_checks(self, examined: Examined) -> Iterable[Finding]:
+        """Rules of `regiment doctor`, each with one finding or more. Import what they need inside of the function."""
         raise NotImplementedError
 
     @hookspec

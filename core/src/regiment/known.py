@@ -19,10 +19,14 @@ SHELL = "regiment-cli"
 """The distribution that has the command line."""
 COMMANDS = {
     **dict.fromkeys(("run", "check", "workers", "top", "health"), "regiment-runner"),
-    **dict.fromkeys(("push", "queues", "dead", "config", "plugins show", "demo", "completion"), "regiment-console"),
+    **dict.fromkeys(
+        ("push", "queues", "dead", "doctor", "config", "plugins show", "demo", "completion"), "regiment-console"
+    ),
     "results": "regiment-results",
     "schedules": "regiment-schedules",
     "flows": "regiment-workflows",
+    "metrics": "regiment-metrics",
+    "scale": "regiment-metrics",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from regiment.contracts.effects import Effect
+from regiment.contracts.running import Application
 from regiment.contracts.store import Connector
 from regiment.task import Task
 
@@ -51,6 +52,26 @@ class Service(NamedTuple):
     target: str
     options: Mapping[str, Any] = MappingProxyType({})
     kind: Literal["duty", "server"] = "duty"
+
+
+class Finding(NamedTuple):
+    """What one rule of `regiment doctor` says: that all is well, what is wrong and what to do, or that it cannot be known."""
+
+    rule: str
+    level: Literal["ok", "warn", "fail", "unknown"] = "ok"
+    text: str = ""
+    remedy: str = ""
+
+
+class Examined(NamedTuple):
+    """What the rules of `regiment doctor` look at."""
+
+    store: Connector | None
+    """Opened to look; None if it does not answer."""
+    targets: Mapping[str, Application]
+    """Label -> what was named on the command line, as an application."""
+    deep: bool = False
+    """True if a look may take long."""
 
 
 class AtWork(NamedTuple):

@@ -138,7 +138,7 @@ def _no_number(text: str) -> NoReturn:
 
 def _surroundings(found: Any, queue: str) -> tuple[str, int | None]:
     """Where the task waits, and how many workers serve its queue (None: unknown)."""
-    from regiment_console.serving import serving
+    from regiment_cli.serving import serving
 
     outlet = found.queue.outlet if hasattr(found, "queue") else found.outlet
     broker = outlet.broker()

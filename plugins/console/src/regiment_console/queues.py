@@ -8,11 +8,11 @@ from regiment.contracts import Connector, Counts
 from regiment.errors import StoreUnavailable
 from regiment.printing import put, say
 from regiment_cli.options import json_option
+from regiment_cli.serving import serving
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, many, table
 from regiment_cli.verbs import Group
 from regiment_console.asking import sure
-from regiment_console.serving import serving
 from regiment_console.store import open_store, shown_name, store_options
 
 NOBODY = (0, 0.0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from regiment.contracts import Examined, Finding
 from regiment.hooks import Offer, hookimpl
 
 
@@ -23,3 +24,11 @@ def regiment_connectors() -> Mapping[str, Offer]:
             trial={"name": "{fresh}"},
         ),
     }
+
+
+@hookimpl
+def regiment_checks(examined: Examined) -> Iterable[Finding]:
+    """Rules of `regiment doctor` for SQLite."""
+    from regiment_local.checks import rules
+
+    return rules(examined)

@@ -341,12 +341,21 @@ class Base:
 
     # For `check --connect`
 
+    @property
+    def concern(self) -> str:
+        """What a push waits for."""
+        return self._concern
+
+    def absent(self) -> list[str]:
+        """Collections and indexes that are not there, or are otherwise; none where nothing was ever made."""
+        return layout.lacking(self._database, self._prefix) if self._made else []
+
     def warnings(self) -> list[str]:
         """What this cluster cannot promise, one sentence each."""
         found = self.address.unguarded
         with translated(self.shown), pymongo.timeout(self._timeout):
             found += promises.lacking(self.client, self.shown, self._concern, safe=self._transactions)
-            absent = layout.lacking(self._database, self._prefix) if self._made else []
+            absent = self.absent()
         if absent:
             found.append(
                 f"{self.shown} lacks {', '.join(absent)}, or has them otherwise; what is missing is made when a worker starts"

@@ -115,6 +115,10 @@ class MongoConnector(EffectiveVerbs):
     def describe(self) -> str:
         return ", ".join(node.shown for node in self._nodes)
 
+    def nodes(self) -> Sequence[Node]:
+        """Each cluster that it reaches; for `regiment doctor`."""
+        return self._nodes
+
     def warnings(self) -> list[str]:
         """What this store cannot promise, one sentence each; for `check --connect`."""
         return [warning for node in self._nodes for warning in node.warnings()]

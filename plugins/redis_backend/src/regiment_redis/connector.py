@@ -10,7 +10,7 @@ from regiment.contracts.effects import EFFECTS, Applied, Effect, Followed, Recor
 from regiment.errors import ConfigError
 from regiment_redis.address import Address, node, parse, unguarded
 from regiment_redis.effective import Effects
-from regiment_redis.link import link_to
+from regiment_redis.link import Link, link_to
 from regiment_redis.shard import NONE, Shard
 from regiment_redis.spread import Spread
 
@@ -51,7 +51,7 @@ class RedisConnector:
             if not 0 < value < 3600:
                 raise ConfigError(f"{name} is {value!r}; expected a positive number of seconds")
         shards = [Shard(link_to(a, timeout, connect_timeout), prefix) for a in addresses]
-        self._addresses = addresses
+        self._addresses, self._roots = addresses, [shard.root for shard in shards]
         self._store: Shard | Spread = shards[0] if len(shards) == 1 else Spread(shards, spread == "queue")
         # Every task passes here: one call of Python's less.
         self.exchange = self._store.exchange  # type: ignore[method-assign]
@@ -73,6 +73,10 @@ class RedisConnector:
 
     def describe(self) -> str:
         return ", ".join(str(address) for address in self._addresses)
+
+    def roots(self) -> Sequence[Link]:
+        """The link to each node, or to the cluster; for `regiment doctor`."""
+        return self._roots
 
     def warnings(self) -> list[str]:
         """What works and does not keep every promise: eviction, no persistence, a replica. For `check --connect`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from regiment.contracts import Examined, Finding
 from regiment.hooks import Offer, hookimpl
 
 
@@ -16,3 +17,11 @@ def regiment_connectors() -> Mapping[str, Offer]:
             summary="Redis 6.2 and later: one server, sentinel, cluster, several independent nodes",
         )
     }
+
+
+@hookimpl
+def regiment_checks(examined: Examined) -> Iterable[Finding]:
+    """Rules of `regiment doctor` for Redis."""
+    from regiment_redis.checks import rules
+
+    return rules(examined)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from regiment.contracts import Examined, Finding
 from regiment.hooks import Offer, hookimpl
 
 
@@ -22,3 +23,11 @@ def regiment_commands() -> Mapping[str, Offer]:
             summary="For probes: whether the supervisor lives and is not stuck.",
         ),
     }
+
+
+@hookimpl
+def regiment_checks(examined: Examined) -> Iterable[Finding]:
+    """Rules of `regiment doctor` for this host and the targets that are named."""
+    from regiment_runner.verbs.checks import rules
+
+    return rules(examined)

@@ -117,7 +117,7 @@ class MemoryConnector(Effective):
         effects: Mapping[int, Sequence[Effect]] = NONE,
     ) -> Taken:
         found = self._changed()
-        step = Step(found, queue, effects.values())
+        leave = partial(Step(found, queue, effects.values()).of, effects=effects) if effects else lease.nothing
         with found.lock:
             into = found.queue(queue)
             me = into.consumers.get(consumer)
@@ -129,7 +129,6 @@ class MemoryConnector(Effective):
                 if limit > 0 and me.held and base <= max(me.held):
                     raise ValueError(f"base is {base}; expected more than {max(me.held)}, which is held")
                 into.close_gap(me.terms.lease)
-                leave = partial(step.of, effects=effects)
                 lease.settle_and_lease(into, me, base, settlements, limit, max_bytes, holds_nothing, leave)
                 me.turn, me.base = turn, base
             deliveries = [

@@ -9,6 +9,10 @@ from regiment.contracts import Again, Back, Dead, Done, Park, Settlement, Span
 from regiment_local.memory.queue import Consumer, Queue
 
 
+def nothing(taken: list[int]) -> None:
+    """Nothing is left by what was taken."""
+
+
 def settle_and_lease(
     queue: Queue,
     me: Consumer,
@@ -17,7 +21,7 @@ def settle_and_lease(
     limit: int,
     max_bytes: int,
     holds_nothing: bool,
-    leave: Callable[[list[int]], None] = lambda taken: None,
+    leave: Callable[[list[int]], None],
 ) -> None:
     """One turn of `me`: settle, leave the effects of what was taken, take back from the overdue, make ready what is due,
     lease the next batch.

@@ -77,6 +77,14 @@ def resident_of(statm: int) -> int:
     return int(os.pread(statm, 64, 0).split()[1]) * PAGE_BYTES
 
 
+def descriptors(pid: int | str) -> int:
+    """How many files a process has open; 0 if it may not be known."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
+
+
 def lines(pid: int | str, name: str) -> list[bytes]:
     """The lines of a file of a process."""
     return read(pid, name).splitlines()

@@ -16,6 +16,9 @@ from regiment_runner.shared import logs
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse, parse_range
 
+STOP_TIMEOUT = 25.0
+"""Seconds that running tasks may go on after a stop signal, if nobody says otherwise."""
+
 
 class Size(ParamType):
     """Bytes, as `memory.parse_size` reads them."""
@@ -40,7 +43,7 @@ class Size(ParamType):
 @click.option(
     "--stop-timeout",
     type=Duration(),
-    default="25s",
+    default=f"{STOP_TIMEOUT:g}s",
     show_default=True,
     help="How long running tasks may go on after a stop signal.",
 )

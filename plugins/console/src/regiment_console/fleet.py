@@ -1,0 +1,152 @@
+"""Rules of `regiment doctor` that hold for every store: how fast it answers, and how its queues and their workers are."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from regiment.codec import read_head
+from regiment.contracts import Connector, Counts, Examined, Finding, Terms
+from regiment.errors import DecodeError, StoreError
+from regiment_cli.serving import serving
+from regiment_cli.text import age, many
+from regiment_console.letters import reason_of
+from regiment_console.store import shown_name
+
+ASKED = 20
+"""Requests whose middle is taken for how fast a store answers."""
+SLOW = 0.02
+"""Seconds of a request from which on a store is slow: a worker waits for one at each exchange."""
+OLD = 300.0
+"""Seconds for which a ready task may wait where there are workers."""
+LOOKED_AT = 1000
+"""Tasks of a state, and dead letters of a queue, that a rule looks at."""
+LATELY = 3600.0
+"""Seconds in which dead letters count as new."""
+ALMOST = 0.9
+"""Share of `dead_limit` from which on letters are nearly too many."""
+
+
+def answers(store: Connector) -> Iterator[Finding]:
+    """ST01 and ST02: whether a store answers, and how fast."""
+    taken = []
+    try:
+        for _ in range(ASKED):
+            began = time.perf_counter()
+            store.get("regiment:doctor")
+            taken.append(time.perf_counter() - began)
+    except StoreError as error:
+        yield Finding(
+            "ST01", "fail", f"the store does not answer: {error}", "start it, or name another: --connector URL"
+        )
+        return
+    yield Finding("ST01")
+    middle = sorted(taken)[ASKED // 2]
+    if middle > SLOW:
+        text = f"a request takes {middle * 1000:.0f} ms ({ASKED} tried), and each exchange of a worker waits that long"
+        yield Finding("ST02", "warn", text, "use a store that is nearer, or a larger tasks_per_transaction")
+    else:
+        yield Finding("ST02")
+
+
+def rules(asked: Examined) -> Iterator[Finding]:
+    """F01 to F12: of each queue of the store."""
+    store = asked.store
+    if store is None:
+        return
+    counts = {name: store.counts(name) for name in store.queues()}
+    served = serving(store)
+    limits = {app.config.name: app.config.dead_limit for app in asked.targets.values()}
+    yield from _each("F01", (nobody(name, one, served.get(name, (0, 0.0))[0]) for name, one in counts.items()))
+    yield from _each("F03", (old(name, one, served.get(name, (0, 0.0))) for name, one in counts.items()))
+    yield from _each("F04", (died(store, name, one) for name, one in counts.items()))
+    limit = Terms().dead_limit
+    yield from _each("F05", (many_dead(name, one, limits.get(name, limit)) for name, one in counts.items()))
+    yield from _each("F07", (found for name in counts for found in killers(store, name)))
+    yield from _each("F12", (paused(name, one) for name, one in counts.items()))
+
+
+def _each(rule: str, found: Iterable[Finding | None]) -> Iterator[Finding]:
+    """What a rule says of queues; that all is well if it says nothing."""
+    some = [one for one in found if one is not None]
+    yield from some or (Finding(rule),)
+
+
+def nobody(name: str, counts: Counts, workers: int) -> Finding | None:
+    """F01: a queue has tasks, and no living worker."""
+    if not counts.ready or workers or counts.paused:
+        return None
+    queue = shown_name(name)
+    text = f'"{queue}" has {many(counts.ready, "ready task")}, the oldest {age(counts.oldest)}, and no living worker'
+    return Finding("F01", "fail", text, f'start one: regiment run TARGET; delete them: regiment queues purge "{queue}"')
+
+
+def old(name: str, counts: Counts, served: tuple[int, float]) -> Finding | None:
+    """F03: tasks wait for long, although there are workers."""
+    workers, rate = served
+    if not workers or counts.oldest is None or counts.oldest < OLD:
+        return None
+    ends = (
+        f"empty in {age(counts.ready / rate)} if nothing comes" if rate else "none of them has ended anything of late"
+    )
+    text = (
+        f'"{shown_name(name)}": the oldest of {many(counts.ready, "ready task")} waits for {age(counts.oldest)}; '
+        f"{many(workers, 'worker')}, {rate:,.1f}/s, {ends}"
+    )
+    return Finding("F03", "warn", text, "start more workers, or see what runs: regiment top")
+
+
+def died(store: Connector, name: str, counts: Counts) -> Finding | None:
+    """F04: tasks died of late."""
+    if not counts.dead:
+        return None
+    letters = getattr(store, "reasons", store.dead)(name, LOOKED_AT)
+    new = [letter for letter in letters if letter.at > time.time() - LATELY]
+    if not new:
+        return None
+    kinds = Counter(
+        (reason.get("error_type") or reason.get("kind"), reason.get("name")) for reason in map(reason_of, new)
+    )
+    (kind, task), number = kinds.most_common(1)[0]
+    at_least = "at least " if len(new) == LOOKED_AT else ""
+    text = f'"{shown_name(name)}": {at_least}{many(len(new), "task")} died in the last hour, {number:,} × {kind}'
+    return Finding(
+        "F04",
+        "warn",
+        text + (f" in {task}" if task else ""),
+        f"regiment dead show {new[0].id}; all: regiment dead list --group",
+    )
+
+
+def many_dead(name: str, counts: Counts, limit: int) -> Finding | None:
+    """F05: there are nearly as many dead letters as are kept."""
+    if counts.dead < ALMOST * limit:
+        return None
+    text = f'"{shown_name(name)}" has {counts.dead:,} dead letters of at most {limit:,}: the oldest are deleted beyond that'
+    return Finding("F05", "warn", text, f'regiment dead replay "{shown_name(name)}", or regiment dead purge')
+
+
+def killers(store: Connector, name: str) -> Iterator[Finding]:
+    """F07: tasks that have ended workers."""
+    for state in ("ready", "delayed", "leased"):
+        for one in store.peek(name, state, LOOKED_AT):
+            if one.count:
+                text = f'"{shown_name(name)}": {_who(one.payload)} has ended {many(one.count, "worker")}'
+                yield Finding("F07", "warn", text, "see its last end in the log (worker.crashed, worker.killed)")
+
+
+def _who(payload: bytes) -> str:
+    try:
+        head = read_head(payload)
+    except DecodeError:
+        return "a task that cannot be read"
+    return f"the task {head.task_id}"
+
+
+def paused(name: str, counts: Counts) -> Finding | None:
+    """F12: a queue is paused."""
+    if not counts.paused:
+        return None
+    text = f'"{shown_name(name)}" is paused, with {many(counts.ready, "ready task")}'
+    return Finding("F12", "warn", text, f'regiment queues resume "{shown_name(name)}"')

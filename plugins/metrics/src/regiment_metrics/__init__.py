@@ -1,0 +1,1 @@
+"""Metrics of a store's queues, and how many workers they need."""

@@ -1,0 +1,16 @@
+"""What this distribution offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regiment.hooks import Offer, hookimpl
+
+
+@hookimpl
+def regiment_commands() -> Mapping[str, Offer]:
+    """An exporter for a store, and the number that an autoscaler asks for."""
+    return {
+        "metrics": Offer("regiment_metrics.commands:metrics", summary="Serve a store's metrics to Prometheus."),
+        "scale": Offer("regiment_metrics.commands:scale", summary="How many workers a queue needs."),
+    }

@@ -1,0 +1,95 @@
+"""Looks at a store again and again, in one thread, whoever asks for what was seen: its load does not depend on how many do."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from regiment import log
+from regiment.contracts import Connector, Counts, Role
+from regiment.errors import StoreError
+from regiment_cli.serving import serving
+
+MEMORY = 120.0
+"""Seconds of which the largest load counts: a queue that keeps up is empty at most looks, and needs its workers all the same."""
+
+
+class Standing(NamedTuple):
+    """How a queue is."""
+
+    counts: Counts
+    workers: int
+    rate: float
+    """Tasks a second that its workers ended of late, all together."""
+
+    @property
+    def load(self) -> int:
+        """What is ready or runs."""
+        return self.counts.ready + self.counts.leased
+
+
+class Sample(NamedTuple):
+    """What one look has seen."""
+
+    up: bool
+    """True if the store has answered."""
+    seconds: float
+    """How long it took."""
+    queues: Mapping[str, Standing] = MappingProxyType({})
+
+
+def look(store: Connector) -> Mapping[str, Standing]:
+    """How each queue of the store is now."""
+    served = serving(store)
+    names = sorted({*store.queues(), *served})
+    return {name: Standing(store.counts(name), *served.get(name, (0, 0.0))) for name in names}
+
+
+class Sampler:
+    """The thread that looks every `every` seconds, and what it has seen."""
+
+    def __init__(self, open: Callable[[Role], Connector], every: float) -> None:
+        self._open, self._every = open, every
+        self._store: Connector | None = None
+        self._loads: deque[tuple[float, Mapping[str, int]]] = deque()
+        self._over = threading.Event()
+        self._throttle = log.Throttle()
+        self.last = Sample(False, 0.0)
+
+    def run(self) -> None:
+        """Look until told to stop."""
+        while not self._over.is_set():
+            self.sample()
+            self._over.wait(self._every)
+        if self._store is not None:
+            self._store.close()
+
+    def stop(self) -> None:
+        """Have `run` return."""
+        self._over.set()
+
+    def sample(self) -> None:
+        """Look once."""
+        began = time.monotonic()
+        try:
+            if self._store is None:
+                self._store = self._open("look")
+            queues = look(self._store)
+        except StoreError as error:
+            if self._throttle() is not None:
+                log.event(logging.ERROR, "connector.lost", error=str(error))
+            self.last = Sample(False, time.monotonic() - began)
+            return
+        self.last = Sample(True, time.monotonic() - began, queues)
+        self._loads.append((began, {name: one.load for name, one in queues.items()}))
+        while self._loads[0][0] < began - MEMORY:
+            self._loads.popleft()
+
+    def most(self, queue: str) -> int:
+        """The largest load of a queue in the last two minutes."""
+        return max((loads.get(queue, 0) for _, loads in list(self._loads)), default=0)
