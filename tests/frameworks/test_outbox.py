@@ -23,6 +23,7 @@ from harness.wait import alive, children, eventually
 from regiment import ArgumentsError, Queue, StoreUnavailable
 from regiment.contracts import Connector
 from regiment_testing import capture
+from regiment_testing.faults import order
 
 
 class Target:
@@ -156,7 +157,7 @@ def test_what_an_outbox_cannot_carry_is_refused_in_words_and_capture_needs_none(
 
 
 WRITER = """
-import sys, django
+import sys, time, django
 django.setup()
 from depot.models import Parcel
 from depot.tasks import send
@@ -169,6 +170,7 @@ while done < last:
             Parcel.objects.create(name=str(number))
             send.push(name=str(number))
     done = Parcel.objects.count()
+    time.sleep(0.01)
 """
 
 
@@ -180,6 +182,7 @@ class Outage:
         self.environment = {
             **project.environment,
             "DEPOT_STORE": store.url,
+            "DEPOT_ORDERS": str(project.folder / "orders"),
             "DEPOT_OUTBOX": "default",
             "DJANGO_SETTINGS_MODULE": "depot_settings",
         }
@@ -249,8 +252,11 @@ def test_each_row_comes_to_its_queue_exactly_once_under_kills_of_application_rel
         try:
             for tree in trees:
                 tree.ready(1, 60)
+            orders = []
             for number in range(kills):
                 outage.write()
+                # Only relays push here: the one that does so next dies before the store knows, or before itself knows.
+                orders.append(order(tmp_path / "orders", "push", ("killed", "lost", "unsent", "twice")[number % 4]))
                 time.sleep(pause * random.uniform(0.1, 0.8))
                 print(f"{number}: {counted(look)} rows in their queue")
                 (outage.kill_writer, lambda: outage.kill_relay(random.choice(trees)), outage.kill_store)[number % 3]()
@@ -264,6 +270,8 @@ def test_each_row_comes_to_its_queue_exactly_once_under_kills_of_application_rel
                 for one in look.peek("parcels", "ready", rows + 10)
             ]
             assert sorted(map(int, names)) == list(range(rows))
+            print(f"obeyed: {[path.name for path in orders if not path.exists()]}")
+            assert not orders[0].exists(), "a relay died between push and delete"
         finally:
             outage.kill_writer()
             for tree in trees:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from regiment import Backoff
+from regiment import Backoff, Use
 from regiment_results import Results
 
 FOLDER = os.environ["DEPOT_FOLDER"]
@@ -15,8 +15,11 @@ DATABASES = {
     alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER}/{alias}.db", "OPTIONS": {"timeout": 20}}
     for alias in ("default", "other")
 }
+STORE: str | Use = os.environ.get("DEPOT_STORE", f"sqlite:///{FOLDER}/queue.db")
+if "DEPOT_ORDERS" in os.environ:
+    STORE = Use("regiment_testing.faults:Faulty", wrapped=STORE, orders=os.environ["DEPOT_ORDERS"])
 REGIMENT = {
-    "connector": os.environ.get("DEPOT_STORE", f"sqlite:///{FOLDER}/queue.db"),
+    "connector": STORE,
     "defaults": {"push_timeout": 20},
     "outbox": os.environ.get("DEPOT_OUTBOX"),
     "queues": {"parcels": {"max_retries": 2, "backoff": Backoff(first=0.02)}},
