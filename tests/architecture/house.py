@@ -168,6 +168,7 @@ def picture() -> str:
                 "regiment_schedules",
                 "regiment_workflows",
                 "regiment_django",
+                "regiment_dashboard",
                 "regiment_metrics",
                 "regiment_testing",
                 "regiment_pytest",

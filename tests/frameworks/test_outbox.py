@@ -234,7 +234,7 @@ def counted(look: Connector) -> int:
         return 0
 
 
-@pytest.mark.fault(83)
+@pytest.mark.fault(84)
 def test_each_row_comes_to_its_queue_exactly_once_under_kills_of_application_relay_and_store(
     migrated: Path, tmp_path: Path
 ) -> None:

@@ -22,16 +22,10 @@ from regiment_mongo.connector import MongoConnector
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module", params=[None, "applying"], ids=["stand-alone", "set"])
-def server(request: pytest.FixtureRequest) -> Iterator[mongod.Cluster]:
-    with mongod.cluster(1, request.param) as made:
-        yield made
-
-
 @pytest.fixture
-def url(server: mongod.Cluster) -> str:
-    mongod.empty(server.url, "applying")
-    return server.at("applying")
+def url(mongo: mongod.Cluster) -> str:
+    mongod.empty(mongo.url, "applying")
+    return mongo.at("applying")
 
 
 @pytest.fixture

@@ -40,30 +40,12 @@ from regiment_mongo import Mongo, claiming
 from regiment_mongo.address import addresses
 from regiment_mongo.clock import Clock
 from regiment_mongo.connector import MongoConnector
+from regiment_mongo.hand import _Begun
 from regiment_mongo.layout import LAYOUT
 from regiment_mongo.ledger import waiting
 
 MIB = 1 << 20
 Documents = MongoClient[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def one() -> Iterator[mongod.Cluster]:
-    with mongod.cluster(replica_set="one") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def alone() -> Iterator[mongod.Cluster]:
-    with mongod.cluster() as made:
-        yield made
-
-
-@pytest.fixture(params=["one", "alone"])
-def cluster(request: pytest.FixtureRequest) -> mongod.Cluster:
-    """A replica set, then a stand-alone server."""
-    found: mongod.Cluster = request.getfixturevalue(request.param)
-    return found
 
 
 @pytest.fixture
@@ -72,8 +54,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def connector(one: mongod.Cluster, name: str) -> Iterator[MongoConnector]:
-    made = MongoConnector(one.at(name), timeout=10)
+def connector(mongo_set: mongod.Cluster, name: str) -> Iterator[MongoConnector]:
+    made = MongoConnector(mongo_set.at(name), timeout=10)
     made.open("lease")
     yield made
     made.close()
@@ -109,12 +91,18 @@ class Explained(monitoring.CommandListener):
         self._database = database
         self.plans: list[tuple[str, str, Any, dict[str, Any]]] = []
         """Command, collection, filter, and the answer."""
+        self.lookups: list[dict[str, Any]] = []
+        """Stages that look into another collection, as they were executed."""
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         name, command = event.command_name, dict(event.command)
         collection = command.get(name)
         if not isinstance(collection, str) or collection.endswith(self.WAITS_OR_LISTS):
             return
+        if name == "aggregate" and any("$lookup" in stage for stage in command["pipeline"]):
+            whole = {"aggregate": collection, "pipeline": command["pipeline"], "cursor": {}}
+            answer = self._database.command({"explain": whole, "verbosity": "executionStats"})
+            self.lookups += [stage for stage in answer["stages"] if "$lookup" in stage]
         for query, explained in self._of(name, collection, command):
             ask = {"explain": explained, "verbosity": "executionStats"}
             self.plans.append((name, collection, query, self._database.command(ask)))
@@ -197,8 +185,50 @@ def everything(made: MongoConnector) -> None:
     made.set("k", b"v", 9), made.get("k"), made.delete("k")
     made.lock_take("l", "o", 9), made.lock_look("l"), made.lock_free("l", "o")
     made.announce("p", b"v", 9)
+    everything_of_an_operator(made)
     made.purge("q")
     everything_left_behind(made)
+
+
+def everything_of_an_operator(made: MongoConnector) -> None:
+    """The verbs of the extra `steer`, with other queues, notices and acts beside those that are meant."""
+    push(made, *(b"%d" % n for n in range(20)), queue="other", delay=600)
+    push(made, b"named", ids=["named"], queue="ids")
+    for state in ("ready", "delayed", "leased"):
+        seen = made.look("q", state, 20)  # type: ignore[arg-type]
+        assert len(seen.tasks) == 20 and seen.after
+        made.look("q", state, 20, after=seen.after)  # type: ignore[arg-type]
+        made.look("q", state, 20, holding=b"9")  # type: ignore[arg-type]
+    places = [one.place for state in ("ready", "delayed") for one in made.look("q", state, 1000).tasks]  # type: ignore[arg-type]
+    assert len(made.steer("q", places[:600:10], delay=0, priority=7)) == 60
+    assert len(made.steer("q", places[1:600:10], delay=600)) == 60
+    assert len(made.steer("q", places[-20:], drop=True)) == 20
+    assert made.steer("q", places[:2], drop=True) == []
+    [named] = made.look("ids", "ready", holding=b"name").tasks
+    made.steer("ids", [named.place], drop=True)
+    node = made._nodes[0]
+    hand = left_by_a_hand(made, "q", places[60:70])
+    assert len(made.steer("q", places[60:80], priority=8)) == 8, "those that nobody holds"
+    node._facts["q"].tended = 0.0
+    made.exchange("q", "me", 3, 1000, [], 0, MIB)
+    assert node._consumers.count_documents({"_id": hand, "h": 0}) == 1
+    assert [counts.delayed for counts in made.counts_many(["q", "other", "none"])][1:] == [20, 0]
+    for queue in ("q", "other"):
+        made.post(queue, cancel=map(str, range(50)), orders={"host:a.b": "quiet"})
+        for n in range(30):
+            made.act(queue, b"{}", token=str(n))
+    made.post("q", cancel=["a"], clear=["1"], orders={"host:a.b": None}), made.board("q")
+    made.act("q", b"{}", token="1"), made.acts("q", 5, after=made.acts("q", 5)[-1].id)
+
+
+def left_by_a_hand(made: MongoConnector, queue: str, places: list[str]) -> str:
+    """Its process was killed after it had taken the tasks at these places; it is overdue. Its name."""
+    node = made._nodes[0]
+    begun = _Begun(queue, *node._fit(queue, places))
+    document = node._written(queue, begun, node.moment(queue))
+    assert document is not None
+    node._consumers.update_one({"_id": begun.name}, {"$set": {"until": 0}})
+    return begun.name
 
 
 def everything_left_behind(made: MongoConnector) -> None:
@@ -232,15 +262,18 @@ def everything_left_behind(made: MongoConnector) -> None:
     made.listed("left", 10), made.listed("left", 10, after="k9"), made.tallies("left", ["j1", "j2"])
 
 
-def test_every_query_uses_an_index_and_reads_what_it_returns(cluster: mongod.Cluster, name: str) -> None:
-    made = MongoConnector(cluster.at(name), timeout=30)
+def test_every_query_uses_an_index_and_reads_what_it_returns(mongo: mongod.Cluster, name: str) -> None:
+    made = MongoConnector(mongo.at(name), timeout=30)
     made.open("lease")
     made.close()
-    with cluster.primary().client() as client:
+    with mongo.primary().client() as client:
         explained = Explained(client[name])
-        made = heard(cluster.at(name), explained)
+        made = heard(mongo.at(name), explained)
         everything(made)
         made.close()
+    assert explained.lookups
+    for stage in explained.lookups:
+        assert stage["collectionScans"] == 0 and stage["totalDocsExamined"] <= stage["nReturned"], stage
     seen = {(command, collection) for command, collection, _, _ in explained.plans}
     assert len(seen) > 25, sorted(seen)
     for command, collection, query, answer in explained.plans:
@@ -256,12 +289,12 @@ def test_every_query_uses_an_index_and_reads_what_it_returns(cluster: mongod.Clu
 
 
 def test_a_claim_reads_only_what_it_returns_among_many_delayed_and_other_queues(
-    connector: MongoConnector, one: mongod.Cluster, name: str
+    connector: MongoConnector, mongo_set: mongod.Cluster, name: str
 ) -> None:
     push(connector, *(b"d" for _ in range(3000)), delay=600)
     push(connector, *(b"o" for _ in range(3000)), queue="other")
     push(connector, *(b"r" for _ in range(300)))
-    with one.primary().client() as client:
+    with mongo_set.primary().client() as client:
         find = {
             "find": "regiment.tasks",
             "filter": {"q": "q", "p": 1, "s": {"$gte": 0}},
@@ -275,8 +308,8 @@ def test_a_claim_reads_only_what_it_returns_among_many_delayed_and_other_queues(
     assert stats["totalKeysExamined"] <= 120
 
 
-def test_a_missing_index_is_a_warning(connector: MongoConnector, one: mongod.Cluster, name: str) -> None:
-    with one.primary().client() as client:
+def test_a_missing_index_is_a_warning(connector: MongoConnector, mongo_set: mongod.Cluster, name: str) -> None:
+    with mongo_set.primary().client() as client:
         client[name]["regiment.tasks"].drop_index("ready")
     assert any("regiment.tasks/ready" in warning for warning in connector.warnings())
 
@@ -284,20 +317,20 @@ def test_a_missing_index_is_a_warning(connector: MongoConnector, one: mongod.Clu
 # Refusals, in words
 
 
-def test_a_newer_layout_is_refused(connector: MongoConnector, one: mongod.Cluster, name: str) -> None:
-    with one.primary().client() as client:
+def test_a_newer_layout_is_refused(connector: MongoConnector, mongo_set: mongod.Cluster, name: str) -> None:
+    with mongo_set.primary().client() as client:
         client[name]["regiment.meta"].update_one({"_id": "layout"}, {"$set": {"version": 99}})
     with pytest.raises(StoreError, match=r"layout 99 .* upgrade regiment-mongo"):
-        MongoConnector(one.at(name)).open("push")
+        MongoConnector(mongo_set.at(name)).open("push")
 
 
-def test_looking_at_an_absent_store_makes_nothing(one: mongod.Cluster, name: str) -> None:
-    made = MongoConnector(one.at(name))
+def test_looking_at_an_absent_store_makes_nothing(mongo_set: mongod.Cluster, name: str) -> None:
+    made = MongoConnector(mongo_set.at(name))
     made.open("look")
     assert made.queues() == []
     assert made.counts("q") == (0, 0, 0, 0, None, 0, False)
     made.close()
-    with one.primary().client() as client:
+    with mongo_set.primary().client() as client:
         assert name not in client.list_database_names()
 
 
@@ -333,8 +366,8 @@ def test_a_server_that_is_not_there_is_told_in_words_and_in_time() -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_no_message_shows_a_password(one: mongod.Cluster) -> None:
-    host = one.members[0].port
+def test_no_message_shows_a_password(mongo_set: mongod.Cluster) -> None:
+    host = mongo_set.members[0].port
     made = MongoConnector(f"mongodb://user:s3cret@127.0.0.1:{host}/?directConnection=true")
     with pytest.raises(StoreError, match="refuses the user name or the password") as caught:
         made.open("push")
@@ -360,8 +393,8 @@ def test_a_connector_does_not_cross_a_fork(connector: MongoConnector) -> None:
     assert "after a fork, make a connector of its own" in answer
 
 
-def test_a_stand_alone_server_and_a_weak_concern_are_named(alone: mongod.Cluster) -> None:
-    made = MongoConnector(alone.at("warned"), write_concern="acknowledged")
+def test_a_stand_alone_server_and_a_weak_concern_are_named(mongo_alone: mongod.Cluster) -> None:
+    made = MongoConnector(mongo_alone.at("warned"), write_concern="acknowledged")
     made.open("look")
     warnings = " ".join(made.warnings())
     made.close()
@@ -445,9 +478,9 @@ def test_of_a_crowd_that_waits_for_one_task_the_longest_there_is_on_time_and_the
 
 
 def test_a_due_task_that_another_makes_ready_between_two_looks_at_it_is_no_error(
-    connector: MongoConnector, one: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+    connector: MongoConnector, mongo_set: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = MongoConnector(one.at(name), timeout=10)
+    quick = MongoConnector(mongo_set.at(name), timeout=10)
     quick.open("lease")
     for made, consumer in ((connector, "slow"), (quick, "quick")):
         made.join("q", consumer, Terms())
@@ -494,9 +527,9 @@ class Cut(Exception):
 
 
 def test_a_worker_killed_between_claim_and_removal_costs_nothing(
-    cluster: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+    mongo: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = MongoConnector(cluster.at(name), timeout=10)
+    made = MongoConnector(mongo.at(name), timeout=10)
     made.open("lease")
     push(made, *(b"%d" % n for n in range(10)))
     made.join("q", "dies", Terms())
@@ -519,12 +552,12 @@ def test_a_worker_killed_between_claim_and_removal_costs_nothing(
 
 @pytest.mark.parametrize("step", ["copies", "removal"])
 def test_a_giving_back_cut_off_at_any_step_is_repaired_by_its_repeat(
-    cluster: mongod.Cluster,
+    mongo: mongod.Cluster,
     step: str,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = MongoConnector(cluster.at(name), timeout=10)
+    made = MongoConnector(mongo.at(name), timeout=10)
     made.open("lease")
     push(made, b"a", b"b", b"c")
     made.join("q", "dies", Terms(poison_delays=(0,)))
@@ -554,12 +587,12 @@ def test_a_giving_back_cut_off_at_any_step_is_repaired_by_its_repeat(
 
 @pytest.mark.parametrize("way", ["done", "one by one", "given back", "half a claim", "purged"])
 def test_the_token_of_a_push_of_one_outlives_its_task(
-    cluster: mongod.Cluster,
+    mongo: mongod.Cluster,
     way: str,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = MongoConnector(cluster.at(name), timeout=10)
+    made = MongoConnector(mongo.at(name), timeout=10)
     made.open("lease")
 
     def push_all() -> None:
@@ -592,15 +625,15 @@ def test_the_token_of_a_push_of_one_outlives_its_task(
         push_all()
     if waiting:
         assert [task.payload for task in made.peek("q", "ready")] == [b"%d" % n for n in range(5)]
-    with MongoClient[dict[str, Any]](cluster.url) as client:
+    with MongoClient[dict[str, Any]](mongo.url) as client:
         left = list(client[name]["regiment.tasks"].find({"ex": {"$exists": True}}))
     assert [sorted(document) for document in left] == [["_id", "ex", "tk"]] * len(left)
     assert len(left) == (6 if way == "purged" else 5)
     made.close()
 
 
-def test_pushes_of_one_and_of_many_by_two_producers_keep_their_order(cluster: mongod.Cluster, name: str) -> None:
-    producers = [MongoConnector(cluster.at(name), timeout=10) for _ in range(2)]
+def test_pushes_of_one_and_of_many_by_two_producers_keep_their_order(mongo: mongod.Cluster, name: str) -> None:
+    producers = [MongoConnector(mongo.at(name), timeout=10) for _ in range(2)]
     for made in producers:
         made.open("lease")
     pushed: list[bytes] = []
@@ -644,10 +677,10 @@ def test_a_push_that_two_primaries_answered_is_made_sure_at_the_second(
     assert [task.payload for task in connector.peek("q", "ready")] == [b"x"]
 
 
-def test_a_store_of_an_older_layout_gets_what_it_lacks(one: mongod.Cluster, name: str) -> None:
-    with one.primary().client() as client:
+def test_a_store_of_an_older_layout_gets_what_it_lacks(mongo_set: mongod.Cluster, name: str) -> None:
+    with mongo_set.primary().client() as client:
         client[name]["regiment.meta"].insert_one({"_id": "layout", "version": 1})
-        made = MongoConnector(one.at(name), timeout=10)
+        made = MongoConnector(mongo_set.at(name), timeout=10)
         made.open("push")
         assert not any("lacks" in warning for warning in made.warnings())
         made.close()
@@ -713,11 +746,11 @@ def test_a_claim_from_an_old_reading_is_struck_out_and_not_delivered(
     assert connector.counts("q")[:3] == (0, 0, 1)
 
 
-def test_a_set_that_keeps_no_history_is_asked_for_it_once(one: mongod.Cluster, name: str) -> None:
+def test_a_set_that_keeps_no_history_is_asked_for_it_once(mongo_set: mongod.Cluster, name: str) -> None:
     """What two consumers wanted may then be run by both, once; from then on each claim is compared before it removes."""
-    quick, slow = (MongoConnector(one.at(name), timeout=10) for _ in range(2))
+    quick, slow = (MongoConnector(mongo_set.at(name), timeout=10) for _ in range(2))
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(one.primary().client())
+        client = stack.enter_context(mongo_set.primary().client())
         stack.callback(client.admin.command, "setParameter", 1, minSnapshotHistoryWindowInSeconds=300)
         client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=0)
         for made, consumer in ((quick, "quick"), (slow, "slow")):
@@ -783,9 +816,9 @@ def numbers(first: int, last: int) -> list[bytes]:
 
 
 @pytest.fixture
-def other(one: mongod.Cluster, name: str, connector: MongoConnector) -> Iterator[MongoConnector]:
+def other(mongo_set: mongod.Cluster, name: str, connector: MongoConnector) -> Iterator[MongoConnector]:
     """Another process, as far as the store can tell."""
-    made = MongoConnector(one.at(name), timeout=10)
+    made = MongoConnector(mongo_set.at(name), timeout=10)
     made.open("lease")
     yield made
     made.close()
@@ -799,10 +832,10 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_lone_consumer_of_single_tasks_asks_little_more_than_twice_for_each(
-    one: mongod.Cluster, name: str, patient: None
+    mongo_set: mongod.Cluster, name: str, patient: None
 ) -> None:
     asked = Asked()
-    made = heard(one.at(name), asked)
+    made = heard(mongo_set.at(name), asked)
     me = One(made, "me")
     push(made, *numbers(1, 10))
     assert [me.take() for _ in range(10)] == numbers(1, 10)
@@ -869,17 +902,17 @@ def test_what_changes_a_queue_is_seen_by_who_has_read_ahead(
 
 @pytest.mark.parametrize("way", ["back", "again", "due", "claimed"])
 def test_a_task_that_changes_its_place_while_it_is_counted_is_counted(
-    cluster: mongod.Cluster,
+    mongo: mongod.Cluster,
     way: str,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """ "Nothing is here" ends a burst. The change is made after the first, the second, … of the questions."""
-    made, look = MongoConnector(cluster.at(name), timeout=10), MongoConnector(cluster.at(name))
+    made, look = MongoConnector(mongo.at(name), timeout=10), MongoConnector(mongo.at(name))
     made.open("lease")
     look.open("look")
     node = look._nodes[0]
-    stores = [(node._consumers, "aggregate"), (node._tasks, "count_documents")]
+    stores = [(node._consumers, "aggregate"), (node._tasks, "aggregate")]
     turn = {"me": 0}
 
     def exchange(settlements: Any, limit: int) -> int:
@@ -923,14 +956,14 @@ def test_a_task_that_changes_its_place_while_it_is_counted_is_counted(
     look.close()
 
 
-def test_many_consumers_at_once_run_each_task_once(one: mongod.Cluster, name: str) -> None:
-    first = MongoConnector(one.at(name), timeout=20)
+def test_many_consumers_at_once_run_each_task_once(mongo_set: mongod.Cluster, name: str) -> None:
+    first = MongoConnector(mongo_set.at(name), timeout=20)
     first.open("lease")
     push(first, *(b"%d" % n for n in range(600)))
     ran: list[bytes] = []
 
     def work(number: int) -> None:
-        mine = MongoConnector(one.at(name), timeout=20)
+        mine = MongoConnector(mongo_set.at(name), timeout=20)
         mine.open("lease")
         mine.join("q", f"c{number}", Terms())
         done: list[Done] = []
@@ -955,11 +988,11 @@ def test_many_consumers_at_once_run_each_task_once(one: mongod.Cluster, name: st
     first.close()
 
 
-def test_a_step_down_reaches_the_caller_as_nothing_worse_than_try_again(one: mongod.Cluster, name: str) -> None:
-    made = MongoConnector(one.at(name), timeout=15)
+def test_a_step_down_reaches_the_caller_as_nothing_worse_than_try_again(mongo_set: mongod.Cluster, name: str) -> None:
+    made = MongoConnector(mongo_set.at(name), timeout=15)
     made.open("push")
     push(made, b"before")
-    with one.primary().client() as client:
+    with mongo_set.primary().client() as client:
         client.admin.command({"replSetStepDown": 2, "force": True})
     for token in ("x", "y"):
         for _ in range(20):
@@ -982,14 +1015,14 @@ def test_a_fenced_consumer_is_told_so_in_words(connector: MongoConnector) -> Non
 
 
 def test_a_copy_that_is_there_already_is_not_made_again_and_stops_nothing(
-    connector: MongoConnector, one: mongod.Cluster, name: str
+    connector: MongoConnector, mongo_set: mongod.Cluster, name: str
 ) -> None:
     push(connector, b"a", b"b")
     connector.join("q", "dies", Terms())
     connector.exchange("q", "dies", 1, 1, [], 2, MIB)
     held = connector._nodes[0].row("q", "dies")
     assert held is not None
-    with one.primary().client() as client:
+    with mongo_set.primary().client() as client:
         copy = waiting("q", held.held[1])
         client[name]["regiment.tasks"].insert_one(copy)
     connector.release("q", "dies", [], {}, close=True)
@@ -998,9 +1031,9 @@ def test_a_copy_that_is_there_already_is_not_made_again_and_stops_nothing(
 
 @pytest.mark.parametrize("step", ["ids", "tasks"])
 def test_a_push_cut_off_on_a_stand_alone_server_is_completed_by_its_repeat(
-    step: str, alone: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+    step: str, mongo_alone: mongod.Cluster, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = MongoConnector(alone.at(name), timeout=10)
+    made = MongoConnector(mongo_alone.at(name), timeout=10)
     made.open("push")
     made.push("q", [b"0"], priority=1, token="first", ids=["x"])
     node = made._nodes[0]
@@ -1032,11 +1065,11 @@ def test_closing_ends_the_thread_that_waits_for_hints(connector: MongoConnector)
     assert not any(thread.is_alive() for thread in waiting)
 
 
-def test_processes_that_open_a_new_store_at_once_all_succeed(one: mongod.Cluster, name: str) -> None:
+def test_processes_that_open_a_new_store_at_once_all_succeed(mongo_set: mongod.Cluster, name: str) -> None:
     failures: list[Exception] = []
 
     def start() -> None:
-        made = MongoConnector(one.at(name), timeout=20)
+        made = MongoConnector(mongo_set.at(name), timeout=20)
         try:
             made.open("push")
             push(made, b"x")
@@ -1052,12 +1085,12 @@ def test_processes_that_open_a_new_store_at_once_all_succeed(one: mongod.Cluster
     assert failures == []
 
 
-def test_a_bulk_push_larger_than_the_servers_cache_takes_is_sent_in_parts(one: mongod.Cluster, name: str) -> None:
+def test_a_bulk_push_larger_than_the_servers_cache_takes_is_sent_in_parts(mongo_set: mongod.Cluster, name: str) -> None:
     """60 MB in one transaction are refused by a server with the least cache (256 MB)."""
-    queue = Queue("bulk", connector=one.at(name), push_timeout=20.0)
+    queue = Queue("bulk", connector=mongo_set.at(name), push_timeout=20.0)
     take, load = queue.options(name="take"), "x" * 1_000_000
     assert take.push_many({"n": n, "load": load} for n in range(60)) == 60
-    connector = MongoConnector(one.at(name), timeout=10)
+    connector = MongoConnector(mongo_set.at(name), timeout=10)
     connector.open("look")
     assert connector.counts("bulk").ready == 60
     connector.close()

@@ -20,18 +20,6 @@ DATABASE = "examination"
 
 
 @pytest.fixture(scope="module")
-def alone() -> Iterator[list[str]]:
-    with mongod.cluster() as made:
-        yield [made.url]
-
-
-@pytest.fixture(scope="module")
-def one() -> Iterator[list[str]]:
-    with mongod.address() as url:
-        yield [url]
-
-
-@pytest.fixture(scope="module")
 def three() -> Iterator[list[str]]:
     with mongod.cluster(3, replica_set="three") as made:
         yield [made.url]
@@ -69,16 +57,16 @@ class TestStandAlone(OnMongo):
     capabilities = MongoConnector.capabilities
 
     @pytest.fixture
-    def urls(self, alone: list[str]) -> list[str]:
-        return alone
+    def urls(self, mongo_alone: mongod.Cluster) -> list[str]:
+        return [mongo_alone.url]
 
 
 class TestSetOfOne(OnMongo):
     capabilities = MongoConnector.capabilities
 
     @pytest.fixture
-    def urls(self, one: list[str]) -> list[str]:
-        return one
+    def urls(self, mongo_url: str) -> list[str]:
+        return [mongo_url]
 
 
 @pytest.mark.long

@@ -23,23 +23,17 @@ MIB = 1 << 20
 EACH = [(name, index.document["name"]) for name, indexes in INDEXES.items() for index in indexes]
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with mongod.address() as made:
-        yield made
-
-
 @pytest.fixture
-def database(url: str) -> Iterator[Database[dict[str, Any]]]:
-    with mongod.MongoClient(url) as client:
+def database(mongo_url: str) -> Iterator[Database[dict[str, Any]]]:
+    with mongod.MongoClient(mongo_url) as client:
         client.drop_database("layout")
-        opened(url).close()
+        opened(mongo_url).close()
         yield client["layout"]
         client.drop_database("layout")
 
 
-def opened(url: str, role: str = "lease") -> MongoConnector:
-    made = MongoConnector(mongod.with_database(url, "layout"), timeout=5)
+def opened(mongo_url: str, role: str = "lease") -> MongoConnector:
+    made = MongoConnector(mongod.with_database(mongo_url, "layout"), timeout=5)
     made.open(role)  # type: ignore[arg-type]
     return made
 
@@ -48,9 +42,9 @@ def push(connector: MongoConnector, *payloads: bytes) -> None:
     connector.push("q", payloads, priority=1, token=os.urandom(8).hex())
 
 
-def lacking(url: str) -> str:
+def lacking(mongo_url: str) -> str:
     """What `check --connect` says of it."""
-    connector = opened(url, "look")
+    connector = opened(mongo_url, "look")
     try:
         return "".join(line for line in connector.warnings() if " lacks " in line)
     finally:
@@ -59,20 +53,20 @@ def lacking(url: str) -> str:
 
 @pytest.mark.parametrize("name,index", EACH, ids=[f"{name}.{index}" for name, index in EACH])
 def test_an_index_that_was_dropped_is_named_by_the_check_and_made_again_by_the_next_opening(
-    url: str, database: Database[dict[str, Any]], name: str, index: str
+    mongo_url: str, database: Database[dict[str, Any]], name: str, index: str
 ) -> None:
-    assert lacking(url) == ""
+    assert lacking(mongo_url) == ""
     database[f"regiment.{name}"].drop_index(index)
-    assert f"regiment.{name}/{index}" in lacking(url)
-    opened(url).close()
-    assert lacking(url) == ""
+    assert f"regiment.{name}/{index}" in lacking(mongo_url)
+    opened(mongo_url).close()
+    assert lacking(mongo_url) == ""
 
 
 @pytest.mark.parametrize("name", [*INDEXES, "wakes", "meta", "everything"])
 def test_a_collection_that_was_dropped_is_made_again_under_a_worker_at_work(
-    url: str, database: Database[dict[str, Any]], name: str
+    mongo_url: str, database: Database[dict[str, Any]], name: str
 ) -> None:
-    worker = opened(url)
+    worker = opened(mongo_url)
     worker.join("q", "me", Terms())
     push(worker, b"before")
     assert len(worker.exchange("q", "me", 1, 1, [], 5, MIB).deliveries) == 1
@@ -97,15 +91,15 @@ def test_a_collection_that_was_dropped_is_made_again_under_a_worker_at_work(
         time.sleep(0.05)
     assert found == [b"after"]
     worker.close()
-    opened(url).close()
-    assert lacking(url) == ""
+    opened(mongo_url).close()
+    assert lacking(mongo_url) == ""
 
 
 @pytest.mark.parametrize("how", ["dropped", "made again by a push"])
 def test_who_waits_is_woken_again_soon_after_the_hints_were_dropped(
-    url: str, database: Database[dict[str, Any]], how: str
+    mongo_url: str, database: Database[dict[str, Any]], how: str
 ) -> None:
-    worker, producer = opened(url), opened(url, "push")
+    worker, producer = opened(mongo_url), opened(mongo_url, "push")
     worker.join("q", "me", Terms())
     worker.exchange("q", "me", 1, 1, [], 5, MIB)
     database["regiment.wakes"].drop()
@@ -135,14 +129,14 @@ def test_who_waits_is_woken_again_soon_after_the_hints_were_dropped(
 
 
 def test_an_index_that_is_there_and_not_unique_is_refused_in_words(
-    url: str, database: Database[dict[str, Any]]
+    mongo_url: str, database: Database[dict[str, Any]]
 ) -> None:
     """Two consumers could hold one task."""
     database["regiment.consumers"].drop_index("held")
     database["regiment.consumers"].create_index([("held.t", 1)], name="held")
-    assert "regiment.consumers/held (unique)" in lacking(url)
+    assert "regiment.consumers/held (unique)" in lacking(mongo_url)
     with pytest.raises(
         StoreError, match=r"the indexes of regiment\.consumers cannot be made.*remove the index"
     ) as caught:
-        opened(url)
+        opened(mongo_url)
     assert not isinstance(caught.value, StoreUnavailable), "nobody waits for it to get better"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,20 +38,14 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def one() -> Iterator[mongod.Cluster]:
-    with mongod.cluster(replica_set="one") as made:
-        yield made
-
-
 def push(connector: MongoConnector, *payloads: bytes) -> None:
     connector.push("q", payloads, priority=1, token=os.urandom(8).hex())
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_every_verb_works_with(one: mongod.Cluster, options: str) -> None:
-    mongod.empty(one.url, "options")
-    connector = MongoConnector(f"{one.at('options')}&{options}", timeout=5)
+def test_every_verb_works_with(mongo_set: mongod.Cluster, options: str) -> None:
+    mongod.empty(mongo_set.url, "options")
+    connector = MongoConnector(f"{mongo_set.at('options')}&{options}", timeout=5)
     connector.open("lease")
     connector.join("q", "me", Terms(poison_delays=()))
     push(connector, b"alone")

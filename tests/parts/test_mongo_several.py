@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import mongod
-from regiment.contracts import Dead, Delivery, Done, Keep, Send, Taken, Terms
+from regiment.contracts import Dead, Delivery, Done, Keep, Seen, Send, Taken, Terms
 from regiment.errors import StoreUnavailable
 from regiment_mongo.connector import MongoConnector
 
@@ -74,7 +74,7 @@ def push(connector: MongoConnector, numbers: range) -> None:
 
 def test_pushes_are_spread_and_one_consumer_runs_them_all_once(connector: MongoConnector) -> None:
     push(connector, range(40))
-    assert all(node.counts("q").ready > 5 for node in connector._nodes)
+    assert all(node.counts_many(["q"])[0].ready > 5 for node in connector._nodes)
     worker = Worker(connector)
     worker.until(lambda: len(worker.ran) >= 40)
     worker.step()
@@ -92,12 +92,12 @@ def test_a_cluster_that_is_down_delays_only_its_own_tasks(
     connector: MongoConnector, pair: list[mongod.Cluster]
 ) -> None:
     push(connector, range(40))
-    there = connector._nodes[0].counts("q").ready
+    there = connector._nodes[0].counts_many(["q"])[0].ready
     worker = Worker(connector)
     pair[1].members[0].kill()
     push(connector, range(100, 110))
     worker.until(lambda: len(worker.ran) >= there + 10)
-    assert connector._nodes[0].counts("q").ready == 0
+    assert connector._nodes[0].counts_many(["q"])[0].ready == 0
     pair[1].members[0].start()
     worker.until(lambda: len(worker.ran) >= 50)
     worker.step()
@@ -162,3 +162,55 @@ def test_effects_of_a_task_go_to_the_home_of_their_queue_also_when_that_was_down
         worker.step()
     for home in (0, 1):
         assert [task.payload for task in connector._nodes[home].peek(homes[home], "ready")] == [b"child"]
+
+
+def walk(connector: MongoConnector, limit: int, holding: bytes = b"") -> list[Seen]:
+    found: list[Seen] = []
+    after: str | None = None
+    while True:
+        glance = connector.look("q", "ready", limit, after=after, holding=holding)
+        found += glance.tasks
+        if (after := glance.after) is None:
+            return found
+
+
+def test_a_look_goes_through_all_clusters_by_priority_and_a_hand_changes_tasks_on_each(
+    connector: MongoConnector,
+) -> None:
+    push(connector, range(40))
+    for n in range(40, 60):
+        connector.push("q", [b"%d" % n], priority=0, token=f"t{n}")
+    whole = walk(connector, 100)
+    assert [task.priority for task in whole] == [0] * 20 + [1] * 40
+    assert sorted(int(task.payload) for task in whole) == list(range(60))
+    for limit in (1, 7):
+        assert [task.place for task in walk(connector, limit)] == [task.place for task in whole]
+    assert len({task.place for task in whole}) == 60
+    assert sorted(int(task.payload) for task in walk(connector, 3, b"7")) == [7, 17, 27, 37, 47, 57]
+    places = [task.place for task in whole]
+    assert connector.steer("q", places[::2], drop=True) == places[::2]
+    assert connector.steer("q", [*places, "9:x", "x"], priority=5) == places[1::2]
+    assert all(node.counts_many(["q"])[0].ready > 5 for node in connector._nodes)
+    assert connector.counts_many(["q", "none"])[0].ready == 30
+    with pytest.raises(ValueError, match="expected what the last look at this queue answered"):
+        connector.look("q", "ready", after="[1]")
+
+
+def test_a_hand_that_a_cluster_did_not_answer_goes_on_at_its_repeat(
+    connector: MongoConnector, pair: list[mongod.Cluster]
+) -> None:
+    """What it had done on the other one is in the answer of the repeat."""
+    push(connector, range(40))
+    places = [task.place for task in walk(connector, 100)]
+    connector.post("q", orders={"host:a": "quiet"})
+    pair[1].members[0].kill()
+    with pytest.raises(StoreUnavailable):
+        connector.steer("q", places, delay=600)
+    pair[1].members[0].start()
+    end = time.monotonic() + 60
+    while True:
+        with suppress(StoreUnavailable):
+            assert connector.steer("q", places, delay=600) == places
+            break
+        assert time.monotonic() < end
+    assert connector.counts("q").delayed == 40 and connector.board("q").orders == {"host:a": "quiet"}

@@ -133,9 +133,20 @@ def release(worker: Watched, name: str) -> None:
             continue
 
 
+def steer(worker: Watched, name: str) -> None:
+    """An operator's hand, repeated until it is answered: it says of each task that it was moved."""
+    places = [task.place for task in worker.connector.look("q", "ready").tasks]
+    while True:
+        try:
+            assert worker.connector.steer("q", places, priority=2) == places
+            return
+        except StoreUnavailable:
+            continue
+
+
 @pytest.mark.fault(37)
 @pytest.mark.parametrize("many", [1, 5])
-@pytest.mark.parametrize("what", [claim, again, back, release])
+@pytest.mark.parametrize("what", [claim, again, back, release, pytest.param(steer, marks=pytest.mark.long)])
 def test_no_task_is_lost_when_mongod_is_killed_before_any_request_of(
     watched: Watched, what: Callable[[Watched, str], object], many: int
 ) -> None:

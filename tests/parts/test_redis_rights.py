@@ -36,12 +36,13 @@ DOES = {
     ),
     "operator": (
         LOGIN | {"config|get", "smembers"},
-        "counts peek purge letters revive drop board post presence records listed tallies",
+        "counts peek purge letters revive drop board post presence records listed tallies "
+        "look_ready look_delayed look_leased leases held steer aside back act acts",
     ),
 }
 """What each user sends itself, and which scripts it runs."""
 
-OPTIONS = {"limit", "withscores"}
+OPTIONS = {"limit", "withscores", "count"}
 """Words of the scripts that are written like commands."""
 
 
@@ -286,6 +287,22 @@ def test_a_tree_works_as_worker_and_an_operator_sees_to_its_letters(server: Redi
     assert refused(server) == []
 
 
+def look_and_steer(worker: RedisConnector, store: RedisConnector) -> None:
+    """Whatever the extra `steer` has: also for a task deep inside its list, and for one with an id."""
+    worker.push("q", [b"x"] * 6000, priority=7, token="deep")
+    worker.push("q", [b"y"], priority=1, delay=90, token="later", ids=["y"])
+    seen = {state: store.look("q", state, 9000).tasks for state in ("ready", "delayed", "leased")}  # type: ignore[arg-type]
+    deep = [task.place for task in seen["ready"] if task.priority == 7][3000:3002]
+    assert store.steer("q", deep[:1], drop=True) and store.steer("q", deep[1:], delay=60.0)
+    [named] = [task.place for task in seen["delayed"] if task.payload == b"y"]
+    assert store.steer("q", [named], priority=3) and store.steer("q", [named], drop=True)
+    store.post("q", orders={"host:a": "quiet", "host:b": "drain"}, cancel=["u"])
+    store.post("q", orders={"host:a": None}, clear=["u"])
+    assert dict(store.board("q").orders) == {"host:b": "drain"}
+    store.act("q", b"{}", token="a")
+    assert len(store.acts("q")) == 1 and len(store.counts_many(["q", "r"])) == 2
+
+
 def test_an_operator_may_do_every_verb_of_an_operator(server: RedisServer) -> None:
     worker = opened(server, "worker", "lease")
     push_in_every_way(worker)
@@ -309,6 +326,7 @@ def test_an_operator_may_do_every_verb_of_an_operator(server: RedisServer) -> No
     assert store.board("q").cancelled == frozenset()
     assert store.presence() == {}
     store.warnings()
+    look_and_steer(worker, store)
     assert store.purge("q") > 0
     assert refused(server) == []
     for forbidden in (lambda: store.get("k"), lambda: store.lock_take("l", "me", 5)):

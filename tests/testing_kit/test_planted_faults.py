@@ -6,7 +6,10 @@ check, the faulty one does not.
 
 from __future__ import annotations
 
+import fnmatch
+import json
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +24,7 @@ from regiment.contracts import (
     Arrive,
     Connector,
     Done,
+    Glance,
     Keep,
     Place,
     Role,
@@ -37,7 +41,9 @@ from regiment_executors.serial import Serial
 from regiment_executors.threaded import Threaded
 from regiment_killers.process import Process
 from regiment_killers.thread import Thread
-from regiment_local.memory import MemoryConnector, lease
+from regiment_local import places
+from regiment_local.memory import MemoryConnector, lease, looking, steering
+from regiment_local.memory.acts import Acts
 from regiment_local.memory.effective import Effective
 from regiment_local.memory.effects import Step
 from regiment_local.memory.fleeting import Fleeting
@@ -45,6 +51,7 @@ from regiment_local.memory.following import Followers
 from regiment_local.memory.joins import Joins, Standing
 from regiment_local.memory.letters import Letters
 from regiment_local.memory.queue import CLOSED, LIVING, Entry, Queue
+from regiment_local.memory.steering import Steering
 from regiment_runner.shared import page
 from regiment_serializers.json import JsonSerializer
 from regiment_testing.contracts import (
@@ -484,6 +491,170 @@ def marks_for_those_who_listen_now(self: Any, seconds: float, wake_fd: int | Non
 @planted(CONNECTOR, Followers, "follow", "test_nothing_is_heard_when_the_time_of_a_follower_is_over")
 def a_follower_that_never_leaves(self: Any, inbox: Any, key: Any, rank: int, seconds: float) -> None:
     sound_followers["follow"](self, inbox, key, rank, 3600.0)
+
+
+# The operator's hand: the extra `steer`
+
+sound_steering: Mapping[str, Any] = {**vars(Steering)}
+sound_hand: Mapping[str, Any] = {**vars(steering)}
+sound_looking: Mapping[str, Any] = {**vars(looking)}
+sound_acts: Mapping[str, Any] = {**vars(Acts)}
+
+
+def everything(self: Any, queue: str, state: Any) -> list[Any]:
+    """All tasks of a state."""
+    found, after = [], None
+    while True:
+        glance = sound_steering["look"](self, queue, state, 10_000, after=after)
+        found += glance.tasks
+        after = glance.after
+        if after is None:
+            return found
+
+
+WHILE_OTHERS_COME = "test_what_stays_is_seen_once_while_others_are_pushed_leased_and_settled"
+
+
+@planted(CONNECTOR, MemoryConnector, "look", WHILE_OTHERS_COME)
+def a_walk_by_position(
+    self: Any, queue: str, state: Any, limit: int = 100, *, after: str | None = None, holding: bytes = b""
+) -> Glance:
+    whole, start = everything(self, queue, state), int(after or 0)
+    found = [task for task in whole[start : start + limit] if holding in task.payload]
+    return Glance(found, str(start + limit) if start + limit < len(whole) else None)
+
+
+@planted(CONNECTOR, MemoryConnector, "look", "test_a_walk_in_small_steps_sees_every_task_once")
+def a_walk_that_goes_on_behind_the_due_time(self: Any, queue: str, state: Any, limit: int = 100, **more: Any) -> Glance:
+    glance: Glance = sound_steering["look"](self, queue, state, limit, **more)
+    if state == "delayed" and glance.after is not None:
+        _, due, _ = json.loads(glance.after)
+        glance = glance._replace(after=places.cursor(state, due, 2**62))
+    return glance
+
+
+@planted(CONNECTOR, MemoryConnector, "look", "test_one_look_goes_through_a_bounded_number_of_tasks")
+def a_look_that_goes_on_until_it_finds_something(
+    self: Any, queue: str, state: Any, limit: int = 100, *, after: str | None = None, holding: bytes = b""
+) -> Glance:
+    while True:
+        glance: Glance = sound_steering["look"](self, queue, state, limit, after=after, holding=holding)
+        after = glance.after
+        if glance.tasks or after is None:
+            return glance
+
+
+@planted(CONNECTOR, MemoryConnector, "look", "test_holding_finds_bytes_anywhere_in_a_payload")
+def a_part_that_is_taken_for_a_pattern(
+    self: Any, queue: str, state: Any, limit: int = 100, *, after: str | None = None, holding: bytes = b""
+) -> Glance:
+    glance: Glance = sound_steering["look"](self, queue, state, limit, after=after)
+    pattern = fnmatch.translate(f"*{holding.decode('latin-1')}*")
+    return glance._replace(tasks=[t for t in glance.tasks if re.match(pattern, t.payload.decode("latin-1"))])
+
+
+@planted(CONNECTOR, steering, "_place", "test_a_place_never_names_another_task")
+def a_place_made_of_what_the_task_is(state: str, entry: Entry) -> str:
+    return f"{state[0]}{zlib.crc32(entry.payload)}{entry.due}"
+
+
+@planted(CONNECTOR, steering, "_waiting", "test_what_is_on_lease_is_left_alone")
+def a_hand_that_reaches_into_a_lease(of: Queue) -> list[Any]:
+    held = [("leased", entry) for consumer in of.consumers.values() for entry in consumer.held.values()]
+    return [*sound_hand["_waiting"](of), *held]
+
+
+@planted(CONNECTOR, MemoryConnector, "steer", "test_the_ids_of_what_was_dropped_are_free")
+def a_drop_that_keeps_the_ids(self: Any, queue: str, places: Any, **what: Any) -> Any:
+    ids = dict(self._store().look(queue).ids)
+    done = sound_steering["steer"](self, queue, places, **what)
+    self._store().look(queue).ids = ids
+    return done
+
+
+@planted(CONNECTOR, steering, "_change", "test_count_note_parking_and_id_stay")
+def a_move_that_is_a_new_push(of: Queue, entry: Entry, *more: Any) -> None:
+    entry.count, entry.note, entry.parked = 0, None, None
+    sound_hand["_change"](of, entry, *more)
+
+
+@planted(CONNECTOR, steering, "_change", "test_another_priority_puts_a_task_at_its_tail")
+def a_move_that_keeps_the_age(of: Queue, entry: Entry, delayed: bool, priority: Any, delay: Any) -> None:
+    order = entry.order
+    sound_hand["_change"](of, entry, delayed, priority, delay)
+    entry.order = order
+    of.ready.sort(key=Entry.place)
+
+
+@planted(CONNECTOR, steering, "_change", "test_a_delayed_task_gets_another_priority_and_keeps_its_time")
+def a_priority_that_makes_ready(of: Queue, entry: Entry, delayed: bool, priority: Any, delay: Any) -> None:
+    sound_hand["_change"](of, entry, delayed, priority, delay or 0)
+
+
+@planted(CONNECTOR, MemoryConnector, "steer", "test_what_is_made_ready_ends_a_wait")
+def a_hand_that_wakes_nobody(self: Any, queue: str, places: Any, **what: Any) -> Any:
+    of = self._store().look(queue)
+    waiters, of.waiters = of.waiters, {}
+    done = sound_steering["steer"](self, queue, places, **what)
+    of.waiters = waiters
+    return done
+
+
+@planted(CONNECTOR, MemoryConnector, "steer", "test_either_a_worker_or_the_hand_has_a_task")
+def a_hand_that_looks_and_then_acts(self: Any, queue: str, places: Any, **what: Any) -> Any:
+    there = {task.place for task in everything(self, queue, "ready")}
+    time.sleep(0.001)
+    sound_steering["steer"](self, queue, places, **what)
+    return [place for place in places if place in there]
+
+
+@planted(CONNECTOR, steering, "refuse_nothing", "test_it_is_told_what_to_do")
+def a_hand_that_does_whatever_comes_first(drop: bool, priority: Any, delay: Any) -> None:
+    pass
+
+
+@planted(CONNECTOR, MemoryConnector, "counts_many", "test_the_counts_of_many_queues_are_those_of_each")
+def counts_in_the_order_of_the_names(self: Any, queues: Any) -> Any:
+    return sound_steering["counts_many"](self, sorted(set(queues)))
+
+
+@planted(CONNECTOR, looking, "post", "test_orders_stand_until_they_are_taken_back")
+def orders_in_place_of_the_others(of: Queue, name: str, paused: Any, cancel: Any, clear: Any, orders: Any) -> int:
+    of.orders = {who: what for who, what in of.orders.items() if who in orders}
+    return int(sound_looking["post"](of, name, paused, cancel, clear, orders))
+
+
+@planted(CONNECTOR, looking, "post", "test_a_board_takes_so_many_ids_and_no_more")
+def a_refusal_that_comes_too_late(of: Queue, name: str, paused: Any, *more: Any) -> int:
+    of.paused = of.paused if paused is None else paused
+    return int(sound_looking["post"](of, name, paused, *more))
+
+
+@planted(CONNECTOR, places, "refuse_many", "test_a_board_takes_so_many_ids_and_no_more")
+def a_board_without_an_end(queue: str, before: int, after: int) -> None:
+    pass
+
+
+@planted(CONNECTOR, Acts, "keep", "test_an_act_with_a_known_token_changes_nothing")
+def an_act_that_forgets_its_token(self: Acts, entry: bytes, token: str) -> None:
+    sound_acts["keep"](self, entry, bench.fresh(token))
+
+
+@planted(CONNECTOR, Acts, "newest", "test_acts_are_listed_newest_first_in_pages")
+def acts_by_position(self: Acts, limit: int, after: str | None) -> Any:
+    newest = sound_acts["newest"](self, 10_000, None)
+    start = [act.id for act in newest].index(after) + 2 if after else 0
+    return newest[start : start + limit]
+
+
+@planted(CONNECTOR, places, "refuse_large", "test_an_act_is_no_larger_than_it_may_be")
+def an_act_of_any_size(entry: bytes) -> None:
+    pass
+
+
+@planted(CONNECTOR, Queue, "named", "test_an_act_makes_no_queue_exist")
+def an_act_that_makes_a_queue(self: Queue) -> bool:
+    return bool(sound_queue["named"](self) or self.acts.newest(1, None))
 
 
 # Serializers

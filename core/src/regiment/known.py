@@ -25,6 +25,7 @@ COMMANDS = {
     "results": "regiment-results",
     "schedules": "regiment-schedules",
     "flows": "regiment-workflows",
+    "dashboard": "regiment-dashboard",
     "metrics": "regiment-metrics",
     "scale": "regiment-metrics",
     "plugins": SHELL,

@@ -49,8 +49,8 @@ def test_who_looks_changes_nothing(server: Server, schema: str) -> None:
 
 
 def test_a_store_of_another_layout_is_refused_in_words(server: Server, schema: str) -> None:
-    opened(server, schema)._link.ask("UPDATE layout SET version = 3")
-    with pytest.raises(StoreError, match="has layout 3; expected 2: use a newer regiment-postgres"):
+    opened(server, schema)._link.ask("UPDATE layout SET version = 4")
+    with pytest.raises(StoreError, match="has layout 4; expected 3: use a newer regiment-postgres"):
         opened(server, schema)
 
 

@@ -35,7 +35,7 @@ class Base:
     """Construction, opening and closing; every verb is one `_write` or one `_read`."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=True, durable=True, max_payload=500_000_000, extras=frozenset({"effects"})
+        shared=True, durable=True, max_payload=500_000_000, extras=frozenset({"effects", "steer"})
     )
 
     def __init__(
@@ -103,8 +103,8 @@ class Base:
         self._pipe: wake.Pipe | None = None
         self._waiting: dict[str, float | None] = {}
         self._cleaned = time.monotonic() - CLEANING * random.random()
-        self._laid = False
-        """True if the file is known to have the tables of the extra `effects`."""
+        self._laid: set[str] = set()
+        """Tables of extras that the file is known to have."""
 
     def open(self, role: Role) -> None:
         """Connect; see the contract. Refuses a network file system, a newer layout, and a file that is not ours."""
@@ -160,13 +160,35 @@ class Base:
             self._queues.clear()
             self._lanes.clear()
             self._calls.clear()
-            self._laid = False
+            self._laid.clear()
             raise
         if self._calls:
             calls, self._calls = self._calls, []
             for topic, names in calls:
                 wake.call(self._wake_folder, topic, names)
         return result
+
+    def _write_durably(self, work: Callable[..., T], *args: Any) -> T:
+        """A transaction that is on the disk when this returns, as a push is."""
+        if self._role == "push":
+            return self._write(work, *args)
+        return self._db().durably(lambda: self._write(work, *args))
+
+    def _has(self, db: sqlite3.Connection, table: str) -> bool:
+        """True if the file has this table of an extra; until it has, that is looked up."""
+        if table not in self._laid:
+            if db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is None:
+                return False
+            self._laid.add(table)
+        return True
+
+    def _make(self, db: sqlite3.Connection, table: str, statements: str) -> None:
+        """Make the tables of an extra, of which `table` is one, in this transaction, if the file has none yet."""
+        if not self._has(db, table):
+            for statement in statements.split(";\n"):
+                if statement.strip():
+                    db.execute(statement)
+            self._laid.add(table)
 
     def _read(self, work: Callable[[sqlite3.Connection], T], absent: T) -> T:
         return self._db().read(work, absent)

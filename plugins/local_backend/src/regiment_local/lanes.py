@@ -6,6 +6,7 @@ Every function works inside the caller's transaction. `schema` tells the layout.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from regiment_local.schema import PLACE_BITS
@@ -107,3 +108,32 @@ def promote(db: sqlite3.Connection, queue: int, now: float, most: int) -> int:
         append(db, lane_of(db, queue, priority), rows)
     db.executemany("DELETE FROM delayed WHERE no = ?", [(row[0],) for row in due])
     return len(due)
+
+
+def pass_by(db: sqlite3.Connection, lane: int, head: int, end: int) -> int:
+    """Move the ready tasks from the head of a lane up to the id `end` to its front, where they keep their ids; how many."""
+    if end <= head:
+        return 0
+    moved = db.execute("INSERT INTO front SELECT id FROM tasks WHERE id >= ? AND id < ?", (head, end)).rowcount
+    db.execute("UPDATE lanes SET head = ?, front = front + ? WHERE no = ?", (end & PLACES, moved, lane))
+    return moved
+
+
+def forget(db: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Forget ready tasks, which are all in the fronts of their lanes."""
+    db.executemany("DELETE FROM tasks WHERE id = ?", [(id,) for id in ids])
+    db.executemany("DELETE FROM front WHERE id = ?", [(id,) for id in ids])
+    of = Counter(id >> PLACE_BITS for id in ids)
+    db.executemany("UPDATE lanes SET front = front - ? WHERE no = ?", [(many, lane) for lane, many in of.items()])
+
+
+def forget_delayed(db: sqlite3.Connection, numbers: Sequence[int]) -> int:
+    """Forget delayed tasks; how many. If the highest number is among them, a row of no queue keeps it from coming again."""
+    [(highest,)] = db.execute("SELECT max(no) FROM delayed").fetchall()
+    gone = db.executemany("DELETE FROM delayed WHERE no = ?", [(no,) for no in numbers]).rowcount
+    if numbers and highest in numbers:
+        db.execute("DELETE FROM delayed WHERE queue = 0")
+        db.execute(
+            "INSERT INTO delayed (no, queue, due, priority, payload, count) VALUES (?, 0, 0, 0, x'', 0)", (highest,)
+        )
+    return gone

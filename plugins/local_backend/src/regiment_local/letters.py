@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from regiment.contracts import Letter
 from regiment_local import lanes
 from regiment_local.base import Base, number_of, queue_topic
+from regiment_local.places import number_in
 
 COLUMNS = "no, task_id, payload, reason, at, priority"
 
@@ -23,7 +24,7 @@ class Letters(Base):
         return self._list(COLUMNS.replace("payload", "x''"), queue, limit, after)
 
     def _list(self, columns: str, queue: str, limit: int, after: str | None) -> Sequence[Letter]:
-        behind = 2**62 if after is None else _number(after)
+        behind = 2**62 if after is None else number_in(after)
 
         def work(db: sqlite3.Connection) -> list[Letter]:
             rows = db.execute(
@@ -40,7 +41,7 @@ class Letters(Base):
             rows = db.execute(
                 f"""SELECT {COLUMNS} FROM letters WHERE queue = ? AND no = ?
                     UNION SELECT {COLUMNS} FROM letters WHERE queue = ? AND task_id = ? ORDER BY no DESC""",
-                (number, _number(id), number, id),
+                (number, number_in(id), number, id),
             )
             return [_letter(row) for row in rows]
 
@@ -54,7 +55,7 @@ class Letters(Base):
         for id, payload in letters.items():
             for old, priority in db.execute(
                 "DELETE FROM letters WHERE queue = ? AND no = ? RETURNING payload, priority",
-                (number, _number(id)),
+                (number, number_in(id)),
             ).fetchall():
                 row = (old if payload is None else payload, wall, 0, None, None, None)
                 lanes.append(db, lanes.lane_of(db, number, priority), [row])
@@ -73,16 +74,11 @@ class Letters(Base):
             gone = db.execute("DELETE FROM letters WHERE queue = ?", (number,)).rowcount
         else:
             gone = sum(
-                db.execute("DELETE FROM letters WHERE queue = ? AND no = ?", (number, _number(id))).rowcount
+                db.execute("DELETE FROM letters WHERE queue = ? AND no = ?", (number, number_in(id))).rowcount
                 for id in ids
             )
         db.execute("UPDATE queues SET dead = dead - ? WHERE no = ?", (gone, number))
         return gone
-
-
-def _number(id: str) -> int:
-    """The number of a letter with this id; one that no letter has, if it is none of our ids."""
-    return int(id) if id.isascii() and id.isdecimal() and len(id) < 19 else -1
 
 
 def _letter(row: tuple[int, str, bytes, bytes, float, int]) -> Letter:

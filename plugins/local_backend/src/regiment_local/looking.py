@@ -1,4 +1,4 @@
-"""What people see: counts, queues, tasks without leasing them; and the notice board."""
+"""What people see: counts, queues, tasks without leasing them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from regiment.contracts import Board, Counts, Peeked
+from regiment.contracts import Counts, Peeked
 from regiment_local import lanes, spans
-from regiment_local.base import Base, number_of, queue_topic
-from regiment_local.lanes import PLACES
+from regiment_local.base import Base, number_of
 from regiment_local.laying import boot
 from regiment_local.schema import LIVING, PLACE_BITS
 
@@ -18,10 +17,10 @@ State = Literal["ready", "delayed", "leased"]
 
 
 class Looking(Base):
-    """counts, queues, peek, purge, board, post."""
+    """counts, queues, peek, purge."""
 
     def counts(self, queue: str) -> Counts:
-        return self._read(lambda db: _counts(db, queue), Counts())
+        return self._read(lambda db: counts_of(db, queue), Counts())
 
     def queues(self) -> Sequence[str]:
         return self._read(_names, [])
@@ -42,61 +41,23 @@ class Looking(Base):
 
     def _purge(self, db: sqlite3.Connection, queue: str) -> int:
         number = self._queue(db, queue)
-        gone = db.execute("DELETE FROM delayed WHERE queue = ?", (number,)).rowcount
+        delayed = db.execute("SELECT no FROM delayed WHERE queue = ?", (number,)).fetchall()
+        gone = lanes.forget_delayed(db, [no for (no,) in delayed])
         for floor, head, _ in lanes.heads(db, number):
+            end = lanes.tail(db, floor >> PLACE_BITS)
             gone += db.execute(
                 "DELETE FROM tasks WHERE id IN (SELECT id FROM front WHERE id >= ? AND id < ?)",
                 (floor, head),
             ).rowcount
             db.execute("DELETE FROM front WHERE id >= ? AND id < ?", (floor, head))
-            gone += db.execute("DELETE FROM tasks WHERE id >= ? AND id < ?", (head, floor + PLACES)).rowcount
-        db.execute("UPDATE lanes SET front = 0 WHERE queue = ?", (number,))
+            gone += db.execute("DELETE FROM tasks WHERE id >= ? AND id < ?", (head, end)).rowcount
+            # behind the last one, so that no id comes again
+            db.execute("UPDATE lanes SET head = ?, front = 0 WHERE no = ?", (end - floor, floor >> PLACE_BITS))
         return gone
 
-    def board(self, queue: str) -> Board:
-        return self._read(lambda db: _board(db, queue), Board())
 
-    def post(
-        self,
-        queue: str,
-        *,
-        paused: bool | None = None,
-        cancel: Iterable[str] = (),
-        clear: Iterable[str] = (),
-    ) -> int:
-        return self._write(self._post, queue, paused, list(cancel), list(clear))
-
-    def _post(
-        self,
-        db: sqlite3.Connection,
-        queue: str,
-        paused: bool | None,
-        cancel: list[str],
-        clear: list[str],
-    ) -> int:
-        number = self._queue(db, queue)
-        before = _board(db, queue)
-        if paused is not None:
-            db.execute("UPDATE queues SET paused = ? WHERE no = ?", (paused, number))
-        db.executemany("INSERT OR IGNORE INTO cancelled VALUES (?, ?)", [(number, id) for id in cancel])
-        db.executemany("DELETE FROM cancelled WHERE queue = ? AND id = ?", [(number, id) for id in clear])
-        if _board(db, queue) == before:
-            return before.version
-        db.execute("UPDATE queues SET board = board + 1 WHERE no = ?", (number,))
-        self._call(db, queue_topic(queue))
-        return before.version + 1
-
-
-def _board(db: sqlite3.Connection, queue: str) -> Board:
-    found = db.execute("SELECT no, board, paused FROM queues WHERE name = ?", (queue,)).fetchone()
-    if found is None:
-        return Board()
-    number, version, paused = found
-    ids = db.execute("SELECT id FROM cancelled WHERE queue = ?", (number,)).fetchall()
-    return Board(version, bool(paused), frozenset(row[0] for row in ids))
-
-
-def _counts(db: sqlite3.Connection, queue: str) -> Counts:
+def counts_of(db: sqlite3.Connection, queue: str) -> Counts:
+    """How many tasks of a queue are in each state."""
     found = db.execute("SELECT no, dead, paused FROM queues WHERE name = ?", (queue,)).fetchone()
     if found is None:
         return Counts()

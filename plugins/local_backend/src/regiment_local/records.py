@@ -67,18 +67,12 @@ class Records(Base):
     """records, listed, tallies."""
 
     def _is_laid(self, db: sqlite3.Connection) -> bool:
-        """True if the file has the tables of the extra; until it has, that is looked up."""
-        if not self._laid:
-            self._laid = bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchone())
-        return self._laid
+        """True if the file has the tables of the extra."""
+        return self._has(db, "records")
 
     def _lay(self, db: sqlite3.Connection) -> None:
         """Make the tables of the extra in this transaction, if the file has none yet."""
-        if not self._is_laid(db):
-            for statement in schema.EFFECTS.split(";\n"):
-                if statement.strip():
-                    db.execute(statement)
-            self._laid = True
+        self._make(db, "records", schema.EFFECTS)
 
     def records(self, queue: str, keys: Sequence[str]) -> Sequence[Record | None]:
         def work(db: sqlite3.Connection) -> list[Record | None]:

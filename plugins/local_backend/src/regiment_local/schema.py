@@ -171,5 +171,35 @@ The lane of queue 0, which is no queue, counts: its `head` is the version of the
 place of the record that was listed last. No number comes again. (A lease writes that page anyway: in a table of its own the
 count costs a step of one task as much as the record does.)"""
 
+STEER = """
+CREATE TABLE noticed (                  -- when an id was last put on the board
+    queue INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    at REAL NOT NULL,                   -- wall clock
+    PRIMARY KEY (queue, id)
+) WITHOUT ROWID;
+
+CREATE TABLE orders (                   -- what hosts and trees are told
+    queue INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    what TEXT NOT NULL,
+    PRIMARY KEY (queue, who)
+) WITHOUT ROWID;
+
+CREATE TABLE acts (                     -- what people did
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL,
+    at REAL NOT NULL,                   -- wall clock
+    token TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    UNIQUE (queue, token)
+);
+CREATE INDEX acts_queue ON acts (queue, no)
+"""
+"""Tables of the extra `steer`, made by the first cancelled id, order or act in a file: one without stays as it was, and
+releases that do not know the extra go on with one that has them.
+
+The row of `delayed` with queue 0, which is no queue, has the highest number of a delayed task that was deleted by hand."""
+
 TOMBSTONE = 3600.0
 """Seconds that a closed or fenced consumer is remembered: far longer than any request can be late."""

@@ -142,6 +142,7 @@ class Base:
         self._wakes = store("wakes")
         self._records, self._joins = store("records"), store("joins")
         self._outbox, self._follows = store("outbox"), store("follows")
+        self._notices, self._acts, self._meta = store("notices"), store("acts"), store("meta")
 
     def lay_out(self) -> None:
         """Make what is missing of collections and indexes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from zlib import crc32
 
@@ -11,9 +11,8 @@ import pymongo
 
 from regiment.contracts import (
     EFFECTS,
-    Board,
+    STEER,
     Capabilities,
-    Counts,
     Effect,
     Letter,
     Peeked,
@@ -27,11 +26,11 @@ from regiment.contracts import (
 from regiment.errors import ConfigError, StoreUnavailable
 from regiment_mongo.address import addresses
 from regiment_mongo.base import MAX_PAYLOAD
-from regiment_mongo.effective import EffectiveVerbs
 from regiment_mongo.errors import LayoutGone, OtherKind, translated
 from regiment_mongo.lease import NOTHING
 from regiment_mongo.node import Node
 from regiment_mongo.several import Together
+from regiment_mongo.steering import SteeringVerbs
 from regiment_mongo.wake import PATIENCE, sleep
 
 T = TypeVar("T")
@@ -39,7 +38,7 @@ T = TypeVar("T")
 CONCERNS = ("majority", "journal", "acknowledged")
 
 
-class MongoConnector(EffectiveVerbs):
+class MongoConnector(SteeringVerbs):
     """Tasks in MongoDB.
 
     `url`: `mongodb://` or `mongodb+srv://` with any option of the driver; the database is its path, or `database`, or
@@ -52,7 +51,7 @@ class MongoConnector(EffectiveVerbs):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS})
+        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, STEER})
     )
 
     def __init__(
@@ -73,6 +72,7 @@ class MongoConnector(EffectiveVerbs):
         self._timeout, self._spread = timeout, spread
         self._nodes = [Node(a, prefix, write_concern, timeout) for a in addresses(url, nodes, database)]
         self._together = Together(self._nodes, self._ask)
+        self._half = {}
         if len(self._nodes) > 1:
             for node in self._nodes:
                 node.home = self._home
@@ -265,19 +265,6 @@ class MongoConnector(EffectiveVerbs):
             raise failure
         return answers
 
-    def counts(self, queue: str) -> Counts:
-        each = self._each(lambda node: node.counts(queue))
-        ages = [c.oldest for c in each if c.oldest is not None]
-        return Counts(
-            ready=sum(c.ready for c in each),
-            delayed=sum(c.delayed for c in each),
-            leased=sum(c.leased for c in each),
-            dead=sum(c.dead for c in each),
-            oldest=max(ages) if ages else None,
-            consumers=max(c.consumers for c in each),
-            paused=any(c.paused for c in each),
-        )
-
     def queues(self) -> Sequence[str]:
         return sorted({name for names in self._each(lambda node: node.queues()) for name in names})
 
@@ -310,25 +297,6 @@ class MongoConnector(EffectiveVerbs):
 
     def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:
         return sum(self._each(lambda node: node.drop(queue, ids)))
-
-    def board(self, queue: str) -> Board:
-        boards = self._each(lambda node: node.board(queue))
-        return Board(
-            max(board.version for board in boards),
-            any(board.paused for board in boards),
-            frozenset().union(*(board.cancelled for board in boards)),
-        )
-
-    def post(
-        self,
-        queue: str,
-        *,
-        paused: bool | None = None,
-        cancel: Iterable[str] = (),
-        clear: Iterable[str] = (),
-    ) -> int:
-        cancel, clear = list(cancel), list(clear)
-        return max(self._each(lambda node: node.post(queue, paused=paused, cancel=cancel, clear=clear)))
 
     # Values, locks and presence live on the first node: one name, one place.
 

@@ -99,6 +99,14 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("i", ASCENDING)], name="inbox", partialFilterExpression={"m": {"$exists": True}}),
         IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0),
     ],
+    "notices": [
+        IndexModel([("q", ASCENDING)], name="queue"),
+        IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ],
+    "acts": [
+        IndexModel([("q", ASCENDING), ("d", DESCENDING)], name="newest"),
+        IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ],
 }
 
 

@@ -1,20 +1,18 @@
-"""Looking at queues, and the verbs of people: purge, dead letters, notices."""
+"""Looking at queues, and the verbs of people: purge and dead letters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from bson import ObjectId
 from bson.errors import InvalidId
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 
-from regiment.contracts import Board, Counts, Letter, Peeked
+from regiment.contracts import Letter, Peeked
 from regiment_mongo.base import LASTING, Session, successor
-from regiment_mongo.layout import Document, Store
-from regiment_mongo.ledger import LIVE
-from regiment_mongo.moments import Moment, date
+from regiment_mongo.layout import Document
+from regiment_mongo.moments import date
 from regiment_mongo.tokens import Tokens
 
 CHUNK = 1000
@@ -24,56 +22,6 @@ _REASON = {"b": 0}
 
 class Looks(Tokens):
     """What is where."""
-
-    def counts(self, queue: str) -> Counts:
-        """Of one moment where there are transactions. Who reads one collection after the other misses what moves
-        meanwhile, and "nothing is here" is an answer that ends a burst.
-        """
-        return self.atomically(partial(self._counts, queue, self.look_at(queue)))
-
-    def _counts(self, queue: str, moment: Moment, session: Session) -> Counts:
-        def leased() -> int:
-            stages: list[Document] = [
-                {"$match": {"q": queue, "st": {"$lt": 2}}},
-                {"$group": {"_id": None, "n": {"$sum": "$h"}}},
-            ]
-            found = list(self._consumers.aggregate(stages, session=session))
-            return int(found[0]["n"]) if found else 0
-
-        def many(store: Store, query: Document, **options: str) -> int:
-            return store.count_documents({"q": queue, **query}, session=session, **options)
-
-        # Without a transaction the order misses nothing that changes its place once: due tasks go from the delayed to
-        # the ready ones, and the held are asked for before and after both.
-        held = leased()
-        delayed = many(self._tasks, {"at": {"$gte": 0}}, hint="delayed")
-        ready = many(self._tasks, {"s": {"$gte": 0}, "p": {"$gte": -(2**31)}}, hint="ready")
-        if session is None:
-            held = max(held, leased())
-        oldest = None
-        if ready:
-            firsts = [
-                self._tasks.find_one(
-                    {"q": queue, "p": level, "s": {"$gte": 0}},
-                    {"w": 1},
-                    sort=[("s", 1)],
-                    hint="ready",
-                    session=session,
-                )
-                for level in moment.priorities
-            ]
-            waits = [task["w"] for task in firsts if task is not None]
-            oldest = max(0.0, (moment.now - min(waits)) / 1000) if waits else None
-        alive = {"st": LIVE, "until": {"$gte": moment.now - moment.shift}}
-        return Counts(
-            ready=ready,
-            delayed=delayed,
-            leased=held,
-            dead=many(self._dead, {"ex": {"$gt": date(moment.now)}}),
-            oldest=oldest,
-            consumers=many(self._consumers, alive),
-            paused=moment.paused,
-        )
 
     def queues(self) -> Sequence[str]:
         # distinct() over an indexed field jumps from value to value; it does not read every task.
@@ -209,39 +157,6 @@ class Looks(Tokens):
         if dropped:
             self.moment(queue, dead=-dropped)
         return dropped
-
-    # The notice board
-
-    def board(self, queue: str) -> Board:
-        row = self._queues.find_one({"_id": queue}) or {}
-        return Board(
-            int(row.get("board", 0)),
-            bool(row.get("paused", False)),
-            frozenset(row.get("cancelled", ())),
-        )
-
-    def post(
-        self,
-        queue: str,
-        *,
-        paused: bool | None = None,
-        cancel: Iterable[str] = (),
-        clear: Iterable[str] = (),
-    ) -> int:
-        cancelled = {"$setUnion": [{"$ifNull": ["$cancelled", []]}, {"$literal": list(cancel)}]}
-        fields: Document = {
-            "board": {"$add": [{"$ifNull": ["$board", 0]}, 1]},
-            "cancelled": {"$setDifference": [cancelled, {"$literal": list(clear)}]},
-        }
-        if paused is not None:
-            fields["paused"] = paused
-        row = self._queues.find_one_and_update(
-            {"_id": queue}, [{"$set": fields}], upsert=True, return_document=ReturnDocument.AFTER
-        )
-        self.refresh(queue)
-        self.poke(queue)
-        assert row is not None
-        return int(row["board"])
 
 
 def _letter_id(id: str) -> ObjectId | str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from regiment_mongo.board import Boards
+from regiment_mongo.glance import Glances
 from regiment_mongo.keep import Keeps
 from regiment_mongo.lease import Leases
 from regiment_mongo.look import Looks
@@ -10,5 +12,5 @@ from regiment_mongo.push import Pushes
 from regiment_mongo.releasing import Releases
 
 
-class Node(Pushes, Marks, Leases, Releases, Looks, Keeps):
+class Node(Pushes, Marks, Leases, Releases, Looks, Glances, Boards, Keeps):
     """Tasks on one stand-alone server or replica set."""

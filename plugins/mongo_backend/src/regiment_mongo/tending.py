@@ -9,9 +9,9 @@ from zlib import crc32
 from pymongo import UpdateOne
 
 from regiment_mongo.base import Stale
+from regiment_mongo.hand import Hands
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import CLOSED, FENCED, LIVE, Facts, Row, waiting
-from regiment_mongo.leftovers import Leftovers
 from regiment_mongo.moments import Moment, date
 
 TAKEN_BACK = 500
@@ -22,7 +22,7 @@ VAGUE = 5
 DAY = 86_400_000
 
 
-class Tends(Leftovers):
+class Tends(Hands):
     """Due tasks become ready, and what an overdue consumer held goes back."""
 
     def _tend(self, queue: str, row: Row, facts: Facts) -> None:
@@ -108,6 +108,9 @@ class Tends(Leftovers):
         document = self._consumers.find_one({"_id": name})
         if document is None or document["until"] >= moment.now - moment.shift:
             return 0
+        if "hand" in document:
+            self._facts[queue].restart()
+            return self.give_back(queue, document, moment)
         row = self._row(document)
         if row.out and (row.state == CLOSED or not row.held):
             # Nothing to take back: what it left behind is sent on, and it is as it was.

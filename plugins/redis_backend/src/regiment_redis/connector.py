@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role, Secret, Settlement, Span, Taken, Terms
 from regiment.contracts.effects import EFFECTS, Applied, Effect, Followed, Record, Tally, When
+from regiment.contracts.steer import STEER, Act, Glance
 from regiment.errors import ConfigError
 from regiment_redis.address import Address, node, parse, unguarded
 from regiment_redis.effective import Effects
 from regiment_redis.link import Link, link_to
 from regiment_redis.shard import NONE, Shard
 from regiment_redis.spread import Spread
+from regiment_redis.steering import Change
 
 LARGEST_PAYLOAD = 500 * 1024 * 1024
 """A value of Redis has at most 512 MiB, and a task there carries a few bytes more than its payload."""
@@ -28,7 +31,7 @@ class RedisConnector:
     take. `username` and `password` are for those addresses that name none.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS}))
+    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, STEER}))
 
     def __init__(
         self,
@@ -209,8 +212,40 @@ class RedisConnector:
         paused: bool | None = None,
         cancel: Iterable[str] = (),
         clear: Iterable[str] = (),
+        orders: Mapping[str, str | None] = MappingProxyType({}),
     ) -> int:
-        return self._store.people.post(queue, paused, cancel, clear)
+        return self._store.people.post(queue, paused, cancel, clear, orders)
+
+    def look(
+        self,
+        queue: str,
+        state: Literal["ready", "delayed", "leased"],
+        limit: int = 100,
+        *,
+        after: str | None = None,
+        holding: bytes = b"",
+    ) -> Glance:
+        return self._store.hand.look(queue, state, limit, after, holding)
+
+    def steer(
+        self,
+        queue: str,
+        places: Sequence[str],
+        *,
+        drop: bool = False,
+        priority: int | None = None,
+        delay: float | None = None,
+    ) -> Sequence[str]:
+        return self._store.hand.steer(queue, places, Change(drop, priority, delay).checked())
+
+    def counts_many(self, queues: Sequence[str]) -> Sequence[Counts]:
+        return self._store.people.counts_many(queues)
+
+    def act(self, queue: str, entry: bytes, *, token: str) -> None:
+        self._store.people.act(queue, entry, token)
+
+    def acts(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Act]:
+        return self._store.people.acts(queue, limit, after)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         self._store.names.set(key, value, ttl)

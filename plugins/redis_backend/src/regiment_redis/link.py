@@ -28,6 +28,8 @@ class Link:
         self.peer = peer
         self.wire: Wire | None = None
         self.connections = 0
+        self.closed = False
+        """True if its connector is closed: then it connects no more."""
 
     def link(self, key: str) -> Link:
         """The link for a key: this one."""
@@ -59,6 +61,8 @@ class Link:
         """The connection for commands, opened if need be."""
         wire = self.wire
         if wire is None or not wire.open:
+            if self.closed:
+                raise StoreError(f"the connector to {self.address} is closed; open it first")
             wire = self.wire = self.connect()
             self.connections += 1
         return wire
@@ -189,6 +193,7 @@ class _Member(Link):
         self._cluster = cluster
 
     def ready(self) -> Wire:
+        self.closed = self._cluster.closed
         if self.wire is None or not self.wire.open:
             # Whatever broke the connection may have made another node the primary of these slots.
             self._cluster.forget()

@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from regiment.contracts import Board, Counts, Letter, Peeked
+from regiment.contracts.steer import ACT_AGE, ACT_SIZE, MOST_ACTS, MOST_NOTICES, NOTICE_AGE, Act
 from regiment.errors import StoreError, StoreUnavailable
 from regiment_redis import records
+from regiment_redis.asking import ms
+from regiment_redis.link import Scripts
 from regiment_redis.outbox import WAITS
 from regiment_redis.records import name
 from regiment_redis.scripts import Script
 from regiment_redis.wire import Part
 
 _COUNTS, _PEEK, _PURGE, _BOARD, _POST = (Script(n) for n in ("counts", "peek", "purge", "board", "post"))
-_LETTERS, _REVIVE, _DROP = (Script(n) for n in ("letters", "revive", "drop"))
+_LETTERS, _REVIVE, _DROP, _ACT, _ACTS = (Script(n) for n in ("letters", "revive", "drop", "act", "acts"))
+CHUNK = 500
+"""Queues that one request counts."""
 
 
 class People:
-    """The verbs that look at a queue or clean it. `run` calls a script, `stem` gives the first part of a queue's keys,
+    """The verbs that look at a queue or clean it. `scripts` calls a script, `stem` gives the first part of a queue's keys,
     `names` the list of queues, `note` writes a queue into it.
     """
 
     def __init__(
         self,
-        run: Callable[..., Any],
+        scripts: Scripts,
         stem: Callable[[str], str],
         names: Callable[[], Iterable[bytes]],
         note: Callable[[str], None],
     ) -> None:
-        self._run, self._stem, self._names, self._note = run, stem, names, note
+        self._scripts, self._run = scripts, scripts.run
+        self._stem, self._names, self._note = stem, names, note
 
     def counts(self, queue: str) -> Counts:
-        ready, delayed, leased, dead, oldest, consumers, paused = self._run(_COUNTS, self._stem(queue))
-        age = None if oldest < 0 else oldest / 1000
-        return Counts(ready, delayed, leased, dead, age, consumers, bool(paused))
+        return _counts(*self._run(_COUNTS, self._stem(queue)))
+
+    def counts_many(self, queues: Sequence[str]) -> list[Counts]:
+        calls: list[tuple[str, list[Part]]] = [(self._stem(queue), []) for queue in queues]
+        parts = [calls[start : start + CHUNK] for start in range(0, len(calls), CHUNK)]
+        return [_counts(*reply) for part in parts for reply in self._scripts.run_all(_COUNTS, part)]
 
     def queues(self) -> Sequence[str]:
         return [queue for queue in sorted(map(name, self._names())) if self._is_used(queue)]
@@ -79,11 +88,47 @@ class People:
         return int(self._run(_DROP, self._stem(queue), "these", *ids)) if ids else 0
 
     def board(self, queue: str) -> Board:
-        version, paused, cancelled = self._run(_BOARD, self._stem(queue))
-        return Board(version % WAITS, bool(paused), frozenset(name(id) for id in cancelled))
+        version, paused, cancelled, old, orders = self._run(_BOARD, self._stem(queue), ms(NOTICE_AGE))
+        ids = frozenset(map(name, cancelled)).difference(map(name, old))
+        told = {name(whom): name(what) for whom, what in zip(orders[::2], orders[1::2], strict=True)}
+        return Board(version % WAITS, bool(paused), ids, told)
 
-    def post(self, queue: str, paused: bool | None, cancel: Iterable[str], clear: Iterable[str]) -> int:
+    def post(
+        self,
+        queue: str,
+        paused: bool | None,
+        cancel: Iterable[str],
+        clear: Iterable[str],
+        orders: Mapping[str, str | None],
+    ) -> int:
         self._note(queue)
         word = "" if paused is None else str(int(paused))
-        cancelled = list(cancel)
-        return int(self._run(_POST, self._stem(queue), word, len(cancelled), *cancelled, *clear)) % WAITS
+        ids, gone = list(cancel), list(clear)
+        told = [part for whom, what in orders.items() for part in (whom, what or "")]
+        args: list[Part] = [word, MOST_NOTICES, ms(NOTICE_AGE), len(ids), len(gone), *ids, *gone, *told]
+        version = int(self._run(_POST, self._stem(queue), *args))
+        if version < 0:
+            raise StoreError(
+                f'the board of the queue "{queue}" would have {-version} cancelled ids; it holds {MOST_NOTICES} at most. '
+                "Delete what waits with steer(drop=True), purge the queue, or clear ids first"
+            )
+        return version % WAITS
+
+    def act(self, queue: str, entry: bytes, token: str) -> None:
+        if len(entry) > ACT_SIZE:
+            raise ValueError(f"the act has {len(entry)} bytes; expected {ACT_SIZE} at most")
+        self._run(_ACT, self._stem(queue), token, entry, MOST_ACTS, ms(ACT_AGE))
+
+    def acts(self, queue: str, limit: int, after: str | None) -> list[Act]:
+        if after is not None and not (after.isdecimal() and after.isascii()):
+            raise ValueError(f"after is {after!r}; expected the id of an act")
+        found = self._run(_ACTS, self._stem(queue), max(limit, 0), after or "", ms(ACT_AGE))
+        return [
+            Act(name(id), int.from_bytes(data[:7]) / 1000, data[7:])
+            for id, data in zip(found[::2], found[1::2], strict=True)
+        ]
+
+
+def _counts(ready: int, delayed: int, leased: int, dead: int, oldest: int, consumers: int, paused: int) -> Counts:
+    age = None if oldest < 0 else oldest / 1000
+    return Counts(ready, delayed, leased, dead, age, consumers, bool(paused))

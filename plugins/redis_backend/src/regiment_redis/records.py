@@ -20,7 +20,7 @@ def deliveries(base: int, elements: Sequence[bytes], receipts: Sequence[Any], no
     if receipts or max(elements)[0] > 15:
         # One of them is extended; bytes are compared by the first of them.
         named = receipts[0] if receipts else range(base, base + len(elements))
-        return [_delivery(receipt, element, now) for receipt, element in zip(named, elements, strict=True)]
+        return [delivery(receipt, element, now) for receipt, element in zip(named, elements, strict=True)]
     if len(elements) == 1:
         return (_new(Delivery, (base, elements[0][10:], 0, None, 0.0)),)
     # Ordinary ones, without a loop in Python.
@@ -28,7 +28,8 @@ def deliveries(base: int, elements: Sequence[bytes], receipts: Sequence[Any], no
     return list(map(_new, repeat(Delivery), fields))
 
 
-def _delivery(receipt: int, element: bytes, now: int) -> Delivery:
+def delivery(receipt: int, element: bytes, now: int) -> Delivery:
+    """One element as a delivery, whose parking is told at `now` (ms)."""
     if element[0] < 16:
         return Delivery(receipt, element[10:])
     count, high, low, note_size, id_size = unpack_from(">HHIIH", element, 10)

@@ -24,6 +24,7 @@ from regiment_redis.people import People
 from regiment_redis.receipts import LARGEST, low_spans, lowered, raised
 from regiment_redis.records import deliveries
 from regiment_redis.scripts import Script
+from regiment_redis.steering import Hand
 from regiment_redis.waiting import Watch
 from regiment_redis.wire import Part, Refusal
 
@@ -38,7 +39,7 @@ NONE: Effects = MappingProxyType({})
 
 
 class Shard:
-    """One Redis as a store of tasks: pushes and the lease here, the other verbs of a connector in `people` and `names`."""
+    """One Redis as a store of tasks: pushes and the lease here, the other verbs of a connector in `people`, `hand` and `names`."""
 
     def __init__(self, root: Link, prefix: str) -> None:
         self.root, self.prefix = root, prefix
@@ -51,7 +52,8 @@ class Shard:
         self._listed: dict[str, float] = {}
         self._due: dict[tuple[str, str], float] = {}
         self._asking = Asking()
-        self.people = People(self._run, self.stem, self._queues, self._list)
+        self.people = People(self._scripts, self.stem, self._queues, self._list)
+        self.hand = Hand(self._run, self.stem)
         self.names = Names(root, prefix, self._scripts, self.watch)
         self._several = self._clustered
         self.door = Door(self._scripts, lambda stem: self._list(stem[len(prefix) + 2 : -1]))
@@ -66,12 +68,14 @@ class Shard:
 
     def open(self, role: Role) -> None:
         """Connect and look whether this is a server to keep tasks on."""
+        self.root.closed = False
         server.examine(self.root, self.prefix, role)
 
     def close(self) -> None:
         self.watch.close()
         self.ear.close()
         self.root.close()
+        self.root.closed = True
 
     def warnings(self) -> list[str]:
         """What a server that works does not promise; one sentence each."""

@@ -22,6 +22,7 @@ from regiment_redis.nodes import AWAY, Nodes
 from regiment_redis.shard import NONE, Shard
 from regiment_redis.spread_effects import SpreadEffects
 from regiment_redis.spread_people import SpreadNames, SpreadPeople
+from regiment_redis.spread_steering import SpreadHand
 from regiment_redis.waiting import Watch, sleep
 
 T = TypeVar("T")
@@ -131,12 +132,12 @@ class _Round:
 
 
 class Spread(SpreadEffects):
-    """Pushing, the lease and waiting over several `Shard`s; the other verbs of a connector are in `spread_people`."""
+    """Pushing, the lease and waiting over several `Shard`s; the other verbs of a connector are in `spread_people` and `spread_steering`."""
 
     def __init__(self, shards: Sequence[Shard], by_queue: bool = False) -> None:
         self._by_queue = by_queue
-        super().__init__(Nodes(shards), by_queue)
-        self.people, self.names = SpreadPeople(self._nodes), SpreadNames(self._nodes)
+        super().__init__(nodes := Nodes(shards), by_queue)
+        self.people, self.hand, self.names = SpreadPeople(nodes), SpreadHand(nodes), SpreadNames(nodes)
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._unsure: dict[str, int] = {}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from regiment.contracts import Board, Counts, Letter, Peeked
+from regiment.contracts.steer import Act
 from regiment_redis.nodes import Nodes
 from regiment_redis.shard import Shard
 
@@ -17,17 +18,11 @@ class SpreadPeople:
         self._nodes = nodes
 
     def counts(self, queue: str) -> Counts:
-        all_ = self._nodes.each(lambda shard: shard.people.counts(queue))
-        ages = [c.oldest for c in all_ if c.oldest is not None]
-        return Counts(
-            sum(c.ready for c in all_),
-            sum(c.delayed for c in all_),
-            sum(c.leased for c in all_),
-            sum(c.dead for c in all_),
-            max(ages, default=None),
-            max(c.consumers for c in all_),
-            any(c.paused for c in all_),
-        )
+        return _sum(self._nodes.each(lambda shard: shard.people.counts(queue)))
+
+    def counts_many(self, queues: Sequence[str]) -> list[Counts]:
+        answers = self._nodes.each(lambda shard: shard.people.counts_many(queues))
+        return [_sum(counts) for counts in zip(*answers, strict=True)]
 
     def queues(self) -> Sequence[str]:
         return sorted({name for names in self._nodes.each(lambda shard: shard.people.queues()) for name in names})
@@ -92,11 +87,38 @@ class SpreadPeople:
     def board(self, queue: str) -> Board:
         boards = self._nodes.each(lambda shard: shard.people.board(queue))
         cancelled = frozenset(id for board in boards for id in board.cancelled)
-        return Board(sum(b.version for b in boards), any(b.paused for b in boards), cancelled)
+        orders = {whom: what for board in boards for whom, what in board.orders.items()}
+        return Board(sum(b.version for b in boards), any(b.paused for b in boards), cancelled, orders)
 
-    def post(self, queue: str, paused: bool | None, cancel: Iterable[str], clear: Iterable[str]) -> int:
+    def post(
+        self,
+        queue: str,
+        paused: bool | None,
+        cancel: Iterable[str],
+        clear: Iterable[str],
+        orders: Mapping[str, str | None],
+    ) -> int:
         ids, gone = list(cancel), list(clear)
-        return sum(self._nodes.all(lambda shard: shard.people.post(queue, paused, ids, gone)))
+        return sum(self._nodes.all(lambda shard: shard.people.post(queue, paused, ids, gone, orders)))
+
+    def act(self, queue: str, entry: bytes, token: str) -> None:
+        self._nodes.of(queue).people.act(queue, entry, token)
+
+    def acts(self, queue: str, limit: int, after: str | None) -> list[Act]:
+        return self._nodes.of(queue).people.acts(queue, limit, after)
+
+
+def _sum(counts: Sequence[Counts]) -> Counts:
+    ages = [c.oldest for c in counts if c.oldest is not None]
+    return Counts(
+        sum(c.ready for c in counts),
+        sum(c.delayed for c in counts),
+        sum(c.leased for c in counts),
+        sum(c.dead for c in counts),
+        max(ages, default=None),
+        max(c.consumers for c in counts),
+        any(c.paused for c in counts),
+    )
 
 
 class SpreadNames:

@@ -1,18 +1,17 @@
-"""The connector "postgres": the verbs of the contract, each one request to a function of `steps.sql` or `effects.sql`."""
+"""The connector "postgres": the verbs of the contract, each one request to a function of `steps.sql`, `effects.sql` or `steer.sql`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from regiment.contracts import (
     EFFECTS,
+    STEER,
     Again,
     Back,
-    Board,
     Capabilities,
-    Counts,
     Dead,
     Delivery,
     Done,
@@ -30,9 +29,9 @@ from regiment.contracts import (
 from regiment.errors import ConfigError, Fenced
 from regiment_postgres import store
 from regiment_postgres.effects import NONE, of_receipts
-from regiment_postgres.following import Following
 from regiment_postgres.link import Link, text, texts
 from regiment_postgres.sleep import sleep, sleep_for_lock
+from regiment_postgres.steering import Steering
 
 MIB = 1 << 20
 
@@ -46,12 +45,6 @@ WITH_EFFECTS = ", %(effects)s::jsonb, %(bodies)s::bytea[])"
 """How a request ends that has effects; without, it says nothing of them."""
 RELEASE = """SELECT release(%(queue)s, %(me)s, %(firsts)s::int8[], %(lasts)s::int8[], %(suspects)s::int8[],
     %(notes)s::bytea[], %(low)s::int8, %(high)s::int8, %(close)s)"""
-COUNTS = """SELECT count(*) FILTER (WHERE consumer IS NULL AND due IS NULL), count(due), count(consumer),
-    (SELECT count(*) FROM letter WHERE queue = %(queue)s),
-    clock() - min(since) FILTER (WHERE consumer IS NULL AND due IS NULL),
-    (SELECT count(*) FROM consumer WHERE queue = %(queue)s AND state = 'living'),
-    coalesce((SELECT paused FROM queue WHERE name = %(queue)s), false)
-    FROM task WHERE queue = %(queue)s"""
 QUEUES = """SELECT name FROM queue q WHERE version > 0 OR EXISTS (SELECT FROM task WHERE queue = q.name)
     OR EXISTS (SELECT FROM letter WHERE queue = q.name)
     OR EXISTS (SELECT FROM consumer WHERE queue = q.name AND state = 'living') ORDER BY name COLLATE "C" """
@@ -65,7 +58,7 @@ PEEKS = {
 LETTER = "SELECT id::text, task_id, payload, reason, at, priority FROM letter WHERE queue = %(queue)s AND "
 
 
-class PostgresConnector(Following):
+class PostgresConnector(Steering):
     """Tasks in PostgreSQL 14 or later.
 
     `url` is what libpq takes, postgresql://user:password@host:port/database?sslmode=…; what it does not say comes from the
@@ -73,7 +66,7 @@ class PostgresConnector(Following):
     many seconds an answer may take. A connection waits in LISTEN, so a pooler in between must keep sessions apart.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=128 * MIB, extras=frozenset({EFFECTS}))
+    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=128 * MIB, extras=frozenset({EFFECTS, STEER}))
 
     def __init__(
         self,
@@ -245,11 +238,6 @@ class PostgresConnector(Following):
 
     # looking
 
-    def counts(self, queue: str) -> Counts:
-        for ready, delayed, leased, dead, oldest, consumers, paused in self._look(COUNTS, queue=queue):
-            return Counts(ready, delayed, leased, dead, oldest, consumers, paused)
-        return Counts()
-
     def queues(self) -> Sequence[str]:
         return [name for (name,) in self._look(QUEUES)]
 
@@ -259,19 +247,6 @@ class PostgresConnector(Following):
 
     def purge(self, queue: str) -> int:
         return int(self._change("SELECT purge(%(queue)s)", queue=queue))
-
-    def board(self, queue: str) -> Board:
-        sql = "SELECT version, paused, cancelled FROM queue WHERE name = %(queue)s"
-        for version, paused, cancelled in self._look(sql, queue=queue):
-            return Board(version, paused, frozenset(cancelled))
-        return Board()
-
-    def post(
-        self, queue: str, *, paused: bool | None = None, cancel: Iterable[str] = (), clear: Iterable[str] = ()
-    ) -> int:
-        sql = "SELECT post(%(queue)s, %(paused)s::bool, %(cancel)s::text[], %(clear)s::text[])"
-        ids = {"cancel": texts(list(cancel)), "clear": texts(list(clear))}
-        return int(self._change(sql, queue=queue, paused=paused, **ids))
 
     # dead letters
 

@@ -432,24 +432,6 @@ BEGIN
     RETURN many;
 END $$;
 
-CREATE FUNCTION post(q text, pause bool, cancel text[], clear text[]) RETURNS int8 LANGUAGE plpgsql AS $$
-DECLARE
-    held queue := hold(q);
-    ids text[];
-    number int8;
-BEGIN
-    SELECT coalesce(array_agg(id ORDER BY id), '{}') INTO ids FROM (
-        SELECT unnest(held.cancelled || cancel) AS id EXCEPT SELECT unnest(clear)
-    ) left_;
-    IF (coalesce(pause, held.paused), ids) IS NOT DISTINCT FROM (held.paused, held.cancelled) THEN
-        RETURN held.version;
-    END IF;
-    UPDATE queue SET paused = coalesce(pause, paused), cancelled = ids, version = version + 1
-        WHERE name = q RETURNING version INTO number;
-    PERFORM wake(q, NULL);
-    RETURN number;
-END $$;
-
 -- Forget what has had its time, but for `keep`, which the caller is about to write.
 CREATE FUNCTION sweep(keep text) RETURNS void LANGUAGE sql AS $$
     DELETE FROM presence WHERE name IN (

@@ -9,7 +9,7 @@ import psycopg
 from regiment.errors import StoreError
 from regiment_postgres.link import Link
 
-LAYOUT = 2
+LAYOUT = 3
 
 
 def present(link: Link) -> bool:
@@ -43,7 +43,7 @@ def make(link: Link) -> None:
             if present(link):
                 return
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
-            for part in ("tables.sql", "steps.sql", "effects.sql"):
+            for part in ("tables.sql", "steps.sql", "effects.sql", "steer.sql"):
                 connection.execute(home.joinpath(part).read_bytes())
     except psycopg.Error as error:
         link.failed(error)

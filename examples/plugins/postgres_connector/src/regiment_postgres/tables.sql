@@ -1,7 +1,7 @@
--- Layout 2. Times are seconds since the epoch by the server's clock, as float8.
+-- Layout 3. Times are seconds since the epoch by the server's clock, as float8.
 
 CREATE TABLE layout (version int NOT NULL);
-INSERT INTO layout VALUES (2);
+INSERT INTO layout VALUES (3);
 
 -- Every step that changes a queue begins with the lock of its row here. `tail` numbers places, `deaths` letters,
 -- `kept` versions of records.
@@ -13,7 +13,7 @@ CREATE TABLE queue (
     kept int8 NOT NULL DEFAULT 0,
     version int8 NOT NULL DEFAULT 0,
     paused bool NOT NULL DEFAULT false,
-    cancelled text[] NOT NULL DEFAULT '{}'
+    orders jsonb NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
 
 -- Leased if it has a consumer, delayed if it has a due time, else ready. `place` is its order, kept while it is leased.
@@ -74,6 +74,19 @@ CREATE TABLE token (queue text, token text, until float8 NOT NULL, left_out int[
 CREATE INDEX token_until ON token (queue, until);
 CREATE TABLE seen_id (queue text, id text, until float8 NOT NULL, PRIMARY KEY (queue, id));
 CREATE INDEX seen_id_until ON seen_id (queue, until);
+
+-- Steering. Cancelled ids, and the account of what people did.
+CREATE TABLE notice (queue text, id text, until float8 NOT NULL, PRIMARY KEY (queue, id));
+CREATE SEQUENCE acting;
+CREATE TABLE act (
+    queue text NOT NULL,
+    id int8 NOT NULL,
+    at float8 NOT NULL,
+    token text NOT NULL,
+    entry bytea NOT NULL,
+    PRIMARY KEY (queue, id),
+    UNIQUE (queue, token)
+);
 
 CREATE TABLE key (name text PRIMARY KEY, value bytea NOT NULL, until float8);
 CREATE TABLE lock (name text PRIMARY KEY, owner text NOT NULL, until float8 NOT NULL);

@@ -27,12 +27,14 @@ from regiment_local.memory.effective import Effective
 from regiment_local.memory.effects import Step
 from regiment_local.memory.pushing import put
 from regiment_local.memory.queue import CLOSED, LIVING, Consumer, Entry
+from regiment_local.memory.steering import Steering
 
 NONE: Final[Mapping[int, Sequence[Effect]]] = MappingProxyType({})
+UNCHANGED: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
-class MemoryConnector(Effective):
-    """Tasks in the memory of this process, with the extra `effects`."""
+class MemoryConnector(Effective, Steering):
+    """Tasks in the memory of this process, with the extras `effects` and `steer`."""
 
     # pushing and waiting
 
@@ -202,9 +204,10 @@ class MemoryConnector(Effective):
         paused: bool | None = None,
         cancel: Iterable[str] = (),
         clear: Iterable[str] = (),
+        orders: Mapping[str, str | None] = UNCHANGED,
     ) -> int:
         with self._changed().lock:
-            return looking.post(self._store().queue(queue), paused, cancel, clear)
+            return looking.post(self._store().queue(queue), queue, paused, cancel, clear, orders)
 
     # dead letters
 

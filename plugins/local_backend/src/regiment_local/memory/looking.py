@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from regiment.contracts import Board, Counts, Peeked
+from regiment.contracts import Board, Counts, Peeked, steer
+from regiment_local import places
 from regiment_local.memory.queue import LIVING, Queue
 
 
@@ -44,16 +45,34 @@ def purge(of: Queue) -> int:
 
 def board(of: Queue) -> Board:
     """The notices as they stand."""
-    return Board(of.version, of.paused, frozenset(of.cancelled))
+    return Board(of.version, of.paused, frozenset(_standing(of)), dict(of.orders))
 
 
-def post(of: Queue, paused: bool | None, cancel: Iterable[str], clear: Iterable[str]) -> int:
-    """Change the notices; the version that they have then."""
-    before = (of.paused, set(of.cancelled))
-    of.paused = of.paused if paused is None else paused
-    of.cancelled |= set(cancel)
-    of.cancelled -= set(clear)
-    if (of.paused, of.cancelled) != before:
+def post(
+    of: Queue,
+    name: str,
+    paused: bool | None,
+    cancel: Iterable[str],
+    clear: Iterable[str],
+    orders: Mapping[str, str | None],
+) -> int:
+    """Change the notices; the version that they have then. `StoreError`, and nothing changed, for too many."""
+    before = (of.paused, set(of.cancelled), dict(of.orders))
+    cancelled = _standing(of)
+    standing = len(cancelled)
+    cancelled.update(dict.fromkeys(cancel, time.time()))
+    for id in clear:
+        cancelled.pop(id, None)
+    places.refuse_many(name, standing, len(cancelled))
+    of.cancelled, of.paused = cancelled, of.paused if paused is None else paused
+    of.orders = {who: what for who, what in {**of.orders, **orders}.items() if what is not None}
+    if (of.paused, set(of.cancelled), of.orders) != before:
         of.version += 1
         of.call()
     return of.version
+
+
+def _standing(of: Queue) -> dict[str, float]:
+    """The cancelled ids whose time is not over."""
+    oldest = time.time() - steer.NOTICE_AGE
+    return {id: at for id, at in of.cancelled.items() if at > oldest}

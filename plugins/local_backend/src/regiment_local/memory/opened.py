@@ -14,7 +14,9 @@ from regiment_local.memory.store import Store, store
 class Opened:
     """Opening and closing. Connectors of the same `name` (or URL `memory:NAME`) share one store."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(shared=False, durable=False, extras=frozenset({"effects"}))
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        shared=False, durable=False, extras=frozenset({"effects", "steer"})
+    )
 
     def __init__(self, url: str | None = None, *, name: str = "") -> None:
         self.name = name if url is None else url.removeprefix("memory:").removeprefix("//")

@@ -7,9 +7,10 @@ from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from regiment.contracts import Applied, Record, Terms
+from regiment_local.memory.acts import Acts
 from regiment_local.memory.bell import Bell
 from regiment_local.memory.fleeting import Fleeting
 from regiment_local.memory.joins import Joins
@@ -70,6 +71,8 @@ class Waiter:
 class Queue:
     """One queue: `ready` in the order in which it runs, `delayed` by due time."""
 
+    _orders: ClassVar[Iterator[int]] = count()
+
     def __init__(self) -> None:
         self.ready: list[Entry] = []
         self.delayed: list[Entry] = []
@@ -84,10 +87,12 @@ class Queue:
         self.ids: dict[str, float] = {}
         self.version = 0
         self.paused = False
-        self.cancelled: set[str] = set()
+        self.cancelled: dict[str, float] = {}
+        """Ids with the time (wall clock) of their last notice."""
+        self.orders: dict[str, str] = {}
+        self.acts = Acts()
         self.stamp = time.monotonic()
         self.waiters: dict[Bell, Waiter] = {}
-        self._orders = count()
 
     def named(self) -> bool:
         """Whether there is anything here that makes it a queue worth naming."""

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 # A failed check shows the values that it compared, also in modules that pytest did not collect.
 for _name in (
+    "acting",
     "applying",
     "bench",
     "capable",
@@ -58,6 +59,8 @@ for _name in (
     "executor",
     "extension",
     "following",
+    "glancing",
+    "hand",
     "joins",
     "keeping",
     "keys",
@@ -66,11 +69,13 @@ for _name in (
     "leaving",
     "letters",
     "looking",
+    "moving",
     "push",
     "release",
     "sending",
     "serializer",
     "settling",
+    "steering",
     "turns",
     "waiting",
 ):

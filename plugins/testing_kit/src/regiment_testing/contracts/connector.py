@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from regiment_testing.contracts.acting import ActingContract
 from regiment_testing.contracts.applying import ApplyingContract
 from regiment_testing.contracts.capable import CapableContract
 from regiment_testing.contracts.effects import EffectsContract
 from regiment_testing.contracts.following import FollowingContract
+from regiment_testing.contracts.glancing import GlancingContract
 from regiment_testing.contracts.joins import JoinsContract
 from regiment_testing.contracts.keeping import KeepingContract
 from regiment_testing.contracts.keys import KeysContract
 from regiment_testing.contracts.lease import LeaseContract
 from regiment_testing.contracts.letters import LettersContract
 from regiment_testing.contracts.looking import LookingContract
+from regiment_testing.contracts.moving import MovingContract
 from regiment_testing.contracts.push import PushContract
 from regiment_testing.contracts.release import ReleaseContract
 from regiment_testing.contracts.sending import SendingContract
 from regiment_testing.contracts.settling import SettlingContract
+from regiment_testing.contracts.steering import SteeringContract
 from regiment_testing.contracts.turns import TurnContract
 from regiment_testing.contracts.waiting import WaitingContract
 
@@ -37,6 +41,10 @@ class ConnectorContract(
     ApplyingContract,
     JoinsContract,
     FollowingContract,
+    GlancingContract,
+    SteeringContract,
+    MovingContract,
+    ActingContract,
 ):
     """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.
 

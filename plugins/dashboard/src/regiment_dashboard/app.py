@@ -1,0 +1,320 @@
+"""The application (ASGI): its routes, and what every request passes. It may be mounted in another application."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from regiment.errors import RegimentError, StoreError
+from regiment_cli.text import age
+from regiment_console.store import Store
+from regiment_dashboard import acting, drawing, reading
+from regiment_dashboard.doors import COOKIE, HEADERS, Doors, Visitor
+from regiment_dashboard.watching import Watch
+
+HERE = Path(__file__).parent
+MOST_FORM = 64 * 1024
+"""Bytes of a form, and names of ticked letters in it, that are read."""
+T = TypeVar("T")
+Page = Callable[[Request], Awaitable[Response]]
+
+
+class Dashboard:
+    """The pages of one store. `make` builds what reads it, in the thread that uses it."""
+
+    def __init__(self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors) -> None:
+        self._make, self._where, self._watch, self._doors = make, where, watch, doors
+        self._store: Store | None = None
+        self._asking = ThreadPoolExecutor(1, "asking")
+        self._pages = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._pages.filters |= {
+            "age": age,
+            "clock": drawing.clock,
+            "many": drawing.many,
+            "curve": drawing.curve,
+        }
+        self._pages.globals["query"] = _query
+
+    def application(self) -> Starlette:
+        """All routes."""
+        read: list[tuple[str, Page]] = [
+            ("/", self.overview),
+            ("/queue", self.queue),
+            ("/workers", self.workers),
+            ("/dead", self.dead),
+            ("/group", self.group),
+            ("/letter", self.letter),
+        ]
+        routes: list[BaseRoute] = [Route(path, self._guarded(page), methods=["GET"]) for path, page in read]
+        routes += [
+            Route("/sign-in", self._guarded(self.sign_in, stranger=True), methods=["GET"]),
+            Route("/sign-in", self._guarded(self.signed_in, stranger=True), methods=["POST"]),
+            Route("/act/{act}", self._guarded(self.act, operator=True), methods=["POST"]),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+        ]
+        return Starlette(routes=routes, lifespan=self._alive, middleware=[Middleware(Sealed)])
+
+    @asynccontextmanager
+    async def _alive(self, app: Starlette) -> AsyncIterator[None]:
+        thread = threading.Thread(target=self._watch.run, name="watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._watch.stop()
+            self._asking.shutdown(wait=False, cancel_futures=True)
+
+    # What every request passes
+
+    def _guarded(self, page: Page, *, stranger: bool = False, operator: bool = False) -> Page:
+        async def guarded(request: Request) -> Response:
+            if not self._doors.host_is_ours(request.headers.get("host", "")):
+                return _closed(
+                    400, "This page is not served under that name. The dashboard's --host option names those that are."
+                )
+            visitor = self._doors.visitor(request.cookies.get(COOKIE))
+            request.state.visitor = visitor
+            answer = await self._answer(request, page, visitor, stranger, operator)
+            return answer
+
+        return guarded
+
+    async def _answer(self, request: Request, page: Page, visitor: Visitor, stranger: bool, operator: bool) -> Response:
+        if visitor.role is None and not stranger:
+            back = quote(f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path)
+            return RedirectResponse(f"{_root(request)}/sign-in?back={back}", 303)
+        if request.method == "POST":
+            refusal = await self._refused(request, visitor, operator)
+            if refusal is not None:
+                return refusal
+        try:
+            answer = await page(request)
+        except StoreError as error:
+            self._store = None
+            answer = self._page(request, "message.html", 503, title="The store does not answer", text=str(error))
+        except RegimentError as error:
+            answer = self._page(
+                request,
+                "message.html",
+                409 if request.method == "POST" else 400,
+                title="That could not be done",
+                text=str(error),
+            )
+        if COOKIE not in request.cookies and "set-cookie" not in answer.headers:
+            self._remember(answer, request, visitor)
+        return answer
+
+    async def _refused(self, request: Request, visitor: Visitor, operator: bool) -> Response | None:
+        """Why a form is not obeyed; None if it is."""
+        if not self._doors.from_ourselves(request.headers):
+            return _closed(403, "This was sent by another page, and nothing was changed.")
+        if operator and visitor.role != "operator":
+            return _closed(403, "Only an operator may do that, and nothing was changed.")
+        form = await _form(request)
+        if form is None:
+            return _closed(400, "This form could not be read, and nothing was changed.")
+        request.state.form = form
+        token = str((request.state.form.get("token") or [""])[0])
+        if not self._doors.form_is_ours(visitor, token):
+            return _closed(
+                403, "This form is old, or of another session, and nothing was changed. Load the page again."
+            )
+        return None
+
+    def _remember(self, answer: Response, request: Request, visitor: Visitor) -> None:
+        answer.set_cookie(
+            COOKIE,
+            self._doors.cookie(visitor),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path=f"{_root(request)}/",
+        )
+
+    async def _ask(self, work: Callable[..., T], *args: Any) -> T:
+        """Have the one thread that reads the store do it; a store that was away is opened anew."""
+
+        def asked() -> T:
+            if self._store is None:
+                self._store = self._make()
+            return work(self._store, *args)
+
+        return await asyncio.get_running_loop().run_in_executor(self._asking, asked)
+
+    def _page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        visitor: Visitor = request.state.visitor
+        token = self._doors.form_token(visitor)
+        common = {
+            "root": _root(request),
+            "where": self._where,
+            "role": visitor.role,
+            "token": token,
+            "path": request.url.path,
+        }
+        return HTMLResponse(self._pages.get_template(template).render(**common, **values), status)
+
+    # Pages
+
+    async def overview(self, request: Request) -> Response:
+        """What needs attention, and the queues. With `fragment`, only what changes, and nothing if nothing has."""
+        seen = await asyncio.to_thread(self._watch.wanted)
+        tag = f'"{seen.version}"'
+        if "fragment" in request.query_params:
+            if request.headers.get("if-none-match") == tag:
+                return Response(status_code=304, headers={"ETag": tag})
+            answer = self._page(request, "queues.html", seen=seen)
+            answer.headers["ETag"] = tag
+            return answer
+        return self._page(request, "overview.html", seen=seen)
+
+    async def queue(self, request: Request) -> Response:
+        """One queue, and what waits in it."""
+        name, state = _one(request, "name"), request.query_params.get("state", "ready")
+        if state not in ("ready", "delayed", "leased"):
+            raise RegimentError(f'no state "{state}"; there are ready, delayed and leased')
+        seen = await asyncio.to_thread(self._watch.wanted)
+        await self._ask(lambda store: store.known(name))
+        tasks = await self._ask(reading.tasks, name, state)
+        standing = seen.queues.get(name)
+        return self._page(
+            request, "queue.html", name=name, state=state, tasks=tasks, standing=standing, most=reading.MOST
+        )
+
+    async def workers(self, request: Request) -> Response:
+        """The trees of all hosts and their workers."""
+        seen = await asyncio.to_thread(self._watch.wanted)
+        return self._page(request, "workers.html", seen=seen)
+
+    async def dead(self, request: Request) -> Response:
+        """Dead letters in groups, of a queue or of all."""
+        name = request.query_params.get("queue")
+        queues = [name] if name else [*(await asyncio.to_thread(self._watch.wanted)).queues]
+        groups = await self._ask(reading.groups, queues)
+        return self._page(request, "dead.html", groups=groups, name=name)
+
+    async def group(self, request: Request) -> Response:
+        """The letters of a group."""
+        queue = _one(request, "queue")
+        wanted = {field: request.query_params[field] for field in reading.GROUP if field in request.query_params}
+        letters, upto = await self._ask(reading.group, queue, wanted)
+        return self._page(
+            request, "group.html", queue=queue, wanted=wanted, letters=letters, upto=upto, most=reading.MOST
+        )
+
+    async def letter(self, request: Request) -> Response:
+        """Everything in a letter."""
+        queue, id = _one(request, "queue"), _one(request, "id")
+        found = await self._ask(reading.letter, queue, id)
+        if found is None:
+            return self._page(
+                request, "message.html", 404, title="It is gone", text=f'There is no dead letter "{id}" any more.'
+            )
+        return self._page(request, "letter.html", queue=queue, letter=found)
+
+    # Forms
+
+    async def act(self, request: Request) -> Response:
+        """Do what a form says, and go back to where it was."""
+        name, form = request.path_params["act"], request.state.form
+        if name not in acting.ACTS:
+            return _closed(404, "There is no such form.")
+        queue = str(form.get("queue", [""])[0])
+        values = {field: given if field == "letter" else given[0] for field, given in form.items()}
+        client = request.client.host if request.client else "?"
+        said = await self._ask(acting.act, name, queue, values, f"dashboard from {client}")
+        await asyncio.to_thread(self._watch.again)
+        back = (
+            f"{_root(request)}/queue?{urlencode({'name': queue})}"
+            if name in ("pause", "resume", "purge")
+            else f"{_root(request)}/dead"
+        )
+        return self._page(request, "message.html", title="Done", text=said, back=back)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Ask for a token."""
+        return self._page(request, "sign_in.html", back=_local(request.query_params.get("back", "/")), wrong=False)
+
+    async def signed_in(self, request: Request) -> Response:
+        """Let in who knows a token; a wrong one costs a second."""
+        form = request.state.form
+        back, visitor = _local(str(form.get("back", ["/"])[0])), self._doors.sign_in(str(form.get("key", [""])[0]))
+        if visitor is None:
+            await asyncio.sleep(1.0)
+            return self._page(request, "sign_in.html", 403, back=back, wrong=True)
+        answer = RedirectResponse(f"{_root(request)}{back}", 303)
+        self._remember(answer, request, visitor)
+        return answer
+
+
+class Sealed:
+    """Every answer, whatever it is of, has the headers that forbid what is not ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sealed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, sealed)
+
+
+def _closed(status: int, text: str) -> Response:
+    return PlainTextResponse(text + "\n", status)
+
+
+async def _form(request: Request) -> dict[str, list[str]] | None:
+    """The fields of a form; None if it is too large, or no form."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_FORM:
+            return None
+    try:
+        return parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=reading.MOST + 20, errors="strict")
+    except ValueError:
+        return None
+
+
+def _root(request: Request) -> str:
+    return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def _one(request: Request, name: str) -> str:
+    found = request.query_params.get(name)
+    if not found:
+        raise RegimentError(f"this page needs ?{name}=")
+    return found
+
+
+def _local(path: str) -> str:
+    """A path of these pages: what could lead elsewhere leads to the first one."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+
+
+def _query(**values: Any) -> str:
+    return urlencode({name: value for name, value in values.items() if value is not None})

@@ -1,0 +1,104 @@
+"""`regiment dashboard`: serve the pages of one store."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+
+import click
+
+from regiment.build import make_broker
+from regiment.errors import ConfigError
+from regiment.printing import say
+from regiment_console.store import Store, choose, store_options
+from regiment_dashboard.doors import LOCAL, Doors, Role
+
+LEAST_TOKEN = 16
+"""Characters that a token has at least."""
+
+
+@click.command("dashboard")
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8420", show_default=True, help="Where to serve.")
+@click.option(
+    "--host", "hosts", metavar="NAME", multiple=True, help="A name under which browsers reach it; may be repeated."
+)
+@click.option(
+    "--operator-token-file", type=click.Path(dir_okay=False, path_type=Path), help="Who knows what is in it may act."
+)
+@click.option(
+    "--viewer-token-file", type=click.Path(dir_okay=False, path_type=Path), help="Who knows what is in it may look."
+)
+@click.option("--read-only", is_flag=True, help="Nobody may act.")
+@click.option("--prefix", metavar="/PATH", default="", help="The path under which a proxy serves it.")
+@store_options
+def command(
+    listen: str,
+    hosts: tuple[str, ...],
+    operator_token_file: Path | None,
+    viewer_token_file: Path | None,
+    read_only: bool,
+    prefix: str,
+    app: str | None,
+    connector: str | None,
+) -> int:
+    """Serve pages that show what the queues of a store do. On this host alone; elsewhere with a token."""
+    host, port = _address(listen)
+    tokens: dict[Role, str] = {}
+    if viewer_token_file is not None:
+        tokens["viewer"] = _token("--viewer-token-file", viewer_token_file)
+    if operator_token_file is not None:
+        tokens["viewer" if read_only else "operator"] = _token("--operator-token-file", operator_token_file)
+    if not tokens and not _loopback(host):
+        raise ConfigError(
+            f"--listen {listen} is open to other hosts, and nobody would have to sign in; expected --operator-token-file or "
+            f"--viewer-token-file, each with a secret of {LEAST_TOKEN} characters at least"
+        )
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise ConfigError(
+            f'--prefix is "{prefix}"; expected a path that begins with / and does not end with one, such as /queues'
+        )
+    config, why = choose(app, connector)
+    try:
+        taken = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(f"cannot serve at {listen}: {error.strerror}; name another: --listen HOST:PORT") from None
+    with taken:
+        from regiment_dashboard.app import Dashboard
+        from regiment_dashboard.serving import serve
+        from regiment_dashboard.watching import Watch
+
+        names = frozenset({*LOCAL, host.lower(), f"[{host}]".lower(), *(name.lower() for name in hosts)})
+        doors = Doors(names, tokens, "viewer" if read_only else "operator")
+        broker = make_broker(config)
+        store = Store(config, why)
+        pages = Dashboard(lambda: Store(config, why), store.where, Watch(broker.open), doors)
+        store.looking.close()
+        shown = f"[{host}]" if ":" in host else host
+        say(f"serving http://{shown}:{taken.getsockname()[1]}{prefix}/" + (" (read only)" if read_only else ""))
+        serve(pages.application(), taken, prefix)
+    return 0
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f'--listen is "{text}"; expected HOST:PORT, such as 127.0.0.1:8420')
+    return host.strip("[]"), int(port)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _token(option: str, path: Path) -> str:
+    try:
+        found = path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{option} {path} cannot be read: {error.strerror}") from None
+    if len(found) < LEAST_TOKEN:
+        raise ConfigError(f"{option} {path} holds {len(found)} characters; expected {LEAST_TOKEN} at least")
+    return found

@@ -1,0 +1,15 @@
+-- Whether the payload of an element holds the bytes `wanted`. Nothing is copied for it.
+local function holds(element)
+  if wanted == '' then return true end
+  local from = 11
+  if string.byte(element) > 15 then
+    local _, _, note, id = struct.unpack('>I2I6I4I2', element, 11)
+    from = 25 + note + id
+  end
+  return string.find(element, wanted, from, true) ~= nil
+end
+-- How many elements to read at once: those that would fit into a step's 4 MiB if all were four times as large as the largest before.
+local room = 4194304
+local function at_once(left, largest)
+  return math.max(1, math.min(left, largest > 0 and math.floor(room / largest / 4) or 1))
+end

@@ -1,0 +1,245 @@
+"""What the pages show, what their forms do, and how they look in a real browser."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from dashboard.conftest import Served, fill
+from harness import servers
+from harness.store import connector
+from harness.wait import eventually
+from regiment.contracts import Dead, Terms
+
+
+def test_the_first_page_says_what_needs_attention_in_one_sentence(serve: Any, url: str) -> None:
+    text = serve(url).ask("/").text
+    assert "&#34;mail&#34; has 3 ready tasks, the oldest " in text and "and no living worker</strong>" in text
+    assert '<a href="/queue?name=mail">mail</a>' in text
+
+
+def test_a_store_without_anything_says_that_all_is_well(serve: Any, tmp_path: Any) -> None:
+    text = serve(f"sqlite:///{tmp_path}/new.db").ask("/").text
+    assert "All is well." in text and "No queue holds anything yet." in text
+
+
+def test_a_queue_is_paused_and_goes_on(serve: Any, url: str) -> None:
+    served: Served = serve(url)
+    for act, paused in (("pause", True), ("resume", False)):
+        assert served.ask(f"/act/{act}", {"token": served.token(), "queue": "mail"}).status == 200
+        assert served.counts().paused is paused
+        page = served.ask("/queue?name=mail").text
+        assert (f'action="/act/{"resume" if paused else "pause"}"' in page) and ('class="tag">paused' in page) is paused
+
+
+def test_what_waits_is_deleted_only_where_the_name_is_repeated(serve: Any, url: str) -> None:
+    served: Served = serve(url)
+    answer = served.ask("/act/purge", {"token": served.token(), "queue": "mail", "sure": "male"})
+    assert answer.status == 409 and "nothing was deleted: expected the name of the queue" in answer.text
+    assert served.counts().ready == 3
+    answer = served.ask("/act/purge", {"token": served.token(), "queue": "mail", "sure": "mail"})
+    assert "3 tasks of &#34;mail&#34; deleted" in answer.text
+    assert (served.counts().ready, served.counts().dead) == (0, 4)
+
+
+def test_all_of_a_group_is_replayed_and_nothing_that_died_after_the_page_was_made(serve: Any, url: str) -> None:
+    served: Served = serve(url)
+    page = served.ask("/group?queue=mail&kind=failure&error_type=ValueError&name=send").text
+    upto = page.split('name="upto" value="')[1].split('"')[0]
+    store = connector(url, "lease")
+    with contextlib.closing(store):
+        store.join("mail", "d", Terms())
+        taken = store.exchange("mail", "d", 1, 1, [], 1, 1 << 20).deliveries
+        reason = b'{"kind": "failure", "error_type": "ValueError", "name": "send"}'
+        store.exchange("mail", "d", 2, 2, [Dead(taken[0].receipt, "late", reason)], 0, 1 << 20)
+    group = {"kind": "failure", "error_type": "ValueError", "name": "send", "upto": upto, "all": "yes"}
+    answer = served.ask("/act/replay", {"token": served.token(), "queue": "mail", **group})
+    assert "2 dead letters of &#34;mail&#34; replayed" in answer.text
+    assert (served.counts().ready, served.counts().dead) == (2 + 2, 3)
+
+
+def test_ticked_letters_are_deleted_and_no_other(serve: Any, url: str) -> None:
+    served: Served = serve(url)
+    letters = [letter.id for letter in _dead(url)][:2]
+    form = {"token": served.token(), "queue": "mail", "letter": letters}
+    assert "2 dead letters of &#34;mail&#34; deleted" in served.ask("/act/drop", form).text
+    assert not {letter.id for letter in _dead(url)} & set(letters) and served.counts().dead == 2
+
+
+def test_a_button_without_a_tick_changes_nothing(serve: Any, file: str) -> None:
+    served: Served = serve(file)
+    for act in ("replay", "drop"):
+        answer = served.ask(f"/act/{act}", {"token": served.token(), "queue": "mail"})
+        assert answer.status == 409 and "nothing was changed: tick letters" in answer.text
+    assert served.counts().dead == 4
+
+
+def test_what_is_not_there_is_said_with_the_nearest_name(serve: Any, file: str) -> None:
+    served: Served = serve(file)
+    answer = served.ask("/queue?name=male")
+    assert answer.status == 400 and "Did you mean &#34;mail&#34;?" in answer.text
+    assert served.ask("/queue").status == 400
+    assert served.ask("/letter?queue=mail&id=nothing").status == 404
+
+
+def test_a_store_that_is_away_leaves_the_page_and_comes_back(serve: Any) -> None:
+    with servers.redis() as server:
+        url = f"redis://127.0.0.1:{server.port}/0"
+        fill(url)
+        served: Served = serve(url)
+        assert "mail" in served.ask("/").text
+        server.kill()
+        eventually(lambda: "The store does not answer" in served.ask("/").text, 20, "that it is away")
+        assert ">mail</a>" in served.ask("/").text, "what was seen last is shown, with its time"
+        assert served.ask("/dead?queue=mail").status == 503
+        server.start()
+        eventually(lambda: "The store does not answer" not in served.ask("/").text, 30, "that it is back")
+        assert served.ask("/dead?queue=mail").status == 200
+
+
+def test_how_many_look_does_not_change_what_the_store_is_asked(serve: Any) -> None:
+    with servers.redis() as server:
+        url = f"redis://127.0.0.1:{server.port}/0"
+        fill(url)
+        served: Served = serve(url)
+        served.ask("/")
+        asked = []
+        for viewers in (1, 20):
+            before, began = _commands(server), time.monotonic()
+            threads = [threading.Thread(target=_look, args=(served, began + 4)) for _ in range(viewers)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            asked.append((_commands(server) - before) / (time.monotonic() - began))
+        assert asked[1] < 2 * asked[0] + 5, asked
+
+
+def _look(served: Served, until: float) -> None:
+    while time.monotonic() < until:
+        assert served.ask("/?fragment=1").status == 200
+        time.sleep(0.1)
+
+
+def _commands(server: Any) -> int:
+    info = server.ask("INFO", "stats").decode()
+    return int(info.split("total_commands_processed:")[1].split()[0])
+
+
+def test_nobody_who_looks_means_that_nothing_is_asked(serve: Any, monkeypatch: Any) -> None:
+    with servers.redis() as server:
+        url = f"redis://127.0.0.1:{server.port}/0"
+        fill(url)
+        served: Served = serve(url)
+        served.ask("/")
+        time.sleep(17)
+        before = _commands(server)
+        time.sleep(3)
+        assert _commands(server) - before <= 1, "the question itself"
+
+
+def _dead(url: str) -> Any:
+    with contextlib.closing(connector(url, "look")) as store:
+        return store.dead("mail")
+
+
+# In a browser
+
+
+@pytest.fixture
+def page(chromium: Any) -> Any:
+    """A page whose console stays empty."""
+    with contextlib.closing(chromium.new_context(viewport={"width": 1280, "height": 900})) as context:
+        made, said = context.new_page(), []
+        made.on("console", lambda message: said.append(message.text))
+        made.on("pageerror", lambda error: said.append(str(error)))
+        yield made
+        assert said == []
+
+
+def test_a_browser_finds_nothing_to_complain_of_on_any_page(serve: Any, file: str, page: Any) -> None:
+    served: Served = serve(file)
+    for path in (
+        "/",
+        "/queue?name=mail",
+        "/workers",
+        "/dead",
+        "/group?queue=mail&kind=failure",
+        "/letter?queue=mail&id=t1",
+        "/sign-in",
+    ):
+        page.goto(f"http://127.0.0.1:{served.port}{path}")
+        assert page.title().endswith("regiment") and page.locator("h1").count() == 1, path
+        unnamed = page.evaluate(
+            "[...document.querySelectorAll('a,button,input:not([type=hidden]):not([aria-hidden])')].filter(e => !(e.innerText || e.ariaLabel || e.labels?.length)).length"
+        )
+        assert unnamed == 0, f"{path}: what can be used has a name"
+
+
+def test_the_first_page_follows_what_happens(serve: Any, file: str, page: Any) -> None:
+    served: Served = serve(file)
+    page.goto(f"http://127.0.0.1:{served.port}/")
+    page.get_by_role("link", name="mail").focus()
+    fill(file, ready=5, dead=0)
+    page.get_by_role("cell", name="8", exact=True).wait_for(timeout=20_000)
+    assert page.evaluate("document.activeElement.textContent") == "mail", "the focus stays where it was"
+
+
+def test_without_scripts_a_group_is_replayed(serve: Any, file: str, chromium: Any) -> None:
+    served: Served = serve(file)
+    with contextlib.closing(chromium.new_context(java_script_enabled=False)) as context:
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{served.port}/dead")
+        page.get_by_role("link", name="failure: ValueError").click()
+        page.get_by_role("button", name="Replay all of this group").click()
+        page.get_by_text('2 dead letters of "mail" replayed').wait_for()
+    assert served.counts().dead == 2
+
+
+def test_by_keyboard_alone_a_group_is_replayed(serve: Any, file: str, page: Any) -> None:
+    served: Served = serve(file)
+    page.goto(f"http://127.0.0.1:{served.port}/")
+
+    def tab_to(text: str) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if text in page.evaluate(
+                "document.activeElement.matches('a,button') ? document.activeElement.innerText : ''"
+            ):
+                page.keyboard.press("Enter")
+                return
+        raise AssertionError(f"the keyboard does not reach {text!r}")
+
+    tab_to("Dead letters")
+    page.wait_for_url("**/dead")
+    tab_to("failure: ValueError")
+    page.wait_for_url("**/group*")
+    tab_to("Replay all of this group")
+    page.get_by_text('2 dead letters of "mail" replayed').wait_for()
+    assert served.counts().dead == 2
+
+
+def test_seven_tabs_are_live_at_once(serve: Any, file: str, chromium: Any) -> None:
+    served: Served = serve(file)
+    with contextlib.closing(chromium.new_context()) as context:
+        pages = [context.new_page() for _ in range(7)]
+        for page in pages:
+            page.goto(f"http://127.0.0.1:{served.port}/")
+        fill(file, ready=5, dead=0)
+        for page in pages:
+            page.bring_to_front()
+            page.get_by_role("cell", name="8", exact=True).wait_for(timeout=20_000)
+
+
+def test_people_sign_in_and_come_to_the_page_that_they_wanted(with_tokens: Served, chromium: Any) -> None:
+    with contextlib.closing(chromium.new_context()) as context:
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{with_tokens.port}/queue?name=mail")
+        page.get_by_label("Token").fill("a-viewer-knows-this")
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/queue?name=mail")
+        assert page.get_by_text("read only").count() == 1
