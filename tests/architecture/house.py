@@ -167,10 +167,12 @@ def picture() -> str:
                 "regiment_results",
                 "regiment_schedules",
                 "regiment_workflows",
+                "regiment_django",
                 "regiment_dashboard",
                 "regiment_dask",
                 "regiment_metrics",
                 "regiment_testing",
+                "regiment_pytest",
                 "regiment_sergeant",
             )
             if room in rooms

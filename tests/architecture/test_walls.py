@@ -29,6 +29,8 @@ ALSO = {
     "regiment_testing": "regiment_runner",
     "regiment_workflows": "regiment_results",
     "regiment_dashboard": "regiment_console",
+    "regiment_django": "regiment_results",
+    "regiment_pytest": "regiment_testing",
 }
 """Who builds on one distribution more, by declared dependency: flows are made of what results keep, and pages show what verbs say."""
 NEVER_MEET = {

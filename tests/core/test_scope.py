@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from regiment import ArgumentsError, ConfigError, PluginError, Pushed, Queue, Use
+from regiment import ArgumentsError, ConfigError, PluginError, Pushed, Queue, Use, current
 from regiment.hooks import hookimpl
 from regiment.registry import registry
 from regiment_testing import capture
@@ -478,3 +478,59 @@ def test_what_prepares_an_application_runs_before_it_and_its_failure_is_said_in_
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 6
     assert 'error: the plugin ready could not get ready for "app": AssertionError: no settings' in done.stderr
+
+
+class Later:
+    """An extension that stores pushes when it is told to."""
+
+    def __init__(self) -> None:
+        self.held: list[Any] = []
+
+    @hookimpl
+    def regiment_push(self, push: Any) -> None:
+        broker = push.broker
+
+        def put(queue: str, tasks: Any, **how: Any) -> tuple[int, ...]:
+            payloads = [broker.codec.encode(task) for task in tasks]
+            self.held.append(lambda: broker.push(queue, tasks, payloads=payloads, **how))
+            return ()
+
+        push.put = put
+
+
+def test_a_plugin_may_store_a_push_later_with_the_arguments_that_it_had_then() -> None:
+    later = Later()
+    task = (face := Queue("later", plugins=[later])).task(sized.function)
+    with capture(face) as queue:
+        things = [1]
+        told = task.options(priority="HIGH", delay=5, id="mine").push(things=things)
+        task.push_many([{"things": [2]}, {"things": [3]}])
+        things.append(2)
+        assert not queue.pushed and told.id == "mine" and not told.existed
+        for send in later.held:
+            send()
+        assert [one.kwargs["things"] for one in queue.pushed] == [[1], [2], [3]]
+        assert (queue.pushed[0].delay, queue.pushed[0].id) == (5, "mine")
+        assert queue.drain() == 3
+
+
+held_back = Later()
+parents = Queue("parents", plugins=[held_back])
+
+
+@parents.task
+def sized(things: list[int]) -> int:
+    return len(things)
+
+
+@parents.task
+def pushes_in_its_commit() -> None:
+    current().commit.push(sized, things=[])
+
+
+def test_a_push_that_is_part_of_a_settlement_is_not_taken_away_from_it() -> None:
+    with capture(parents) as captured:
+        pushes_in_its_commit.push()
+        held_back.held.pop()()
+        assert captured.drain() == 2 and not held_back.held
+        captured.assert_none_dead()

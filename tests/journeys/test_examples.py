@@ -163,3 +163,50 @@ def test_progress_bar_shows_how_far_a_task_is_until_it_has_ended(tmp_path: Path)
     assert told.returncode == 0, told.stderr
     assert re.search(r"^\[#+ +\] +\d+% frame \d+", told.stdout, re.M), told.stdout
     assert "100% 200 frames" in told.stdout
+
+
+def test_web_fastapi_waits_for_a_result_tells_how_a_task_failed_and_asks_to_try_again(tmp_path: Path) -> None:
+    told = run("web_fastapi.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    lines = dict(line.split(": ", 1) for line in told.stdout.splitlines())
+    assert lines["waited"] == "{'state': 'success', 'result': 6}" and "TypeError" in lines["failed"]
+    assert (lines["unknown"], lines["away"]) == ("{'state': 'unknown'}", "503 retry after 2")
+
+
+def test_web_flask_runs_its_task_in_the_context_of_the_application(tmp_path: Path) -> None:
+    told = run("web_flask.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == "sent: from shop@example.org to ada@example.org\naway: 503 retry after 2\n"
+
+
+def test_django_shop_passes_its_own_tests_and_a_worker_sends_the_receipt_of_its_order(tmp_path: Path) -> None:
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("REGIMENT", "DJANGO"))}
+    variables |= {"SHOP_FOLDER": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+
+    def manage(*words: str) -> str:
+        command = [sys.executable, "manage.py", *words]
+        told = subprocess.run(
+            command,
+            cwd=EXAMPLES / "django_shop",
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert told.returncode == 0, told.stderr
+        return told.stdout + told.stderr
+
+    assert re.search(r"^Ran \d+ tests.*\n\nOK$", manage("test"), re.M)
+    manage("migrate", "-v", "0")
+    order = """
+from django.test import Client
+from shop.models import Product
+Product.objects.create(name="book", cents=1250, stock=3)
+asked = {"product": "book", "pieces": 2, "email": "ada@example.org"}
+print([Client().post("/orders/", asked, content_type="application/json").status_code for _ in range(2)])
+"""
+    assert "[201, 409]" in manage("shell", "-v", "0", "-c", order)
+    manage("regiment", "run", "--burst")
+    look = "from shop.models import Order; print(*Order.objects.values_list('receipt'))"
+    assert "('ada@example.org',)" in manage("shell", "-v", "0", "-c", look)

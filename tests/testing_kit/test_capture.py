@@ -455,3 +455,34 @@ def test_it_needs_neither_pytest_nor_a_plugin_that_stores() -> None:
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_with_twice_a_success_runs_again_and_a_second_run_that_fails_is_an_error() -> None:
+    queue = Queue("careless")
+    calls: list[int] = []
+
+    def careful() -> None:
+        calls.append(1)
+
+    def careless() -> None:
+        if calls:
+            raise LookupError("already done")
+        calls.append(1)
+
+    for function in (careful, careless):
+        function.__qualname__ = function.__name__
+    first, second = queue.task(careful), queue.task(careless)
+    with capture(queue, twice=True) as q:
+        first.push()
+        assert q.drain() == 1 and calls == [1, 1] and not q.waiting
+        calls.clear()
+        second.push()
+        with pytest.raises(
+            AssertionError, match=r"ended as failure when it ran a second time: LookupError\('already done'\)"
+        ):
+            q.drain()
+    with capture(queue) as q:
+        calls.clear()
+        second.push()
+        q.drain()
+        q.assert_none_dead()

@@ -94,15 +94,16 @@ class Broker:
         at: float | None = None,
         ids: bool = False,
         effects: Sequence[Effect] = (),
+        payloads: list[bytes] | None = None,
     ) -> Sequence[int]:
         """Encode all, then send all; returns the indexes of those whose id existed (asked only with `ids`). `effects` come in
-        the same step, or in the last one of a push that is too large for one.
+        the same step, or in the last one of a push that is too large for one. `payloads`: the tasks, if they were encoded
+        before.
 
         A lost or missing answer is met by repeating the same call, under the same token, until `push_timeout`; then
         `StoreUnavailable` tells whether the tasks may have arrived.
         """
-        encode, config = self.codec.encode, self.config
-        payloads = [encode(task) for task in tasks]
+        config, payloads = self.config, payloads or list(map(self.codec.encode, tasks))
         if len(tasks) > 1 and sum(map(len, payloads)) > BULK_BYTES:
             return self._in_parts(queue, tasks, payloads, effects, priority=priority, delay=delay, at=at, ids=ids)
         # Fresh for each call: an id of our making is, one of the user's is not.
@@ -148,14 +149,13 @@ class Broker:
         known: list[int] = []
         for a, b in _parts(payloads):
             last = effects if b == len(payloads) else ()
-            known += [a + index for index in self.push(queue, tasks[a:b], effects=last, **how)]
+            known += [a + index for index in self.push(queue, tasks[a:b], effects=last, payloads=payloads[a:b], **how)]
         return known
 
     def sending(self, queue: str, tasks: Sequence[Task], *, ids: bool, **how: Any) -> Send:
         """A push as an effect; what is said of its way as for `push`."""
         named = [task.id for task in tasks] if ids else None
-        payloads = list(map(self.codec.encode, tasks))
-        return Send(queue, payloads, **how, ids=named, id_window=self.config.id_window)
+        return Send(queue, list(map(self.codec.encode, tasks)), **how, ids=named, id_window=self.config.id_window)
 
     def kept(self, queue: str, key: str) -> Any:
         """What tasks of a queue have kept under a key (`current().commit.keep`), or None."""

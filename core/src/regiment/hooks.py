@@ -160,10 +160,11 @@ class Specs:
         raise NotImplementedError
 
     @hookspec
-    def regiment_prepare(self, task: Task) -> None:
+    def regiment_prepare(self, task: Task) -> Callable[[], object] | None:
         """In the worker, before `pre_work`, or else before the work, under its limits: may change `task.kwargs`.
 
-        An exception fails the attempt; `Cancelled` ends it without a run. On an event loop it is called in a thread.
+        An exception fails the attempt; `Cancelled` ends it without a run. What it returns, if not None, is called without
+        arguments when what it came before is over, however that ended. On an event loop both are called in a thread.
         """
 
     @hookspec

@@ -10,7 +10,7 @@ _OFFERED = {
     "regiment-compressors": "zlib gzip bzip2 lzma zstd",
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
-    **{f"regiment-{name}": name for name in ("results", "schedules", "workflows", "dask")},
+    **{f"regiment-{name}": name for name in ("results", "schedules", "workflows", "dask", "django")},
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""

@@ -195,6 +195,7 @@ class Pushing(Generic[P]):
             for task in tasks:
                 task.headers, task.trace_id, task.expires = push.headers or None, push.trace_id, push.expires
                 task.id, task.tags = push.id or task.id, push.tags or None
+            put = push.put or put if put == broker.push else put  # what is not sent is put by nobody
             return push, put(push.queue, tasks, effects=push.effects, **how)
 
     def send_each(self, stream: Iterator[dict[str, Any]]) -> int:

@@ -338,6 +338,52 @@ def test_a_plugin_prepares_tasks_knows_work_for_other_names_and_ends_a_task_with
         assert queue.run(same.push(number=1)).value == 101 and before == [{"number": 101}], "before pre_work, once"
 
 
+class Lends:
+    """Prepares tasks with something that is to be given back."""
+
+    said: list[str] = []
+
+    @staticmethod
+    @hookimpl
+    def regiment_prepare(task: Any) -> Any:
+        Lends.said.append("lent")
+
+        def back() -> None:
+            Lends.said.append("given back")
+            raise OSError("of no account")
+
+        return back if task.kwargs["number"] else None
+
+
+lending = [
+    Queue(name, plugins=[Lends], executor=executor) for name, executor in (("five", "serial"), ("six", "asyncio"))
+]
+
+
+@lending[0].task(name="half")
+def half_of(number: int) -> float:
+    Lends.said.append("work")
+    return 10 / (number - 7)
+
+
+@lending[1].task(name="half")
+async def half_of_it(number: int) -> float:
+    return half_of(number)
+
+
+@pytest.mark.parametrize("task", [half_of, half_of_it], ids=["in a thread", "on a loop"])
+def test_what_a_plugin_returns_from_prepare_is_called_when_the_work_is_over_however_that_ended(task: Any) -> None:
+    with capture(task.queue) as queue:
+        for number, kind, told in (
+            (2, "success", ["lent", "work", "given back"]),
+            (7, "failure", ["lent", "work", "given back"]),
+            (0, "success", ["lent", "work"]),
+        ):
+            Lends.said.clear()
+            assert queue.run(task.push(number=number)).kind == kind
+            assert Lends.said == told
+
+
 ALONE = """
 import pluggy
 from regiment import Queue

@@ -20,12 +20,14 @@ class Push:
     data for that plugin, in all its tasks and in none that is pushed from them: a worker without the plugin parks them), and
     `answer`: what makes the answer of `push` from id, queue and whether it existed. It may add `effects`: they come in the
     step that takes the tasks, before any of them can be leased; also where a task's id was known and it is left out. A push
-    of more than 16 MiB takes several steps, and they come in the last. `options` are all that this push was given, those
-    that extensions offer among them; `tasks`, `queue` and `broker` are there to be read.
+    of more than 16 MiB takes several steps, and they come in the last. It may set `put`: what is called with all that
+    `Broker.push` is, to store the tasks, in its place: later, or elsewhere; not for a push that is part of a settlement.
+    `options` are all that this push was given, those that extensions offer among them; `tasks`, `queue` and `broker` are
+    there to be read.
     """
 
     CHANGED = ("headers", "tags", "trace_id", "id", "priority", "delay", "at")
-    __slots__ = (*CHANGED, "answer", "broker", "effects", "expires", "options", "queue", "tasks")
+    __slots__ = (*CHANGED, "answer", "broker", "effects", "expires", "options", "put", "queue", "tasks")
 
     def __init__(self, broker: Any, queue: str, tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         first = tasks[0]
@@ -36,6 +38,7 @@ class Push:
         self.tags: dict[str, Any] = {}
         self.effects: list[Effect] = []
         self.answer: Callable[[str, str, bool], Any] | None = None
+        self.put: Callable[..., Sequence[int]] | None = None
 
     @property
     def name(self) -> str:

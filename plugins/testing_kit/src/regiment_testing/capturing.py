@@ -40,7 +40,7 @@ class DeadTask:
 
 
 @contextmanager
-def capture(*workers: Face) -> Iterator[Capture]:
+def capture(*workers: Face, twice: bool = False) -> Iterator[Capture]:
     """Hold every push of this process until the end of the block, whatever connector its worker has.
 
     Arguments are encoded and decoded as for a store, so a value that cannot be serialized fails at its push. Nothing
@@ -48,8 +48,12 @@ def capture(*workers: Face) -> Iterator[Capture]:
     and retries of a worker and a clock that only they move. Time limits are not enforced, locks and keys live in the
     block, and nothing tests how workers die. Give `workers` (Worker classes, Queues) only if several have the same
     queue.
+
+    `twice`: True if each run that succeeds is followed by another one of the same task, as after the death of a worker between
+    the end of a task and its settlement. What the first run left for its settlement is given up; all else that it did
+    counts. AssertionError if the second run does not succeed.
     """
-    before, made = pushing.override, Capture(workers)
+    before, made = pushing.override, Capture(workers, twice)
     pushing.override = made._broker
     try:
         yield made
@@ -61,10 +65,10 @@ def capture(*workers: Face) -> Iterator[Capture]:
 class Capture:
     """The pushed tasks, and the means to run them. Times are seconds of a clock that starts at 0."""
 
-    def __init__(self, workers: tuple[Face, ...] = ()) -> None:
+    def __init__(self, workers: tuple[Face, ...] = (), twice: bool = False) -> None:
         self.dead: list[DeadTask] = []
         """Dead letters, oldest first."""
-        self._given, self._heap = workers, Heap()
+        self._given, self._heap, self._twice = workers, Heap(), twice
         self._brokers: dict[int, Broker] = {}
         self._pushers: dict[str, WorkerConfig] = {}
         self._benches: dict[str, Bench | None] = {}
@@ -186,6 +190,10 @@ class Capture:
         before = len(heap.pushed)
         try:
             outcome, settled = bench.run(entry, parked)
+            if self._twice and outcome.kind == outcomes.SUCCESS:
+                outcome, settled = bench.run(entry, parked)
+                if outcome.kind != outcomes.SUCCESS:
+                    raise _not_again(entry.captured, outcome)
         except BaseException:
             heap.place(entry, front=True)
             raise
@@ -250,6 +258,15 @@ class Capture:
         for bench in self._benches.values():
             if bench is not None:
                 bench.close()
+
+
+def _not_again(captured: Captured, outcome: Outcome) -> AssertionError:
+    made = AssertionError(
+        f"{captured!r} succeeded, and ended as {outcome.kind} when it ran a second time: {outcome.error!r}\n"
+        "a worker that dies between the end of a task and its settlement has it run again, so a second run must do no harm"
+    )
+    made.__cause__ = outcome.error
+    return made
 
 
 def _is(one: Captured, what: What) -> bool:

@@ -1,0 +1,1 @@
+"""pytest fixtures for applications of regiment; pytest finds them by itself (`regiment_pytest.plugin`)."""
