@@ -19,7 +19,7 @@ from harness import mongod, servers
 from harness.store import connector
 from harness.wait import alive, eventually, state_of
 from regiment import Queue
-from regiment.contracts import Counts, Examined, Finding, Terms
+from regiment.contracts import Counts, Examined, Finding, Park, Terms
 from regiment_console import fleet
 from regiment_local import checks as local
 from regiment_mongo import checks as mongo
@@ -124,6 +124,26 @@ def test_a_paused_queue_is_named_with_what_waits(tmp_path):
         found = seen(fleet.rules(Examined(store, {})))
     assert found["F12"] == ("warn", '"q" is paused, with 1 ready task')
     assert found["F01"][0] == "ok", "nobody is to serve it now"
+
+
+def test_what_no_worker_knows_is_a_warning_while_it_is_parked(tmp_path):
+    store = connector(f"sqlite:///{tmp_path}/q.db", "lease")
+    with contextlib.closing(store):
+        store.push("q", [b"x"], priority=1, token="t")
+        store.join("q", "c", Terms())
+        store.exchange("q", "c", 1, 1, [], 1, 1 << 20)
+        store.exchange("q", "c", 2, 2, [Park(1, 60.0)], 0, 1 << 20)
+        found = seen(fleet.rules(Examined(store, {})))
+    assert re.fullmatch(
+        r'"q": 1 task parked, as no worker knows what they are; the first for [\d.]+ s', found["F06"][1]
+    )
+
+
+def test_who_paused_a_queue_is_named(cli):
+    cli("push", "hello:greet", "name=you")
+    cli("queues", "pause", "hello", "--reason", "deploy")
+    text = said(cli("doctor", "--json"))["F12"]["text"]
+    assert re.fullmatch(r'"hello" is paused by \S+@\S+ [\d.]+ m?s ago: deploy, with 1 ready task', text), text
 
 
 def test_tasks_that_wait_long_although_there_are_workers_are_a_warning():

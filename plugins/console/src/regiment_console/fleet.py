@@ -6,12 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from regiment.broker import extras
 from regiment.codec import read_head
-from regiment.contracts import Connector, Counts, Examined, Finding, Terms
+from regiment.contracts import STEER, Connector, Counts, Examined, Finding, Terms
 from regiment.errors import DecodeError, StoreError
 from regiment_cli.serving import serving
 from regiment_cli.text import age, many
 from regiment_console.letters import reason_of
+from regiment_console.pausing import paused_by
+from regiment_console.steering import steered
 from regiment_console.store import shown_name
 
 ASKED = 20
@@ -64,7 +67,8 @@ def rules(asked: Examined) -> Iterator[Finding]:
     limit = Terms().dead_limit
     yield from _each("F05", (many_dead(name, one, limits.get(name, limit)) for name, one in counts.items()))
     yield from _each("F07", (found for name in counts for found in killers(store, name)))
-    yield from _each("F12", (paused(name, one) for name, one in counts.items()))
+    yield from _each("F06", (parked(store, name, one) for name, one in counts.items()))
+    yield from _each("F12", (paused(store, name, one) for name, one in counts.items()))
 
 
 def _each(rule: str, found: Iterable[Finding | None]) -> Iterator[Finding]:
@@ -144,9 +148,22 @@ def _who(payload: bytes) -> str:
     return f"the task {head.task_id}"
 
 
-def paused(name: str, counts: Counts) -> Finding | None:
+def parked(store: Connector, name: str, counts: Counts) -> Finding | None:
+    """F06: tasks that no living worker knows are put aside again and again, until they die."""
+    if not counts.delayed or STEER not in extras(store):
+        return None
+    found = [one for one in steered(store, "F06").look(name, "delayed", LOOKED_AT).tasks if one.parked]
+    if not found:
+        return None
+    longest = age(max(one.parked for one in found))
+    text = f'"{shown_name(name)}": {many(len(found), "task")} parked, as no worker knows what they are; the first for {longest}'
+    return Finding("F06", "warn", text, "deploy what knows them; regiment tasks list --state parked says what they are")
+
+
+def paused(store: Connector, name: str, counts: Counts) -> Finding | None:
     """F12: a queue is paused."""
     if not counts.paused:
         return None
-    text = f'"{shown_name(name)}" is paused, with {many(counts.ready, "ready task")}'
+    by = paused_by(store, name) if STEER in extras(store) else ""
+    text = f'"{shown_name(name)}" is paused{by}, with {many(counts.ready, "ready task")}'
     return Finding("F12", "warn", text, f'regiment queues resume "{shown_name(name)}"')
