@@ -37,7 +37,7 @@ def strings(path: Path) -> Iterator[str]:
 
 PROC = {
     "plugins/runner/src/regiment_runner/shared/procfs.py": "the one reader",
-    "plugins/cli/src/regiment_cli/serving.py": "whether a process is there, and nothing of it",
+    "plugins/cli/src/regiment_cli/serving.py": "whether a process is there, and whether it stands still",
     "plugins/local_backend/src/regiment_local/files.py": "the mounts, which no process names",
 }
 

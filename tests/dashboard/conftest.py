@@ -154,9 +154,12 @@ def with_tokens(serve: Any, file: str, tmp_path: Path) -> Served:
     return served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium. Without it: a loud skip at home, a failure where CI=true."""
+    """Debian's Chromium. Without it: a loud skip at home, a failure where CI=true.
+
+    Not for a whole session: while Playwright is there, this thread has a running event loop, which other tests would meet.
+    """
     program = shutil.which("chromium")
     if program is None:
         why = "Chromium (Debian's package chromium) is not here: no page was looked at by a browser"

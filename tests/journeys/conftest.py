@@ -50,6 +50,7 @@ class Answer(NamedTuple):
     @property
     def document(self) -> Any:
         """The one JSON document on stdout."""
+        assert self.out, f"exit code {self.code}, and nothing but this was said: {self.err}"
         return json.loads(self.out)
 
 

@@ -34,6 +34,20 @@ class Tree(NamedTuple):
         return sum(one == queue for one in self.workers.values())
 
 
+def lives(pid: int) -> bool:
+    """True if a process of this host is there."""
+    return os.path.exists(f"/proc/{pid}")
+
+
+def stands_still(pid: int) -> bool:
+    """True if a process of this host is stopped or traced."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
+
+
 def trees(connector: Connector) -> list[Tree]:
     """The living trees."""
     found: list[Tree] = []
@@ -42,7 +56,7 @@ def trees(connector: Connector) -> list[Tree]:
         try:
             record = json.loads(data)
             host, pid = str(record["host"]), int(record["pid"])
-            if host == here and not os.path.exists(f"/proc/{pid}"):
+            if host == here and not lives(pid):
                 continue  # a record outlives its tree by up to one lease
             tree = Tree(host, pid, {}, {})
             for worker in record["workers"]:
@@ -52,7 +66,7 @@ def trees(connector: Connector) -> list[Tree]:
         except Exception:
             continue  # a record of another release, or a foreign one: it must not hide the others
         found.append(tree)
-    return sorted(found)
+    return sorted(found, key=lambda tree: (tree.host, tree.pid))  # two may have the same: keepers of one that has ended
 
 
 def serving(connector: Connector) -> dict[str, tuple[int, float]]:

@@ -11,7 +11,7 @@ from regiment.contracts import Board, Counts
 from regiment.contracts.steer import LOOKED_AT, Seen, Steered
 from regiment.errors import DecodeError
 from regiment.task import Task
-from regiment_cli.serving import Tree
+from regiment_cli.serving import Tree, lives, stands_still
 from regiment_cli.text import age, many
 from regiment_console.seen import moment, note_of, place_of
 from regiment_console.steering import walk
@@ -192,7 +192,7 @@ def silent(facts: Facts) -> str | None:
         return None
     host, pid = place
     if _here(host):
-        if os.path.exists(f"/proc/{pid}"):
+        if lives(pid):
             return None
         return f"its worker {host}:{pid} has ended; it is given back within a second, or when the lease is over"
     known = any(tree.host[:20] == host and pid in tree.workers for tree in facts.trees)
@@ -206,12 +206,7 @@ def stopped(facts: Facts) -> str | None:
     place = _place(facts)
     if place is None or not _here(place[0]):
         return None
-    try:
-        with open(f"/proc/{place[1]}/stat") as file:
-            state = file.read().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return None
-    return f"its worker {place[1]} is stopped or traced; its limits go on" if state in "Tt" else None
+    return f"its worker {place[1]} is stopped or traced; its limits go on" if stands_still(place[1]) else None
 
 
 def leased(facts: Facts) -> str | None:
