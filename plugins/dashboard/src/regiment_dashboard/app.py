@@ -25,7 +25,7 @@ from regiment.errors import RegimentError, StoreError
 from regiment_cli.text import age
 from regiment_console.store import Store
 from regiment_dashboard import acting, drawing, reading
-from regiment_dashboard.doors import COOKIE, HEADERS, Doors, Visitor
+from regiment_dashboard.doors import HEADERS, Doors, Visitor
 from regiment_dashboard.watching import Watch
 
 HERE = Path(__file__).parent
@@ -94,7 +94,7 @@ class Dashboard:
                 return _closed(
                     400, "This page is not served under that name. The dashboard's --host option names those that are."
                 )
-            visitor = self._doors.visitor(request.cookies.get(COOKIE))
+            visitor = self._doors.visitor(request.cookies.get(self._doors.name))
             request.state.visitor = visitor
             answer = await self._answer(request, page, visitor, stranger, operator)
             return answer
@@ -122,7 +122,7 @@ class Dashboard:
                 title="That could not be done",
                 text=str(error),
             )
-        if COOKIE not in request.cookies and "set-cookie" not in answer.headers:
+        if self._doors.cookie(visitor) != request.cookies.get(self._doors.name) and "set-cookie" not in answer.headers:
             self._remember(answer, request, visitor)
         return answer
 
@@ -145,7 +145,7 @@ class Dashboard:
 
     def _remember(self, answer: Response, request: Request, visitor: Visitor) -> None:
         answer.set_cookie(
-            COOKIE,
+            self._doors.name,
             self._doors.cookie(visitor),
             httponly=True,
             samesite="strict",
