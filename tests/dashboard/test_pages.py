@@ -103,6 +103,20 @@ def test_a_store_that_is_away_leaves_the_page_and_comes_back(serve: Any) -> None
         assert served.ask("/dead?queue=mail").status == 200
 
 
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e400"])
+def test_a_record_of_a_worker_that_makes_no_sense_stops_no_page(serve: Any, file: str, number: str) -> None:
+    store = connector(file, "keep")
+    for pid, worker in (("1", number), (number, "1")):
+        record = f'{{"host": "h", "pid": {pid}, "workers": [{{"pid": 1, "queue": "mail", "tasks": {worker}, "rate": {worker}}}]}}'
+        store.announce(f"odd-{pid}", record.encode(), 600)
+    store.close()
+    served: Served = serve(file)
+    for path in ("/", "/workers", "/queue?name=mail"):
+        assert served.ask(path).status == 200, path
+    before = served.ask("/?fragment=1").headers["etag"]
+    eventually(lambda: served.ask("/?fragment=1").headers["etag"] != before, 20, "that somebody still looks")
+
+
 def test_how_many_look_does_not_change_what_the_store_is_asked(serve: Any) -> None:
     with servers.redis() as server:
         url = f"redis://127.0.0.1:{server.port}/0"
