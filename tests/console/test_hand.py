@@ -15,7 +15,7 @@ from console.conftest import Desk
 from harness import mongod
 from harness.servers import redis
 from harness.wait import eventually
-from regiment.contracts import Dead
+from regiment.contracts import Dead, Done
 from regiment_console.masks import hidden, secret
 
 # Looking
@@ -139,6 +139,21 @@ def test_cancel_now_takes_a_task_out_of_its_queue_and_tells_a_running_one_to_sto
     assert 'error: no task "nobody" waits or runs in' in answer.err
     assert desk.states() == {"runs": "leased"} and desk.store.board("mail").cancelled == {"runs"}
     assert desk.send.options(id="waits").push().existed is False, "its id is free"
+
+
+def test_what_ends_while_somebody_is_asked_leaves_no_notice_for_who_has_its_id_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    desk.send.options(id="daily").push()
+    desk.send.options(id="waits").push()
+    (daily,) = desk.lease("web1.9.aa")
+
+    def asked(*_: object) -> None:
+        desk.lease("web1.9.aa", 0, Done(daily.receipt, daily.receipt))
+
+    monkeypatch.setattr("regiment_console.handling.sure", asked)
+    desk("tasks cancel daily waits")
+    assert desk.store.board("mail").cancelled == {"waits"}
 
 
 def test_a_dead_letter_is_not_cancelled_and_what_can_be_done_is_said(desk: Desk):
