@@ -156,6 +156,14 @@ def test_what_ends_while_somebody_is_asked_leaves_no_notice_for_who_has_its_id_n
     assert desk.store.board("mail").cancelled == {"waits"}
 
 
+@pytest.mark.parametrize("line", ["tasks cancel --now --yes", "tasks cancel --yes", "tasks move --delay 5m"])
+def test_an_empty_id_means_no_message_that_cannot_be_read(desk: Desk, line: str):
+    desk.store.push("mail", [b"junk", b""], priority=1, token="t")
+    answer = desk(line, "")
+    assert answer.code == 1 and 'no task "" waits or runs in' in answer.err
+    assert desk.store.counts("mail").ready == 2 and not desk.store.board("mail").cancelled and not desk.acts()
+
+
 def test_a_dead_letter_is_not_cancelled_and_what_can_be_done_is_said(desk: Desk):
     desk.send.options(id="t").push()
     kill(desk, "t", "x")
