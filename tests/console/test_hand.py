@@ -156,6 +156,14 @@ def test_what_ends_while_somebody_is_asked_leaves_no_notice_for_who_has_its_id_n
     assert desk.store.board("mail").cancelled == {"waits"}
 
 
+def test_what_a_worker_takes_while_somebody_is_asked_is_told_to_stop(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    desk.send.options(id="t").push()
+    monkeypatch.setattr("regiment_console.handling.sure", lambda *_: desk.lease("web1.9.aa"))
+    answer = desk("tasks cancel --now t")
+    assert answer.err == 'told to stop 1 task of "mail"; what has just ended stays so'
+    assert desk.store.board("mail").cancelled == {"t"}
+
+
 @pytest.mark.parametrize("line", ["tasks cancel --now --yes", "tasks cancel --yes", "tasks move --delay 5m"])
 def test_an_empty_id_means_no_message_that_cannot_be_read(desk: Desk, line: str):
     desk.store.push("mail", [b"junk", b""], priority=1, token="t")

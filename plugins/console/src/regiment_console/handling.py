@@ -156,6 +156,7 @@ def cancel(
 def _cancel(
     looking: Steered, writing: Steered, queue: str, found: list[Found], now: bool, made: Any, told: Told
 ) -> None:
+    left: list[Found] = []
     if now:
         waiting = [one for one in found if one.seen.state != "leased"]
         left = _steer(writing, queue, waiting, made, drop=True) if waiting else []
@@ -168,12 +169,9 @@ def _cancel(
         made.names += ids
         if over := _gone(looking, queue, ids):
             writing.post(queue, clear=over)
-    told.add(
-        "cancelled",
-        [one for one in found if one.seen.state != "leased"],
-        "; each ends without a run when its turn comes",
-    )
-    told.add("told to stop", [one for one in found if one.seen.state == "leased"], "; what has just ended stays so")
+    runs = [one for one in found if one.seen.state == "leased" or one in left]  # a worker was faster
+    told.add("cancelled", [one for one in found if one not in runs], "; each ends without a run when its turn comes")
+    told.add("told to stop", runs, "; what has just ended stays so")
 
 
 def _gone(looking: Steered, queue: str, ids: Sequence[str]) -> list[str]:
