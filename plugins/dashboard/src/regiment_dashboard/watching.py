@@ -157,6 +157,6 @@ def trees_of(records: Any) -> list[Mapping[str, Any]]:
                     "workers": workers,
                 }
             )
-        except Exception:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     return sorted(found, key=lambda tree: (tree["host"], tree["pid"]))
