@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -101,6 +104,24 @@ def test_a_store_that_is_away_leaves_the_page_and_comes_back(serve: Any) -> None
         server.start()
         eventually(lambda: "The store does not answer" not in served.ask("/").text, 30, "that it is back")
         assert served.ask("/dead?queue=mail").status == 200
+
+
+def test_pages_that_wait_for_a_store_that_hangs_do_not_wait_one_after_the_other(serve: Any) -> None:
+    with servers.redis() as server:
+        url = f"redis://127.0.0.1:{server.port}/0"
+        fill(url)
+        served: Served = serve(url)
+        served.ask("/dead?queue=mail")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with ThreadPoolExecutor(6) as crowd:
+                answers = list(crowd.map(lambda _: served.ask("/dead?queue=mail").status, range(6)))
+            assert answers == [503] * 6
+            assert time.monotonic() - began < 20, "six times its 5 s, if each waits for itself"
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        eventually(lambda: served.ask("/dead?queue=mail").status == 200, 20, "that it is back")
 
 
 @pytest.mark.parametrize("number", ["Infinity", "NaN", "1e400"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from regiment.errors import RegimentError, StoreError
+from regiment.errors import RegimentError, StoreError, StoreUnavailable
 from regiment_cli.text import age
 from regiment_console.store import Store
 from regiment_dashboard import acting, drawing, reading
@@ -41,6 +42,8 @@ class Dashboard:
     def __init__(self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors) -> None:
         self._make, self._where, self._watch, self._doors = make, where, watch, doors
         self._store: Store | None = None
+        self._away = 0.0, ""
+        """When the store was found away last (monotonic time), and in what words."""
         self._asking = ThreadPoolExecutor(1, "asking")
         self._pages = Environment(
             loader=FileSystemLoader(HERE / "templates"),
@@ -112,7 +115,6 @@ class Dashboard:
         try:
             answer = await page(request)
         except StoreError as error:
-            self._store = None
             answer = self._page(request, "message.html", 503, title="The store does not answer", text=str(error))
         except RegimentError as error:
             answer = self._page(
@@ -154,12 +156,23 @@ class Dashboard:
         )
 
     async def _ask(self, work: Callable[..., T], *args: Any) -> T:
-        """Have the one thread that reads the store do it; a store that was away is opened anew."""
+        """Have the one thread that reads the store do it; a store that was away is opened anew. Who waits for that thread while
+        somebody else finds the store away is told so at once, and does not wait for it once more.
+        """
+        since = time.monotonic()
 
         def asked() -> T:
-            if self._store is None:
-                self._store = self._make()
-            return work(self._store, *args)
+            at, away = self._away
+            if at > since:
+                raise StoreUnavailable(away)
+            try:
+                self._store = self._store or self._make()
+                return work(self._store, *args)
+            except StoreError as error:
+                self._store = None
+                if isinstance(error, StoreUnavailable):
+                    self._away = time.monotonic(), str(error)
+                raise
 
         return await asyncio.get_running_loop().run_in_executor(self._asking, asked)
 
