@@ -15,7 +15,7 @@ from console.conftest import Desk
 from harness import mongod
 from harness.servers import redis
 from harness.wait import eventually
-from regiment.contracts import Dead
+from regiment.contracts import Dead, Done
 from regiment_console.masks import hidden, secret
 
 # Looking
@@ -139,6 +139,37 @@ def test_cancel_now_takes_a_task_out_of_its_queue_and_tells_a_running_one_to_sto
     assert 'error: no task "nobody" waits or runs in' in answer.err
     assert desk.states() == {"runs": "leased"} and desk.store.board("mail").cancelled == {"runs"}
     assert desk.send.options(id="waits").push().existed is False, "its id is free"
+
+
+def test_what_ends_while_somebody_is_asked_leaves_no_notice_for_who_has_its_id_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    desk.send.options(id="daily").push()
+    desk.send.options(id="waits").push()
+    (daily,) = desk.lease("web1.9.aa")
+
+    def asked(*_: object) -> None:
+        desk.lease("web1.9.aa", 0, Done(daily.receipt, daily.receipt))
+
+    monkeypatch.setattr("regiment_console.handling.sure", asked)
+    desk("tasks cancel daily waits")
+    assert desk.store.board("mail").cancelled == {"waits"}
+
+
+def test_what_a_worker_takes_while_somebody_is_asked_is_told_to_stop(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    desk.send.options(id="t").push()
+    monkeypatch.setattr("regiment_console.handling.sure", lambda *_: desk.lease("web1.9.aa"))
+    answer = desk("tasks cancel --now t")
+    assert answer.err == 'told to stop 1 task of "mail"; what has just ended stays so'
+    assert desk.store.board("mail").cancelled == {"t"}
+
+
+@pytest.mark.parametrize("line", ["tasks cancel --now --yes", "tasks cancel --yes", "tasks move --delay 5m"])
+def test_an_empty_id_means_no_message_that_cannot_be_read(desk: Desk, line: str):
+    desk.store.push("mail", [b"junk", b""], priority=1, token="t")
+    answer = desk(line, "")
+    assert answer.code == 1 and 'no task "" waits or runs in' in answer.err
+    assert desk.store.counts("mail").ready == 2 and not desk.store.board("mail").cancelled and not desk.acts()
 
 
 def test_a_dead_letter_is_not_cancelled_and_what_can_be_done_is_said(desk: Desk):

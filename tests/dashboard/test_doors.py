@@ -121,6 +121,27 @@ def test_a_cookie_that_was_changed_or_is_of_another_process_signs_nobody_in(
     assert with_tokens.ask("/").status == 303
 
 
+def test_forms_work_again_with_the_cookie_of_a_process_that_is_gone(serve: Any, file: str) -> None:
+    gone: Served = serve(file)
+    gone.ask("/")
+    served: Served = serve(file)
+    name = served.ask("/").headers["set-cookie"].partition("=")[0]
+    served.cookie = f"{name}={gone.cookie.partition('=')[2]}"
+    assert served.ask("/act/pause", {"token": served.token(), "queue": "mail"}).status == 200
+    assert served.counts().paused
+
+
+def test_two_dashboards_of_one_host_leave_each_other_their_sessions(serve: Any, file: str) -> None:
+    one, other = serve(file), serve(file)
+    names = {served.ask("/").headers["set-cookie"].partition("=")[0] for served in (one, other)}
+    assert len(names) == 2
+
+
+def test_an_origin_that_is_no_address_is_another_page(serve: Any, file: str) -> None:
+    served: Served = serve(file)
+    assert served.ask("/act/pause", {"token": served.token(), "queue": "mail"}, Origin="http://[").status == 403
+
+
 def test_signing_in_leads_nowhere_else_and_a_wrong_token_says_so(with_tokens: Served) -> None:
     wrong = with_tokens.ask("/sign-in", {"token": with_tokens.token("/sign-in"), "key": "wrong", "back": "/"})
     assert wrong.status == 403 and "That token is not known." in wrong.text

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -101,6 +104,38 @@ def test_a_store_that_is_away_leaves_the_page_and_comes_back(serve: Any) -> None
         server.start()
         eventually(lambda: "The store does not answer" not in served.ask("/").text, 30, "that it is back")
         assert served.ask("/dead?queue=mail").status == 200
+
+
+def test_pages_that_wait_for_a_store_that_hangs_do_not_wait_one_after_the_other(serve: Any) -> None:
+    with servers.redis() as server:
+        url = f"redis://127.0.0.1:{server.port}/0"
+        fill(url)
+        served: Served = serve(url)
+        served.ask("/dead?queue=mail")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with ThreadPoolExecutor(6) as crowd:
+                answers = list(crowd.map(lambda _: served.ask("/dead?queue=mail").status, range(6)))
+            assert answers == [503] * 6
+            assert time.monotonic() - began < 20, "six times its 5 s, if each waits for itself"
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        eventually(lambda: served.ask("/dead?queue=mail").status == 200, 20, "that it is back")
+
+
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e400"])
+def test_a_record_of_a_worker_that_makes_no_sense_stops_no_page(serve: Any, file: str, number: str) -> None:
+    store = connector(file, "keep")
+    for pid, worker in (("1", number), (number, "1")):
+        record = f'{{"host": "h", "pid": {pid}, "workers": [{{"pid": 1, "queue": "mail", "tasks": {worker}, "rate": {worker}}}]}}'
+        store.announce(f"odd-{pid}", record.encode(), 600)
+    store.close()
+    served: Served = serve(file)
+    for path in ("/", "/workers", "/queue?name=mail"):
+        assert served.ask(path).status == 200, path
+    before = served.ask("/?fragment=1").headers["etag"]
+    eventually(lambda: served.ask("/?fragment=1").headers["etag"] != before, 20, "that somebody still looks")
 
 
 def test_how_many_look_does_not_change_what_the_store_is_asked(serve: Any) -> None:

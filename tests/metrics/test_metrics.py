@@ -211,6 +211,14 @@ def test_a_stop_ends_it_at_once_though_a_client_holds_a_connection(tmp_path: Pat
         assert served.process.wait(20) == 0
 
 
+def test_of_a_client_that_sends_nothing_nothing_is_said(tmp_path: Path) -> None:
+    with exporter(f"sqlite:///{tmp_path}/q.db", tmp_path) as served:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=60) as idle:
+            assert idle.recv(1) == b"", "it is given up"
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.stderr is not None and served.process.stderr.read() == ""
+
+
 @pytest.mark.parametrize(
     ("ready", "leased", "workers", "rate", "number"),
     [
@@ -219,6 +227,7 @@ def test_a_stop_ends_it_at_once_though_a_client_holds_a_connection(tmp_path: Pat
         (600, 4, 4, 2.0, 41),  # half a task a second each, 604 within 30 s
         (1, 0, 4, 100.0, 1),
         (0, 4, 4, 400.0, 4),  # what runs is not cut off
+        (7, 0, 1, float("nan"), 7),  # a record of a worker that makes no sense
     ],
 )
 def test_the_number_of_workers_follows_load_and_rate(
@@ -226,6 +235,10 @@ def test_the_number_of_workers_follows_load_and_rate(
 ) -> None:
     standing = Standing(Counts(ready=ready, leased=leased), workers, rate)
     assert wanted(standing, standing.load, 30.0) == number
+
+
+def test_a_target_that_is_hardly_a_time_at_all_is_answered() -> None:
+    assert wanted(Standing(Counts(ready=7), 1, 0.5), 7, 5e-324) == 7
 
 
 def test_the_number_rises_at_once_and_falls_by_one_a_minute() -> None:

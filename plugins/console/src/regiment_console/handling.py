@@ -149,26 +149,41 @@ def cancel(
                 writing = steered(opened, "regiment tasks cancel")
                 for name, some in _per_queue(found):
                     with account(writing, name, "cancel", reason, now=now or None) as made:
-                        _cancel(writing, name, some, now, made, told)
+                        _cancel(looking, writing, name, some, now, made, told)
     told.say()
 
 
-def _cancel(writing: Steered, queue: str, found: list[Found], now: bool, made: Any, told: Told) -> None:
+def _cancel(
+    looking: Steered, writing: Steered, queue: str, found: list[Found], now: bool, made: Any, told: Told
+) -> None:
+    left: list[Found] = []
     if now:
         waiting = [one for one in found if one.seen.state != "leased"]
         left = _steer(writing, queue, waiting, made, drop=True) if waiting else []
         told.add("deleted", [one for one in waiting if one not in left])
         found = [*left, *(one for one in found if one.seen.state == "leased")]
     if found:
-        writing.post(queue, cancel=[id_of(one.seen.payload) for one in found])
-        made.number += len(found)
-        made.names += [id_of(one.seen.payload) for one in found]
-    told.add(
-        "cancelled",
-        [one for one in found if one.seen.state != "leased"],
-        "; each ends without a run when its turn comes",
-    )
-    told.add("told to stop", [one for one in found if one.seen.state == "leased"], "; what has just ended stays so")
+        ids = [id_of(one.seen.payload) for one in found]
+        writing.post(queue, cancel=ids)
+        made.number += len(ids)
+        made.names += ids
+        if over := _gone(looking, queue, ids):
+            writing.post(queue, clear=over)
+    runs = [one for one in found if one.seen.state == "leased" or one in left]  # a worker was faster
+    told.add("cancelled", [one for one in found if one not in runs], "; each ends without a run when its turn comes")
+    told.add("told to stop", runs, "; what has just ended stays so")
+
+
+def _gone(looking: Steered, queue: str, ids: Sequence[str]) -> list[str]:
+    """Those of which nothing is there any more: their notices would stand for 30 days, and cancel who has these ids next.
+
+    Looked for twice, because a task that changes its state while it is looked for may not be seen.
+    """
+    for _ in range(2):
+        if ids:
+            there = {id_of(one.seen.payload) for one in find(looking, [queue], ids)}
+            ids = [id for id in ids if id not in there]
+    return list(ids)
 
 
 @command.command("run")

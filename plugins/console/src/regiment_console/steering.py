@@ -53,8 +53,11 @@ def id_of(payload: bytes) -> str:
 
 
 def find(store: Steered, queues: Sequence[str], ids: Sequence[str]) -> list[Found]:
-    """The tasks with these ids, wherever they wait or run. An id stands in a message as it is, so the store looks for it."""
-    wanted = list(dict.fromkeys(ids))
+    """The tasks with these ids, wherever they wait or run. An id stands in a message as it is, so the store looks for it.
+
+    No task has an empty id, and messages that nobody can read are not meant by one.
+    """
+    wanted = list(dict.fromkeys(filter(None, ids)))
     common = _common(wanted)
     if len(wanted) > 1 and len(common) >= SHORTEST:
         return [one for queue in queues for one in _in(store, queue, common, set(wanted))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -21,11 +22,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from regiment.errors import RegimentError, StoreError
+from regiment.errors import RegimentError, StoreError, StoreUnavailable
 from regiment_cli.text import age
 from regiment_console.store import Store
 from regiment_dashboard import acting, drawing, reading
-from regiment_dashboard.doors import COOKIE, HEADERS, Doors, Visitor
+from regiment_dashboard.doors import HEADERS, Doors, Visitor
 from regiment_dashboard.watching import Watch
 
 HERE = Path(__file__).parent
@@ -41,6 +42,8 @@ class Dashboard:
     def __init__(self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors) -> None:
         self._make, self._where, self._watch, self._doors = make, where, watch, doors
         self._store: Store | None = None
+        self._away = 0.0, ""
+        """When the store was found away last (monotonic time), and in what words."""
         self._asking = ThreadPoolExecutor(1, "asking")
         self._pages = Environment(
             loader=FileSystemLoader(HERE / "templates"),
@@ -94,7 +97,7 @@ class Dashboard:
                 return _closed(
                     400, "This page is not served under that name. The dashboard's --host option names those that are."
                 )
-            visitor = self._doors.visitor(request.cookies.get(COOKIE))
+            visitor = self._doors.visitor(request.cookies.get(self._doors.name))
             request.state.visitor = visitor
             answer = await self._answer(request, page, visitor, stranger, operator)
             return answer
@@ -112,7 +115,6 @@ class Dashboard:
         try:
             answer = await page(request)
         except StoreError as error:
-            self._store = None
             answer = self._page(request, "message.html", 503, title="The store does not answer", text=str(error))
         except RegimentError as error:
             answer = self._page(
@@ -122,7 +124,7 @@ class Dashboard:
                 title="That could not be done",
                 text=str(error),
             )
-        if COOKIE not in request.cookies and "set-cookie" not in answer.headers:
+        if self._doors.cookie(visitor) != request.cookies.get(self._doors.name) and "set-cookie" not in answer.headers:
             self._remember(answer, request, visitor)
         return answer
 
@@ -145,7 +147,7 @@ class Dashboard:
 
     def _remember(self, answer: Response, request: Request, visitor: Visitor) -> None:
         answer.set_cookie(
-            COOKIE,
+            self._doors.name,
             self._doors.cookie(visitor),
             httponly=True,
             samesite="strict",
@@ -154,12 +156,23 @@ class Dashboard:
         )
 
     async def _ask(self, work: Callable[..., T], *args: Any) -> T:
-        """Have the one thread that reads the store do it; a store that was away is opened anew."""
+        """Have the one thread that reads the store do it; a store that was away is opened anew. Who waits for that thread while
+        somebody else finds the store away is told so at once, and does not wait for it once more.
+        """
+        since = time.monotonic()
 
         def asked() -> T:
-            if self._store is None:
-                self._store = self._make()
-            return work(self._store, *args)
+            at, away = self._away
+            if at > since:
+                raise StoreUnavailable(away)
+            try:
+                self._store = self._store or self._make()
+                return work(self._store, *args)
+            except StoreError as error:
+                self._store = None
+                if isinstance(error, StoreUnavailable):
+                    self._away = time.monotonic(), str(error)
+                raise
 
         return await asyncio.get_running_loop().run_in_executor(self._asking, asked)
 

@@ -69,7 +69,7 @@ def command(
         from regiment_dashboard.watching import Watch
 
         names = frozenset({*LOCAL, host.lower(), f"[{host}]".lower(), *(name.lower() for name in hosts)})
-        doors = Doors(names, tokens, "viewer" if read_only else "operator")
+        doors = Doors(names, tokens, "viewer" if read_only else "operator", taken.getsockname()[1])
         broker = make_broker(config)
         store = Store(config, why)
         pages = Dashboard(lambda: Store(config, why), store.where, Watch(broker.open), doors)

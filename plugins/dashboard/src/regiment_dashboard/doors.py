@@ -12,10 +12,8 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 Role = Literal["viewer", "operator"]
-COOKIE = "regiment_session"
 LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -38,9 +36,13 @@ class Visitor(NamedTuple):
 
 
 class Doors:
-    """Decides who comes in. Without tokens everybody who reaches the port is `free`, which is this host alone."""
+    """Decides who comes in. Without tokens everybody who reaches the port is `free`, which is this host alone.
 
-    def __init__(self, hosts: frozenset[str], tokens: Mapping[Role, str], free: Role) -> None:
+    Browsers send a host's cookies to each of its ports, so what this process calls its own (`name`) has the port in it.
+    """
+
+    def __init__(self, hosts: frozenset[str], tokens: Mapping[Role, str], free: Role, port: int) -> None:
+        self.name = f"regiment_session_{port}"
         self._hosts, self._tokens, self._free = hosts, tokens, free
         self._secret = secrets.token_bytes(32)
 
@@ -54,7 +56,7 @@ class Doors:
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return False
         origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc == headers.get("host")
+        return origin is None or origin.partition("://")[2] == headers.get("host")
 
     # Sessions: the cookie holds a random word, the role, and a seal over both
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -13,6 +14,8 @@ WIDTH, HEIGHT = 120, 28
 
 def many(number: float) -> str:
     """A whole number with its thousands apart; a small one that is not whole with one digit."""
+    if not math.isfinite(number):
+        return "?"
     return f"{number:,.0f}" if number == int(number) or number >= 100 else f"{number:,.1f}"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from regiment import log
 from regiment.contracts import Connector, Counts, Examined, Finding, Role
 from regiment.errors import StoreError
 from regiment_cli.serving import serving
@@ -108,6 +110,9 @@ class Watch:
             seen = self._of(self._store)
         except StoreError as error:
             seen = self.seen._replace(problem=str(error))
+        except Exception as error:  # else nobody would look any more, and old numbers would pass for new ones
+            log.event(logging.ERROR, "dashboard.error", exc_info=error)
+            seen = self.seen._replace(problem=f"what it says cannot be read: {type(error).__name__}: {error}")
         with self._changed:
             self.seen = seen._replace(version=self.seen.version + 1)
             self._changed.notify_all()
@@ -152,6 +157,6 @@ def trees_of(records: Any) -> list[Mapping[str, Any]]:
                     "workers": workers,
                 }
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     return sorted(found, key=lambda tree: (tree["host"], tree["pid"]))

@@ -22,7 +22,8 @@ def wanted(standing: Standing, load: int, target: float) -> int:
     if not load:
         return 0
     each = standing.rate / standing.workers if standing.workers else 0.0
-    needed = math.ceil(load / (each * target)) if each else load
+    ended = each * target  # by one worker, within the target; 0 if that is too little for a float
+    needed = math.ceil(min(load / ended, load)) if ended > 0 else load
     return max(1, min(needed, load), min(standing.workers, standing.counts.leased))
 
 
