@@ -11,8 +11,9 @@ import pytest
 
 from harness.wait import eventually
 from regiment.contracts import Connector, Keep
+from regiment.errors import StoreUnavailable
 from regiment_runner.keeper.release import release_plan, running
-from regiment_runner.keeper.store import Store
+from regiment_runner.keeper.store import NEWS, URGENT, Store
 from regiment_runner.shared import page
 from regiment_runner.shared.annex import Annex
 from regiment_runner.shared.page import Page
@@ -106,7 +107,7 @@ def test_renewals_go_ahead_of_what_a_store_refuses_again_and_again(tmp_path: Pat
     def settle(connector: Connector) -> None:
         if not done:
             store.ask(("settle", "w2"), lambda _: done.append("settled another"))
-            store.ask(("renew", 30.0), lambda _: done.append("renewed"), urgent=True)
+            store.ask(("renew", 30.0), lambda _: done.append("renewed"), turn=URGENT)
         if len(done) < 4:
             done.append("refused")
             raise ValueError("an answer that nobody understands")
@@ -115,6 +116,21 @@ def test_renewals_go_ahead_of_what_a_store_refuses_again_and_again(tmp_path: Pat
     store.ask(("settle", "w1"), settle)
     eventually(lambda: "settled another" in done, 5, lambda: str(done))
     assert done == ["refused", "renewed", "refused", "refused", "settled", "settled another"]
+
+
+def test_what_dead_workers_left_goes_ahead_of_news_that_a_full_store_refuses(tmp_path: Path) -> None:
+    store = Store({"name": "local", "options": {"path": f"{tmp_path}/q.db"}}, lambda: None)
+    done: list[str] = []
+
+    def announce(connector: Connector) -> None:
+        if not done:
+            store.ask(("release", "w1"), lambda _: done.append("released"))
+        done.append("refused")
+        raise StoreUnavailable("it has reached maxmemory")
+
+    store.ask(("presence",), announce, turn=NEWS)
+    eventually(lambda: "released" in done, 5, lambda: str(done))
+    assert done[:2] == ["refused", "released"]
 
 
 def test_a_judge_that_was_killed_in_a_hook_counts_and_its_note_stays(sheet: Page) -> None:

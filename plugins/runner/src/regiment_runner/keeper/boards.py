@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from regiment import log
 from regiment.contracts import Board
-from regiment_runner.keeper.store import Store
+from regiment_runner.keeper.store import NEWS, Store
 from regiment_runner.shared import messages, page
 from regiment_runner.shared.heads import TRACE, id_of
 from regiment_runner.shared.page import Page
@@ -131,7 +131,7 @@ class _Known:
             self.board = board = connector.board(queue)
             self.version = board.version
 
-        ward.store.ask(("board", queue), job)
+        ward.store.ask(("board", queue), job, turn=NEWS)
 
 
 def _busy(sheet: Page) -> bool:

@@ -23,7 +23,7 @@ from regiment import log
 from regiment.contracts import Connector, Span
 from regiment_runner.keeper.boards import Boards
 from regiment_runner.keeper.release import release_plan
-from regiment_runner.keeper.store import Store
+from regiment_runner.keeper.store import NEWS, URGENT, Store
 from regiment_runner.keeper.telling import Telling
 from regiment_runner.keeper.ward import NOTHING, Ward
 from regiment_runner.shared import crossing, messages, page, process
@@ -134,7 +134,7 @@ class Keeper:
         elif "bye" in message:
             self._gone = True
             for store in self.stores.values():
-                store.ask(("presence", "end"), lambda c: c.announce(self.name, b"", 0.001))
+                store.ask(("presence", "end"), lambda c: c.announce(self.name, b"", 0.001), turn=NEWS)
 
     def _serve(self, message: messages.Serve, fds: list[int]) -> None:
         name = message["serve"]
@@ -200,10 +200,10 @@ class Keeper:
             mine = [ward for ward in wards if ward.lease == lease]
             if any(True for ward in mine for _ in ward.page.joins()):
                 job = functools.partial(self._renew_now, wards=mine, lease=lease)
-                store.ask(("renew", lease), job, urgent=True)
+                store.ask(("renew", lease), job, turn=URGENT)
         self.boards.renewed(wards)
         if wards:
-            store.ask(("presence",), lambda c: c.announce(self.name, self._presence(wards), leases[-1]))
+            store.ask(("presence",), lambda c: c.announce(self.name, self._presence(wards), leases[-1]), turn=NEWS)
 
     def _renew_now(self, connector: Connector, wards: list[Ward], lease: float) -> None:
         with contextlib.suppress(ValueError):  # a page that was unmapped meanwhile: its worker has ended

@@ -16,6 +16,9 @@ from regiment.errors import StoreUnavailable
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.scopes import connect
 
+URGENT, OF_WORKERS, NEWS = range(3)
+"""The turns: renewals, what workers have done and left, what is told and heard of others. What a full store refuses, as it does the presence of a tree, must hold up neither a lease nor what a dead worker leaves."""
+
 
 class Store:
     """One store and the thread that speaks to it; when it is down, only its own work waits."""
@@ -33,11 +36,11 @@ class Store:
         self.thread = threading.Thread(target=self._run, name="regiment-store", daemon=True)
         self.thread.start()
 
-    def ask(self, key: Any, do: Callable[[Connector], None], *, urgent: bool = False) -> None:
+    def ask(self, key: Any, do: Callable[[Connector], None], *, turn: int = OF_WORKERS) -> None:
         """Do something when its turn comes; a job under a key that waits already is not added."""
         if key not in self.waiting:
             self.waiting.add(key)
-            self.jobs.put(Job(not urgent, next(self._numbers), key, do))
+            self.jobs.put(Job(turn, next(self._numbers), key, do))
 
     def _run(self) -> None:
         pause = Pause(PAUSE, LONGEST_PAUSE)
@@ -46,7 +49,7 @@ class Store:
             try:
                 job.do(self._open())
             except Exception as error:
-                self.jobs.put(job)  # in its old place: only what is urgent goes ahead
+                self.jobs.put(job)  # in its old place: what a store refuses holds up only what comes after it
                 self._failed(job, error)
                 time.sleep(pause())
             else:
@@ -77,9 +80,9 @@ class Store:
 
 
 class Job(NamedTuple):
-    """Something to do at a store: what is urgent first, all else in the order in which it was asked for."""
+    """Something to do at a store: by its turn, those of one turn in the order in which they were asked for."""
 
-    patient: bool
+    turn: int
     number: int
     key: Any
     do: Callable[[Connector], None]
