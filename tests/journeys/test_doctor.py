@@ -76,7 +76,8 @@ def test_rules_can_be_chosen_and_left_out_and_a_warning_can_count(cli):
     assert cli("doctor", "--strict", "--skip", "F04").code == 0
     assert {one["rule"] for one in cli("doctor", "--only", "F04", "--json").document["findings"]} == {"F04"}
     wrong = cli("doctor", "--only", "F40")
-    assert (wrong.code, wrong.out) == (1, "")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert cli("doctor", "--only", "f01").code == 0, "in any case"
     assert re.search(r'no rule "F40" applies here\. Did you mean "F0\d"\? Rules that do: C07, F01, ', wrong.err)
 
 
@@ -317,6 +318,15 @@ def test_what_is_wrong_with_a_target_is_a_finding(cli, settings, rule, level, te
     cli.write("app.py", APP.format(settings=settings))
     one = said(cli("doctor", "app", "--json"))[rule]
     assert (one["level"], one["text"][: len(text)]) == (level, text)
+
+
+def test_a_target_that_cannot_be_imported_is_a_finding_beside_the_others(cli):
+    cli.write("broken.py", "import nowhere_at_all")
+    cli("push", "hello:greet", "name=you")
+    answer = cli("doctor", "broken", "--json")
+    assert answer.code == 1
+    assert (said(answer)["C01"]["level"], said(answer)["F01"]["level"]) == ("fail", "fail")
+    assert "nowhere_at_all" in said(answer)["C01"]["text"]
 
 
 def test_a_plugin_that_was_named_and_is_broken_fails(cli):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from regiment import exits
-from regiment.contracts import Examined, Finding
+from regiment.contracts import Application, Examined, Finding
 from regiment.errors import RegimentError, StoreError, nearest
 from regiment.printing import put
 from regiment.registry import registry
@@ -69,18 +69,24 @@ def examined(
 ) -> tuple[str | None, list[Finding]]:
     """Which store was looked at, and what all rules say."""
     settings().reach_application()
-    faces = {label: face for name in names for label, face in targets.find(name).items()}
-    applications = {label: targets.application(face) for label, face in faces.items()}
-    if app is None and connector is None and names:
-        app = names[0].partition(":")[0] if len(faces) > 1 else names[0]
     store, found = None, list[Finding]()
+    applications, sound = dict[str, Application](), list[str]()
+    for name in names:
+        try:
+            applications |= {label: targets.application(face) for label, face in targets.find(name).items()}
+            sound.append(name)
+        except RegimentError as error:
+            found.append(Finding("C01", "fail", str(error), f"regiment check {name} says all of its problems at once"))
+    if app is None and connector is None and sound:
+        app = sound[0].partition(":")[0] if len(applications) > 1 else sound[0]
     try:
         store = Store(*choose(app, connector))
         found += fleet.answers(store.looking)
     except StoreError as error:
         found.append(_store_fails(error))
     try:
-        looking = None if store is None or found[-1].level == "fail" else store.looking
+        away = any(one.rule == "ST01" and one.level == "fail" for one in found)
+        looking = None if store is None or away else store.looking
         asked = Examined(looking, applications, deep)
         found += _said(asked)
     finally:
@@ -111,9 +117,10 @@ def _sound(one: Any) -> Finding:
 
 def _chosen(found: list[Finding], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
     rules = sorted({one.rule for one in found})
+    only, skip = [name.upper() for name in only], [name.upper() for name in skip]
     for name in (*only, *skip):
         if name not in rules:
-            raise RegimentError(
+            raise click.UsageError(
                 f'no rule "{name}" applies here.{nearest(name, rules)} Rules that do: {", ".join(rules)}'
             )
     return [one for one in found if (not only or one.rule in only) and one.rule not in skip]

@@ -8,7 +8,7 @@ import time
 import click
 
 from regiment.contracts import Connector, Counts
-from regiment.errors import RegimentError
+from regiment.errors import RegimentError, nearest
 from regiment.printing import draw, say
 from regiment_cli.serving import serving
 from regiment_cli.terminal import Duration
@@ -34,9 +34,12 @@ def pause(queue: str, reason: str | None, app: str | None, connector: str | None
     """Let no worker lease a task of QUEUE, until it is resumed. What runs goes on, and pushes are taken."""
     with open_store(app, connector) as store:
         looking = steered(store.looking, "regiment queues pause")
-        if looking.board(store.known(queue)).paused:
+        if looking.board(queue).paused:
             say(f'"{queue}" is paused already{paused_by(looking, queue)}')
             return
+        if queue not in looking.queues():
+            near = nearest(queue, looking.queues())
+            say(f'{store.where} knows nothing of a queue "{queue}" yet, which is paused all the same.{near}')
         counts = looking.counts(queue)
         _post(store, queue, True, reason)
     say(

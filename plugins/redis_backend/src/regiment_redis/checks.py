@@ -68,7 +68,12 @@ def eviction(where: str, settings: dict[str, str]) -> Finding:
     if policy == "noeviction":
         return Finding("R01")
     text = f"{where} has maxmemory-policy {policy}: it deletes what regiment keeps when memory is short"
-    return Finding("R01", "fail", text, "CONFIG SET maxmemory-policy noeviction, or a server for the tasks alone")
+    return Finding(
+        "R01",
+        "fail",
+        text,
+        "maxmemory-policy noeviction in redis.conf (and CONFIG SET for now), or a server for the tasks alone",
+    )
 
 
 def persistence(where: str, settings: dict[str, str]) -> Finding:
@@ -80,7 +85,9 @@ def persistence(where: str, settings: dict[str, str]) -> Finding:
         if settings.get("save")
         else "writes nothing to disk"
     )
-    return Finding("R02", "warn", f"{where} {left}", "CONFIG SET appendonly yes")
+    return Finding(
+        "R02", "warn", f"{where} {left}", "appendonly yes in redis.conf (and CONFIG SET appendonly yes for now)"
+    )
 
 
 def memory(where: str, used: int, most: int) -> Finding:

@@ -73,7 +73,7 @@ def of_target(label: str, app: Application) -> Iterator[Finding]:
     yield long_limit(label, app)
     face = type(app.worker) if isinstance(app, Running) else app
     tries = list(check.retries_that_cannot_be(app, face))
-    yield from (Finding("C04", "warn", f"{label}: {text}") for text in tries)
+    yield from (Finding("C04", "warn", f"{label}: {text}", "max_retries=3, say, or no Retry") for text in tries)
     if not tries:
         yield Finding("C04")
 
