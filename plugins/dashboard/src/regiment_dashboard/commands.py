@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import click
 from regiment.build import make_broker
 from regiment.errors import ConfigError
 from regiment.printing import say
+from regiment_cli.listening import LEAST_SECRET, address, secret, this_host_alone
 from regiment_console.store import Store, choose, store_options
 from regiment_dashboard.doors import LOCAL, Doors, Role
-
-LEAST_TOKEN = 16
-"""Characters that a token has at least."""
 
 
 @click.command("dashboard")
@@ -43,16 +40,16 @@ def command(
     connector: str | None,
 ) -> int:
     """Serve pages that show what the queues of a store do. On this host alone; elsewhere with a token."""
-    host, port = _address(listen)
+    host, port = address(listen, "127.0.0.1:8420")
     tokens: dict[Role, str] = {}
     if viewer_token_file is not None:
-        tokens["viewer"] = _token("--viewer-token-file", viewer_token_file)
+        tokens["viewer"] = secret("--viewer-token-file", viewer_token_file)
     if operator_token_file is not None:
-        tokens["viewer" if read_only else "operator"] = _token("--operator-token-file", operator_token_file)
-    if not tokens and not _loopback(host):
+        tokens["viewer" if read_only else "operator"] = secret("--operator-token-file", operator_token_file)
+    if not tokens and not this_host_alone(host):
         raise ConfigError(
             f"--listen {listen} is open to other hosts, and nobody would have to sign in; expected --operator-token-file or "
-            f"--viewer-token-file, each with a secret of {LEAST_TOKEN} characters at least"
+            f"--viewer-token-file, each with a secret of {LEAST_SECRET} characters at least"
         )
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise ConfigError(
@@ -78,27 +75,3 @@ def command(
         say(f"serving http://{shown}:{taken.getsockname()[1]}{prefix}/" + (" (read only)" if read_only else ""))
         serve(pages.application(), taken, prefix)
     return 0
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f'--listen is "{text}"; expected HOST:PORT, such as 127.0.0.1:8420')
-    return host.strip("[]"), int(port)
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _token(option: str, path: Path) -> str:
-    try:
-        found = path.read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"{option} {path} cannot be read: {error.strerror}") from None
-    if len(found) < LEAST_TOKEN:
-        raise ConfigError(f"{option} {path} holds {len(found)} characters; expected {LEAST_TOKEN} at least")
-    return found

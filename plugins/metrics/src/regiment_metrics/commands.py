@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import threading
 from contextlib import closing
@@ -14,6 +13,7 @@ import click
 from regiment.config import CONNECTOR_VARIABLE
 from regiment.errors import ConfigError, RegimentError, nearest
 from regiment.printing import put, say
+from regiment_cli.listening import address, secret, this_host_alone
 from regiment_cli.options import json_option
 from regiment_cli.reaching import chosen
 from regiment_cli.terminal import Duration, show_json
@@ -44,9 +44,9 @@ def metrics(
     listen: str, every: float, token_file: Path | None, opened: bool, connector: str | None, app: str | None
 ) -> int:
     """Serve what waits, runs and died in each queue of a store: /metrics, /scale?queue=NAME, /health. One process for each store."""
-    host, port = _address(listen)
-    token = _token(token_file)
-    if token is None and not opened and not _loopback(host):
+    host, port = address(listen, "127.0.0.1:9464")
+    token = None if token_file is None else secret("--token-file", token_file)
+    if token is None and not opened and not this_host_alone(host):
         raise ConfigError(
             f"--listen {listen} is open to other hosts, and there is no token; expected --token-file FILE, or --open if "
             f"the network keeps strangers away"
@@ -96,29 +96,3 @@ def scale(name: str, target: float, app: str | None, connector: str | None, as_j
         show_json(said)
     else:
         put(said["wanted"])
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f'--listen is "{text}"; expected HOST:PORT, such as 127.0.0.1:9464')
-    return host.strip("[]"), int(port)
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _token(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        found = path.read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"--token-file {path} cannot be read: {error.strerror}") from None
-    if len(found) < 16:
-        raise ConfigError(f"--token-file {path} holds {len(found)} characters; expected 16 at least")
-    return found

@@ -1,0 +1,42 @@
+"""Options of verbs that serve over HTTP: where to listen, and who has to know a secret."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+from regiment.errors import ConfigError
+
+LEAST_SECRET = 16
+"""Characters that a secret has at least."""
+
+
+def address(text: str, example: str) -> tuple[str, int]:
+    """The host and the port of `--listen`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f'--listen is "{text}"; expected HOST:PORT, such as {example}')
+    return host.strip("[]"), int(port)
+
+
+def this_host_alone(host: str) -> bool:
+    """True if nobody else reaches this address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def secret(option: str, path: Path) -> str:
+    """What a file holds that `option` has named."""
+    try:
+        found = path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{option} {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{option} {path} holds bytes that are no text; expected a word of letters and digits"
+        ) from None
+    if len(found) < LEAST_SECRET:
+        raise ConfigError(f"{option} {path} holds {len(found)} characters; expected {LEAST_SECRET} at least")
+    return found
