@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
 
-from regiment.contracts import Connector
+from regiment.broker import extras
+from regiment.contracts import STEER, Connector, Counts, Steered
 
 
 class Tree(NamedTuple):
@@ -48,11 +50,23 @@ def stands_still(pid: int) -> bool:
         return False
 
 
+def counts_of(connector: Connector, queues: Sequence[str]) -> dict[str, Counts]:
+    """The counts of these queues, in as few requests as the store allows."""
+    if STEER in extras(connector):
+        return dict(zip(queues, cast("Steered", connector).counts_many(queues), strict=True))
+    return {name: connector.counts(name) for name in queues}
+
+
 def trees(connector: Connector) -> list[Tree]:
     """The living trees."""
+    return trees_of(connector.presence().values())
+
+
+def trees_of(records: Iterable[bytes]) -> list[Tree]:
+    """The living trees, of the records that their keepers have left."""
     found: list[Tree] = []
     here = os.uname().nodename
-    for data in connector.presence().values():
+    for data in records:
         try:
             record = json.loads(data)
             host, pid = str(record["host"]), int(record["pid"])
@@ -71,8 +85,13 @@ def trees(connector: Connector) -> list[Tree]:
 
 def serving(connector: Connector) -> dict[str, tuple[int, float]]:
     """Queue -> how many workers serve it now and how many tasks a second they end."""
+    return served_by(trees(connector))
+
+
+def served_by(trees: Iterable[Tree]) -> dict[str, tuple[int, float]]:
+    """The same, of these trees."""
     found: dict[str, tuple[int, float]] = {}
-    for tree in trees(connector):
+    for tree in trees:
         for queue in tree.workers.values():
             workers, rate = found.get(queue, (0, 0.0))
             found[queue] = workers + 1, rate

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from regiment.broker import extras
-from regiment.codec import read_head
 from regiment.contracts import STEER, Connector, Counts, Examined, Finding, Terms
-from regiment.errors import DecodeError, StoreError
-from regiment_cli.serving import serving
+from regiment.errors import StoreError
+from regiment_cli.serving import counts_of, serving
 from regiment_cli.text import age, many
 from regiment_console.letters import reason_of
 from regiment_console.pausing import paused_by
-from regiment_console.steering import steered
+from regiment_console.steering import id_of, steered
 from regiment_console.store import shown_name
 
 ASKED = 20
@@ -58,7 +57,7 @@ def rules(asked: Examined) -> Iterator[Finding]:
     store = asked.store
     if store is None:
         return
-    counts = {name: store.counts(name) for name in store.queues()}
+    counts = counts_of(store, store.queues())
     served = serving(store)
     limits = {app.config.name: app.config.dead_limit for app in asked.targets.values()}
     yield from _each("F01", (nobody(name, one, served.get(name, (0, 0.0))[0]) for name, one in counts.items()))
@@ -141,11 +140,8 @@ def killers(store: Connector, name: str) -> Iterator[Finding]:
 
 
 def _who(payload: bytes) -> str:
-    try:
-        head = read_head(payload)
-    except DecodeError:
-        return "a task that cannot be read"
-    return f"the task {head.task_id}"
+    id = id_of(payload)
+    return f"the task {id}" if id else "a task that cannot be read"
 
 
 def parked(store: Connector, name: str, counts: Counts) -> Finding | None:

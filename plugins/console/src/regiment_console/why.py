@@ -99,9 +99,10 @@ def _found(store: Store, id: str, queues: Sequence[str]) -> Iterator[dict[str, A
 
 
 def _facts(looking: Steered, queue: str, id: str) -> Facts:
-    served = [tree for tree in trees(looking) if queue in tree.workers.values()]
+    known = trees(looking)
+    served = [tree for tree in known if queue in tree.workers.values()]
     acts: list[tuple[float, Mapping[str, Any]]] = [(act.at, read(act.entry)) for act in looking.acts(queue, ACTS)]
-    return Facts(looking, queue, id, looking.board(queue), looking.counts(queue), served, trees(looking), acts)
+    return Facts(looking, queue, id, looking.board(queue), looking.counts(queue), served, known, acts)
 
 
 def _dead(looking: Steered, queue: str, letter: Letter, words: Mapping[str, Any]) -> str:

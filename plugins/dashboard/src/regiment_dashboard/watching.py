@@ -7,13 +7,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from regiment import log
 from regiment.contracts import Connector, Counts, Examined, Finding, Role
 from regiment.errors import StoreError
-from regiment_cli.serving import serving
+from regiment_cli.serving import counts_of, served_by, trees_of
 from regiment_console import fleet
 
 EVERY = 1.0
@@ -118,10 +118,9 @@ class Watch:
             self._changed.notify_all()
 
     def _of(self, store: Connector) -> Seen:
-        served = serving(store)
-        queues = {}
-        for name in sorted({*store.queues(), *served}):
-            counts = store.counts(name)
+        records = list(store.presence().values())
+        served, queues = served_by(trees_of(records)), {}
+        for name, counts in counts_of(store, sorted({*store.queues(), *served})).items():
             curve = self._curves.setdefault(name, deque(maxlen=POINTS))
             curve.append(counts.ready + counts.leased)
             queues[name] = Standing(counts, *served.get(name, (0, 0.0)), tuple(curve))
@@ -130,10 +129,10 @@ class Watch:
             found = [one for one in fleet.rules(Examined(store, {})) if one.level != "ok"]
             self._findings = sorted(found, key=lambda one: one.level != "fail")
             self._judged = time.monotonic()
-        return Seen(0, time.time(), "", queues, trees_of(store.presence().values()), tuple(self._findings))
+        return Seen(0, time.time(), "", queues, shown(records), tuple(self._findings))
 
 
-def trees_of(records: Any) -> list[Mapping[str, Any]]:
+def shown(records: Iterable[bytes]) -> list[Mapping[str, Any]]:
     """The trees of all hosts, as their keepers announce them; a record that cannot be read hides no other."""
     found: list[Mapping[str, Any]] = []
     for data in records:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from regiment import log
 from regiment.contracts import Connector, Counts, Role
 from regiment.errors import StoreError
-from regiment_cli.serving import serving
+from regiment_cli.serving import counts_of, serving
 
 MEMORY = 120.0
 """Seconds of which the largest load counts: a queue that keeps up is empty at most looks, and needs its workers all the same."""
@@ -46,8 +46,8 @@ class Sample(NamedTuple):
 def look(store: Connector) -> Mapping[str, Standing]:
     """How each queue of the store is now."""
     served = serving(store)
-    names = sorted({*store.queues(), *served})
-    return {name: Standing(store.counts(name), *served.get(name, (0, 0.0))) for name in names}
+    counts = counts_of(store, sorted({*store.queues(), *served}))
+    return {name: Standing(one, *served.get(name, (0, 0.0))) for name, one in counts.items()}
 
 
 class Sampler:
