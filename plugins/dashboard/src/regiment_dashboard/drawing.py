@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 
 from markupsafe import Markup
+
+from regiment_console import letters
 
 WIDTH, HEIGHT = 120, 28
 """Pixels of a curve."""
@@ -20,9 +21,9 @@ def many(number: float) -> str:
 
 
 def clock(at: float | None) -> str:
-    """A time of the wall clock, local, to the second."""
+    """A time of the wall clock, as verbs show it; a dash for none."""
     try:
-        return datetime.fromtimestamp(at or 0.0).astimezone().isoformat(" ", "seconds") if at else "–"
+        return letters.clock(at) if at else "–"
     except (ValueError, OverflowError, OSError):
         return "unreadable"
 
