@@ -10,6 +10,7 @@ from __future__ import annotations
 from regiment.contracts.data import *
 from regiment.contracts.effects import *
 from regiment.contracts.extending import *
+from regiment.contracts.flow import *
 from regiment.contracts.running import *
 from regiment.contracts.steer import *
 from regiment.contracts.store import *

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from regiment.contracts.flow import Ticket
 from regiment.contracts.store import Connector, Settlement, Span, Taken
 
 EFFECTS = "effects"
@@ -58,6 +59,9 @@ class Send(NamedTuple):
     at: float | None = None
     ids: Sequence[str] | None = None
     id_window: float = 3600.0
+    tickets: Sequence[Ticket] | None = None
+    """One for each payload (extra `flow`). A payload whose key is held is left out, or takes the holder's place, as `admit` does;
+    `waiting` bounds none."""
 
 
 class Arrive(NamedTuple):

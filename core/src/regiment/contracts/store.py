@@ -99,6 +99,8 @@ class Terms(NamedTuple):
     token_window: float = 60.0
     delivery: str = "at_least_once"
     """With "at_most_once", claims and settlements must be as durable as a push."""
+    slots: int = 1
+    """Tasks that this consumer runs at a time (extra `flow`)."""
 
 
 class Counts(NamedTuple):
