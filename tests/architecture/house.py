@@ -19,7 +19,7 @@ PAGE = ROOT / "docs/architecture.md"
 BEGIN, END = "<!-- picture: make picture -->", "<!-- end of picture -->"
 
 CORE_ROOMS = {
-    "words": "exits errors bounds masking printing outcome task standard known",
+    "words": "exits errors bounds masking outcome task standard known",
     "agreements": "settings config contracts context",
     "plugins": "hooks log installed options registry",
     "store side": "culprit codec lock broker build",

@@ -132,8 +132,9 @@ def test_inside_the_runner_a_folder_is_a_process_and_imports_what_comes_before_i
 
 
 MAY_WRITE = {
-    "regiment.printing": "it is the one way",
+    "regiment_cli.printing": "it is the one way",
     "regiment.log": "logging itself has failed",
+    "regiment.alone": "the command line is not installed",
     "regiment_console.completion": "a script for a shell, made of our own names",
     "regiment_runner.verbs.top": "takes the terminal and gives it back",
     "regiment_runner.verbs.health": "one line of our own words, before anything is loaded",
@@ -149,7 +150,7 @@ def test_all_that_goes_to_people_passes_through_printing() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                assert called not in writers, f"{name} line {node.lineno} calls {called}; use regiment.printing"
+                assert called not in writers, f"{name} line {node.lineno} calls {called}; use regiment_cli.printing"
 
 
 # Sizes

@@ -197,7 +197,7 @@ def test_an_unsent_push_is_the_effects_that_make_it(tracked: Queue) -> None:
     assert payloads(tracked) == [] and broker is tracked.broker
     send, keep = effects
     assert isinstance(send, Send) and isinstance(keep, Keep) and keep.key == "mine~"
-    assert send[2:] == (2, 5.0, None, ["mine"], 3600.0) and send.queue == pushed.queue == "q"
+    assert send[2:] == (2, 5.0, None, ["mine"], 3600.0, None) and send.queue == pushed.queue == "q"
     task = broker.codec.decode(send.payloads[0], "q")
     assert (task.id, task.kwargs, task.tags) == (pushed.id, {"n": 7}, {"flows": 1})
     with broker.connector() as connector:

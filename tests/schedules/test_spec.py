@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from regiment import ConfigError, Queue, Worker, WorkerConfig
-from regiment.worker import Running
+from regiment_cli.targets import Running
 from regiment_schedules import Schedules, schedule
 from regiment_schedules.declared import declared, notes
 from regiment_schedules.plan import schedules

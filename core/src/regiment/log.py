@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 from regiment.context import attempt_now
@@ -121,30 +122,14 @@ class FieldLogger:
 
     def log(self, level: int, message: str, /, *args: Any, **fields: Any) -> None:
         """Log `message` at a level."""
-        self._say(level, message, args, fields)
-
-    def debug(self, message: str, /, *args: Any, **fields: Any) -> None:
-        """Log at DEBUG."""
-        self._say(logging.DEBUG, message, args, fields)
-
-    def info(self, message: str, /, *args: Any, **fields: Any) -> None:
-        """Log at INFO."""
-        self._say(logging.INFO, message, args, fields)
-
-    def warning(self, message: str, /, *args: Any, **fields: Any) -> None:
-        """Log at WARNING."""
-        self._say(logging.WARNING, message, args, fields)
-
-    def error(self, message: str, /, *args: Any, **fields: Any) -> None:
-        """Log at ERROR."""
-        self._say(logging.ERROR, message, args, fields)
-
-    def exception(self, message: str, /, *args: Any, **fields: Any) -> None:
-        """Log at ERROR with the traceback of the current exception."""
-        self._say(logging.ERROR, message, args, {"exc_info": True, **fields})
-
-    def _say(self, level: int, message: str, args: tuple[Any, ...], fields: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(level):
             info = fields.pop("exc_info", None)
             extra = {"regiment": {**attempt_fields(), **fields}}
-            self._logger.log(level, message, *args, exc_info=info, extra=extra, stacklevel=3)
+            self._logger.log(level, message, *args, exc_info=info, extra=extra, stacklevel=2)
+
+    debug = partialmethod(log, logging.DEBUG)
+    info = partialmethod(log, logging.INFO)
+    warning = partialmethod(log, logging.WARNING)
+    error = partialmethod(log, logging.ERROR)
+    exception = partialmethod(log, logging.ERROR, exc_info=True)
+    """At ERROR, with the traceback of the current exception."""

@@ -8,7 +8,7 @@ from regiment.pushing import Outlet, Pushing, checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from typing import Any, NoReturn, TypedDict, Unpack
@@ -209,33 +209,3 @@ class Worker(metaclass=_Faces):
         from regiment.log import FieldLogger
 
         return FieldLogger(f"regiment.worker.{type(self).configuration().name}")
-
-    # What a worker process asks (`regiment.contracts.Application`)
-
-    @property
-    def handlers(self) -> Mapping[str, Callable[..., Any]]:
-        """The hooks that this class defines."""
-        return {name: getattr(self, name) for name in HOOKS if getattr(type(self), name) is not getattr(Worker, name)}
-
-    @property
-    def works(self) -> Mapping[str, Callable[..., Any]]:
-        """What runs tasks, by name, for checks."""
-        return {"work": self.work}
-
-
-class Running:
-    """A worker class as an attempt's application: the instance, with its configuration as `config`."""
-
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
-        self.config: WorkerConfig = type(worker).configuration()
-        self.handlers = worker.handlers
-        self.works = worker.works
-
-    def work_of(self, name: str) -> Callable[[Task], Any] | None:
-        """`work`, whatever the task's name."""
-        return self.worker.work
-
-    def config_of(self, name: str) -> WorkerConfig:
-        """The configuration, whatever the task's name."""
-        return self.config

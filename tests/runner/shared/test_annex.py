@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from regiment.contracts import Arrive, Drop, Effect, Join, Keep, Seal, Send, Shut
+from regiment.contracts import Arrive, Drop, Effect, Join, Keep, Seal, Send, Shut, Ticket
 from regiment_runner.shared import page
 from regiment_runner.shared.annex import Annex, left_of, records, spans_of
 from regiment_runner.shared.page import Page
@@ -24,18 +24,38 @@ rank = st.integers(0, 2**53 - 1)
 keeps = st.builds(Keep, text, st.binary(max_size=50), st.none() | seconds, rank, st.booleans(), st.none() | text)
 payloads = st.lists(st.binary(max_size=30), max_size=3)
 sends = st.builds(
-    Send, text, payloads, st.integers(0, 2), seconds, st.none() | seconds, ids=st.none(), id_window=seconds
+    Send,
+    text,
+    payloads,
+    st.integers(0, 2),
+    seconds,
+    st.none() | seconds,
+    ids=st.none(),
+    id_window=seconds,
+    tickets=st.none(),
 )
 named = st.builds(lambda send: send._replace(ids=[str(n) for n in range(len(send.payloads))]), sends)
+name = st.text(st.characters(exclude_categories=("Cs",)), max_size=16)
+tickets = st.builds(
+    Ticket,
+    name,
+    name,
+    name,
+    st.sampled_from(["done", "start"]) | seconds,
+    st.sampled_from(["keep", "later"]),
+    seconds,
+    name,
+)
+charged = st.builds(lambda send, ticket: send._replace(tickets=[ticket] * len(send.payloads) or None), sends, tickets)
 arrivals = st.builds(Arrive, text, text, st.integers(0, 4095))
-then = st.lists(keeps | sends | arrivals, max_size=3)
+then = st.lists(keeps | sends | charged | arrivals, max_size=3)
 joins = st.builds(Join, text, text, st.none() | st.integers(0, 4096), then, seconds)
 others = (
     st.builds(Seal, text, text, st.integers(0, 4096))
     | st.builds(Shut, text, text, seconds)
     | st.builds(Drop, st.lists(text, max_size=3), st.none() | text)
 )
-effects = st.lists(keeps | sends | named | arrivals | joins | others, max_size=5)
+effects = st.lists(keeps | sends | named | charged | arrivals | joins | others, max_size=5)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -87,6 +107,9 @@ def test_bytes_of_somebody_elses_making_are_refused_and_nothing_of_them_is_run_o
         Keep("k", b"", 1.0, -1),
         Send("q", [b""], 9),
         Send("q", [b"", b""], ids=["one"]),
+        Send("q", [b"", b""], tickets=[Ticket()]),
+        Send("q", [b""], tickets=[Ticket("x" * 65)]),
+        Send("q", [b""], tickets=[("", "", "")]),  # type: ignore[list-item]
         Join("q", "j", 5000, [], 1.0),
         Join("q", "j", 1, [Shut("q", "j")], 1.0),  # type: ignore[list-item]
         ("q", "j", 1),

@@ -14,8 +14,8 @@ import click
 
 from regiment import __version__, exits
 from regiment.errors import RegimentError
-from regiment.printing import say
 from regiment_cli.options import global_options, settings
+from regiment_cli.printing import say
 from regiment_cli.verbs import Verbs
 
 cli = Verbs(

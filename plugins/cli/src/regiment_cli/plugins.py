@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from regiment.hooks import OFFERS, Specs
-from regiment.printing import put, say
 from regiment.registry import NONE_INSTALLED, Plugin, registry
 from regiment_cli.options import json_option
+from regiment_cli.printing import put, say
 from regiment_cli.terminal import show_json
 from regiment_cli.text import table
 from regiment_cli.verbs import Group

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,8 @@ from regiment.config import WorkerConfig
 from regiment.errors import PluginError, RegimentError, TargetError, nearest
 from regiment.queue import Queue, TaskFunction
 from regiment.registry import registry
-from regiment.worker import Running, Worker
+from regiment.task import Task
+from regiment.worker import HOOKS, Worker
 
 
 def load(module: str) -> ModuleType:
@@ -169,3 +171,22 @@ def _usable(text: str, face: Any) -> Any:
 def application(face: Any) -> Any:
     """The application of a face: a `Queue` itself, or an instance of a `Worker` class."""
     return face if isinstance(face, Queue) else Running(face())
+
+
+class Running:
+    """A worker class as an application (`regiment.contracts.Application`): the instance, with its configuration as `config`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.config: WorkerConfig = type(worker).configuration()
+        own = [name for name in HOOKS if getattr(type(worker), name) is not getattr(Worker, name)]
+        self.handlers: Mapping[str, Callable[..., Any]] = {name: getattr(worker, name) for name in own}
+        self.works: Mapping[str, Callable[..., Any]] = {"work": worker.work}
+
+    def work_of(self, name: str) -> Callable[[Task], Any] | None:
+        """`work`, whatever the task's name."""
+        return self.worker.work
+
+    def config_of(self, name: str) -> WorkerConfig:
+        """The configuration, whatever the task's name."""
+        return self.config

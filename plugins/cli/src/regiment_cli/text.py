@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from regiment.printing import BOLD, PLAIN, printable
+from regiment_cli.printing import BOLD, PLAIN, printable
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[str] = ()) -> str:

@@ -15,9 +15,9 @@ from regiment.broker import extras
 from regiment.contracts import Connector
 from regiment.contracts.steer import ACT_SIZE, STEER, Steered
 from regiment.errors import StoreError
-from regiment.printing import say
 from regiment.registry import registry
 from regiment.task import new_id
+from regiment_cli.printing import say
 
 MOST_NAMES = 20
 """Ids that an account names; of more it says how many."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from regiment.printing import printable
+from regiment_cli.printing import printable
 from regiment_cli.terminal import UNITS, ParamType
 
 

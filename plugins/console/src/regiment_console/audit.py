@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from regiment.printing import put, say
 from regiment_cli.options import json_option
+from regiment_cli.printing import put, say
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, table
 from regiment_console.acting import read

@@ -13,12 +13,12 @@ from regiment.config import Use, WorkerConfig, as_use
 from regiment.errors import ConfigError, PluginError
 from regiment.masking import Url, shown_url
 from regiment.options import is_secret
-from regiment.printing import put
 from regiment.queue import Queue
 from regiment.registry import registry
 from regiment.worker import Worker
 from regiment_cli import targets
 from regiment_cli.options import json_option, settings
+from regiment_cli.printing import put
 from regiment_cli.terminal import show_json
 from regiment_cli.text import table
 

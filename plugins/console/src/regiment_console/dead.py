@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from regiment.errors import RegimentError
-from regiment.printing import printable, put, say
 from regiment_cli.options import json_option
+from regiment_cli.printing import printable, put, say
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, many, table
 from regiment_cli.verbs import Group

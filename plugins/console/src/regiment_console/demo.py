@@ -22,7 +22,7 @@ from urllib.parse import quote
 import click
 
 from regiment import exits
-from regiment.printing import draw, put, say
+from regiment_cli.printing import draw, put, say
 from regiment_console import demo_app as app
 
 LOOKS = 0.2

@@ -10,10 +10,10 @@ import click
 from regiment import exits
 from regiment.contracts import Application, Examined, Finding
 from regiment.errors import RegimentError, StoreError, nearest
-from regiment.printing import put
 from regiment.registry import registry
 from regiment_cli import targets
 from regiment_cli.options import json_option, settings
+from regiment_cli.printing import put
 from regiment_cli.terminal import show_json
 from regiment_cli.text import many
 from regiment_console import fleet

@@ -11,9 +11,9 @@ import click
 
 from regiment.contracts.steer import Steered
 from regiment.errors import RegimentError
-from regiment.printing import say
 from regiment.task import PRIORITIES
 from regiment_cli.options import json_option
+from regiment_cli.printing import say
 from regiment_cli.terminal import Duration, show_json
 from regiment_cli.text import age, many
 from regiment_console import letters

@@ -19,7 +19,7 @@ from regiment.errors import (
     RegimentError,
     StoreUnavailable,
 )
-from regiment.printing import printable, printable_lines
+from regiment_cli.printing import printable, printable_lines
 from regiment_console.masks import hidden
 from regiment_console.store import shown_name
 

@@ -11,9 +11,9 @@ import click
 from regiment.codec import Codec
 from regiment.contracts.steer import LOOKED_AT, Seen, Steered
 from regiment.errors import DecodeError, RegimentError, nearest
-from regiment.printing import put, say
 from regiment.task import Task
 from regiment_cli.options import json_option
+from regiment_cli.printing import put, say
 from regiment_cli.terminal import show_json
 from regiment_cli.text import table
 from regiment_cli.verbs import Group

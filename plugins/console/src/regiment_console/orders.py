@@ -9,7 +9,7 @@ import click
 
 from regiment.contracts.steer import Steered
 from regiment.errors import RegimentError, nearest
-from regiment.printing import say
+from regiment_cli.printing import say
 from regiment_cli.serving import Tree, trees
 from regiment_cli.text import many
 from regiment_console.acting import account

@@ -9,7 +9,7 @@ import click
 
 from regiment.contracts import Connector, Counts
 from regiment.errors import RegimentError, nearest
-from regiment.printing import draw, say
+from regiment_cli.printing import draw, say
 from regiment_cli.serving import serving
 from regiment_cli.terminal import Duration
 from regiment_cli.text import age, many

@@ -11,10 +11,10 @@ from regiment.config import Use
 from regiment.errors import PluginError, nearest
 from regiment.hooks import OFFERS
 from regiment.options import is_secret
-from regiment.printing import put
 from regiment.registry import NONE_INSTALLED, Plugin, Registry, registry
 from regiment_cli.options import json_option
 from regiment_cli.plugins import record
+from regiment_cli.printing import put
 from regiment_cli.terminal import show_json
 
 

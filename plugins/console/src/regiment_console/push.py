@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 import click
 
 from regiment.errors import RegimentError
-from regiment.printing import say
 from regiment_cli.options import settings
+from regiment_cli.printing import say
 from regiment_cli.terminal import Duration, show_json
 from regiment_cli.text import many
 from regiment_console.asking import Moment

@@ -6,8 +6,8 @@ import click
 
 from regiment.contracts import Connector, Counts
 from regiment.errors import StoreUnavailable
-from regiment.printing import put, say
 from regiment_cli.options import json_option
+from regiment_cli.printing import put, say
 from regiment_cli.serving import serving
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, many, table

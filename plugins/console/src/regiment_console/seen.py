@@ -10,8 +10,8 @@ from typing import Any
 from regiment.codec import Codec
 from regiment.contracts.steer import Seen
 from regiment.errors import DecodeError
-from regiment.printing import printable
 from regiment.task import PRIORITIES, Task
+from regiment_cli.printing import printable
 from regiment_cli.text import age
 from regiment_console.masks import hidden
 from regiment_console.steering import id_of

@@ -14,10 +14,10 @@ from regiment.codec import Codec, Head
 from regiment.config import CONNECTOR_VARIABLE, WorkerConfig
 from regiment.contracts import Connector, Role
 from regiment.errors import RegimentError, nearest
-from regiment.printing import say
 from regiment.registry import registry
 from regiment_cli import targets
 from regiment_cli.options import settings
+from regiment_cli.printing import say
 
 APP_VARIABLE = "REGIMENT_APP"
 

@@ -18,10 +18,10 @@ from regiment.build import make_codec
 from regiment.context import attempt_now
 from regiment.contracts import Application, Letter
 from regiment.errors import Control, DecodeError, Fail, RegimentError, Requeue, Respawn, Retry, Stop, TargetError
-from regiment.printing import say
 from regiment.registry import Registry, registry
 from regiment.task import Task
 from regiment_cli import targets
+from regiment_cli.printing import say
 from regiment_cli.text import age
 from regiment_console import letters
 from regiment_console.dead import command

@@ -13,9 +13,9 @@ import click
 from regiment.contracts import Letter
 from regiment.contracts.steer import Steered
 from regiment.errors import StoreUnavailable, nearest
-from regiment.printing import BOLD, PLAIN, put
 from regiment.task import Task
 from regiment_cli.options import json_option
+from regiment_cli.printing import BOLD, PLAIN, put
 from regiment_cli.serving import trees
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age

@@ -9,8 +9,8 @@ import click
 
 from regiment.build import make_broker
 from regiment.errors import ConfigError
-from regiment.printing import say
 from regiment_cli.listening import LEAST_SECRET, address, secret, this_host_alone
+from regiment_cli.printing import say
 from regiment_console.store import Store, choose, store_options
 from regiment_dashboard.doors import LOCAL, Doors, Role
 

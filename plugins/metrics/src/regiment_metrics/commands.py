@@ -12,9 +12,9 @@ import click
 
 from regiment.config import CONNECTOR_VARIABLE
 from regiment.errors import ConfigError, RegimentError, nearest
-from regiment.printing import put, say
 from regiment_cli.listening import address, secret, this_host_alone
 from regiment_cli.options import json_option
+from regiment_cli.printing import put, say
 from regiment_cli.reaching import chosen
 from regiment_cli.terminal import Duration, show_json
 from regiment_metrics.sampling import Sampler, look

@@ -12,8 +12,8 @@ import click
 from regiment.broker import Broker, effective
 from regiment.contracts import Record
 from regiment.errors import RegimentError
-from regiment.printing import put, say
 from regiment_cli.options import json_option
+from regiment_cli.printing import put, say
 from regiment_cli.reaching import chosen, where_options
 from regiment_cli.terminal import Duration, show_json
 from regiment_cli.text import table

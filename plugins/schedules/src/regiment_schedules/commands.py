@@ -15,10 +15,10 @@ import click
 from regiment.build import make_broker
 from regiment.config import WorkerConfig
 from regiment.errors import ConfigError, RegimentError, nearest
-from regiment.printing import put, say
 from regiment.queue import Queue
 from regiment_cli import targets
 from regiment_cli.options import json_option, settings
+from regiment_cli.printing import put, say
 from regiment_cli.reaching import where_options
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, table

@@ -23,7 +23,8 @@ from regiment.outcome import Outcome
 from regiment.queue import Queue
 from regiment.registry import registry
 from regiment.task import Task
-from regiment.worker import Running, Worker
+from regiment.worker import Worker
+from regiment_cli.targets import Running
 from regiment_runner.shared import page
 from regiment_runner.worker.admission import EXPIRED
 from regiment_runner.worker.attempt import Attempt

@@ -15,9 +15,9 @@ from regiment.config import Use
 from regiment.errors import ConfigError, PluginError, nearest
 from regiment.hooks import Offer
 from regiment.options import check_options, is_secret
-from regiment.printing import draw, put, say
 from regiment.registry import Plugin, Registry, registry
 from regiment_cli.options import json_option
+from regiment_cli.printing import draw, put, say
 from regiment_cli.terminal import show_json
 
 if TYPE_CHECKING:

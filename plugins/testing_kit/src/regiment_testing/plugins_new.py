@@ -19,8 +19,8 @@ from regiment.config import is_offer_name
 from regiment.contracts import CONTRACT_VERSION
 from regiment.hooks import OFFERS
 from regiment.known import DISTRIBUTIONS
-from regiment.printing import put, say
 from regiment.registry import registry
+from regiment_cli.printing import put, say
 
 KINDS = (*(kind[:-1] for kind in OFFERS), "observer")
 PARTS = KINDS[:6]

@@ -13,8 +13,8 @@ import click
 from regiment.broker import Broker
 from regiment.contracts import Drop
 from regiment.errors import RegimentError
-from regiment.printing import draw, put, say
 from regiment_cli.options import json_option
+from regiment_cli.printing import draw, put, say
 from regiment_cli.reaching import chosen, where_options
 from regiment_cli.terminal import Duration, show_json
 from regiment_cli.verbs import Group

@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from regiment import log
-from regiment.printing import INDENT, fitting, printable, printable_lines
+from regiment_cli.printing import INDENT, fitting, printable, printable_lines
 
 
 class ContextFilter(logging.Filter):

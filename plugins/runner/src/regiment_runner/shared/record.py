@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from regiment.contracts.effects import MOST_MEMBERS, Arrive, Drop, Effect, Join, Keep, Seal, Send, Shut
+from regiment.contracts.flow import LONGEST_NAME, Ticket
 
 KINDS: tuple[type[Any], ...] = (Keep, Send, Join, Arrive, Seal, Shut, Drop)
 """The kinds of effects; the place of one here is its number in a record."""
@@ -55,6 +56,23 @@ def _then(value: object) -> bool:
     return _each(lambda one: type(one) in (Keep, Send, Arrive))(value)
 
 
+def _name(value: object) -> bool:
+    return _text(value) and len(value.encode()) <= LONGEST_NAME  # type: ignore[attr-defined]
+
+
+def _ticket(value: object) -> bool:
+    if type(value) is not Ticket:
+        return False
+    pool, lane, unique, until, clash, longest, id = value
+    return (
+        all(map(_name, (pool, lane, unique)))
+        and (until in ("done", "start") or _seconds(until))
+        and clash in ("keep", "replace", "later")
+        and _seconds(longest)
+        and _text(id)
+    )
+
+
 def _member(value: object) -> bool:
     return _members(value) and value != MOST_MEMBERS
 
@@ -67,7 +85,7 @@ _FIELDS: dict[type[Any], tuple[Callable[[object], bool], ...]] = {
     Keep: (_text, _bytes, _or_none(_seconds), _whole, lambda value: type(value) is bool, _or_none(_text)),
     Send: (
         *(_text, _each(_bytes), lambda value: _whole(value) and value <= 2, _seconds),
-        *(_or_none(_seconds), _or_none(_each(_text)), _seconds),
+        *(_or_none(_seconds), _or_none(_each(_text)), _seconds, _or_none(_each(_ticket))),
     ),
     Join: (_text, _text, _or_none(_members), _then, _seconds),
     Arrive: (_text, _text, _member),
@@ -85,8 +103,10 @@ def refusal(effect: object) -> str:
     for name, check, value in zip(kind._fields, _FIELDS[kind], effect, strict=True):  # type: ignore[call-overload]
         if not check(value):
             return f"{name} of {kind.__name__} is {repr(value)[:60]}, which no store can take"
-    if kind is Send and effect.ids is not None and len(effect.ids) != len(effect.payloads):  # type: ignore[attr-defined]
-        return "Send has ids, and not one for each payload"
+    for named in ("ids", "tickets") if kind is Send else ():
+        many = getattr(effect, named)
+        if many is not None and len(many) != len(effect.payloads):  # type: ignore[attr-defined]
+            return f"Send has {named}, and not one for each payload"
     if kind is Join:
         return next(filter(None, map(refusal, effect.then)), "")  # type: ignore[attr-defined]
     return ""
@@ -116,6 +136,8 @@ def _plain(effect: Any) -> tuple[Any, ...]:
         raise TypeError(problem)
     if type(effect) is Join:
         return (_NUMBER[Join], *effect[:3], [_plain(one) for one in effect.then], effect.ttl)
+    if type(effect) is Send:  # without tickets it ends where it ended before there were any
+        return (_NUMBER[Send], *effect[:7], *([list(map(tuple, effect.tickets))] if effect.tickets else []))
     return (_NUMBER[type(effect)], *effect)
 
 
@@ -137,6 +159,8 @@ def _effect(plain: Any) -> Effect:
     if type(plain) is not tuple or type(plain[0]) is not int or not 0 <= plain[0] < len(KINDS):
         raise ValueError("no effect")
     made: Effect = KINDS[plain[0]](*plain[1:])
+    if type(made) is Send and made.tickets:
+        return made._replace(tickets=[Ticket(*one) for one in made.tickets])
     if type(made) is Join:
         return made._replace(then=[_effect(one) for one in made.then])  # type: ignore[misc]
     return made

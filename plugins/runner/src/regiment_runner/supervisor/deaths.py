@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from regiment import exits, log
-from regiment.printing import say
+from regiment_cli.printing import say
 from regiment_runner.shared import page, process
 from regiment_runner.shared.descendants import end_group
 from regiment_runner.shared.messages import PostMortem

@@ -19,8 +19,8 @@ from typing import Any, cast
 
 from regiment import __version__, exits, installed, log
 from regiment.errors import TargetError
-from regiment.printing import say
 from regiment.standard import open_standard
+from regiment_cli.printing import say
 from regiment_runner.keeper import keeper
 from regiment_runner.shared import crossing, messages, page
 from regiment_runner.shared.page import Page

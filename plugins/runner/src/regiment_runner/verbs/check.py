@@ -14,12 +14,12 @@ from regiment import bounds, exits
 from regiment.build import make_connector
 from regiment.errors import ConfigError, PluginError, RegimentError, StoreError, nearest
 from regiment.masking import masked
-from regiment.printing import put, say
 from regiment.queue import Queue
 from regiment.registry import registry
 from regiment.worker import HOOKS
 from regiment_cli import targets
 from regiment_cli.options import json_option, settings
+from regiment_cli.printing import put, say
 from regiment_cli.terminal import show_json
 from regiment_cli.text import many
 from regiment_runner import parts

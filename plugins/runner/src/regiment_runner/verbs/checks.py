@@ -9,7 +9,7 @@ from pathlib import Path
 from regiment import exits
 from regiment.contracts import Application, Examined, Finding
 from regiment.registry import registry
-from regiment.worker import Running
+from regiment_cli.targets import Running
 from regiment_runner import parts
 from regiment_runner.shared import places, procfs
 from regiment_runner.verbs import check, trees

@@ -20,11 +20,11 @@ PATIENCE = 5
 
 
 def _tell(why: str) -> None:
-    """The line, on stdout; `regiment.printing` is loaded only for one that a terminal might obey."""
+    """The line, on stdout; `regiment_cli.printing` is loaded only for one that a terminal might obey."""
     if why.isascii() and why.isprintable():
         print(why)
         return
-    from regiment.printing import put
+    from regiment_cli.printing import put
 
     put(why)
 

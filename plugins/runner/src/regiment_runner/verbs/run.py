@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from regiment import log
-from regiment.printing import say
+from regiment_cli.printing import say
 from regiment_cli.terminal import Duration, ParamType
 from regiment_cli.text import many
 from regiment_runner.shared import logs

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from regiment.printing import draw, put
+from regiment_cli.printing import draw, put
 from regiment_cli.terminal import Duration
 from regiment_cli.text import many
 from regiment_runner.shared.polling import readable

@@ -9,9 +9,9 @@ import click
 from regiment.build import connector_use, make_connector
 from regiment.config import WorkerConfig
 from regiment.errors import StoreError
-from regiment.printing import put, say
 from regiment_cli import targets
 from regiment_cli.options import json_option, settings
+from regiment_cli.printing import put, say
 from regiment_cli.terminal import show_json
 from regiment_cli.text import age, many, table
 from regiment_cli.verbs import Group

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regiment.contracts import Letter
-from regiment.printing import fitting, printable, printable_lines, put
 from regiment_cli import text as words
+from regiment_cli.printing import fitting, printable, printable_lines, put
 from regiment_cli.terminal import show_json
 from regiment_console import letters
 from regiment_console.letters import clock
