@@ -271,14 +271,12 @@ class Codec:
     def _serializer(self, name: str) -> Serializer:
         found = self._serializers.get(name)
         if found is None:
-            if self._accept is None:
-                _insist_on_a_name("serializer", name)
-            elif name not in self._accept:
+            if self._accept is not None and name not in self._accept:
                 raise DecodeError(
                     f"the message was serialized by {_seen(name)}, and this queue accepts "
                     f"{', '.join(sorted(self._accept))}; it was refused unread. Add it to accept if it may be read here"
                 )
-            found = _find(self._find_serializer, "serializer", name)
+            found = _find(self._find_serializer, "serializer", name, listed=self._accept is not None)
             if found.executes and self._accept is None:
                 raise DecodeError(
                     f'the message was serialized by "{name}", which can execute code when it reads, and this queue '
@@ -290,7 +288,6 @@ class Codec:
     def _compressor(self, name: str) -> Compressor:
         found = self._compressors.get(name)
         if found is None:
-            _insist_on_a_name("compressor", name)
             found = self._compressors[name] = _find(self._find_compressor, "compressor", name)
         return found
 
@@ -349,32 +346,26 @@ def _heads(start: bytes) -> dict[int, bytes]:
     return {length: start + bytes([length]) for length in range(1, LONGEST_ID + 1)}
 
 
-def _insist_on_a_name(kind: str, name: str) -> None:
-    """Raise `DecodeError` unless the name could be an offer's: a name from a message never reaches an import."""
-    if not is_offer_name(name):
-        raise DecodeError(
-            f"the message names the {kind} {_seen(name)}, which is no name of an offer; it was refused unread. "
-            "Expected 1 to 32 of a-z, 0-9, _ and -"
-        )
-
-
 def _seen(name: str) -> str:
     return repr(name if len(name) <= 40 else name[:39] + "…")
 
 
-def _find(find: Callable[[str], Any], kind: str, name: str) -> Any:
+def _find(find: Callable[[str], Any], kind: str, name: str, *, listed: bool = False) -> Any:
+    """The part that a message names. A name that `accept` does not list and that is no offer's never reaches an import."""
+    what = f'the message needs the {kind} "{name}", which'
+    if not listed and not is_offer_name(name):
+        raise DecodeError(
+            f"the message names the {kind} {_seen(name)}, which is no name of an offer; it was refused unread. "
+            "Expected 1 to 32 of a-z, 0-9, _ and -"
+        )
     try:
         return find(name)
     except LookupError:
-        raise DecodeError(
-            f'the message needs the {kind} "{name}", which is not installed here', parkable=True
-        ) from None
+        raise DecodeError(f"{what} is not installed here", parkable=True) from None
     except Exception as error:
         # A broken plugin may be repaired later; options (a key) that only another queue configures will never come.
-        raise DecodeError(
-            f'the message needs the {kind} "{name}", which cannot be used here: {error}',
-            parkable=isinstance(error, PluginError),
-        ) from error
+        parkable = isinstance(error, PluginError)
+        raise DecodeError(f"{what} cannot be used here: {error}", parkable=parkable) from error
 
 
 def _bad_id(id: object) -> EncodeError:

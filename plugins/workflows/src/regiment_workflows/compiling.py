@@ -259,12 +259,12 @@ class Compiled:
             pushing = self._pushings.get(key)
             if pushing is None:
                 pushing = self._pushings[key] = pushing_of(steps[at][0])
-            broker, tasks, more, how = pushing.made(given, ids[at : at + len(given)])
+            broker, tasks, push, way = pushing.made(given, ids[at : at + len(given)])
             at += len(given)
             for task in tasks:
                 task.tags = {**(task.tags or {}), NAME: dict(mark)}
-            sends.append(Send(tasks[0].queue, [broker.codec.encode(task) for task in tasks], **how))
-            added += more
+            sends.append(broker.sending(tasks[0].queue, tasks, **{**way, "ids": False}))
+            added += push.effects
         return sends, added
 
     # The whole
