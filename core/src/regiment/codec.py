@@ -229,15 +229,11 @@ class Codec:
 
     def like(self, head: Head) -> Codec:
         """A codec that writes with the parts of a message; `DecodeError` if they may not be used here."""
-        compressor = head.compressor
-        return Codec(
-            (head.serializer, self._serializer(head.serializer)),
-            None if compressor is None else (compressor, self._compressor(compressor)),
-            payload_limit=self._limit,
-            find_serializer=self._find_serializer,
-            find_compressor=self._find_compressor,
-            accept=self._accept,
-        )
+        serializer, compressor = self._serializer(head.serializer), head.compressor
+        packs = None if compressor is None else (compressor, self._compressor(compressor))
+        how = {"payload_limit": self._limit, "accept": self._accept}
+        found = {"find_serializer": self._find_serializer, "find_compressor": self._find_compressor}
+        return Codec((head.serializer, serializer), packs, **how, **found)  # type: ignore[arg-type]
 
     def _open(self, payload: bytes, queue: str, magic: int = _MAGIC) -> tuple[Head, Any]:
         """Head and value of a record, of a message whose shape differs from the last one of its length, or of foreign bytes."""
@@ -254,9 +250,8 @@ class Codec:
         if head.compressor is not None:
             body = self._compressor(head.compressor).decompress(body, self._limit)
             if len(body) > self._limit:
-                raise DecodeError(
-                    f"{head.compressor} made {len(body):,} bytes of the message; the limit is {self._limit:,}"
-                )
+                made = f"{head.compressor} made {len(body):,} bytes of the message"
+                raise DecodeError(f"{made}; the limit is {self._limit:,}")
         return head, serializer.loads(body)
 
     def _learn_shape(self, payload: bytes, head: Head) -> None:
@@ -377,6 +372,5 @@ def _bad_id(id: object) -> EncodeError:
 
 def _misshapen(record: Any) -> DecodeError:
     seen = ", ".join(type(field).__name__ for field in record)
-    return DecodeError(
-        f"the record of the message is ({seen[:200]}); expected at least the fields {', '.join(FIELDS[:7])}"
-    )
+    fields = ", ".join(FIELDS[:7])
+    return DecodeError(f"the record of the message is ({seen[:200]}); expected at least the fields {fields}")

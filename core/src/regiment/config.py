@@ -258,13 +258,10 @@ class WorkerConfig(Settings):
                     as_use(choice)
                 except ConfigError as error:
                     found.append(f"{part}: {error}")
-        if (
-            self.accept is not None
-            and not found
-            and (own := as_use(self.serializer).name) not in {as_use(one).name for one in self.accept}
-        ):
+        if not found and self.accept is not None:
+            own, read = as_use(self.serializer).name, {as_use(one).name for one in self.accept}
             text = f"accept is {self.accept!r} and serializer is {own!r}; expected accept to list {own!r}"
-            found.append(f"{text}, or what this queue pushes is not read")
+            found += [] if own in read else [f"{text}, or what this queue pushes is not read"]
         return found
 
 

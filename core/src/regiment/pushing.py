@@ -248,10 +248,8 @@ def _checked(options: dict[str, Any], outlet: Outlet | None = None) -> dict[str,
     delay, at, expires = options.get("delay"), options.get("at"), options.get("expires")
     if delay is not None and at is not None:
         raise ArgumentsError("delay and at were both given; a push has one due time")
-    how: dict[str, Any] = {
-        "priority": PRIORITIES[options.get("priority") or "NORMAL"],
-        "ids": options.get("id") is not None,
-    }
+    priority = PRIORITIES[options.get("priority") or "NORMAL"]
+    how: dict[str, Any] = {"priority": priority, "ids": options.get("id") is not None}
     if expires is not None:
         _expiry(expires, time.time())
     if delay is not None or at is not None:
@@ -308,21 +306,15 @@ def arguments(kwargs: Any) -> dict[str, Any]:
     """A task's arguments as a dict with strings as keys; `ArgumentsError` for what is no such mapping."""
     try:
         if type(kwargs) is not dict:
-            kwargs = _mapping(kwargs)
+            from collections.abc import Mapping
+
+            kwargs = dict(kwargs) if isinstance(kwargs, Mapping) else {None: None}  # whose key is refused
         "".join(kwargs)  # the cheapest question for whether all keys are strings
     except TypeError:
         raise ArgumentsError(
             f"a task's arguments are {bounds.seen(kwargs)}; expected a mapping of names to values"
         ) from None
     return kwargs  # type: ignore[no-any-return]
-
-
-def _mapping(kwargs: Any) -> dict[str, Any]:
-    from collections.abc import Mapping
-
-    if isinstance(kwargs, Mapping):
-        return dict(kwargs)
-    raise TypeError
 
 
 def each(many: Any) -> Iterator[Any]:

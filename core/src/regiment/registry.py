@@ -8,7 +8,7 @@ import os
 import threading
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from regiment import installed
@@ -200,10 +200,8 @@ class Registry:
         The call takes all arguments of the spec, by position, and passes on those that the function names.
         """
         caller = getattr(self.pm.hook, name)
-        return [
-            (impl.plugin_name, _fitted(impl.function, impl.argnames, caller.spec.argnames))
-            for impl in caller.get_hookimpls()
-        ]
+        fitted = partial(_fitted, caller.spec.argnames)
+        return [(impl.plugin_name, fitted(impl.function, impl.argnames)) for impl in caller.get_hookimpls()]
 
     def said(self, what: str) -> dict[str, str]:
         """What plugins say of themselves in a set of words, and who says each: `needs`, the extras that their store must keep,
@@ -343,7 +341,7 @@ def made(kind: str, name: str, cls: Any, options: Mapping[str, Any]) -> Any:
     return cls(**options)
 
 
-def _fitted(function: Any, wanted: Sequence[str], given: Sequence[str]) -> Callable[..., Any]:
+def _fitted(given: Sequence[str], function: Any, wanted: Sequence[str]) -> Callable[..., Any]:
     if tuple(wanted) == tuple(given):
         return typing.cast("Callable[..., Any]", function)
     places = [given.index(name) for name in wanted]
