@@ -25,8 +25,6 @@ class Delivery(NamedTuple):
     """What `release` noted about the last such end; opaque to the store."""
     parked: float = 0.0
     """Seconds since the delivery was first parked; 0 if it never was."""
-    entries: Mapping[str, bytes] = MappingProxyType({})
-    """What its runs have written beside it (extra `ledger`)."""
 
 
 class Done(NamedTuple):

@@ -83,7 +83,7 @@ class Attempt(Trial):
         """Run to the settlement, and then what is next in its slot, as long as nothing else is due: for an executor that
         runs one after the other in the thread that takes them. It saves some calls for each task.
         """
-        _, payload, count, note, _, _ = self.delivery
+        _, payload, count, note, _ = self.delivery
         if self.line is None or count or note is not None or len(payload) > LARGE or not self.runtime.plain:
             self.run()
             return

@@ -42,7 +42,7 @@ def _decoded(attempt: Trial) -> Task:
 
     What was struck before is in the phase *judging*, which is never struck: for the decoding it is *started* again.
     """
-    runtime, (_, payload, count, _, _, _) = attempt.runtime, attempt.delivery
+    runtime, (_, payload, count, _, _) = attempt.runtime, attempt.delivery
     if len(payload) <= LARGE:
         return runtime.decode(payload, runtime.queue, count)
     words, at, number = attempt.words, attempt.at, attempt.number

@@ -304,7 +304,7 @@ class Source:
     def _start(self, now: int) -> Attempt | None:
         """Start the next delivery of the batch in a free slot, if the rules let it (R10)."""
         delivery = self.batch[0]
-        number, payload, count, note, _, _ = delivery
+        number, payload, count, note, _ = delivery
         if count and self._must_wait_alone():
             self.check = True
             return None

@@ -78,7 +78,7 @@ def _run_each(attempt: Trial, line: Line) -> bool:
         if not batch or line.check or words[page.ORDERS]:
             return True
         delivery = batch[0]
-        number, payload, count, note, _, _ = delivery
+        number, payload, count, note, _ = delivery
         now = _clock(_BOOT)
         if now >= line.look_by or count or note is not None or len(payload) > LARGE:
             return True
