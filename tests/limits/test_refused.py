@@ -14,7 +14,7 @@ from regiment.errors import ArgumentsError
 from regiment.registry import registry
 from regiment_limits import Later, Limits
 from regiment_testing import capture
-from regiment_workflows import GraphError, Workflows
+from regiment_workflows import FlowQueue, GraphError, Workflows
 
 STORE = """
 from regiment.contracts import Capabilities
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_later_is_said(arguments: tuple[object, ...], said: s
         Later(*arguments)  # type: ignore[arg-type]
 
 
-flowing = Queue("refused-flow", connector="sqlite:////nowhere/at/all.db", plugins=[Workflows(), Limits()])
+flowing = FlowQueue("refused-flow", connector="sqlite:////nowhere/at/all.db", plugins=[Workflows(), Limits()])
 
 
 @flowing.task(unique="{n}")
@@ -101,7 +101,7 @@ def test_a_step_of_a_flow_cannot_be_unique() -> None:
         capture(),
         pytest.raises(GraphError, match="'step' is unique: a step that is left out would never end its flow"),
     ):
-        (step.s(1) | step.s()).push()
+        (step.s(1) | step.s()).start()
 
 
 def test_an_outbox_refuses_what_it_cannot_carry() -> None:

@@ -116,6 +116,7 @@ class Broker:
             return self._in_parts(queue, tasks, payloads, effects, **how)
         # Fresh for each call: an id of our making is, one of the user's is not.
         token, named = (new_id(), [task.id for task in tasks]) if ids else (tasks[0].id, None)
+        more: dict[str, Any] = {"ids": named, "id_window": config.id_window, "token_window": config.token_window}
         deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
         while True:
             try:
@@ -127,17 +128,8 @@ class Broker:
                             send = Send(queue, payloads, priority, delay, at, named, config.id_window, tickets)
                             existed = _applied(connector, send, effects, token, config.token_window)
                         else:
-                            existed = (connector.push if tickets is None else _admitting(connector, tickets))(
-                                queue,
-                                payloads,
-                                priority=priority,
-                                delay=delay,
-                                at=at,
-                                token=token,
-                                ids=named,
-                                id_window=config.id_window,
-                                token_window=config.token_window,
-                            )
+                            put = connector.push if tickets is None else _admitting(connector, tickets)
+                            existed = put(queue, payloads, priority=priority, delay=delay, at=at, token=token, **more)
                     finally:
                         free.append(connector)
                 break

@@ -12,8 +12,8 @@ import click
 from regiment.broker import flowing
 from regiment.contracts import FOREVER, Flowing, Spot, Standing
 from regiment.errors import nearest
-from regiment.printing import put, say
 from regiment_cli.options import json_option
+from regiment_cli.printing import put, say
 from regiment_cli.terminal import Duration, show_json
 from regiment_cli.text import age, many, table
 from regiment_cli.verbs import Group

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from regiment.contracts import Ticket
 
-if TYPE_CHECKING:
-    from regiment_testing.heap import Entry
-
+Entry = Any
+"""A captured task on its way (`regiment_testing.heap`)."""
 Key = tuple[str, str]
 """A queue and a key of it."""
 
