@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.wait import eventually
 from regiment import Queue
 from regiment.contracts import Rule
 from regiment.registry import registry
@@ -29,6 +30,11 @@ class Place:
 
     def open(self) -> Any:
         return self.face.broker.open("duty")
+
+    def gone(self, one: Release) -> None:
+        """Let the tree of this release be seen no more."""
+        self.live(one, ttl=0.001)
+        eventually(lambda: one.by not in self.store.presence(), 5)
 
     def live(self, *releases: Release, ttl: float = 60.0) -> None:
         """Let trees of these releases be present."""
@@ -71,7 +77,7 @@ def test_the_newest_living_release_decides_and_a_rollback_counts_when_it_is_gone
     settle(place.store, place.queue, old, OLD)
     assert settle(place.store, place.queue, new, NEW) and place.rules() == new  # a pool that is gone loses its rule
     assert settle(place.store, place.queue, old, OLD) is False and place.rules() == new
-    place.live(NEW, ttl=0.001)
+    place.gone(NEW)
     assert settle(place.store, place.queue, old, OLD, sure=False) is None and place.rules() == new
     assert settle(place.store, place.queue, old, OLD) and place.rules() == old
 
@@ -129,7 +135,7 @@ def test_the_duty_keeps_them_and_waits_before_it_takes_a_tree_for_dead(place: Pl
     assert duty.look(100.0) == AGAIN and place.rules() == {"crm": Rule(at_once=9)}
     place.live(NEW)
     assert duty.look(100.0 + AGAIN) == EVERY and place.rules() == {"crm": Rule(at_once=9)}
-    place.live(NEW, ttl=0.001)
+    place.gone(NEW)
     assert duty.look(200.0) == AGAIN
     assert duty.look(200.0 + AGAIN) == EVERY and place.rules() == {"crm": Rule(at_once=1)}
     duty.learn(Served(place), {})
