@@ -50,8 +50,9 @@ from regiment_local.memory.fleeting import Fleeting
 from regiment_local.memory.following import Followers
 from regiment_local.memory.joins import Joins, Standing
 from regiment_local.memory.letters import Letters
-from regiment_local.memory.queue import CLOSED, LIVING, Entry, Queue
+from regiment_local.memory.queue import Queue
 from regiment_local.memory.steering import Steering
+from regiment_local.memory.tasks import CLOSED, LIVING, Entry
 from regiment_runner.shared import page
 from regiment_serializers.json import JsonSerializer
 from regiment_testing.contracts import (

@@ -23,18 +23,19 @@ from regiment.contracts import (
 from regiment.errors import Fenced
 from regiment_local.memory import lease, looking
 from regiment_local.memory.bell import Bell
+from regiment_local.memory.charging import Charging
 from regiment_local.memory.effective import Effective
 from regiment_local.memory.effects import Step
 from regiment_local.memory.pushing import put
-from regiment_local.memory.queue import CLOSED, LIVING, Consumer, Entry
 from regiment_local.memory.steering import Steering
+from regiment_local.memory.tasks import CLOSED, LIVING, Consumer, Entry
 
 NONE: Final[Mapping[int, Sequence[Effect]]] = MappingProxyType({})
 UNCHANGED: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
-class MemoryConnector(Effective, Steering):
-    """Tasks in the memory of this process, with the extras `effects` and `steer`."""
+class MemoryConnector(Effective, Steering, Charging):
+    """Tasks in the memory of this process, with the extras `effects`, `steer` and `flow`."""
 
     # pushing and waiting
 
@@ -139,13 +140,17 @@ class MemoryConnector(Effective, Steering):
                 if receipt >= me.base
             ]
             next_due = into.next_due(me)
+            told = into.told(me, bool(deliveries) or limit <= 0, self._bell)
+            if told is not None:
+                left = max(0.0, told - time.monotonic())
+                next_due = left if next_due is None else min(next_due, left)
             if deliveries:
                 self._dues.pop(queue, None)
             elif limit > 0:
                 if self._bell is None:
                     self._bell = Bell()
                 into.wait_for(self._bell)
-                if into.ready and not into.paused:
+                if into.may_go(me):
                     next_due = 0.0
                 self._dues[queue] = None if next_due is None else time.monotonic() + next_due
             return Taken(list(me.lost), deliveries, next_due, into.version)
@@ -173,7 +178,7 @@ class MemoryConnector(Effective, Steering):
             step.of(lease.release(into, of, done, suspects, only), effects)
             if close:
                 of.state = CLOSED
-            into.call()
+            into.call_ready()
 
     # looking
 
@@ -223,13 +228,20 @@ class MemoryConnector(Effective, Steering):
         with self._changed().lock:
             of, revived = self._store().queue(queue), 0
             for id, payload in letters.items():
+                ticket = of.letters.tickets.get(id)
+                if ticket is not None and not of.flowing().keys.free(ticket):
+                    continue
                 letter = of.letters.take(id)
                 if letter is not None:
                     kept = letter.payload if payload is None else payload
-                    of.append(Entry(kept, letter.priority, 0, time.time()))
+                    entry = Entry(kept, letter.priority, 0, time.time())
+                    entry.ticket = ticket
+                    if ticket is not None and ticket.until == "done":
+                        of.flowing().keys.claim(entry, ticket)
+                    of.append(entry)
                     revived += 1
             if revived:
-                of.call()
+                of.call_ready()
             return revived
 
     def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
-from regiment.contracts import MOST_MEMBERS, Arrive, Drop, Effect, Join, Keep, Record, Seal, Send, Shut
+from regiment.contracts import MOST_MEMBERS, Arrive, Drop, Effect, Join, Keep, Record, Seal, Send, Shut, check_tickets
+from regiment_local.memory.admitting import admit
 from regiment_local.memory.pushing import put
 from regiment_local.memory.store import Store
 
@@ -40,6 +41,10 @@ class Step:
 
     def _apply(self, effect: Effect, home: str) -> Sequence[int]:
         """One effect; `home` is the queue meant where it names none. The indexes of payloads left out."""
+        if isinstance(effect, Send) and effect.tickets is not None:
+            put_with = (effect.priority, effect.delay, effect.at, effect.ids, effect.id_window)
+            met = admit(self._store.queue(effect.queue), effect.payloads, effect.tickets, *put_with)
+            return [one.index for one in met if one.did != "replaced"]
         if isinstance(effect, Send):
             return put(
                 self._store.queue(effect.queue),
@@ -90,6 +95,8 @@ def look_through(effects: Sequence[Effect]) -> None:
             raise ValueError(
                 f"{len(effect.ids)} ids for {len(effect.payloads)} payloads; expected one for each, or None"
             )
+        if isinstance(effect, Send) and effect.tickets is not None:
+            check_tickets(effect.payloads, effect.tickets, effect.ids)
         if isinstance(effect, (Join, Seal)) and effect.members is not None and effect.members > MOST_MEMBERS:
             raise ValueError(f"a join of {effect.members} members; expected at most {MOST_MEMBERS}")
         if isinstance(effect, Join):

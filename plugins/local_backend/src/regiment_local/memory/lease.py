@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from regiment.contracts import Again, Back, Dead, Done, Park, Settlement, Span
-from regiment_local.memory.queue import Consumer, Queue
+from regiment_local.memory import taking
+from regiment_local.memory.queue import Queue
+from regiment_local.memory.tasks import Consumer
 
 
 def nothing(taken: list[int]) -> None:
@@ -38,6 +40,11 @@ def settle_and_lease(
     queue.take_back(me)
     queue.promote()
     returned = len(queue.ready) > before
+    if queue.flow is not None:
+        taking.take(queue, queue.flow, me, base, limit, max_bytes)
+        if returned or queue.flow.opened:
+            queue.call_ready()
+        return
     size = 0
     for receipt in range(base, base + limit):
         if not queue.ready or queue.paused:
@@ -61,8 +68,11 @@ def settle(queue: Queue, me: Consumer, settlement: Settlement) -> list[int]:
                     me.lost.append(receipt)
                 me.settled.discard(receipt)
             elif isinstance(settlement, Back):
+                if queue.flow is not None:
+                    queue.flow.spend(entry, -1)
                 queue.give_back([entry])
             else:
+                queue.ended(entry)
                 taken.append(receipt)
         return taken
     entry = me.held.pop(settlement.receipt, None)
@@ -71,7 +81,8 @@ def settle(queue: Queue, me: Consumer, settlement: Settlement) -> list[int]:
         return []
     if isinstance(settlement, Dead):
         kept = entry.payload if settlement.payload is None else settlement.payload
-        queue.letters.bury(kept, settlement.task_id, settlement.reason, entry.priority, me.terms)
+        queue.letters.bury(kept, settlement.task_id, settlement.reason, entry.priority, me.terms, entry.ticket)
+        queue.ended(entry)
     else:
         now = time.time()
         if isinstance(settlement, Again):
@@ -93,7 +104,7 @@ def release(
     taken: list[int] = []
     for first, last in done:
         for receipt in [r for r in of.held if first <= r <= last]:
-            del of.held[receipt]
+            queue.ended(of.held.pop(receipt))
             of.settled.add(receipt)
             taken.append(receipt)
     for receipt in [r for r in of.held if only is None or only[0] <= r <= only[1]]:

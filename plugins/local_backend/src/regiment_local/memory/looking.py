@@ -8,7 +8,8 @@ from typing import Literal
 
 from regiment.contracts import Board, Counts, Peeked, steer
 from regiment_local import places
-from regiment_local.memory.queue import LIVING, Queue
+from regiment_local.memory.queue import Queue
+from regiment_local.memory.tasks import LIVING
 
 
 def counts(of: Queue) -> Counts:
@@ -37,10 +38,12 @@ def peek(of: Queue, state: Literal["ready", "delayed", "leased"], limit: int) ->
 
 def purge(of: Queue) -> int:
     """Forget what waits; how many there were."""
-    gone = len(of.ready) + len(of.delayed)
+    gone = of.ready + of.delayed
     of.ready.clear()
     of.delayed.clear()
-    return gone
+    for entry in gone if of.flow is not None else ():
+        of.ended(entry, away=True)
+    return len(gone)
 
 
 def board(of: Queue) -> Board:

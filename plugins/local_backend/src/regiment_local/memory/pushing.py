@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from regiment_local.memory.queue import Entry, Queue
+from regiment_local.memory.queue import Queue
+from regiment_local.memory.tasks import Entry
 
 
 def put(
@@ -35,5 +36,5 @@ def put(
         else:
             into.append(entry)
     if due <= now and len(left_out) < len(payloads):
-        into.call()
+        into.call_ready()
     return left_out

@@ -5,59 +5,21 @@ from __future__ import annotations
 import time
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
-from typing import ClassVar, Final, Literal
+from typing import ClassVar
 
-from regiment.contracts import Applied, Record, Terms
+from regiment.contracts import Applied, Met, Record
 from regiment_local.memory.acts import Acts
 from regiment_local.memory.bell import Bell
 from regiment_local.memory.fleeting import Fleeting
+from regiment_local.memory.flow import Flow
 from regiment_local.memory.joins import Joins
 from regiment_local.memory.letters import Letters
-
-LIVING: Final = "living"
-FENCED: Final = "fenced"
-CLOSED: Final = "closed"
+from regiment_local.memory.tasks import CLOSED, DELAYED, FENCED, GONE, LEASED, LIVING, READY, Consumer, Entry
 
 TAKEN_BACK = 1000
 """Most deliveries that one exchange takes back from overdue consumers."""
-
-
-@dataclass(eq=False)
-class Entry:
-    """One task. `order` is its place within its priority, which it keeps while it is on lease."""
-
-    payload: bytes
-    priority: int
-    order: int
-    since: float
-    uid: str | None = None
-    count: int = 0
-    note: bytes | None = None
-    parked: float | None = None
-    due: float = 0.0
-
-    def place(self) -> tuple[int, int]:
-        return self.priority, self.order
-
-    def time(self) -> tuple[float, int]:
-        return self.due, self.order
-
-
-@dataclass(eq=False)
-class Consumer:
-    """One consumer: what it holds by receipt, its last turn with what was answered, and until when it lives."""
-
-    terms: Terms
-    deadline: float
-    state: Literal["living", "fenced", "closed"] = "living"
-    turn: int = 0
-    base: int = 0
-    lost: list[int] = field(default_factory=list)
-    held: dict[int, Entry] = field(default_factory=dict)
-    settled: set[int] = field(default_factory=set)
-    """Receipts that a release settled: they are not lost when the worker settles them again."""
 
 
 @dataclass(eq=False)
@@ -84,6 +46,10 @@ class Queue:
         self.applied: Fleeting[Applied] = Fleeting()
         """Answers of `apply` by their tokens."""
         self.tokens: dict[str, tuple[float, list[int]]] = {}
+        self.admitted: Fleeting[list[Met]] = Fleeting()
+        """Answers of `admit` by their tokens."""
+        self.flow: Flow | None = None
+        """Its budgets, from the first ticket or rule on (L12)."""
         self.ids: dict[str, float] = {}
         self.version = 0
         self.paused = False
@@ -105,16 +71,22 @@ class Queue:
         """Ready, at the tail of its priority."""
         entry.order = next(self._orders)
         insort(self.ready, entry, key=Entry.place)
+        if self.flow is not None:
+            self.flow.move(entry, READY)
 
     def give_back(self, entries: Iterable[Entry]) -> None:
         """Ready, at the place they had."""
         for entry in entries:
             insort(self.ready, entry, key=Entry.place)
+            if self.flow is not None:
+                self.flow.move(entry, READY)
 
     def put_off(self, entry: Entry, due: float) -> None:
         """Ready at the time `due` (wall clock), or at once if that has passed."""
         entry.due, entry.order = due, next(self._orders)
         insort(self.delayed, entry, key=Entry.time)
+        if self.flow is not None:
+            self.flow.move(entry, DELAYED)
         self.call(due)
 
     def promote(self) -> bool:
@@ -126,6 +98,20 @@ class Queue:
             self.append(entry)
             promoted = True
         return promoted
+
+    def ended(self, entry: Entry, away: bool = False) -> None:
+        """It was taken out of where it was, and is no more; `away`: by hand."""
+        if self.flow is not None:
+            self.flow.move(entry, GONE, away)
+
+    def flowing(self) -> Flow:
+        """Its budgets, which are made if there are none."""
+        if self.flow is None:
+            held = [entry for consumer in self.consumers.values() for entry in consumer.held.values()]
+            self.flow = Flow(
+                [(e, READY) for e in self.ready] + [(e, DELAYED) for e in self.delayed] + [(e, LEASED) for e in held]
+            )
+        return self.flow
 
     def entries(self) -> Iterator[Entry]:
         """Every task that waits or runs."""
@@ -177,6 +163,37 @@ class Queue:
             if due is None or waiter.known is None or waiter.known > due:
                 del self.waiters[waiter.bell]
                 waiter.bell.ring()
+
+    def call_ready(self) -> None:
+        """Wake who waits, if something ready may go; else one of them, if he is to be told when it may (L8)."""
+        flow = self.flow
+        if flow is None or flow.may_go():
+            self.call()
+        else:
+            self._call_one(flow)
+
+    def may_go(self, me: Consumer) -> bool:
+        """True if there is something that this consumer may lease."""
+        return not self.paused and (bool(self.ready) if self.flow is None else self.flow.may_go(me))
+
+    def told(self, me: Consumer, leased: bool, bell: Bell | None) -> float | None:
+        """After an exchange: the time (monotonic) that this consumer is told, if he is the one who is (L8)."""
+        flow = self.flow
+        if flow is None or self.paused:
+            return None
+        if not leased:
+            return flow.tell(me)
+        if bell is not None:
+            self.waiters.pop(bell, None)
+        flow.hand_over(me)
+        self._call_one(flow)
+        return None
+
+    def _call_one(self, flow: Flow) -> None:
+        """Wake one of those who wait if somebody is to be told when something may go."""
+        if self.waiters and flow.to_be_told():
+            flow.called = True
+            self.waiters.pop(next(iter(self.waiters))).bell.ring()
 
     def wait_for(self, bell: Bell) -> None:
         """Have this bell rung when there is something to lease."""

@@ -12,7 +12,8 @@ from regiment.contracts import Act, Counts, Glance, Seen, steer
 from regiment_local import places
 from regiment_local.memory import looking
 from regiment_local.memory.opened import Opened
-from regiment_local.memory.queue import Entry, Queue
+from regiment_local.memory.queue import Queue
+from regiment_local.memory.tasks import Entry
 
 State = Literal["ready", "delayed", "leased"]
 Row = tuple[tuple[Any, int], Entry, str | None, int | None]
@@ -63,10 +64,11 @@ class Steering(Opened):
             for entry in map(waiting.__getitem__, done):
                 if drop:
                     of.ids.pop(entry.uid or "", None)
+                    of.ended(entry, away=True)
                 else:
                     _change(of, entry, entry in delayed, priority, delay)
             if done and not drop:
-                of.call()
+                of.call_ready()
             return done
 
     def counts_many(self, queues: Sequence[str]) -> Sequence[Counts]:

@@ -22,8 +22,10 @@ from regiment_testing.contracts.moving import MovingContract
 from regiment_testing.contracts.programs import ProgramContract
 from regiment_testing.contracts.push import PushContract
 from regiment_testing.contracts.release import ReleaseContract
+from regiment_testing.contracts.replacing import ReplacingContract
 from regiment_testing.contracts.sending import SendingContract
 from regiment_testing.contracts.settling import SettlingContract
+from regiment_testing.contracts.standing import StandingContract
 from regiment_testing.contracts.steering import SteeringContract
 from regiment_testing.contracts.turning import TurningContract
 from regiment_testing.contracts.turns import TurnContract
@@ -52,10 +54,12 @@ class ConnectorContract(
     MovingContract,
     ActingContract,
     FlowingContract,
+    StandingContract,
     BudgetContract,
     GatingContract,
     TurningContract,
     KeyedContract,
+    ReplacingContract,
     ProgramContract,
 ):
     """Subclass it with `capabilities = YourConnector.capabilities` and the fixture `connect`.

@@ -152,7 +152,7 @@ class GatingContract(FlowBench):
         assert stands(connector, spot).gate == FOREVER
         assert [s.spot for s in able(connector).standings("q") if s.gate] == [spot][: spot != ACME]
         assert empty(sleeper.exchange()) is None
-        assert sleeper.wait(0.2) == ([], pytest.approx(0.2, abs=1.0))
+        assert sleeper.wait(0.2)[0] == []
         able(counted("push")).gate("q", spot, None)
         assert sleeper.wait(FAR)[1] < FAR / 4
         assert sleeper.payloads() == [b"a"] and stands(connector, spot).gate == 0.0

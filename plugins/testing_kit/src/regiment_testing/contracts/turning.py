@@ -284,8 +284,8 @@ class TurningContract(FlowBench):
             batch = [d.payload for d in consumer.exchange(limit=100, max_bytes=1000 if wanted == 2 else 10).deliveries]
             assert len(batch) == wanted
             found += batch
-        for lane in (b"a", b"b"):
-            assert [p[:2] for p in found if p.startswith(lane)] == [lane + b"%d" % n for n in range(3)]
+        for name in (b"a", b"b"):
+            assert [p[:2] for p in found if p.startswith(name)] == [name + b"%d" % n for n in range(3)]
 
     def test_many_lanes_are_all_served(self, counted: Open) -> None:
         """Five hundred lanes, each with one task; leased in batches, each once, and nothing stays."""
