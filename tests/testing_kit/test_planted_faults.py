@@ -42,17 +42,20 @@ from regiment_executors.threaded import Threaded
 from regiment_killers.process import Process
 from regiment_killers.thread import Thread
 from regiment_local import places
-from regiment_local.memory import MemoryConnector, lease, looking, steering
+from regiment_local.memory import MemoryConnector, charging, lease, looking, steering
 from regiment_local.memory.acts import Acts
 from regiment_local.memory.effective import Effective
 from regiment_local.memory.effects import Step
 from regiment_local.memory.fleeting import Fleeting
+from regiment_local.memory.flow import Flow
 from regiment_local.memory.following import Followers
 from regiment_local.memory.joins import Joins, Standing
 from regiment_local.memory.letters import Letters
 from regiment_local.memory.queue import Queue
+from regiment_local.memory.rings import Ring
 from regiment_local.memory.steering import Steering
 from regiment_local.memory.tasks import CLOSED, LIVING, Entry
+from regiment_local.memory.uniques import Keys
 from regiment_runner.shared import page
 from regiment_serializers.json import JsonSerializer
 from regiment_testing.contracts import (
@@ -64,8 +67,10 @@ from regiment_testing.contracts import (
     bench,
     executor,
     following,
+    gating,
     waiting,
 )
+from regiment_testing.contracts.charged import right
 from regiment_testing.contracts.striking import Bed
 
 
@@ -271,9 +276,9 @@ def a_purge_that_keeps_what_is_delayed(self: Any, queue: str) -> int:
 
 @planted(CONNECTOR, Letters, "bury", "test_no_more_letters_are_kept_than_the_terms_allow")
 def dead_letters_without_a_bound(
-    self: Letters, payload: bytes, task_id: str, reason: bytes, priority: int, terms: Terms
+    self: Letters, payload: bytes, task_id: str, reason: bytes, priority: int, terms: Terms, ticket: Any
 ) -> None:
-    sound_letters["bury"](self, payload, task_id, reason, priority, Terms())
+    sound_letters["bury"](self, payload, task_id, reason, priority, Terms(), ticket)
 
 
 @planted(CONNECTOR, MemoryConnector, "revive", "test_reviving_twice_doubles_nothing")
@@ -797,6 +802,120 @@ def a_killer_that_does_more_than_it_says(self: Any, view: View, now: int) -> Non
         view.kill(reading.slot, reading.number, "late")
 
 
+# Connectors: budgets, turns and keys.
+
+sound_flow: Mapping[str, Any] = {**vars(Flow)}
+sound_charging: Mapping[str, Any] = {**vars(charging.Charging)}
+sound_keys: Mapping[str, Any] = {**vars(Keys)}
+sound_ring: Mapping[str, Any] = {**vars(Ring)}
+
+
+@planted(CONNECTOR, Flow, "move", "test_no_more_run_than_may_at_once")
+def a_budget_that_counts_no_lease(self: Flow, entry: Entry, to: str, away: bool = False) -> None:
+    sound_flow["move"](self, entry, to, away)
+    for budget in self.budgets.values():
+        budget.leased = 0
+
+
+@planted(CONNECTOR, Flow, "move", "test_every_settlement_is_counted")
+def a_slot_that_leaks_when_a_task_is_tried_again(self: Flow, entry: Entry, to: str, away: bool = False) -> None:
+    leaks = (entry.where, to) == ("leased", "delayed")
+    sound_flow["move"](self, entry, to, away)
+    if leaks:
+        self.budgets["crm", ""].leased += 1
+
+
+@planted(CONNECTOR, Flow, "refresh", "test_a_gate_opens_by_itself_when_its_time_is_over")
+def what_was_closed_once_never_comes_back(self: Flow, spot: Any) -> None:
+    pass
+
+
+@planted(CONNECTOR, Flow, "spend", "test_what_comes_back_unstarted_gives_its_share_back")
+def a_return_that_gives_no_share_back(self: Flow, entry: Entry, share: int) -> None:
+    if share > 0:
+        sound_flow["spend"](self, entry, share)
+
+
+@planted(CONNECTOR, Queue, "give_back", "test_what_may_have_run_gives_no_share_back")
+def a_lost_worker_that_gives_its_share_back(self: Queue, entries: Iterable[Entry]) -> None:
+    back = list(entries)
+    for entry in back:
+        self.flowing().spend(entry, -1)
+    sound_queue["give_back"](self, back)
+
+
+@planted(CONNECTOR, Flow, "set_gate", "test_a_later_closing_counts_anew")
+def a_gate_that_a_later_closing_opens(self: Flow, spot: Any, seconds: float | None) -> None:
+    sound_flow["set_gate"](self, spot, None)
+    sound_flow["set_gate"](self, spot, seconds)
+
+
+@planted(CONNECTOR, Flow, "_slots_taken", "test_a_consumer_holds_no_more_than_it_has_slots")
+def a_batch_that_takes_more_than_can_start(self: Flow, spot: Any, me: Any, mine: Any) -> bool:
+    return False
+
+
+@planted(CONNECTOR, Flow, "tell", "test_one_of_those_who_wait_is_told_when_a_gate_opens")
+def a_gate_that_is_told_to_all(self: Flow, me: Any) -> float | None:
+    return self.next_time()
+
+
+@planted(CONNECTOR, Flow, "to_be_told", "test_a_task_that_is_pushed_behind_a_gate_goes_when_it_opens")
+def a_push_behind_a_gate_of_which_nobody_is_told(self: Flow) -> bool:
+    return False
+
+
+@planted(CONNECTOR, Flow, "own", "test_an_operator_stands_above_the_code")
+def a_release_that_overrules_the_operator(self: Flow, spot: Any) -> Any:
+    rules = self.budgets[spot].rules if spot in self.budgets else {}
+    return next(((*rules[operator], operator) for operator in (False, True) if operator in rules), None)
+
+
+@planted(CONNECTOR, charging, "refuse_many", "test_a_full_spot_takes_all_of_a_push_or_none")
+def a_lane_that_is_never_full(name: str, into: Queue, tickets: Any, ids: Any) -> None:
+    pass
+
+
+@planted(CONNECTOR, Ring, "gone", "test_lanes_take_turns")
+def a_turn_that_never_ends(self: Ring, name: str, turn: int) -> None:
+    sound_ring["gone"](self, name, 1000)
+
+
+@planted(CONNECTOR, Ring, "gone", "test_weights_are_tasks_of_a_turn")
+def turns_without_weights(self: Ring, name: str, turn: int) -> None:
+    sound_ring["gone"](self, name, 1)
+
+
+@planted(CONNECTOR, MemoryConnector, "admit", "test_a_repeated_push_says_what_the_first_said")
+def a_push_with_tickets_that_forgets_its_token(self: Any, queue: str, payloads: Any, tickets: Any, **more: Any) -> Any:
+    return sound_charging["admit"](self, queue, payloads, tickets, **{**more, "token": bench.fresh("token")})
+
+
+@planted(CONNECTOR, Keys, "ended", "test_a_letter_that_is_revived_takes_its_key_if_it_is_free")
+def a_key_that_outlives_its_task(self: Keys, entry: Entry, away: bool) -> None:
+    pass
+
+
+@planted(CONNECTOR, Keys, "started", "test_a_successor_that_is_leased_has_the_key")
+def a_successor_that_runs_without_the_key(self: Keys, entry: Entry) -> None:
+    pass
+
+
+@planted(CONNECTOR, Keys, "renew", "test_while_it_runs_one_successor_waits")
+def one_that_was_replaced_and_is_still_named(self: Keys, claim: Any, ticket: Any) -> None:
+    pass
+
+
+@planted(CONNECTOR, Letters, "bury", "test_a_ticket_lives_with_its_task")
+def a_dead_letter_without_its_ticket(self: Letters, *args: Any) -> None:
+    sound_letters["bury"](self, *args[:-1], None)
+
+
+@planted(CONNECTOR, Flow, "__init__", "test_tasks_without_a_ticket_go_on_beside_those_that_have_one")
+def a_first_ticket_that_forgets_what_was_there(self: Flow, tasks: Any) -> None:
+    sound_flow["__init__"](self, ())
+
+
 # What runs them
 
 CAUGHT = (AssertionError, pytest.fail.Exception, TaskTimeout, KeyError)
@@ -833,7 +952,10 @@ def examine(row: Planted, folder: Path) -> None:
         if row.kind != "connector":
             given[row.kind] = part()
         wanted = check.__code__.co_varnames[1 : check.__code__.co_argcount]
+        given["counted"] = opener
         check(**{name: given[name] for name in wanted})
+        if "counted" in wanted:
+            right(opener("push"))
 
 
 @pytest.fixture(autouse=True)
@@ -845,6 +967,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "SOON", 1.0)
     monkeypatch.setattr(following, "FAR", 2.0)
     monkeypatch.setattr(following, "SOON", 1.0)
+    monkeypatch.setattr(gating, "LONG", 2.0)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.faulty.__name__)

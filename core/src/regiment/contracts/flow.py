@@ -1,7 +1,7 @@
 """The extra `flow`: budgets and turns that a store counts in the very steps that lease and end, and keys that live as long as a task.
 
 A store that keeps the extra says so in `Capabilities(extras=frozenset({"flow"}))`, and has the verbs of `Flowing` beside those of
-`Connector`. Rules L1 to L12 and U1 to U4 are in `docs/limits.md`. A task pushed without a ticket stands in pool "" and lane "".
+`Connector`. Rules L1 to L12 and U1 to U4 are in `docs/guarantees.md`. A task pushed without a ticket stands in pool "" and lane "".
 A queue that has never seen a ticket or a rule costs what it costs without this extra, byte for byte (L12).
 
 *What runs* is what is leased (L1): it is counted up by the exchange that leases, and down by whatever ends the lease (a settlement,
