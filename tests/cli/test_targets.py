@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from regiment import pushing
+from regiment import Worker, WorkerConfig, pushing
 from regiment.errors import TargetError
 from regiment_cli import targets
 
@@ -79,3 +80,12 @@ def test_objects_that_refuse_to_be_asked_stand_in_the_way_of_nobody(module):
         "settings = Lazy()\nclass Odd(metaclass=Meta): ...\nq = Queue('q')\n@q.task\ndef f(): ...\n"
     )
     assert list(targets.find(name)) == [f"{name}:q"]
+
+
+def test_of_a_class_only_the_hooks_that_it_defines_are_called() -> None:
+    class Hooked(Worker):
+        config = WorkerConfig(name="mail")
+
+        def on_dead(self, task: Any, reason: dict[str, Any]) -> None: ...
+
+    assert list(targets.Running(Hooked()).handlers) == ["on_dead"]

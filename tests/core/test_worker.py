@@ -44,13 +44,6 @@ def test_what_a_task_asks_of_its_run_has_an_answer_outside_of_one() -> None:
         Mail().take(3)
 
 
-def test_only_the_hooks_that_a_class_defines_are_called() -> None:
-    class Hooked(Mail):
-        def on_dead(self, task: Any, reason: dict[str, Any]) -> None: ...
-
-    assert list(Hooked().handlers) == ["on_dead"]
-
-
 def test_a_class_without_a_configuration_says_what_is_expected() -> None:
     class Bare(Worker): ...
 

@@ -96,11 +96,8 @@ def headers(value: object) -> bool:
     """Whether they are headers."""
     from collections.abc import Mapping
 
-    return (
-        isinstance(value, Mapping)
-        and len(value) <= MOST_HEADERS
-        and all(text(name) and _header(content) for name, content in value.items())
-    )
+    few = isinstance(value, Mapping) and len(value) <= MOST_HEADERS
+    return few and all(text(name) and _header(content) for name, content in value.items())  # type: ignore[attr-defined]
 
 
 def _header(value: object) -> bool:

@@ -229,15 +229,11 @@ class Codec:
 
     def like(self, head: Head) -> Codec:
         """A codec that writes with the parts of a message; `DecodeError` if they may not be used here."""
-        compressor = head.compressor
-        return Codec(
-            (head.serializer, self._serializer(head.serializer)),
-            None if compressor is None else (compressor, self._compressor(compressor)),
-            payload_limit=self._limit,
-            find_serializer=self._find_serializer,
-            find_compressor=self._find_compressor,
-            accept=self._accept,
-        )
+        serializer, compressor = self._serializer(head.serializer), head.compressor
+        packs = None if compressor is None else (compressor, self._compressor(compressor))
+        how = {"payload_limit": self._limit, "accept": self._accept}
+        found = {"find_serializer": self._find_serializer, "find_compressor": self._find_compressor}
+        return Codec((head.serializer, serializer), packs, **how, **found)  # type: ignore[arg-type]
 
     def _open(self, payload: bytes, queue: str, magic: int = _MAGIC) -> tuple[Head, Any]:
         """Head and value of a record, of a message whose shape differs from the last one of its length, or of foreign bytes."""
@@ -254,9 +250,8 @@ class Codec:
         if head.compressor is not None:
             body = self._compressor(head.compressor).decompress(body, self._limit)
             if len(body) > self._limit:
-                raise DecodeError(
-                    f"{head.compressor} made {len(body):,} bytes of the message; the limit is {self._limit:,}"
-                )
+                made = f"{head.compressor} made {len(body):,} bytes of the message"
+                raise DecodeError(f"{made}; the limit is {self._limit:,}")
         return head, serializer.loads(body)
 
     def _learn_shape(self, payload: bytes, head: Head) -> None:
@@ -271,14 +266,12 @@ class Codec:
     def _serializer(self, name: str) -> Serializer:
         found = self._serializers.get(name)
         if found is None:
-            if self._accept is None:
-                _insist_on_a_name("serializer", name)
-            elif name not in self._accept:
+            if self._accept is not None and name not in self._accept:
                 raise DecodeError(
                     f"the message was serialized by {_seen(name)}, and this queue accepts "
                     f"{', '.join(sorted(self._accept))}; it was refused unread. Add it to accept if it may be read here"
                 )
-            found = _find(self._find_serializer, "serializer", name)
+            found = _find(self._find_serializer, "serializer", name, listed=self._accept is not None)
             if found.executes and self._accept is None:
                 raise DecodeError(
                     f'the message was serialized by "{name}", which can execute code when it reads, and this queue '
@@ -290,7 +283,6 @@ class Codec:
     def _compressor(self, name: str) -> Compressor:
         found = self._compressors.get(name)
         if found is None:
-            _insist_on_a_name("compressor", name)
             found = self._compressors[name] = _find(self._find_compressor, "compressor", name)
         return found
 
@@ -349,32 +341,26 @@ def _heads(start: bytes) -> dict[int, bytes]:
     return {length: start + bytes([length]) for length in range(1, LONGEST_ID + 1)}
 
 
-def _insist_on_a_name(kind: str, name: str) -> None:
-    """Raise `DecodeError` unless the name could be an offer's: a name from a message never reaches an import."""
-    if not is_offer_name(name):
-        raise DecodeError(
-            f"the message names the {kind} {_seen(name)}, which is no name of an offer; it was refused unread. "
-            "Expected 1 to 32 of a-z, 0-9, _ and -"
-        )
-
-
 def _seen(name: str) -> str:
     return repr(name if len(name) <= 40 else name[:39] + "…")
 
 
-def _find(find: Callable[[str], Any], kind: str, name: str) -> Any:
+def _find(find: Callable[[str], Any], kind: str, name: str, *, listed: bool = False) -> Any:
+    """The part that a message names. A name that `accept` does not list and that is no offer's never reaches an import."""
+    what = f'the message needs the {kind} "{name}", which'
+    if not listed and not is_offer_name(name):
+        raise DecodeError(
+            f"the message names the {kind} {_seen(name)}, which is no name of an offer; it was refused unread. "
+            "Expected 1 to 32 of a-z, 0-9, _ and -"
+        )
     try:
         return find(name)
     except LookupError:
-        raise DecodeError(
-            f'the message needs the {kind} "{name}", which is not installed here', parkable=True
-        ) from None
+        raise DecodeError(f"{what} is not installed here", parkable=True) from None
     except Exception as error:
         # A broken plugin may be repaired later; options (a key) that only another queue configures will never come.
-        raise DecodeError(
-            f'the message needs the {kind} "{name}", which cannot be used here: {error}',
-            parkable=isinstance(error, PluginError),
-        ) from error
+        parkable = isinstance(error, PluginError)
+        raise DecodeError(f"{what} cannot be used here: {error}", parkable=parkable) from error
 
 
 def _bad_id(id: object) -> EncodeError:
@@ -386,6 +372,5 @@ def _bad_id(id: object) -> EncodeError:
 
 def _misshapen(record: Any) -> DecodeError:
     seen = ", ".join(type(field).__name__ for field in record)
-    return DecodeError(
-        f"the record of the message is ({seen[:200]}); expected at least the fields {', '.join(FIELDS[:7])}"
-    )
+    fields = ", ".join(FIELDS[:7])
+    return DecodeError(f"the record of the message is ({seen[:200]}); expected at least the fields {fields}")

@@ -96,6 +96,11 @@ def _delays(value: object) -> bool:
     return isinstance(value, (tuple, list)) and bool(value) and all(map(bounds.period, value))
 
 
+def _accepted(value: object) -> str | None:
+    good = isinstance(value, (tuple, list)) and value and all(isinstance(one, (str, Use)) for one in value)
+    return None if good or value is None else 'None or a tuple of serializers, each a name or Use("name", option=…)'
+
+
 def _plugins(value: object) -> str | None:
     given = value if isinstance(value, (tuple, list)) else [None]
     wrong = [one for one in given if one is None or _wants_an_object(one)]
@@ -186,7 +191,7 @@ class WorkerConfig(Settings):
     name: str = field(bounds.queue_expected)
     connector: str | Use | None = field(CHOICE_OR_NONE, default=None)
     serializer: str | Use = field(CHOICE, default="msgpack")
-    accept: tuple[str | Use, ...] | None = None
+    accept: tuple[str | Use, ...] | None = field(_accepted, default=None)
     compressor: str | Use | None = field(CHOICE_OR_NONE, default=None)
     executor: str | Use = field(CHOICE, default=DEFAULT_EXECUTOR)
     killer: str | Use | None = field(CHOICE_OR_NONE, default=None)
@@ -253,7 +258,11 @@ class WorkerConfig(Settings):
                     as_use(choice)
                 except ConfigError as error:
                     found.append(f"{part}: {error}")
-        return found + _accept_problems(self.accept, self.serializer)
+        if not found and self.accept is not None:
+            own, read = as_use(self.serializer).name, {as_use(one).name for one in self.accept}
+            text = f"accept is {self.accept!r} and serializer is {own!r}; expected accept to list {own!r}"
+            found += [] if own in read else [f"{text}, or what this queue pushes is not read"]
+        return found
 
 
 def as_use(choice: str | Use) -> Use:
@@ -274,24 +283,6 @@ def as_use(choice: str | Use) -> Use:
             '"module:Class"'
         )
     return Use(choice)
-
-
-def _accept_problems(accept: object, serializer: object) -> list[str]:
-    """What is wrong with the list of serializers that a queue reads."""
-    if accept is None:
-        return []
-    if not isinstance(accept, (tuple, list)) or not accept or not all(isinstance(one, (str, Use)) for one in accept):
-        expected = 'None or a tuple of serializers, each a name or Use("name", option=…)'
-        return [f"accept is {accept!r}; expected {expected}"]
-    if not isinstance(serializer, (str, Use)):
-        return []
-    own = as_use(serializer).name
-    if own in {as_use(one).name for one in accept}:
-        return []
-    return [
-        f"accept is {accept!r} and serializer is {own!r}; expected accept to list {own!r}, or what this queue pushes "
-        "is not read"
-    ]
 
 
 def is_offer_name(name: str) -> bool:

@@ -114,9 +114,8 @@ class Control(BaseException):
         kwargs: dict[str, Any] | None = None,
     ) -> None:
         if kwargs is not None and not (isinstance(kwargs, dict) and all(isinstance(name, str) for name in kwargs)):
-            raise ArgumentsError(
-                f"kwargs of a {type(self).__name__} is {type(kwargs).__name__}; expected a dict of arguments by name"
-            )
+            what = f"kwargs of a {type(self).__name__} is {type(kwargs).__name__}"
+            raise ArgumentsError(f"{what}; expected a dict of arguments by name")
         super().__init__(*(() if reason is None else (reason,)))
         self.delay, self.at, self.priority = delay, at, priority
         self.reason, self.done, self.kwargs = reason, done, kwargs

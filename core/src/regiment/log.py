@@ -59,10 +59,9 @@ def _say_broken(error: BaseException) -> None:
     held = _broken()
     if held is not None:
         with contextlib.suppress(Exception):
-            sys.stderr.write(
-                f"regiment: a logging handler or filter raised {type(error).__name__}: {error}; events go on without it"
-                f"{f' ({held} more since the last time)' if held else ''}\n"
-            )
+            more = f" ({held} more since the last time)" if held else ""
+            what = f"a logging handler or filter raised {type(error).__name__}: {error}"
+            sys.stderr.write(f"regiment: {what}; events go on without it{more}\n")
             sys.stderr.flush()
 
 

@@ -17,11 +17,9 @@ def check_options(what: str, cls: Any, options: Mapping[str, Any]) -> list[str]:
     """Problems of a part's options, held against the signature of its `__init__` and its own `check`."""
     parameters = inspect.signature(cls).parameters
     known: Mapping[str, Any] = options if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else parameters
-    problems = [
-        f'{what} has no option "{option}".{nearest(option, known)} It has: {", ".join(known) or "none"}'
-        for option in options
-        if option not in known
-    ]
+    has = f"It has: {', '.join(known) or 'none'}"
+    unknown = [option for option in options if option not in known]
+    problems = [f'{what} has no option "{option}".{nearest(option, known)} {has}' for option in unknown]
     for name, parameter in parameters.items():
         several = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if parameter.default is parameter.empty and not several and name not in options:

@@ -131,47 +131,34 @@ class Pushing(Generic[P]):
 
     def unsent(self, kwargs: dict[str, Any]) -> tuple[Pushed, Broker, list[Effect]]:
         """A push of one task that is not sent: what `push` would answer, its broker, and the effects that make it."""
-        broker, made = self._outlet.broker(), []
-
-        def instead(queue: str, tasks: list[Task], effects: Sequence[Effect], **how: Any) -> Sequence[int]:
-            made.extend([broker.sending(queue, tasks, **how), *effects])
-            return ()
-
-        return self.send(kwargs, instead), broker, made
+        broker, tasks, push, way = self.made([kwargs], [self._options.get("id") or new_id()])
+        send = broker.sending(tasks[0].queue, tasks, **way)
+        return broker.pushed(tasks[0], (), push.answer), broker, [send, *push.effects]
 
     def made(
         self, many: Sequence[dict[str, Any]], ids: Sequence[str]
-    ) -> tuple[Broker, list[Task], list[Effect], dict[str, Any]]:
-        """Tasks with these arguments and ids that are not sent: their broker, the tasks as plugins have changed them, what
-        plugins add, and how they go.
+    ) -> tuple[Broker, list[Task], Push, dict[str, Any]]:
+        """Tasks with these arguments and ids that are not sent: their broker, the tasks and their push as plugins have changed
+        them, and how they go.
         """
         broker, queue, name, now, inherited = self._prepare()
-        tasks = [Task(id, queue, name, kwargs, now) for kwargs, id in zip(many, ids)]  # noqa: B905
-        if inherited is not None:
-            for task in tasks:
-                task.trace_id, task.headers, task.expires = inherited
-        added: list[Effect] = []
-        way = dict(self._how)
+        tasks = _tasks(many, ids, queue, name, now, inherited)
+        way: dict[str, Any] = {}
 
         def instead(queue: str, tasks: list[Task], effects: Sequence[Effect], **how: Any) -> Sequence[int]:
-            added.extend(effects)
             way.update(how)
             return ()
 
-        if broker.asked:
-            self._ask(broker, tasks, instead)
-        return broker, tasks, added, {key: value for key, value in way.items() if key != "ids"}
+        return broker, tasks, self._ask(broker, tasks, instead)[0], way
 
-    def send(self, kwargs: dict[str, Any], instead: Callable[..., Sequence[int]] | None = None) -> Pushed:
-        """Push one task, by what is called `instead` of `Broker.push` if that is given; the arguments as one mapping, whose
-        keys are strings (`arguments`).
-        """
+    def send(self, kwargs: dict[str, Any]) -> Pushed:
+        """Push one task; the arguments as one mapping, whose keys are strings (`arguments`)."""
         broker, queue, name, now, inherited = self._prepare()
         task = Task(self._options.get("id") or new_id(), queue, name, kwargs, now)
         if inherited is not None:
             task.trace_id, task.headers, task.expires = inherited
-        if broker.asked or instead:
-            push, existed = self._ask(broker, [task], instead or broker.push)
+        if broker.asked:
+            push, existed = self._ask(broker, [task], broker.push)
             return broker.pushed(task, existed, push.answer)
         return broker.pushed(task, broker.push(queue, (task,), **self._how))
 
@@ -208,13 +195,7 @@ class Pushing(Generic[P]):
             raise ArgumentsError("id names one task; push_many makes many")
         broker, queue, name, now, inherited = self._prepare()
         total, put = 0, broker.push
-        while chunk := [
-            Task(id, queue, name, kwargs, now)
-            for kwargs, id in zip(islice(stream, BULK), new_ids(BULK))  # noqa: B905
-        ]:
-            if inherited is not None:
-                for task in chunk:
-                    task.trace_id, task.headers, task.expires = inherited
+        while chunk := _tasks(islice(stream, BULK), new_ids(BULK), queue, name, now, inherited):
             known = self._ask(broker, chunk, put)[1] if broker.asked else put(queue, chunk, **self._how)
             total += len(chunk) - len(known)
         return total
@@ -248,6 +229,16 @@ _PLAIN: dict[str, Any] = {"priority": PRIORITIES["NORMAL"], "ids": False}
 """What a push without options says of its way."""
 
 
+def _tasks(
+    many: Iterable[dict[str, Any]], ids: Iterable[str], queue: str, name: str, now: float, inherited: Inherited | None
+) -> list[Task]:
+    tasks = [Task(id, queue, name, kwargs, now) for kwargs, id in zip(many, ids)]  # noqa: B905
+    if inherited is not None:
+        for task in tasks:
+            task.trace_id, task.headers, task.expires = inherited
+    return tasks
+
+
 def _checked(options: dict[str, Any], outlet: Outlet | None = None) -> dict[str, Any]:
     """What the options say of the way, not of the task; `ArgumentsError` for one that no store could take."""
     for option, value in options.items():
@@ -261,10 +252,8 @@ def _checked(options: dict[str, Any], outlet: Outlet | None = None) -> dict[str,
     delay, at, expires = options.get("delay"), options.get("at"), options.get("expires")
     if delay is not None and at is not None:
         raise ArgumentsError("delay and at were both given; a push has one due time")
-    how: dict[str, Any] = {
-        "priority": PRIORITIES[options.get("priority") or "NORMAL"],
-        "ids": options.get("id") is not None,
-    }
+    priority = PRIORITIES[options.get("priority") or "NORMAL"]
+    how: dict[str, Any] = {"priority": priority, "ids": options.get("id") is not None}
     if expires is not None:
         _expiry(expires, time.time())
     if delay is not None or at is not None:
@@ -321,21 +310,15 @@ def arguments(kwargs: Any) -> dict[str, Any]:
     """A task's arguments as a dict with strings as keys; `ArgumentsError` for what is no such mapping."""
     try:
         if type(kwargs) is not dict:
-            kwargs = _mapping(kwargs)
+            from collections.abc import Mapping
+
+            kwargs = dict(kwargs) if isinstance(kwargs, Mapping) else {None: None}  # whose key is refused
         "".join(kwargs)  # the cheapest question for whether all keys are strings
     except TypeError:
         raise ArgumentsError(
             f"a task's arguments are {bounds.seen(kwargs)}; expected a mapping of names to values"
         ) from None
     return kwargs  # type: ignore[no-any-return]
-
-
-def _mapping(kwargs: Any) -> dict[str, Any]:
-    from collections.abc import Mapping
-
-    if isinstance(kwargs, Mapping):
-        return dict(kwargs)
-    raise TypeError
 
 
 def each(many: Any) -> Iterator[Any]:

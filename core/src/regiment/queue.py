@@ -30,13 +30,16 @@ else:
 _VAR_POSITIONAL, _VAR_KEYWORD, _YIELDS = 0x04, 0x08, 0x20 | 0x200  # of a code object's co_flags
 
 
+def _home(function: Any) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
 def _must_return(function: Any, what: str) -> None:
     """A call of a generator function runs nothing of it, so it is neither task nor hook."""
     code = getattr(function, "__code__", None)
     if code is not None and code.co_flags & _YIELDS:
-        raise ConfigError(
-            f"{what}: it is a generator (it has a yield), and a call would run nothing of it; do the work and return"
-        )
+        why = "it is a generator (it has a yield), and a call would run nothing of it"
+        raise ConfigError(f"{what}: {why}; do the work and return")
 
 
 class Parameters(Names):
@@ -155,25 +158,20 @@ class Queue:
         if not hasattr(function, "__code__"):
             raise ConfigError(f"@task on {what}; expected a function (def or async def)")
         if "<" in what:
-            raise ConfigError(
-                f"@task on {what}: a lambda or nested function cannot be found again by its name; define it in a module"
-            )
+            why = "a lambda or nested function cannot be found again by its name"
+            raise ConfigError(f"@task on {what}: {why}; define it in a module")
         _must_return(function, f"@task on {what}")
         wire = function.__name__ if name is None else name
         if not text(wire):
             raise ConfigError(f"@task on {what}: its name is {seen(wire)}; expected {TEXT}")
         known = self.tasks.get(wire)
-        if known is not None and (known.function.__module__, known.function.__qualname__) != (
-            function.__module__,
-            function.__qualname__,
-        ):
+        if known is not None and _home(known.function) != _home(function):
             raise ConfigError(f'queue {self.name!r} has two tasks named "{wire}"; give one a name: @task(name="…")')
         for setting in settings:
             if setting not in RULES and setting not in (offered := [*self.outlet.offered(), *self.outlet.understood()]):
                 there = (*RULES, *offered)
-                raise ConfigError(
-                    f'@task has no setting "{setting}".{nearest(setting, there)} It has: {", ".join(there)}'
-                )
+                near = nearest(setting, there)
+                raise ConfigError(f'@task has no setting "{setting}".{near} It has: {", ".join(there)}')
         if timeout is not None:
             settings = {**settings, "timeouts": Timeouts(timeout)}
         made = self.face(self, function, wire, settings)

@@ -8,7 +8,7 @@ import os
 import threading
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from regiment import installed
@@ -146,52 +146,45 @@ class Registry:
             self._loaded.append(module)
 
     def _collect(self, plugin: Plugin, module: Any) -> None:
-        offers: dict[str, dict[str, Offer]] = {}
         for kind in OFFERS:
-            hook = getattr(module, f"regiment_{kind}", None)
-            if hook is not None:
-                offers[kind] = {name: _as_offer(offer) for name, offer in dict(hook()).items()}
-        plugin.offers = offers
-        for kind, named in offers.items():
-            for name, offer in named.items():
-                if offer.contract not in CONTRACTS:
-                    plugin.state = "refused"
-                    plugin.reason = (
-                        f"{kind[:-1]} {name!r} was made for contract version {offer.contract}; "
-                        f"this regiment takes {' and '.join(map(str, CONTRACTS))}"
-                    )
-                    return
-                if kind in ON_THE_WIRE and not is_offer_name(name):
-                    plugin.state = "refused"
-                    plugin.reason = f"{kind[:-1]} {name!r} has a name that no message can bear; expected 1 to 32 of a-z, 0-9, _ and -"
-                    return
-                if (taken := self._known[kind].get(name)) is not None:
-                    plugin.state = "refused"
-                    plugin.reason = (
-                        f"{kind[:-1]} {name!r} is offered by both {taken[1].source} and {plugin.source}; "
-                        f"uninstall one of them, or block one with --no-plugin"
-                    )
-                    taken[1].reason = plugin.reason
-                    return
+            if hook := getattr(module, f"regiment_{kind}", None):
+                plugin.offers[kind] = {name: _as_offer(offer) for name, offer in dict(hook()).items()}
         settings = dict(getattr(module, "regiment_task_settings", dict)())
-        for name, line in {**dict(getattr(module, "regiment_push_options", dict)()), **settings}.items():
+        options = {**dict(getattr(module, "regiment_push_options", dict)()), **settings}
+        plugin.reason = self._refusal(plugin, options, settings)
+        if plugin.reason:
+            plugin.state = "refused"
+            return
+        plugin.push_options = {name: line for name, line in options.items() if name not in settings}
+        self.task_settings.update({name: (line, plugin) for name, line in settings.items()})
+        self.push_options.update({name: (line, plugin) for name, line in plugin.push_options.items()})
+        for kind, named in plugin.offers.items():
+            self._known[kind].update({name: (offer, plugin) for name, offer in named.items()})
+
+    def _refusal(self, plugin: Plugin, options: Iterable[str], settings: Iterable[str]) -> str:
+        """Why what a plugin offers cannot be taken, in words; empty if it can."""
+        for kind, name, offer in [(kind, *item) for kind, named in plugin.offers.items() for item in named.items()]:
+            what = f"{kind[:-1]} {name!r}"
+            if offer.contract not in CONTRACTS:
+                takes = " and ".join(map(str, CONTRACTS))
+                return f"{what} was made for contract version {offer.contract}; this regiment takes {takes}"
+            if kind in ON_THE_WIRE and not is_offer_name(name):
+                return f"{what} has a name that no message can bear; expected 1 to 32 of a-z, 0-9, _ and -"
+            if (taken := self._known[kind].get(name)) is not None:
+                both = f"{what} is offered by both {taken[1].source} and {plugin.source}"
+                taken[1].reason = f"{both}; uninstall one of them, or block one with --no-plugin"
+                return taken[1].reason
+        for name in options:
             owner = (self.push_options.get(name) or self.task_settings.get(name) or ("", None))[1]
             if owner or name in (*OPTIONS, *RULES, "timeout"):
-                plugin.state = "refused"
                 both = f"{plugin.source}'s and our own"
                 if owner:
                     both = f"offered by both {owner.source} and {plugin.source}"
                 if owner and owner.source.partition(" (")[0] == (once := plugin.source.partition(" (")[0]):
                     both = f"offered twice: {once} is named twice"
                 what = "setting" if name in settings else "push option"
-                plugin.reason = f"{what} {name!r} is {both}; leave one of them out, or give it another name"
-                return
-            if name not in settings:
-                plugin.push_options[name] = line
-        self.task_settings.update({name: (line, plugin) for name, line in settings.items()})
-        self.push_options.update({name: (line, plugin) for name, line in plugin.push_options.items()})
-        for kind, named in offers.items():
-            self._known[kind].update({name: (offer, plugin) for name, offer in named.items()})
+                return f"{what} {name!r} is {both}; leave one of them out, or give it another name"
+        return ""
 
     def offers(self, kind: str) -> dict[str, Offer]:
         """Name -> offer of everything of a kind that can be used."""
@@ -207,10 +200,8 @@ class Registry:
         The call takes all arguments of the spec, by position, and passes on those that the function names.
         """
         caller = getattr(self.pm.hook, name)
-        return [
-            (impl.plugin_name, _fitted(impl.function, impl.argnames, caller.spec.argnames))
-            for impl in caller.get_hookimpls()
-        ]
+        fitted = partial(_fitted, caller.spec.argnames)
+        return [(impl.plugin_name, fitted(impl.function, impl.argnames)) for impl in caller.get_hookimpls()]
 
     def said(self, what: str) -> dict[str, str]:
         """What plugins say of themselves in a set of words, and who says each: `needs`, the extras that their store must keep,
@@ -350,7 +341,7 @@ def made(kind: str, name: str, cls: Any, options: Mapping[str, Any]) -> Any:
     return cls(**options)
 
 
-def _fitted(function: Any, wanted: Sequence[str], given: Sequence[str]) -> Callable[..., Any]:
+def _fitted(given: Sequence[str], function: Any, wanted: Sequence[str]) -> Callable[..., Any]:
     if tuple(wanted) == tuple(given):
         return typing.cast("Callable[..., Any]", function)
     places = [given.index(name) for name in wanted]

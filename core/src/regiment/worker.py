@@ -28,11 +28,8 @@ if TYPE_CHECKING:
         kwargs: dict[str, Any] | None
 
 
-_NAMES = (
-    "initialize finalize pre_work post_work on_success on_failure on_timeout on_retry on_requeue on_max_retries "
-    "on_starvation on_stop on_cancel on_dead"
-)
-HOOKS = tuple(_NAMES.split())
+_ENDS = ["success", "failure", "timeout", "retry", "requeue", "max_retries", "starvation", "stop", "cancel", "dead"]
+HOOKS = ("initialize", "finalize", "pre_work", "post_work", *(f"on_{end}" for end in _ENDS))
 """Every method that regiment calls, if a worker defines it."""
 
 

@@ -768,3 +768,19 @@ def test_an_effect_that_no_store_can_take_is_a_dead_letter_that_names_its_plugin
     one.run()
     (letter,) = one.connector.dead("q")
     assert b"raised by the plugin keeping, which was asked what this end leaves behind" in letter.reason
+
+
+def test_a_busy_worker_takes_what_was_cancelled_off_the_board_in_few_steps(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step makes all workers read the whole board."""
+    monkeypatch.setattr("regiment_runner.worker.notices.PUT_OFF", 3600.0)
+    one = bench(None, tasks_per_transaction=1)
+    Notices(one.source.hold, one.source.runtime)
+    ids = [f"own-{n}" for n in range(60)]
+    for n, id in enumerate(ids):
+        one.task.options(id=id).push(n=n)
+    before = one.connector.post("q", cancel=ids)
+    one.run()
+    board = one.connector.board("q")
+    assert ran == [] and board.cancelled == frozenset() and board.version - before <= 2

@@ -259,14 +259,14 @@ class Compiled:
             pushing = self._pushings.get(key)
             if pushing is None:
                 pushing = self._pushings[key] = pushing_of(steps[at][0])
-            broker, tasks, more, how = pushing.made(given, ids[at : at + len(given)])
+            broker, tasks, push, way = pushing.made(given, ids[at : at + len(given)])
             at += len(given)
             if any(one.unique for one in how.get("tickets", ())):
                 raise GraphError(f"{tasks[0].name!r} is unique: a step that is left out would never end its flow")
             for task in tasks:
                 task.tags = {**(task.tags or {}), NAME: dict(mark)}
-            sends.append(Send(tasks[0].queue, [broker.codec.encode(task) for task in tasks], **how))
-            added += more
+            sends.append(broker.sending(tasks[0].queue, tasks, **{**way, "ids": False}))
+            added += push.effects
         return sends, added
 
     # The whole

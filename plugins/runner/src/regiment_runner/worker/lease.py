@@ -65,7 +65,7 @@ class Lease:
         return not self.connector.renew([(self.queue, self.consumer)], self.terms.lease)
 
 
-def _nothing(settlements: Sequence[Settlement], before: Sequence[Delivery]) -> None:
+def _nothing(settlements: Sequence[Settlement], before: Sequence[Delivery], taken: Taken) -> None:
     """Nobody reads the notice board."""
 
 
@@ -92,8 +92,8 @@ class Hold:
         self.margin, self.asked_for = self._length // 3, 0
         """Nanoseconds before the end of the lease at which this worker tries to put it off by itself, and the end for which it has."""
         self.board, self.on_board = 0, _nothing
-        """The version of the queue's notice board that was read, and what reads it: it is given what was just settled, and what
-        was leased before.
+        """The version of the queue's notice board that was read, and what reads it: it is given what was just settled, what
+        was leased before, and the answer.
         """
         self.leased: Sequence[Delivery] = ()
         """What was leased last."""
@@ -126,7 +126,7 @@ class Hold:
                 lease.next = taken.deliveries[-1].receipt + 1
                 words[page.LAST] = lease.next - 1
             if taken.board != self.board:
-                self.on_board(settlements, before)
+                self.on_board(settlements, before, taken)
         return taken
 
     def insist(self, ask: Callable[[], Any]) -> Any:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 
-from regiment.contracts import Board, Dead, Delivery, Done, Settlement, Span
+from regiment.contracts import Board, Dead, Delivery, Done, Settlement, Span, Taken
 from regiment_runner.shared import page
 from regiment_runner.shared.heads import id_of
 from regiment_runner.shared.page import Page
 from regiment_runner.worker.lease import Hold
 from regiment_runner.worker.runtime import Runtime
+
+MOST_PUT_OFF, PUT_OFF = 100, 0.25
+"""Notices of ended tasks that a busy worker takes off the board in one go, and for how many seconds it gathers them: each time, it and
+all other workers read the whole board.
+"""
 
 
 class Notices:
@@ -24,6 +30,8 @@ class Notices:
         self._hold, self._runtime, self._plain = hold, runtime, runtime.plain
         self._ended = deque[tuple[str, int, str]]()
         """Consumer, number and id of what has ended and stands there."""
+        self._over, self._due, self._read = set[str](), 0.0, 0
+        """Ids to be taken off the board, when at the latest, and its version when it was read last."""
         hold.on_board, runtime.notices = self.look, self
 
     def ended(self, consumer: str, number: int, task_id: str) -> None:
@@ -31,17 +39,21 @@ class Notices:
         self._ended.append((consumer, number, task_id))
         self._hold.board = -1
 
-    def look(self, settlements: Sequence[Settlement], before: Sequence[Delivery]) -> None:
-        """Read the board, and take off it what has just been settled (O1)."""
-        settled = _spans(settlements)
-        later, clear = [], set[str]()
+    def look(self, settlements: Sequence[Settlement], before: Sequence[Delivery], taken: Taken) -> None:
+        """Read the board, and take off it what has been settled (O1). A worker that goes on with what it has just leased, from a
+        board that it knows, gathers them first.
+        """
+        settled, later = _spans(settlements), []
         while self._ended:
             consumer, number, task_id = one = self._ended.popleft()
             if _in(number, settled):
-                clear.add(task_id)
+                self._over.add(task_id)
             elif consumer == self._hold.lease.consumer:
                 later.append(one)
-        board = self._ask(clear)
+        if self._waits(taken):
+            self._ended.extend(later)
+            return  # it is asked again with the next exchange
+        board = self._ask(self._over)
         if board is not None and board.cancelled:
             # What ended while its notice was on the way: nobody else would take that off.
             ends = {task_id for number, task_id in self._runtime.ends if _in(number, settled)}
@@ -51,7 +63,8 @@ class Notices:
         if board is None:
             return
         words = self._hold.words
-        self._hold.board = board.version
+        self._over.clear()
+        self._hold.board = self._read = board.version
         if words[page.BOARD] != board.version:
             words[page.BOARD] = board.version
             self._hold.tell_keeper()
@@ -59,6 +72,13 @@ class Notices:
         self._runtime.plain = self._plain and not board.cancelled
         for one in later:
             self.ended(*one)
+
+    def _waits(self, taken: Taken) -> bool:
+        now, known = time.monotonic(), taken.board == self._read and bool(taken.deliveries)
+        if known and len(self._over) < MOST_PUT_OFF and now < self._due:
+            return True
+        self._due = now + PUT_OFF
+        return False
 
     def _ask(self, clear: Collection[str]) -> Board | None:
         """The board, after these were taken off it; None if this worker was fenced meanwhile."""
