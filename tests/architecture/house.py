@@ -166,6 +166,7 @@ def picture() -> str:
                 "regiment_console",
                 "regiment_results",
                 "regiment_schedules",
+                "regiment_limits",
                 "regiment_workflows",
                 "regiment_django",
                 "regiment_dashboard",

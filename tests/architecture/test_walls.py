@@ -29,10 +29,12 @@ ALSO = {
     "regiment_testing": "regiment_runner",
     "regiment_workflows": "regiment_results",
     "regiment_dashboard": "regiment_console",
+    "regiment_limits": "regiment_console",
     "regiment_django": "regiment_results",
     "regiment_pytest": "regiment_testing",
 }
-"""Who builds on one distribution more, by declared dependency: flows are made of what results keep, and pages show what verbs say."""
+"""Who builds on one distribution more, by declared dependency: flows are made of what results keep, pages show what verbs say,
+and limits account for acts as verbs do."""
 NEVER_MEET = {
     *(("worker", "keeper"), ("keeper", "worker"), ("keeper", "parts"), ("shared", "parts")),
     *(("steward", "parts"), ("steward", "keeper"), ("worker", "steward")),

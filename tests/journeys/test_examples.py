@@ -71,6 +71,17 @@ def test_reminders_runs_each_tick_once_and_shows_what_is_scheduled(tmp_path: Pat
     assert told.stdout.rstrip().endswith("2026-10-26 01:30 UTC"), told.stdout
 
 
+def test_fair_keeps_its_budgets_and_starves_nobody(tmp_path: Path) -> None:
+    told = run("fair.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "5 pushes of one digest: 1 new, all of the task 1" in told.stdout and "digests: 1" in told.stdout
+    most = re.search(r"at once: (\d) of 4 in the pool, (\d) of 2 in a lane", told.stdout)
+    assert most is not None and int(most[1]) <= 4 and int(most[2]) <= 2, told.stdout
+    before = re.search(r"served with (\d+) of 100 tasks of the flood before it", told.stdout)
+    assert before is not None and int(before[1]) < 20, told.stdout
+    assert "the busy tenant: 4 starts of 3 tasks" in told.stdout
+
+
 def test_crawl_retries_what_may_come_back_and_gives_up_what_will_not(tmp_path: Path) -> None:
     told = run("crawl.py", tmp_path)
     assert told.returncode == 1, told.stderr  # it made dead letters

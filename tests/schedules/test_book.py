@@ -16,6 +16,7 @@ from regiment.broker import Broker
 from regiment.codec import read_head
 from regiment.contracts import Applied
 from regiment.errors import StoreUnavailable
+from regiment_cli.release import Release, order
 from regiment_schedules import Schedules, firing, schedule, zones
 from regiment_schedules.book import LONGEST, Book
 from regiment_schedules.declared import notes
@@ -23,7 +24,6 @@ from regiment_schedules.duty import Firing
 from regiment_schedules.firing import due
 from regiment_schedules.plan import Plan, schedules
 from regiment_schedules.records import INDEX, Index, Row, fresh, renamed, row_key, row_of, ticks_of
-from regiment_schedules.release import Release, order
 
 EVERY = schedule(every=1.0, name="sec")
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from regiment import log
 from regiment.codec import Codec
 from regiment.config import WorkerConfig
-from regiment.contracts import EFFECTS, Connector, Effect, Effective, Role, Send
+from regiment.contracts import EFFECTS, FLOW, Connector, Effect, Effective, Flowing, Met, Role, Send, Ticket
 from regiment.errors import ConfigError, StoreUnavailable
 from regiment.lock import Lock
 from regiment.registry import Registry, registry
@@ -31,6 +31,12 @@ class Pushed(NamedTuple):
     id: str
     queue: str
     existed: bool = False
+
+
+class Known(list[int]):
+    """Which of a push with tickets were left out, and what its tickets have met."""
+
+    met: Sequence[Met] = ()
 
 
 class Broker:
@@ -95,19 +101,22 @@ class Broker:
         ids: bool = False,
         effects: Sequence[Effect] = (),
         payloads: list[bytes] | None = None,
+        tickets: Sequence[Ticket] | None = None,
     ) -> Sequence[int]:
         """Encode all, then send all; returns the indexes of those whose id existed (asked only with `ids`). `effects` come in
         the same step, or in the last one of a push that is too large for one. `payloads`: the tasks, if they were encoded
-        before.
+        before. With `tickets`, one for each, the answer is a `Known`; with effects as well, what was met is not known.
 
         A lost or missing answer is met by repeating the same call, under the same token, until `push_timeout`; then
         `StoreUnavailable` tells whether the tasks may have arrived.
         """
         config, payloads = self.config, payloads or list(map(self.codec.encode, tasks))
         if len(tasks) > 1 and sum(map(len, payloads)) > BULK_BYTES:
-            return self._in_parts(queue, tasks, payloads, effects, priority=priority, delay=delay, at=at, ids=ids)
+            how: dict[str, Any] = {"priority": priority, "delay": delay, "at": at, "ids": ids, "tickets": tickets}
+            return self._in_parts(queue, tasks, payloads, effects, **how)
         # Fresh for each call: an id of our making is, one of the user's is not.
         token, named = (new_id(), [task.id for task in tasks]) if ids else (tasks[0].id, None)
+        more: dict[str, Any] = {"ids": named, "id_window": config.id_window, "token_window": config.token_window}
         deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
         while True:
             try:
@@ -116,20 +125,11 @@ class Broker:
                     connector = free.pop() if free else self.open("push")
                     try:
                         if effects:
-                            send = Send(queue, payloads, priority, delay, at, named, config.id_window)
+                            send = Send(queue, payloads, priority, delay, at, named, config.id_window, tickets)
                             existed = _applied(connector, send, effects, token, config.token_window)
                         else:
-                            existed = connector.push(
-                                queue,
-                                payloads,
-                                priority=priority,
-                                delay=delay,
-                                at=at,
-                                token=token,
-                                ids=named,
-                                id_window=config.id_window,
-                                token_window=config.token_window,
-                            )
+                            put = connector.push if tickets is None else _admitting(connector, tickets)
+                            existed = put(queue, payloads, priority=priority, delay=delay, at=at, token=token, **more)
                     finally:
                         free.append(connector)
                 break
@@ -147,8 +147,10 @@ class Broker:
         self, queue: str, tasks: Sequence[Task], payloads: list[bytes], effects: Sequence[Effect], **how: Any
     ) -> Sequence[int]:
         known: list[int] = []
+        tickets = how["tickets"]
         for a, b in _parts(payloads):
             last = effects if b == len(payloads) else ()
+            how["tickets"] = tickets and tickets[a:b]
             known += [a + index for index in self.push(queue, tasks[a:b], effects=last, payloads=payloads[a:b], **how)]
         return known
 
@@ -195,6 +197,24 @@ def effective(connector: Connector, wanted: str) -> Effective:
     """The connector as one that keeps effects; `ConfigError` if it does not."""
     refuse_without(EFFECTS, wanted, connector, registry())
     return cast("Effective", connector)
+
+
+def flowing(connector: Connector, wanted: str) -> Flowing:
+    """The connector as one that counts budgets and turns; `ConfigError` if it does not."""
+    refuse_without(FLOW, wanted, connector, registry())
+    return cast("Flowing", connector)
+
+
+def _admitting(connector: Connector, tickets: Sequence[Ticket]) -> Callable[..., Known]:
+    """What pushes with these tickets, called as `Connector.push` is."""
+
+    def admit(queue: str, payloads: Sequence[bytes], **how: Any) -> Known:
+        met = flowing(connector, "the tickets of this push need").admit(queue, payloads, tickets, **how)
+        known = Known(one.index for one in met if one.did != "replaced")
+        known.met = met
+        return known
+
+    return admit
 
 
 def _applied(

@@ -77,7 +77,9 @@ class Specs(Protocol):
         """Settings of `@task` that a plugin understands: name -> one line. It finds them in `task.offered` of a queue's tasks."""
 
     def regiment_task_declared(self, task: Any) -> None:
-        """Where a task with such settings is declared; `task.offered` has them. An exception reaches who declares it."""
+        """Where a task with such settings, or with options of its pushes, is declared: `task.offered`, `task.always`. An exception
+        reaches who declares it.
+        """
 
     # Observers are told what happens and change nothing. Each call is guarded on its own: an exception is a log line
     # (`plugin.error`). In the worker they run in the thread of the attempt, if there is one.

@@ -89,11 +89,12 @@ class TaskFunction(Pushing[P], Generic[P, R]):
 
     def __init__(self, queue: Queue, function: Callable[P, R], name: str, settings: dict[str, Any]) -> None:
         own = () if settings.keys() <= {*RULES} else queue.outlet.understood()
-        self._always = {option: value for option, value in settings.items() if option not in (*RULES, *own)}
+        self.always = {option: value for option, value in settings.items() if option not in (*RULES, *own)}
+        """Its options of all its pushes, which plugins offer."""
         self.offered = {name: value for name, value in settings.items() if name in own}
         """Its settings that plugins understand."""
         parameters = Parameters(function, f"task {name!r} of queue {queue.name!r}")
-        super().__init__(queue.outlet, {"name": name, **self._always}, parameters)
+        super().__init__(queue.outlet, {"name": name, **self.always}, parameters)
         self.queue, self.function, self.name = queue, function, name
         self.settings = {rule: value for rule, value in settings.items() if rule in RULES}
         self.__name__, self.__doc__, self.__wrapped__ = name, function.__doc__, function
@@ -112,7 +113,7 @@ class TaskFunction(Pushing[P], Generic[P, R]):
                 f"name is {seen(options['name'])}, of the task {self.name!r}, which has its own; "
                 "queue.options(name=…) pushes by name"
             )
-        return Pushing(self.queue.outlet, {"name": self.name, **self._always, **options}, self.parameters)
+        return Pushing(self.queue.outlet, {"name": self.name, **self.always, **options}, self.parameters)
 
     def run(self, task: Task) -> R:
         """Run a delivered task."""
@@ -174,7 +175,7 @@ class Queue:
         if timeout is not None:
             settings = {**settings, "timeouts": Timeouts(timeout)}
         made = self.face(self, function, wire, settings)
-        if made.offered:
+        if made.offered or made.always:
             self.outlet.declared(made)
         self.tasks[wire] = made
         return made

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from regiment.contracts.effects import Effect
+from regiment.contracts.flow import Met, Ticket
 from regiment.contracts.running import Application
 from regiment.contracts.store import Connector
 from regiment.task import Task
@@ -21,13 +22,26 @@ class Push:
     `answer`: what makes the answer of `push` from id, queue and whether it existed. It may add `effects`: they come in the
     step that takes the tasks, before any of them can be leased; also where a task's id was known and it is left out. A push
     of more than 16 MiB takes several steps, and they come in the last. It may set `put`: what is called with all that
-    `Broker.push` is, to store the tasks, in its place: later, or elsewhere; not for a push that is part of a settlement.
+    `Broker.push` is, to store the tasks, in its place: later, or elsewhere; not for a push that is part of a settlement. It
+    may set `tickets`, one for each task (extra `flow`); `met` is then what they met, as far as the push says it.
     `options` are all that this push was given, those that extensions offer among them; `tasks`, `queue` and `broker` are
     there to be read.
     """
 
     CHANGED = ("headers", "tags", "trace_id", "id", "priority", "delay", "at")
-    __slots__ = (*CHANGED, "answer", "broker", "effects", "expires", "options", "put", "queue", "tasks")
+    __slots__ = (
+        *CHANGED,
+        "answer",
+        "broker",
+        "effects",
+        "expires",
+        "met",
+        "options",
+        "put",
+        "queue",
+        "tasks",
+        "tickets",
+    )
 
     def __init__(self, broker: Any, queue: str, tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         first = tasks[0]
@@ -39,6 +53,8 @@ class Push:
         self.effects: list[Effect] = []
         self.answer: Callable[[str, str, bool], Any] | None = None
         self.put: Callable[..., Sequence[int]] | None = None
+        self.tickets: Sequence[Ticket] | None = None
+        self.met: Sequence[Met] = ()
 
     @property
     def name(self) -> str:

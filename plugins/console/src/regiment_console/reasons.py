@@ -243,6 +243,11 @@ ALL: Sequence[Callable[[Facts], str | None]] = (
 """Every reason, the one that explains most first."""
 
 
-def reasons(facts: Facts) -> list[str]:
-    """All that apply, in their order."""
-    return [text for reason in ALL if (text := reason(facts)) is not None]
+def reasons(facts: Facts, told: Sequence[str] = ()) -> list[str]:
+    """All that apply, in their order; what plugins have told explains more than how many are before it."""
+    found: list[str] = []
+    for reason in ALL:
+        found += told if reason is behind else ()
+        text = reason(facts)
+        found += () if text is None else (text,)
+    return found

@@ -71,12 +71,13 @@ def _found(store: Store, id: str, queues: Sequence[str]) -> Iterator[dict[str, A
         task = decoded(one.seen, one.queue, store.codec())
         facts = _facts(looking, one.queue, id)._replace(seen=one.seen, task=task)
         places.append(one.queue)
+        told = of_plugins(store, id, one.queue, task if isinstance(task, Task) else None)
         yield {
             "queue": shown_name(one.queue),
             "id": id,
             "name": (task.name if isinstance(task, Task) else "") or "task",
             "state": state_of(one.seen, task),
-            "reasons": [*reasons(facts), *of_plugins(store, id, one.queue, task if isinstance(task, Task) else None)],
+            "reasons": reasons(facts, told),
         }
     for home, letter in letters.find(looking, queues, id):
         places.append(home)

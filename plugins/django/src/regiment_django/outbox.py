@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from regiment.bounds import timestamp
-from regiment.contracts import Effect, Keep
+from regiment.contracts import Effect, Keep, Ticket
 from regiment.errors import ArgumentsError
 from regiment.task import Task
 
@@ -30,8 +30,14 @@ def write(
     delay: float = 0.0,
     at: float | None = None,
     ids: bool = False,
+    tickets: Sequence[Ticket] | None = None,
 ) -> Sequence[int]:
     """Write the tasks into the outbox of this database, in its open transaction. Called in the place of `Broker.push`."""
+    if tickets is not None:
+        raise ArgumentsError(
+            "this push has a pool, a lane or a unique key, which an outbox cannot carry; push with options(now=True), or after the "
+            "commit: REGIMENT without outbox"
+        )
     from regiment_django.models import Outbox
 
     due = timestamp(at) if at is not None else time.time() + delay if delay > 0 else None

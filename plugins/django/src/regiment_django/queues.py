@@ -26,7 +26,7 @@ class Declared(TaskFunction[..., Any]):
         self.declared, self.queue = declared, queue
         self.function, self.name = declared.func, declared.module_path
         Pushing.__init__(self, queue.outlet, {"name": self.name}, Names())
-        self._always, self.settings, self.offered = {}, {}, {}
+        self.always, self.settings, self.offered = {}, {}, {}
         self.__name__, self.__doc__, self.__wrapped__ = self.name, self.function.__doc__, self.function
 
     def run(self, task: Task) -> Any:

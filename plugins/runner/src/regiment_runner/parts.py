@@ -43,7 +43,7 @@ class Problem(NamedTuple):
     code: int = exits.CONFIG
 
 
-def terms_of(config: WorkerConfig) -> Terms:
+def terms_of(config: WorkerConfig, slots: int = 1) -> Terms:
     """What the worker's consumer asks of its queue."""
     return Terms(
         config.lease,
@@ -53,6 +53,7 @@ def terms_of(config: WorkerConfig) -> Terms:
         config.id_window,
         config.token_window,
         config.delivery,
+        slots,
     )
 
 

@@ -15,10 +15,10 @@ from regiment import log
 from regiment.contracts import Applied, Drop, Effect, Keep, Send, When
 from regiment.errors import ConfigError
 from regiment.task import PRIORITIES
+from regiment_cli.release import Release, alive, newer, of, order
 from regiment_schedules import firing, records, zones
 from regiment_schedules.reading import Page, give_back
 from regiment_schedules.records import INDEX, Row, body_key, renamed, row_key, row_of
-from regiment_schedules.release import Release, alive, newer, of, order
 from regiment_schedules.ticks import jitter, written
 
 AGAIN = 10.0
@@ -148,7 +148,15 @@ class Book(Page):
         # For the store a task that must not overlap bears the schedule's name: it leaves out what waits or runs.
         ids, window = ([f"{row.name}@"], 0.0) if skip else ([id], 86_400.0)
         number = PRIORITIES[row.spec["priority"] or "NORMAL"]
-        return Send(self.queue, [renamed(body, id)], number, at=at, ids=ids, id_window=window)
+        return Send(
+            self.queue,
+            [renamed(body, id)],
+            number,
+            at=at,
+            ids=ids,
+            id_window=window,
+            tickets=records.tickets(row.spec, id),
+        )
 
     def _body(self, store: Any, row: Row) -> bytes | None:
         known = self._bodies.get(row.name)

@@ -52,14 +52,16 @@ def notes(app: Application) -> dict[str, Any] | None:
     effective(store, f'the schedules of queue "{app.config.name}" need')
     made = {}
     for name, task, one in found:
-        payload, digest = encoded(task, one)
+        payload, digest, spec = encoded(task, one)
         body = base64.b64encode(payload).decode()
-        made[name] = json.dumps({"spec": one.spec, "task": task.name, "body": body, "digest": digest})
+        made[name] = json.dumps({"spec": spec, "task": task.name, "body": body, "digest": digest})
     return {"schedules": made}
 
 
-def encoded(task: TaskFunction[..., Any], one: Schedule) -> tuple[bytes, str]:
-    """The message of a task as the schedule pushes it, and a digest of all of it that is not of the moment."""
+def encoded(task: TaskFunction[..., Any], one: Schedule) -> tuple[bytes, str, dict[str, Any]]:
+    """The message of a task as the schedule pushes it, a digest of all of it that is not of the moment, and what the schedule says,
+    with the ticket that a plugin gives the task.
+    """
     config = task.queue.config
     serializer = registry().scope(config.plugins).build("serializers", as_use(config.serializer))
     if hasattr(serializer, "seal"):
@@ -70,10 +72,12 @@ def encoded(task: TaskFunction[..., Any], one: Schedule) -> tuple[bytes, str]:
         )
     options = {} if one.spec["priority"] is None else {"priority": one.spec["priority"]}
     _, broker, effects = task.options(**options).unsent(one.arguments(task))
-    (payload,) = next(effect for effect in effects if isinstance(effect, Send)).payloads
+    send = next(effect for effect in effects if isinstance(effect, Send))
+    (payload,), (ticket,) = send.payloads, send.tickets or (None,)
     plain = broker.codec.decode(payload, task.queue.name)
     plain.id, plain.date = "-", 0.0
-    return payload, hashlib.blake2b(broker.codec.encode(plain), digest_size=12).hexdigest()
+    spec = one.spec if ticket is None else {**one.spec, "ticket": list(ticket._replace(id=""))}
+    return payload, hashlib.blake2b(broker.codec.encode(plain), digest_size=12).hexdigest(), spec
 
 
 def priority(spec: Any) -> int:

@@ -15,9 +15,9 @@ from regiment.config import Use
 from regiment.contracts import Connector, Served
 from regiment.errors import StoreUnavailable
 from regiment.registry import registry
+from regiment_cli.release import Release
 from regiment_schedules.book import Book
 from regiment_schedules.records import INDEX
-from regiment_schedules.release import Release
 
 HEARS = 100.0
 """Seconds of one wait for news."""

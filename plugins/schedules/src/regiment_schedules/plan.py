@@ -17,11 +17,11 @@ from regiment.contracts import Applied, Drop, Effect, Keep, Send, When
 from regiment.errors import ConfigError, RegimentError, nearest
 from regiment.queue import Queue, TaskFunction
 from regiment.task import new_id
+from regiment_cli.release import newest, of
 from regiment_schedules import records
 from regiment_schedules.declared import declared, encoded, priority
 from regiment_schedules.naming import extended
 from regiment_schedules.records import INDEX, Index, Row, body_key, calendar_key, renamed, row_key, row_of
-from regiment_schedules.release import newest, of
 from regiment_schedules.spec import in_words, name_problems, schedule
 from regiment_schedules.ticks import Ticks, written
 
@@ -103,7 +103,7 @@ class Plan:
         if problems:
             raise ConfigError([f"schedule {name!r}: {problem}" for problem in problems])
         one = schedule(cron, name=name, **how)
-        payload, digest = encoded(task, one)
+        payload, digest, spec = encoded(task, one)
 
         def work(store: Any, index: Index, row: Row | None) -> Sequence[Effect]:
             if row is not None and row.data["source"] != "store":
@@ -115,7 +115,7 @@ class Plan:
                     raise ConfigError(
                         f"there is no calendar {calendar!r}; regiment schedules calendar {calendar} FILE keeps one"
                     )
-            data = records.fresh(one.spec, task.name, digest, self._now(store), source="store", target="")
+            data = records.fresh(spec, task.name, digest, self._now(store), source="store", target="")
             data.update({"release": "", "started": 0.0, "by": _who()})
             if row is not None:
                 data = {**row.data, **{key: data[key] for key in ("spec", "task", "digest", "by")}}
@@ -172,7 +172,9 @@ class Plan:
             if body is None:
                 raise RegimentError(f"schedule {name!r} has no task in the store; was it removed meanwhile?")
             id = f"{name}!{new_id()}"
-            store.apply(self.queue, [Send(self.queue, [renamed(body.value, id)], priority(row.spec))], token=id)
+            tickets = records.tickets(row.spec, id)
+            send = Send(self.queue, [renamed(body.value, id)], priority(row.spec), tickets=tickets)
+            store.apply(self.queue, [send], token=id)
         return id
 
     def calendar(self, name: str, days: Sequence[str]) -> None:

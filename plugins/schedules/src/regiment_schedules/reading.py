@@ -16,9 +16,9 @@ from regiment import log
 from regiment.contracts import Applied, Effect, When
 from regiment.errors import ConfigError
 from regiment.task import new_id
+from regiment_cli.release import Release
 from regiment_schedules import firing, records
 from regiment_schedules.records import INDEX, Index, Row, calendar_key, row_key, row_of, ticks_of
-from regiment_schedules.release import Release
 from regiment_schedules.ticks import Ticks
 
 PART = 100

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regiment.codec import LONGEST_ID, read_head
-from regiment.contracts import Keep, Record
+from regiment.contracts import Keep, Record, Ticket
 from regiment_schedules.ticks import Ticks
 
 INDEX = "schedules"
@@ -123,6 +123,11 @@ def ticks_of(spec: Mapping[str, Any], days: Mapping[str, Sequence[str]]) -> Tick
     for name in calendars(spec):
         off += days[name]
     return Ticks(spec["cron"], spec["every"], tz=spec["tz"], start=spec["start"], end=spec["end"], off=off)
+
+
+def tickets(spec: Mapping[str, Any], id: str) -> Sequence[Ticket] | None:
+    """The ticket of its task with this id, if a plugin has given it one."""
+    return [Ticket(*spec["ticket"])._replace(id=id)] if spec.get("ticket") else None
 
 
 def renamed(payload: bytes, id: str) -> bytes:

@@ -8,6 +8,7 @@ from regiment import pushing
 from regiment.contracts import Send
 from regiment.errors import RegimentError, nearest
 from regiment.queue import Queue
+from regiment_schedules import records
 from regiment_schedules.declared import declared, encoded, priority
 from regiment_schedules.plan import between
 from regiment_schedules.records import renamed
@@ -28,8 +29,8 @@ def fire(queue: Queue, name: str, at: datetime | None = None) -> str:
     task, one = known[name]
     tick = datetime.now(UTC) if at is None else at
     id = f"{name}@{written(tick.timestamp())}"
-    payload, _ = encoded(task, one)
+    payload, _, spec = encoded(task, one)
     with queue.broker.connector() as store:
-        send = Send(queue.name, [renamed(payload, id)], priority(one.spec), ids=[id])
+        send = Send(queue.name, [renamed(payload, id)], priority(one.spec), ids=[id], tickets=records.tickets(spec, id))
         store.apply(queue.name, [send], token=id)  # type: ignore[attr-defined]
     return id

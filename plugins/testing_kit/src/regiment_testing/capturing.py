@@ -184,8 +184,10 @@ class Capture:
         assert bench is not None
         if entry.expires is not None and heap.now >= entry.expires:
             bench.expire(entry)
+            heap.uniques.ended(entry)
             heap.left.apply(entry.captured.queue, bench.left)
             return Outcome(outcomes.EXPIRED)
+        heap.uniques.started(entry)
         parked = 0.0 if entry.parked is None else heap.now - entry.parked
         before = len(heap.pushed)
         try:
@@ -211,6 +213,8 @@ class Capture:
                 self.dead.append(DeadTask(entry.captured, json.loads(settled.reason)))
             case Done():
                 pass
+        if isinstance(settled, (Done, Dead)):
+            heap.uniques.ended(entry)
         heap.left.apply(entry.captured.queue, bench.left)
         for pushed in heap.pushed[before:]:
             pushed.by = entry.captured

@@ -13,18 +13,22 @@ from typing import Any
 from regiment.codec import Codec
 from regiment.contracts import (
     EFFECTS,
+    FLOW,
     Applied,
     Capabilities,
     Counts,
     Effect,
     Followed,
+    Met,
     Record,
     Send,
     Tally,
+    Ticket,
     When,
 )
 from regiment.task import PRIORITIES, Task
 from regiment_testing.left import Left
+from regiment_testing.uniques import Uniques
 
 _NAMES = {number: name for name, number in PRIORITIES.items()}
 
@@ -59,6 +63,8 @@ class Entry:
         self.parked: float | None = None
         self.ticket = 0
         """Number of the place where it waits; 0 if it does not wait."""
+        self.order = 0
+        """Where it stands among those that are ready."""
 
 
 class Heap:
@@ -77,14 +83,16 @@ class Heap:
         """Queue -> how its own messages are read."""
         self.left = Left(lambda: self.now, self._send)
         """Records and joins."""
+        self.uniques = Uniques(lambda: self.now)
+        """Who has which key."""
         self._ready: dict[str, list[tuple[int, int, int, Entry]]] = {}
         self._later: dict[str, list[tuple[float, int, Entry]]] = {}
         self._tickets = count(1)
         self._fronts = count(-1, -1)
 
-    def push(self, codec: Codec, send: Send) -> list[int]:
-        """Let the tasks of a push wait; the indexes of those whose id was known."""
-        queue, left_out = send.queue, []
+    def push(self, codec: Codec, send: Send) -> list[Met]:
+        """Let the tasks of a push wait; what those met whose id was known, or whose key is held."""
+        queue, met = send.queue, list[Met]()
         seconds = send.delay if send.at is None else max(0.0, send.at - time.time())
         with self.lock:
             for index, payload in enumerate(send.payloads):
@@ -92,23 +100,45 @@ class Heap:
                 if send.ids is not None:
                     known, key = self.ids.get((queue, task.id)), (queue, task.id)
                     if key in self.entries or (known is not None and self.now - known < send.id_window):
-                        left_out.append(index)
+                        met.append(Met(index, "known"))
                         continue
-                    self.ids[key] = self.now
                 captured = Captured(task, send.priority, seconds)
                 entry = Entry(captured, payload, send.priority)
                 if task.expires is not None:
                     entry.expires = self.now + task.expires - time.time()
+                one = self._meet(index, entry, send.tickets[index], seconds) if send.tickets else None
+                met += [] if one is None else [one]
+                if one is not None and one.did == "kept":
+                    continue
+                if send.ids is not None:
+                    self.ids[queue, task.id] = self.now
                 self.pushed.append(captured)
-                self.place(entry, seconds)
-        return left_out
+                if one is None:
+                    self.place(entry, seconds)
+        return met
+
+    def _meet(self, index: int, entry: Entry, ticket: Ticket, seconds: float) -> Met | None:
+        """What a task meets that may have a key; the place of one that it replaces is its own then."""
+        old, state = self.uniques.claim(entry, ticket)
+        if old is None:
+            return Met(index, "kept", *state) if state is not None else None
+        met = Met(index, "replaced", old.captured.id, "ready" if old.due <= self.now else "delayed")
+        self.remove(old)
+        if old.due <= self.now:
+            entry.priority = old.priority
+            self.place(entry, order=old.order)
+        else:
+            due = self.now + seconds
+            last = self.uniques.last(entry)
+            self.place(entry, (min(due, last) if ticket.clash == "later" else min(due, old.due)) - self.now)
+        return met
 
     def _send(self, send: Send) -> list[int]:
         codec = self.codecs.get(send.queue) or next(iter(self.codecs.values()))
-        return self.push(codec, send)
+        return [one.index for one in self.push(codec, send) if one.did != "replaced"]
 
-    def place(self, entry: Entry, delay: float = 0.0, *, front: bool = False) -> None:
-        """Let an entry wait: in front, or at the tail of its priority once it is due."""
+    def place(self, entry: Entry, delay: float = 0.0, *, front: bool = False, order: int = 0) -> None:
+        """Let an entry wait: in front, in the place `order`, or at the tail of its priority once it is due."""
         with self.lock:
             queue, ticket = entry.captured.queue, next(self._tickets)
             entry.due, entry.ticket = self.now + max(0.0, delay), ticket
@@ -116,7 +146,7 @@ class Heap:
             if delay > 0:
                 heapq.heappush(self._later.setdefault(queue, []), (entry.due, ticket, entry))
             else:
-                order = next(self._fronts) if front else ticket
+                order = entry.order = next(self._fronts) if front else order or ticket
                 heap = self._ready.setdefault(queue, [])
                 heapq.heappush(heap, (entry.priority, order, ticket, entry))
 
@@ -174,7 +204,7 @@ class Heap:
 class Port:
     """The connector of one captured broker: the verbs of a store that a pusher calls, answered by the heap."""
 
-    capabilities = Capabilities(shared=False, durable=False, extras=frozenset({EFFECTS}))
+    capabilities = Capabilities(shared=False, durable=False, extras=frozenset({EFFECTS, FLOW}))
 
     def __init__(self, heap: Heap, codec: Codec) -> None:
         self._heap, self._codec = heap, codec
@@ -199,7 +229,25 @@ class Port:
         id_window: float = 3600.0,
         token_window: float = 60.0,
     ) -> list[int]:
-        return self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window))
+        met = self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window))
+        return [one.index for one in met]
+
+    def admit(
+        self,
+        queue: str,
+        payloads: Sequence[bytes],
+        tickets: Sequence[Ticket],
+        *,
+        priority: int,
+        delay: float = 0.0,
+        at: float | None = None,
+        token: str,
+        ids: Sequence[str] | None = None,
+        id_window: float = 3600.0,
+        token_window: float = 60.0,
+    ) -> list[Met]:
+        """Keys count here; pools, lanes and budgets do not, for one task runs at a time."""
+        return self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window, tickets))
 
     def counts(self, queue: str) -> Counts:
         heap = self._heap
@@ -211,6 +259,7 @@ class Port:
         found = [entry for (name, _), entry in self._heap.entries.items() if name == queue]
         for entry in found:
             self._heap.remove(entry)
+            self._heap.uniques.ended(entry, gone=True)
         return len(found)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:

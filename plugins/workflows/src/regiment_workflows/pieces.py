@@ -124,7 +124,7 @@ class Step(Piece[R]):
         """What makes its message."""
         options = dict(self.asked)
         if isinstance(self.task, TaskFunction):
-            always = {**self.task._always, **options}
+            always = {**self.task.always, **options}
             if self.mapped:
                 return Pushing(self.outlet, {**always, "name": f"{self.mapped}:{self.task.name}"}, Names())
             return Pushing(self.outlet, {**always, "name": self.task.name}, self.parameters)

@@ -114,7 +114,7 @@ def _run(setup: Setup, report: Reporter) -> int:
     _configure_logging(app.config.logging)
     connector = _connect(parts, setup)
     runtime = _runtime(app, parts, sheet)
-    lease = Lease(connector, app.config.name, terms_of(app.config))
+    lease = Lease(connector, app.config.name, terms_of(app.config, parts.executor.slots))
     source = Source(
         runtime,
         lease,

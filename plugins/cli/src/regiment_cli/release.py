@@ -1,4 +1,4 @@
-"""Which tree decides what a schedule from code says: the newest release that is alive (T7)."""
+"""Which tree decides what code says (its schedules, its limits): the newest release that is alive (T7)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Release(NamedTuple):
     by: str
 
     def data(self) -> dict[str, Any]:
-        """As a row has it."""
+        """As a record has it."""
         return self._asdict()
 
 
 def of(data: Mapping[str, Any]) -> Release:
-    """The release that stands in a row."""
+    """The release that stands in a record."""
     return Release(str(data.get("release", "")), float(data.get("started", 0.0)), str(data.get("by", "")))
 
 

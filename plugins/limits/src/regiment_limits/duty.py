@@ -1,0 +1,93 @@
+"""The duty in the steward: the rules of the code stay at the store as the newest living release has them. It imports no application."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from typing import Any
+
+from regiment import log
+from regiment.contracts import Served
+from regiment.errors import StoreUnavailable
+from regiment_cli.release import Release
+from regiment_limits.budgets import rules_of
+from regiment_limits.ruling import Rules, mend, settle
+
+EVERY = 10.0
+"""Seconds between two looks."""
+AGAIN = 3.0
+"""Seconds after which a tree that is missed is looked for once more: its keeper may have been cut off for a moment."""
+SOON = 1.0
+"""Seconds until the look that follows a change, or a store that did not answer."""
+
+
+class Ward:
+    """The rules of one queue, as this tree's code has them, and a connection."""
+
+    def __init__(self, target: Served) -> None:
+        self.target = target
+        self.rules: Rules = {}
+        self.store: Any = None
+        self.missed: float | None = None
+        """Since when the tree is missed whose rules these are, on the clock of `look`."""
+        self.throttle = log.Throttle()
+
+    def end(self) -> None:
+        """Give up the connection."""
+        store, self.store = self.store, None
+        if store is not None:
+            with contextlib.suppress(Exception):
+                store.close()
+
+
+class Ruling:
+    """The duty. Each steward looks; which of them writes is decided by their releases."""
+
+    def __init__(self, release: str, started: float, by: str) -> None:
+        self._mine = Release(release, started, by)
+        self._wards: dict[str, Ward] = {}
+
+    def learn(self, target: Served, notes: Any) -> None:
+        """A target of the tree, with the budgets of its code."""
+        key = json.dumps([target.queue, target.spec["connector"]], sort_keys=True)
+        rules = rules_of(notes or {})
+        if key not in self._wards:
+            self._wards[key] = Ward(target)
+        elif self._wards[key].target.label != target.label and self._wards[key].rules != rules:
+            log.event(
+                logging.WARNING,
+                "limits.conflict",
+                queue=target.queue,
+                reason=f"{self._wards[key].target.label} and {target.label} have different limits for one queue",
+                next="those of the last one count",
+            )
+        self._wards[key].target, self._wards[key].rules = target, rules
+
+    def look(self, now: float) -> float:
+        """Write what is to be written."""
+        return min([self._look(ward, now) for ward in self._wards.values()], default=EVERY)
+
+    def _look(self, ward: Ward, now: float) -> float:
+        queue = ward.target.queue
+        try:
+            ward.store = ward.store or ward.target.connect()
+            sure = ward.missed is not None and now - ward.missed >= AGAIN
+            settled = settle(ward.store, queue, ward.rules, self._mine, sure)
+            if settled is None:
+                ward.missed = ward.missed or now
+                return AGAIN
+            ward.missed = None
+            if not settled:
+                return EVERY  # another release decides
+            wrong = mend(ward.store, queue, ward.rules, self._mine) if ward.rules else []
+        except Exception as error:  # of one queue; the others go on
+            ward.end()
+            if not isinstance(error, StoreUnavailable):
+                log.event(logging.ERROR, "service.error", exc_info=error, service="limits", queue=queue)
+            elif ward.throttle() is not None:
+                log.event(logging.ERROR, "connector.lost", error=str(error), what="limits", queue=queue)
+            return SOON
+        if wrong:
+            log.event(logging.WARNING, "limits.mended", queue=queue, pools=wrong)
+        return SOON if wrong else EVERY
