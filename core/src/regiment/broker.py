@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from regiment import log
@@ -128,7 +129,7 @@ class Broker:
                             send = Send(queue, payloads, priority, delay, at, named, config.id_window, tickets)
                             existed = _applied(connector, send, effects, token, config.token_window)
                         else:
-                            put = connector.push if tickets is None else _admitting(connector, tickets)
+                            put = connector.push if tickets is None else partial(_admit, connector, tickets)
                             existed = put(queue, payloads, priority=priority, delay=delay, at=at, token=token, **more)
                     finally:
                         free.append(connector)
@@ -199,22 +200,13 @@ def effective(connector: Connector, wanted: str) -> Effective:
     return cast("Effective", connector)
 
 
-def flowing(connector: Connector, wanted: str) -> Flowing:
-    """The connector as one that counts budgets and turns; `ConfigError` if it does not."""
-    refuse_without(FLOW, wanted, connector, registry())
-    return cast("Flowing", connector)
-
-
-def _admitting(connector: Connector, tickets: Sequence[Ticket]) -> Callable[..., Known]:
-    """What pushes with these tickets, called as `Connector.push` is."""
-
-    def admit(queue: str, payloads: Sequence[bytes], **how: Any) -> Known:
-        met = flowing(connector, "the tickets of this push need").admit(queue, payloads, tickets, **how)
-        known = Known(one.index for one in met if one.did != "replaced")
-        known.met = met
-        return known
-
-    return admit
+def _admit(connector: Connector, tickets: Sequence[Ticket], queue: str, payloads: Sequence[bytes], **how: Any) -> Known:
+    """`Connector.push`, with tickets."""
+    refuse_without(FLOW, "the tickets of this push need", connector, registry())
+    met = cast("Flowing", connector).admit(queue, payloads, tickets, **how)
+    known = Known(one.index for one in met if one.did != "replaced")
+    known.met = met
+    return known
 
 
 def _applied(

@@ -61,11 +61,16 @@ class Point(namedtuple("Point", "name value distribution version")):
 
     def load(self) -> Any:
         """Import what it points to."""
-        module, _, attributes = self.value.partition("[")[0].strip().partition(":")
-        found: Any = import_module(module.strip())
-        for attribute in filter(None, attributes.strip().split(".")):
-            found = getattr(found, attribute)
-        return found
+        return load(self.value.partition("[")[0])
+
+
+def load(target: str) -> Any:
+    """What "module" or "module:attribute" names, imported."""
+    module, _, attributes = target.strip().partition(":")
+    found: Any = import_module(module.strip())
+    for attribute in filter(None, attributes.strip().split(".")):
+        found = getattr(found, attribute)
+    return found
 
 
 def points(group: str) -> list[Point]:

@@ -245,7 +245,7 @@ class Registry:
 
     def _load(self, kind: str, name: str, offer: Offer, plugin: Plugin) -> Any:
         try:
-            return _attribute(offer.target)
+            return installed.load(offer.target)
         except Exception as error:
             raise PluginError(
                 f"{kind[:-1]} {name!r} of {plugin.source} cannot be loaded: {type(error).__name__}: {error}"
@@ -357,20 +357,12 @@ def _as_offer(offer: Any) -> Offer:
 def _named(kind: str, name: str) -> Any:
     """What "module:Class" in a configuration names; `PluginError` if it cannot be had."""
     try:
-        return _attribute(name)
+        return installed.load(name)
     except Exception as error:
         raise PluginError(
             f"{kind[:-1]} {name!r} cannot be loaded: {type(error).__name__}: {error}; "
             'expected "module:Class" of a module that can be imported here'
         ) from error
-
-
-def _attribute(target: str) -> Any:
-    module, _, path = target.partition(":")
-    value: Any = importlib.import_module(module)
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _entry_points() -> Iterator[tuple[str, str, str, Any]]:

@@ -10,23 +10,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
-    from datetime import datetime, timedelta
-    from typing import Any, NoReturn, TypedDict, Unpack
+    from typing import Any, NoReturn
 
     from regiment.broker import Broker, Pushed
     from regiment.config import WorkerConfig
     from regiment.lock import Lock
     from regiment.log import FieldLogger
     from regiment.task import Task
-
-    class How(TypedDict, total=False):
-        """When and how a task runs again."""
-
-        delay: float | timedelta | None
-        at: datetime | float | None
-        priority: str | None
-        kwargs: dict[str, Any] | None
-
 
 _ENDS = ["success", "failure", "timeout", "retry", "requeue", "max_retries", "starvation", "stop", "cancel", "dead"]
 HOOKS = ("initialize", "finalize", "pre_work", "post_work", *(f"on_{end}" for end in _ENDS))
@@ -131,13 +121,15 @@ class Worker(metaclass=_Faces):
 
     # From a task
 
-    def retry(self, task: Task | None = None, **how: Unpack[How]) -> NoReturn:
-        """Run this task again as one of its retries, with the arguments that were pushed or else `kwargs`; raises `Retry`."""
+    def retry(self, task: Task | None = None, **how: Any) -> NoReturn:
+        """Run this task again as one of its retries, with the arguments that were pushed or else `kwargs`; raises `Retry`,
+        which takes `delay`, `at`, `priority` and `kwargs`.
+        """
         raise Retry(**how)
 
-    def requeue(self, task: Task | None = None, **how: Unpack[How]) -> NoReturn:
+    def requeue(self, task: Task | None = None, **how: Any) -> NoReturn:
         """Run this task again without counting a run, with the arguments that were pushed or else `kwargs`; raises
-        `Requeue`.
+        `Requeue`, which takes the same.
         """
         raise Requeue(**how)
 

@@ -29,19 +29,8 @@ class Push:
     """
 
     CHANGED = ("headers", "tags", "trace_id", "id", "priority", "delay", "at")
-    __slots__ = (
-        *CHANGED,
-        "answer",
-        "broker",
-        "effects",
-        "expires",
-        "met",
-        "options",
-        "put",
-        "queue",
-        "tasks",
-        "tickets",
-    )
+    _MORE = ("answer", "broker", "effects", "expires", "met", "options", "put", "queue", "tasks", "tickets")
+    __slots__ = (*CHANGED, *_MORE)
 
     def __init__(self, broker: Any, queue: str, tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         first = tasks[0]
