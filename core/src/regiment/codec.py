@@ -9,9 +9,9 @@ queue has the same envelope with magic 0xAA, and an empty id.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from functools import cache
 from struct import Struct
+from typing import NamedTuple
 from zlib import crc32
 
 from regiment.config import is_offer_name
@@ -54,12 +54,14 @@ _RESIDUE = 0x2144DF1C
 """CRC-32 of any bytes followed by their own CRC-32 (little-endian): checks a message without slicing it."""
 
 
-class Head(namedtuple("Head", "version serializer compressor task_id body")):
-    """What an envelope says about itself: its version, the names of serializer and compressor (or None), the task's id, and where its
-    body begins: `payload[head.body:-4]`.
-    """
+class Head(NamedTuple):
+    """What an envelope says about itself; its body is `payload[head.body:-4]`."""
 
-    __slots__ = ()
+    version: int
+    serializer: str
+    compressor: str | None
+    task_id: str
+    body: int
 
 
 def read_head(payload: bytes, magic: int = _MAGIC) -> Head:
