@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from regiment import Queue
-from regiment.broker import flowing
 from regiment.contracts import FLOW, Flowing, Send, Terms
 from regiment.errors import QueueFull
 from regiment_limits import Lane, Limits, Pool
 from regiment_limits.budgets import rules_of
+from regiment_limits.stores import flowing
 from regiment_results import Results
 
 _names = itertools.count()

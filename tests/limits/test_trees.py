@@ -13,8 +13,8 @@ import pytest
 from harness.site import Site
 from harness.tree import Tree
 from harness.wait import eventually
-from regiment.broker import flowing
 from regiment.contracts import Rule
+from regiment_limits.stores import flowing
 
 APP = """
 import os, time

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import click
 
-from regiment.broker import flowing
 from regiment.contracts import FOREVER, Flowing, Spot, Standing
 from regiment.errors import nearest
 from regiment_cli.options import json_option
@@ -22,6 +21,7 @@ from regiment_console.store import Store, open_store, shown_name, store_options
 from regiment_limits.budgets import in_words, name_problem, typed
 from regiment_limits.later import written
 from regiment_limits.ruling import forget, pools
+from regiment_limits.stores import flowing
 
 F = TypeVar("F", bound=Callable[..., Any])
 

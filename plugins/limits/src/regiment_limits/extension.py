@@ -17,7 +17,7 @@ from regiment.hooks import hookimpl
 from regiment.outcome import Outcome
 from regiment.queue import TaskFunction
 from regiment.task import Task
-from regiment_limits.answers import answered, in_two
+from regiment_limits.answers import Sent, answered
 from regiment_limits.budgets import all_problems, rules_of
 from regiment_limits.naming import OPTIONS, chosen, defaults_of, lonely, recipe
 
@@ -111,9 +111,9 @@ class Limiting:
 
     def _on_its_way(self, push: Push, admitted: bool) -> None:
         """What it answers; `admitted` is True if the store is to answer, too, who has a key, and whether too many wait."""
-        push.answer = partial(answered, push, push.answer or Pushed)
-        if admitted and push.effects and push.put is None:
-            push.put = partial(in_two, push)
+        sent = Sent(push, admitted)
+        push.answer = partial(answered, push, sent, push.answer or Pushed)
+        push.put = push.put or sent  # of another plugin's that stores it later, nobody says what it will meet
 
     def _unknown(self, made: Any) -> str | None:
         """What is wrong with a pool that is named as it stands: no rule of that name would ever count."""

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from regiment import log
 from regiment.bounds import limit, seen
-from regiment.broker import flowing
 from regiment.build import make_connector
 from regiment.config import Use
 from regiment.context import attempt_now
 from regiment.contracts import Flowing, Spot
 from regiment.errors import ArgumentsError, ConfigError, Requeue
+from regiment_limits.stores import flowing
 
 Scope = Literal["lane", "pool", "queue"]
 SCOPES = ("lane", "pool", "queue")
