@@ -15,7 +15,6 @@ from regiment.contracts import Application, Push, Service, Ticket
 from regiment.errors import ArgumentsError, ConfigError, StoreUnavailable, nearest
 from regiment.hooks import hookimpl
 from regiment.outcome import Outcome
-from regiment.queue import TaskFunction
 from regiment.task import Task
 from regiment_limits.answers import Sent, answered
 from regiment_limits.budgets import all_problems, rules_of
@@ -67,7 +66,7 @@ class Limiting:
     def regiment_task_declared(self, task: Any) -> None:
         """What is wrong with the names that a task gives is said where they are written."""
         given = chosen(task.always)
-        if given == _NONE or not isinstance(task, TaskFunction):
+        if given == _NONE:
             return
         try:
             made = recipe(given)
