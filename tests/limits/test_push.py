@@ -14,7 +14,7 @@ from regiment.contracts import FLOW, Flowing, Send, Terms
 from regiment.errors import QueueFull
 from regiment_limits import Lane, Limits, Pool
 from regiment_limits.budgets import rules_of
-from regiment_limits.flow import flowing
+from regiment_limits.stores import flowing
 from regiment_results import Results
 
 _names = itertools.count()

@@ -14,7 +14,7 @@ from harness.site import Site
 from harness.tree import Tree
 from harness.wait import eventually
 from regiment.contracts import Rule
-from regiment_limits.flow import flowing
+from regiment_limits.stores import flowing
 
 APP = """
 import os, time

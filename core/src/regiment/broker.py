@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple, cast
 
 from regiment import log
 from regiment.codec import Codec
 from regiment.config import WorkerConfig
-from regiment.contracts import EFFECTS, FLOW, Connector, Effect, Effective, Flowing, Met, Role, Send, Ticket
+from regiment.contracts import EFFECTS, Connector, Effect, Effective, Flowing, Met, Role, Send, Ticket
 from regiment.errors import ConfigError, StoreUnavailable
 from regiment.lock import Lock
 from regiment.registry import Registry, registry
@@ -35,9 +34,11 @@ class Pushed(NamedTuple):
 
 
 class Known(list[int]):
-    """Which of a push with tickets were left out, and what its tickets have met."""
+    """Which of a push with tickets were left out, and in `met` what its tickets have met."""
 
-    met: Sequence[Met] = ()
+    def __init__(self, met: Sequence[Met]) -> None:
+        super().__init__(one.index for one in met if one.did != "replaced")
+        self.met = met
 
 
 class Broker:
@@ -112,12 +113,12 @@ class Broker:
         `StoreUnavailable` tells whether the tasks may have arrived.
         """
         config, payloads = self.config, payloads or list(map(self.codec.encode, tasks))
+        way: dict[str, Any] = {"priority": priority, "delay": delay, "at": at}
         if len(tasks) > 1 and sum(map(len, payloads)) > BULK_BYTES:
-            how: dict[str, Any] = {"priority": priority, "delay": delay, "at": at, "ids": ids, "tickets": tickets}
-            return self._in_parts(queue, tasks, payloads, effects, **how)
+            return self._in_parts(queue, tasks, payloads, effects, tickets, ids=ids, **way)
         # Fresh for each call: an id of our making is, one of the user's is not.
         token, named = (new_id(), [task.id for task in tasks]) if ids else (tasks[0].id, None)
-        more: dict[str, Any] = {"ids": named, "id_window": config.id_window, "token_window": config.token_window}
+        way |= {"token": token, "ids": named, "id_window": config.id_window, "token_window": config.token_window}
         deadline, pause, maybe = time.monotonic() + config.push_timeout, 0.02, False
         while True:
             try:
@@ -128,9 +129,10 @@ class Broker:
                         if effects:
                             send = Send(queue, payloads, priority, delay, at, named, config.id_window, tickets)
                             existed = _applied(connector, send, effects, token, config.token_window)
+                        elif tickets is not None:
+                            existed = Known(cast("Flowing", connector).admit(queue, payloads, tickets, **way))
                         else:
-                            put = connector.push if tickets is None else partial(_admit, connector, tickets)
-                            existed = put(queue, payloads, priority=priority, delay=delay, at=at, token=token, **more)
+                            existed = connector.push(queue, payloads, **way)
                     finally:
                         free.append(connector)
                 break
@@ -144,15 +146,11 @@ class Broker:
             log.tell(observer, queue, tasks)
         return existed
 
-    def _in_parts(
-        self, queue: str, tasks: Sequence[Task], payloads: list[bytes], effects: Sequence[Effect], **how: Any
-    ) -> Sequence[int]:
+    def _in_parts(self, queue: str, tasks: Any, payloads: Any, effects: Any, tickets: Any, **how: Any) -> Sequence[int]:
         known: list[int] = []
-        tickets = how["tickets"]
         for a, b in _parts(payloads):
-            last = effects if b == len(payloads) else ()
-            how["tickets"] = tickets and tickets[a:b]
-            known += [a + index for index in self.push(queue, tasks[a:b], effects=last, payloads=payloads[a:b], **how)]
+            how |= {"effects": effects if b == len(payloads) else (), "tickets": tickets and tickets[a:b]}
+            known += [a + index for index in self.push(queue, tasks[a:b], payloads=payloads[a:b], **how)]
         return known
 
     def sending(self, queue: str, tasks: Sequence[Task], *, ids: bool, **how: Any) -> Send:
@@ -198,15 +196,6 @@ def effective(connector: Connector, wanted: str) -> Effective:
     """The connector as one that keeps effects; `ConfigError` if it does not."""
     refuse_without(EFFECTS, wanted, connector, registry())
     return cast("Effective", connector)
-
-
-def _admit(connector: Connector, tickets: Sequence[Ticket], queue: str, payloads: Sequence[bytes], **how: Any) -> Known:
-    """`Connector.push`, with tickets."""
-    refuse_without(FLOW, "the tickets of this push need", connector, registry())
-    met = cast("Flowing", connector).admit(queue, payloads, tickets, **how)
-    known = Known(one.index for one in met if one.did != "replaced")
-    known.met = met
-    return known
 
 
 def _applied(

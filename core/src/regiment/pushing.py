@@ -183,11 +183,8 @@ class Pushing(Generic[P]):
                 task.headers, task.trace_id, task.expires = push.headers or None, push.trace_id, push.expires
                 task.id, task.tags = push.id or task.id, push.tags or None
             put = push.put or put if put == broker.push else put  # what is not sent is put by nobody
-            if push.tickets is not None:
-                how = {**how, "tickets": push.tickets}
-            known = put(push.queue, tasks, effects=push.effects, **how)
-            push.met = getattr(known, "met", ())
-            return push, known
+            how = how if push.tickets is None else {**how, "tickets": push.tickets}
+            return push, put(push.queue, tasks, effects=push.effects, **how)
 
     def send_each(self, stream: Iterator[dict[str, Any]]) -> int:
         """Push many, as they come; their arguments were looked at."""

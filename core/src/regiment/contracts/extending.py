@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from regiment.contracts.effects import Effect
-from regiment.contracts.flow import Met, Ticket
+from regiment.contracts.flow import Ticket
 from regiment.contracts.running import Application
 from regiment.contracts.store import Connector
 from regiment.task import Task
@@ -23,14 +23,13 @@ class Push:
     step that takes the tasks, before any of them can be leased; also where a task's id was known and it is left out. A push
     of more than 16 MiB takes several steps, and they come in the last. It may set `put`: what is called with all that
     `Broker.push` is, to store the tasks, in its place: later, or elsewhere; not for a push that is part of a settlement. It
-    may set `tickets`, one for each task (extra `flow`); `met` is then what they met, as far as the push says it.
+    may set `tickets`, one for each task (extra `flow`): then `Broker.push` answers with a `Known`, and says what they met.
     `options` are all that this push was given, those that extensions offer among them; `tasks`, `queue` and `broker` are
     there to be read.
     """
 
     CHANGED = ("headers", "tags", "trace_id", "id", "priority", "delay", "at")
-    _MORE = ("answer", "broker", "effects", "expires", "met", "options", "put", "queue", "tasks", "tickets")
-    __slots__ = (*CHANGED, *_MORE)
+    __slots__ = (*CHANGED, *["answer", "broker", "effects", "expires", "options", "put", "queue", "tasks", "tickets"])
 
     def __init__(self, broker: Any, queue: str, tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         first = tasks[0]
@@ -43,7 +42,6 @@ class Push:
         self.answer: Callable[[str, str, bool], Any] | None = None
         self.put: Callable[..., Sequence[int]] | None = None
         self.tickets: Sequence[Ticket] | None = None
-        self.met: Sequence[Met] = ()
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""What a push with a ticket answers, and how one goes that has a key and of which other plugins keep something."""
+"""What a push with a ticket answers, and how it goes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,35 @@ class Admitted(Pushed):
     """The id of the task that has the key, or had it until this one replaced it; else empty."""
 
 
-def answered(push: Push, inner: Callable[[str, str, bool], Pushed], id: str, queue: str, existed: bool) -> Pushed:
+class Sent:
+    """Called in the place of `Broker.push`, to learn what the tickets of a push have met.
+
+    `first`: True if what other plugins keep of a push comes after it and not in the same step, for what comes in one step with a
+    push is not told who holds its key, nor bounded by what waits.
+    """
+
+    def __init__(self, push: Push, first: bool) -> None:
+        self._push, self._first = push, first
+        self.met: Sequence[Met] = ()
+
+    def __call__(self, queue: str, tasks: Sequence[Task], *, effects: Sequence[Any] = (), **how: Any) -> Sequence[int]:
+        broker = self._push.broker
+        if not (effects and self._first):
+            known: Any = broker.push(queue, tasks, effects=effects, **how)
+        else:
+            known = broker.push(queue, tasks, **how)
+            if len(known) < len(tasks):  # of one push all are taken or one is left out; of many, those that were
+                with broker.connector() as connector:
+                    connector.apply(queue, effects, token=new_id())
+        self.met = getattr(known, "met", ())
+        return known  # type: ignore[no-any-return]
+
+
+def answered(
+    push: Push, sent: Sent, inner: Callable[[str, str, bool], Pushed], id: str, queue: str, existed: bool
+) -> Pushed:
     """The answer of a push of one task, out of what another plugin, or nobody, would answer."""
-    met: Met | None = push.met[0] if push.met else None
+    met: Met | None = sent.met[0] if sent.met else None
     did = "known" if met is None and existed else "new" if met is None else met.did
     if did == "kept" and met is not None and met.holder:
         id = met.holder
@@ -40,15 +66,3 @@ def answered(push: Push, inner: Callable[[str, str, bool], Pushed], id: str, que
     with suppress(AttributeError):  # an answer of a stranger's that takes no attributes is left as it is
         made.new, made.did, made.holder = did == "new", did, "" if met is None else met.holder
     return made  # type: ignore[no-any-return]
-
-
-def in_two(push: Push, queue: str, tasks: Sequence[Task], *, effects: Sequence[Any] = (), **how: Any) -> Sequence[int]:
-    """Called in the place of `Broker.push`: first the tasks, then what other plugins keep of this push, if anything was taken.
-
-    Only so it is known whose key it is: what comes in one step with a push is not told who holds it.
-    """
-    known: Any = push.broker.push(queue, tasks, **how)
-    if len(known) < len(tasks):
-        with push.broker.connector() as connector:
-            connector.apply(queue, effects, token=new_id())
-    return known  # type: ignore[no-any-return]

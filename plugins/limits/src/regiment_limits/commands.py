@@ -19,9 +19,9 @@ from regiment_cli.verbs import Group
 from regiment_console.acting import account, who
 from regiment_console.store import Store, open_store, shown_name, store_options
 from regiment_limits.budgets import in_words, name_problem, typed
-from regiment_limits.flow import flowing
 from regiment_limits.later import written
 from regiment_limits.ruling import forget, pools
+from regiment_limits.stores import flowing
 
 F = TypeVar("F", bound=Callable[..., Any])
 

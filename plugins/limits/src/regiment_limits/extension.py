@@ -15,9 +15,8 @@ from regiment.contracts import Application, Push, Service, Ticket
 from regiment.errors import ArgumentsError, ConfigError, StoreUnavailable, nearest
 from regiment.hooks import hookimpl
 from regiment.outcome import Outcome
-from regiment.queue import TaskFunction
 from regiment.task import Task
-from regiment_limits.answers import answered, in_two
+from regiment_limits.answers import Sent, answered
 from regiment_limits.budgets import all_problems, rules_of
 from regiment_limits.naming import OPTIONS, chosen, defaults_of, lonely, recipe
 
@@ -67,7 +66,7 @@ class Limiting:
     def regiment_task_declared(self, task: Any) -> None:
         """What is wrong with the names that a task gives is said where they are written."""
         given = chosen(task.always)
-        if given == _NONE or not isinstance(task, TaskFunction):
+        if given == _NONE:
             return
         try:
             made = recipe(given)
@@ -111,9 +110,9 @@ class Limiting:
 
     def _on_its_way(self, push: Push, admitted: bool) -> None:
         """What it answers; `admitted` is True if the store is to answer, too, who has a key, and whether too many wait."""
-        push.answer = partial(answered, push, push.answer or Pushed)
-        if admitted and push.effects and push.put is None:
-            push.put = partial(in_two, push)
+        sent = Sent(push, admitted)
+        push.answer = partial(answered, push, sent, push.answer or Pushed)
+        push.put = push.put or sent  # of another plugin's that stores it later, nobody says what it will meet
 
     def _unknown(self, made: Any) -> str | None:
         """What is wrong with a pool that is named as it stands: no rule of that name would ever count."""

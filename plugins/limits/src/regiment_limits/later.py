@@ -13,7 +13,7 @@ from regiment.config import Use
 from regiment.context import attempt_now
 from regiment.contracts import Flowing, Spot
 from regiment.errors import ArgumentsError, ConfigError, Requeue
-from regiment_limits.flow import flowing
+from regiment_limits.stores import flowing
 
 Scope = Literal["lane", "pool", "queue"]
 SCOPES = ("lane", "pool", "queue")

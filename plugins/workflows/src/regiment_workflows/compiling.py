@@ -261,7 +261,7 @@ class Compiled:
                 pushing = self._pushings[key] = pushing_of(steps[at][0])
             broker, tasks, push, way = pushing.made(given, ids[at : at + len(given)])
             at += len(given)
-            if any(one.unique for one in way.get("tickets", ())):
+            if any(one.unique for one in push.tickets or ()):
                 raise GraphError(f"{tasks[0].name!r} is unique: a step that is left out would never end its flow")
             for task in tasks:
                 task.tags = {**(task.tags or {}), NAME: dict(mark)}

@@ -1,4 +1,4 @@
-"""The store of a queue as one that counts budgets and turns."""
+"""Stores that count limits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from regiment.registry import registry
 
 
 def flowing(connector: Connector, wanted: str) -> Flowing:
-    """The connector as such a store; `ConfigError`, naming the stores that are, if it is none."""
+    """The connector as one that counts budgets and turns; `ConfigError` if it does not."""
     refuse_without(FLOW, wanted, connector, registry())
     return cast("Flowing", connector)
