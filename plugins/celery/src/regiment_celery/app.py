@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib import import_module
@@ -18,6 +17,7 @@ from regiment_celery.beat import Periodic
 from regiment_celery.conf import COMPRESSORS, Conf, lifetime, limits, store_of
 from regiment_celery.ending import Ending, handlers_of
 from regiment_celery.exceptions import NotRegistered
+from regiment_celery.lanes import Lane
 from regiment_celery.options import Refused, tell
 from regiment_celery.result import AsyncResult, GroupResult
 from regiment_celery.sending import Sending
@@ -208,7 +208,7 @@ class Celery(Sending):
 
     # Tasks
 
-    def task(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+    def task(self, *args: Any, **options: Any) -> Any:
         """`@app.task` and `@app.task(…)`: make a function a task."""
         if len(args) == 1 and callable(args[0]):
             return self._task(args[0], options)
@@ -293,7 +293,8 @@ class Celery(Sending):
         self, schedule: Any, sig: Any, args: Any = (), kwargs: Any = None, name: str | None = None, **options: Any
     ) -> str:
         """Push a signature by the clock."""
-        return self.periodic.add(schedule, sig, tuple(args), dict(kwargs or {}), name, options)
+        added: str = self.periodic.add(schedule, sig, tuple(args), dict(kwargs or {}), name, options)
+        return added
 
     # Results
 
@@ -331,7 +332,7 @@ class Celery(Sending):
     def work_of(self, name: str) -> Callable[[Record], Any] | None:
         """What runs tasks of this name, or None."""
         found = self.tasks.get(name)
-        return None if found is None else found.work  # type: ignore[no-any-return]
+        return None if found is None else found.work
 
     def config_of(self, name: str) -> WorkerConfig:
         """The configuration with the settings of the task of this name."""
@@ -345,57 +346,6 @@ class Celery(Sending):
         )
         made: WorkerConfig = config.replace(**task.settings, timeouts=timeouts)
         return made
-
-
-class Lane(Queue):
-    """One more queue of an application."""
-
-    def __init__(self, app: Celery, queue: str) -> None:
-        self.app, self.name = app, queue
-        self.outlet = Outlet(lambda: self.config, f"queue {queue!r} of {app!r}")
-        self._tasks: tuple[int, dict[str, Any]] = (-1, {})
-
-    @property
-    def config(self) -> WorkerConfig:  # type: ignore[override]
-        """Its configuration."""
-        return self.app.config_for(self.name)
-
-    @property
-    def tasks(self) -> dict[str, Any]:  # type: ignore[override]
-        """The tasks of the application, as this queue pushes them."""
-        version, made = self._tasks
-        if version != self.app._version:
-            made = {name: self._mine(task) for name, task in self.app.tasks.items()}
-            self._tasks = self.app._version, made
-        return made
-
-    def _mine(self, task: Any) -> Any:
-        mine = copy.copy(task)
-        mine.queue, mine._outlet, mine.offered = self, self.outlet, self.app.periodic.offered(task.name, self.name)
-        return mine
-
-    @property
-    def handlers(self) -> dict[str, Any]:  # type: ignore[override]
-        """Those of the application."""
-        return self.app.handlers
-
-    include = ()
-
-    def load(self) -> None:
-        """Import what defines tasks of the application."""
-        self.app.load()
-
-    def work_of(self, name: str) -> Callable[[Record], Any] | None:
-        """What runs tasks of this name, or None."""
-        return self.app.work_of(name)
-
-    def config_of(self, name: str) -> WorkerConfig:
-        """The configuration with the settings of the task of this name."""
-        made: WorkerConfig = self.app.config_of(name).replace(name=self.name)
-        return made
-
-    def __repr__(self) -> str:
-        return f"<queue {self.name} of {self.app!r}>"
 
 
 def _base_class(given: Any) -> type[Task]:

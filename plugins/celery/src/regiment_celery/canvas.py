@@ -353,7 +353,8 @@ def signature(task: Any, args: Any = None, kwargs: Any = None, **options: Any) -
     if isinstance(task, Signature):
         return task
     app = options.pop("app", None)
-    return (app or app_now()).signature(task, args, kwargs, **options)
+    made: Signature = (app or app_now()).signature(task, args, kwargs, **options)
+    return made
 
 
 subtask = signature

@@ -11,7 +11,7 @@ from regiment.outcome import Outcome
 from regiment.task import Task as Record
 from regiment_celery import signals
 from regiment_celery.request import Context
-from regiment_celery.result import FAILURE, RETRY, SUCCESS
+from regiment_celery.states import FAILURE, RETRY, SUCCESS
 from regiment_celery.task import CALLBACKS, Task
 from regiment_celery.values import ERROR, ERRORS
 

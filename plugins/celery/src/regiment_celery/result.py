@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from regiment.bounds import seen, text
-from regiment.contracts import Keep
-from regiment.errors import Retry
-from regiment.task import Task as Record
-from regiment.task import new_id
 from regiment_celery.exceptions import TaskRevokedError, TimeLimitExceeded, WorkerLostError
+from regiment_celery.notes import read_note
 from regiment_celery.options import Refused, tell
-from regiment_celery.request import Context, eager_now
 from regiment_celery.shared import app_now
+from regiment_celery.states import FAILURE, PENDING, READY_STATES, RETRY, REVOKED, STARTED, SUCCESS
 from regiment_results.errors import ResultsOff, TaskFailed
 from regiment_results.finding import keeping_of
 from regiment_results.handles import Handle, made
@@ -25,8 +18,6 @@ from regiment_results.records import FINAL, RETRYING, RUNNING, Outcome, key_of
 from regiment_workflows.errors import FlowFailed
 from regiment_workflows.runs import Run
 
-PENDING, STARTED, RETRY, SUCCESS, FAILURE, REVOKED = "PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED"
-READY = frozenset({SUCCESS, FAILURE, REVOKED})
 _STATES = {
     RUNNING: STARTED,
     RETRYING: RETRY,
@@ -112,7 +103,7 @@ class Result:
 
     def ready(self) -> bool:
         """True if it has ended."""
-        return self.state in READY
+        return self.state in READY_STATES
 
     def successful(self) -> bool:
         """True if it has succeeded."""
@@ -195,7 +186,7 @@ class AsyncResult(Result):
     @property
     def state(self) -> str:
         state = super().state
-        if state not in READY and (told := self._note()) is not None:
+        if state not in READY_STATES and (told := self._note()) is not None:
             return told[0] or state
         return state
 
@@ -324,79 +315,6 @@ class GroupResult(FlowResult):
         return cls(id, app=app)
 
 
-class EagerResult:
-    """The result of a task that `apply` ran here."""
-
-    def __init__(self, id: str, value: Any, state: str, traceback: str | None = None) -> None:
-        self.id = self.task_id = id
-        self.result = self.info = value
-        self.state = self.status = state
-        self.traceback = traceback
-
-    def get(self, timeout: Any = None, propagate: bool = True, **_: Any) -> Any:
-        """What it returned, or its failure."""
-        if propagate and isinstance(self.result, BaseException):
-            raise self.result
-        return self.result
-
-    wait = get
-
-    def ready(self) -> bool:
-        """True."""
-        return True
-
-    def successful(self) -> bool:
-        """True if it has succeeded."""
-        return self.state == SUCCESS
-
-    def failed(self) -> bool:
-        """True if it has failed."""
-        return self.state == FAILURE
-
-    def forget(self) -> None:
-        """Nothing is kept."""
-
-    def revoke(self, *_: Any, **__: Any) -> None:
-        """Nothing: it has ended."""
-
-
-class Eager(Context):
-    """The request of what runs here."""
-
-    is_eager = True
-
-
-def run_here(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]) -> Any:
-    """Run a task with its retries, without their delays."""
-    message = task.parameters.bind(args, kwargs)
-    record = Record(str(options.get("task_id") or new_id()), task.app.name, task.name, message, time.time())
-    result: Any = None
-    while True:
-        token = eager_now.set(Eager(record))
-        try:
-            value = task(*args, **kwargs)
-            result = EagerResult(record.id, value, SUCCESS)
-            break
-        except Retry as again:
-            record.run_count += 1
-            if again.kwargs is not None:
-                args, kwargs = task.parameters.call_of(again.kwargs)
-        except Exception as error:
-            if not task.will_retry(error, record.run_count):
-                if options.get("throw") or task.app.conf["task_eager_propagates"]:
-                    raise
-                import traceback
-
-                result = EagerResult(record.id, error, FAILURE, traceback.format_exc())
-                break
-            record.run_count += 1
-        finally:
-            eager_now.reset(token)
-    for one in options.get("link") or ():
-        one.apply((result.result,)) if result.successful() else None
-    return result
-
-
 def celerys(error: BaseException) -> BaseException:
     """The exception that Celery raises for a failure: the task's own, where its class is loaded here."""
     cause = error.__cause__
@@ -426,31 +344,3 @@ def plain(value: Any) -> Any:
     if type(value).__module__ == "regiment_workflows.values" and not isinstance(value, tuple):
         return [plain(one) for one in value]
     return value
-
-
-def _note_key(id: str) -> str:
-    return f"celery:{id}"
-
-
-def note(app: Any, queue: str, id: str, state: str | None, meta: Any) -> None:
-    """Keep what `update_state` says: one request to the store."""
-    if state is not None and not text(state, 100):
-        raise Refused(f"update_state got state={seen(state)}; expected a word of at most 100 bytes")
-    if state in READY:
-        raise Refused(
-            f"update_state(state={state!r}) cannot be had here; how a task has ended is said by its end: return, or raise"
-        )
-    value = json.dumps([state, meta], default=str).encode()
-    broker = app.lane(queue).broker
-    with broker.connector() as store:
-        store.apply(queue, [Keep(_note_key(id), value, _NOTE_TTL)], token=new_id())
-
-
-def read_note(app: Any, queue: str, id: str) -> tuple[str | None, Any] | None:
-    """What `update_state` has said last."""
-    with app.lane(queue).broker.connector() as store:
-        found = store.records(queue, [_note_key(id)])[0]
-    if found is None:
-        return None
-    state, meta = json.loads(found.value)
-    return state, meta

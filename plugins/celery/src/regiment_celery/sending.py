@@ -11,8 +11,9 @@ from regiment.queue import Queue
 from regiment.task import PRIORITIES
 from regiment_celery.canvas import Signature, linked
 from regiment_celery.conf import Conf, matches
+from regiment_celery.eager import run_here
 from regiment_celery.options import CALL, ROUTES, Refused, judge
-from regiment_celery.result import AsyncResult, run_here
+from regiment_celery.result import AsyncResult
 from regiment_celery.values import ERRORS, LINKS, packed
 
 
@@ -52,7 +53,8 @@ class Sending(Queue):
         judge(CALL, f"{name}.apply_async", options)
         task = self.tasks.get(name)
         if self.conf["task_always_eager"]:
-            return run_here(self.task_named(name), tuple(args or ()), dict(kwargs or {}), {"link": link})
+            eager: AsyncResult = run_here(self.task_named(name), tuple(args or ()), dict(kwargs or {}), {"link": link})
+            return eager
         given, named = tuple(args or ()), dict(kwargs or {})
         message = packed(given, named) if task is None else task.parameters.bind(given, named)
         message |= {key: found for key, found in ((LINKS, linked(link)), (ERRORS, linked(link_error))) if found}

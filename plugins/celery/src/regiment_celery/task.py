@@ -14,10 +14,12 @@ from regiment.pushing import Pushing
 from regiment.queue import TaskFunction
 from regiment.task import Task as Record
 from regiment_celery.canvas import Group, Signature
+from regiment_celery.eager import run_here
 from regiment_celery.exceptions import Ignore, MaxRetriesExceededError, Reject
+from regiment_celery.notes import note
 from regiment_celery.options import TASK, Refused, judge
 from regiment_celery.request import Context, request_of
-from regiment_celery.result import AsyncResult, exception_of, note, run_here
+from regiment_celery.result import AsyncResult, exception_of
 from regiment_celery.values import BEFORE, ERROR, ERRORS, LINKS, Call, Failure
 
 CALLBACKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
@@ -56,7 +58,7 @@ class Task(TaskFunction[..., Any]):
         """Run the function here and now."""
         return self.function(self, *args, **kwargs) if self.bound else self.function(*args, **kwargs)
 
-    run = __call__  # type: ignore[assignment]  # of the worker it is `work`
+    run = __call__  # of the worker it is `work`
 
     # Calling
 
@@ -68,7 +70,8 @@ class Task(TaskFunction[..., Any]):
         self, args: Any = None, kwargs: Any = None, task_id: str | None = None, **options: Any
     ) -> AsyncResult:
         """Push it, with options: `countdown`, `eta`, `expires`, `queue`, `priority`, `link`, `link_error`, …"""
-        return self.app.send_task(self.name, args, kwargs, task_id=task_id, **options)
+        made: AsyncResult = self.app.send_task(self.name, args, kwargs, task_id=task_id, **options)
+        return made
 
     def apply(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Run it here, with its retries but without their delays, and answer with its result."""
@@ -157,7 +160,7 @@ class Task(TaskFunction[..., Any]):
         """Say how far it is: `AsyncResult(id).state` and `.info` answer with it until the task has ended."""
         request = self.request
         if request.id is not None and not request.is_eager:
-            note(self.app, request.delivery_info["routing_key"], task_id or request.id, state, meta)
+            note(self.app, str(request.delivery_info["routing_key"]), task_id or request.id, state, meta)
 
     def replace(self, sig: Any) -> NoReturn:
         """Go on as this signature: what waits for the task, in a flow, waits for that and gets its value."""
