@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib import import_module
@@ -15,6 +16,7 @@ from regiment.task import Task as Record
 from regiment_celery import shared
 from regiment_celery.beat import Periodic
 from regiment_celery.conf import COMPRESSORS, Conf, lifetime, limits, store_of
+from regiment_celery.connections import Connections
 from regiment_celery.ending import Ending, handlers_of
 from regiment_celery.exceptions import NotRegistered
 from regiment_celery.lanes import Lane
@@ -124,8 +126,6 @@ class Celery(Sending):
 
     def config_from_envvar(self, variable_name: str, silent: bool = False, force: bool = False) -> None:
         """Take the settings of the module that a variable of the environment names."""
-        import os
-
         module = os.environ.get(variable_name)
         if not module:
             raise Refused(f"the variable {variable_name} is not set; expected the name of a module of settings")
@@ -171,6 +171,8 @@ class Celery(Sending):
     def _configured(self, queue: str) -> WorkerConfig:
         conf, settings = self.conf, dict[str, Any]()
         plugins: list[Any] = [Workflows(), Ending(self)]
+        if os.environ.get("DJANGO_SETTINGS_MODULE"):
+            plugins.append(Connections())
         if conf["result_backend"]:
             ttl = lifetime(conf["result_expires"]) or 10 * 365 * 86_400.0
             plugins.append(Results(ttl=ttl, failure_ttl=ttl))

@@ -127,7 +127,6 @@ CALL: Mapping[str, Option] = {
         link_error="pushed in the step in which the task becomes a dead letter",
         headers="strings; tasks that are pushed from the task inherit them",
         ignore_result="`result=False`",
-        shadow="the name of the task in logs; None only",
     ),
     **_of(
         MAPPED,
@@ -139,12 +138,10 @@ CALL: Mapping[str, Option] = {
         retry="a push tries again for `push_timeout`, 2 s",
         retry_policy="a push tries again for `push_timeout`, 2 s",
         add_to_parent="which task pushed which is known by trace_id",
-        compression_level="the compressor has its own options",
         argsrepr="arguments are shown masked",
         kwargsrepr="arguments are shown masked",
         parent_id="trace_id is inherited",
         root_id="trace_id is inherited",
-        typing="arguments are always checked where they are given",
     ),
     **_of(
         REFUSED,
@@ -153,6 +150,7 @@ CALL: Mapping[str, Option] = {
         exchange=ROUTES,
         routing_key=ROUTES,
         delivery_mode="what a store acknowledged it keeps: push_durability of the connector",
+        shadow="the name in logs is the task's; give it another name=",
         mandatory=ROUTES,
         immediate=ROUTES,
         connection="a program has one connection for each store, opened at its first push",

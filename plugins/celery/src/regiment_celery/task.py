@@ -77,6 +77,10 @@ class Task(TaskFunction[..., Any]):
         """Run it here, with its retries but without their delays, and answer with its result."""
         return run_here(self, tuple(args or ()), dict(kwargs or {}), options)
 
+    def AsyncResult(self, task_id: str, **_: Any) -> AsyncResult:  # noqa: N802  Celery's name
+        """The result of a run of it, by its id."""
+        return AsyncResult(task_id, app=self.app)
+
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """A signature: this task with these arguments; in a chain the value of what comes before is put in front of them."""
         return self.signature(args, kwargs)
