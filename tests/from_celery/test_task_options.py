@@ -77,7 +77,7 @@ class Base(Task):
 
 
 def base(app: Celery) -> None:
-    with capture() as queue:
+    with capture(app) as queue:
         made(app, base=Base, name="based").delay()
         queue.drain()
     assert Base.told.pop() == ("based", "ran") and rules(app, "based").max_retries == 7
@@ -97,12 +97,12 @@ def again(self: Any) -> int:
 
 
 def default_retry_delay(app: Celery) -> None:
-    with capture() as queue:
+    with capture(app) as queue:
         task = made(app, again, bind=True, default_retry_delay=7)
         result = task.delay()
         queue.drain()
         assert result.get() == 2 and queue.now == 14
-    with capture() as queue:
+    with capture(app) as queue:
         made(app, again, bind=True, name="slow").delay()
         queue.drain()
         assert queue.now == 360
@@ -151,7 +151,7 @@ def ignore_result(app: Celery) -> None:
 
 
 def expires(app: Celery) -> None:
-    with capture() as queue:
+    with capture(app) as queue:
         made(app, expires=30).apply_async(countdown=60)
         queue.advance(61)
         assert queue.waiting == [] and not queue.dead
@@ -160,7 +160,7 @@ def expires(app: Celery) -> None:
 
 
 def queue(app: Celery) -> None:
-    with capture() as captured:
+    with capture(app) as captured:
         made(app, queue="other").delay()
         assert [one.queue for one in captured.pushed] == ["other"]
     assert list(app.others()) == ["other"]
@@ -254,13 +254,13 @@ def test_a_task_option_that_cannot_be_had_is_refused_where_it_is_written(option:
     with pytest.raises(Refused) as caught:
         made(app, **{option: wrong})
     assert str(caught.value).startswith("@app.task on made.<locals>.plain: " + f"{option}={wrong} cannot be had here; ")
-    assert TASK[option].says in str(caught.value) and app.tasks == {}
+    assert TASK[option].says in str(caught.value) and "plain" not in app.tasks
     for fine in TASK[option].fine:
         made(app, **{option: fine})
 
 
 def test_an_option_that_nobody_knows_is_refused_with_the_nearest_one(app: Celery) -> None:
-    with pytest.raises(Refused, match='has no option "max_retry". Did you mean "max_retries"?'):
+    with pytest.raises(Refused, match=r'has no option "max_retry". Did you mean "max_retries"?'):
         made(app, max_retry=3)
 
 

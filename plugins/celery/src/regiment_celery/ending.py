@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from regiment.contracts import Drop, Effect, Keep
+from regiment.errors import Retry
 from regiment.hooks import hookimpl
 from regiment.outcome import Outcome
 from regiment.task import Task as Record
@@ -64,7 +65,7 @@ def handlers_of(app: Any) -> dict[str, Any]:
     )
     if based or any(one.receivers for one in _TOLD):
         told = Told(app)
-        found |= {"pre_work": told.begin, "on_success": told.success, "on_failure": told.failure, "post_work": told.end}
+        found |= {"pre_work": told.begin, "on_success": told.success, "on_failure": told.failure}
         found |= {"on_retry": told.retry, "on_timeout": told.timeout}
     return found
 
@@ -94,47 +95,45 @@ class Told:
         task, request = self._of(record)
         task.on_success(value, record.id, request.args, request.kwargs)
         signals.task_success.send(task, result=value)
+        self._ended(task, request, SUCCESS, value, None)
 
     def failure(self, record: Record, error: BaseException) -> None:
         """After a run that failed, whether another one follows or not."""
         task, request = self._of(record)
         if task.will_retry(error, record.run_count):
             self._retried(task, request, error)
-            return
-        task.on_failure(error, record.id, request.args, request.kwargs, error.__traceback__)
-        given = {"exception": error, "traceback": error.__traceback__, "einfo": error.__traceback__}
-        signals.task_failure.send(task, task_id=record.id, args=request.args, kwargs=request.kwargs, **given)
+        else:
+            self._failed(task, request, error)
 
     def timeout(self, record: Record) -> None:
         """After a run that passed its limit."""
         task, request = self._of(record)
         error = TimeoutError("its time limit has passed")
-        task.on_failure(error, record.id, request.args, request.kwargs, None)
-        signals.task_failure.send(
-            task,
-            task_id=record.id,
-            exception=error,
-            args=request.args,
-            kwargs=request.kwargs,
-            traceback=None,
-            einfo=None,
-        )
+        if task.autoretry_for and (task.max_retries is None or record.run_count < task.max_retries):
+            self._retried(task, request, error)
+        else:
+            self._failed(task, request, error)
 
     def retry(self, record: Record) -> None:
         """After a run that asked for another one."""
-        task, request = self._of(record)
-        self._retried(task, request, RuntimeError("retry"))
+        self._retried(*self._of(record), Retry())
+
+    def _failed(self, task: Task, request: Context, error: BaseException) -> None:
+        id, trace = str(request.id), error.__traceback__
+        task.on_failure(error, id, request.args, request.kwargs, trace)
+        signals.task_failure.send(
+            task, task_id=id, exception=error, args=request.args, kwargs=request.kwargs, traceback=trace, einfo=trace
+        )
+        self._ended(task, request, FAILURE, error, trace)
 
     def _retried(self, task: Task, request: Context, error: BaseException) -> None:
         task.on_retry(error, str(request.id), request.args, request.kwargs, error.__traceback__)
         signals.task_retry.send(task, request=request, reason=error, einfo=error.__traceback__)
+        self._ended(task, request, RETRY, error, error.__traceback__)
 
-    def end(self, record: Record, success: bool, error: BaseException | None) -> None:
-        """After a run, however it ended."""
-        task, request = self._of(record)
-        again = task.will_retry(error, record.run_count) or type(error).__name__ == "Retry"
-        state = SUCCESS if success else RETRY if again else FAILURE
-        task.after_return(state, error, record.id, request.args, request.kwargs, None)
+    def _ended(self, task: Task, request: Context, state: str, value: Any, trace: Any) -> None:
+        id = str(request.id)
+        task.after_return(state, value, id, request.args, request.kwargs, trace)
         signals.task_postrun.send(
-            task, task_id=record.id, task=task, args=request.args, kwargs=request.kwargs, retval=error, state=state
+            task, task_id=id, task=task, args=request.args, kwargs=request.kwargs, retval=value, state=state
         )

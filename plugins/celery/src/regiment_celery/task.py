@@ -154,9 +154,10 @@ class Task(TaskFunction[..., Any]):
 
     def _again(self, request: Context, args: Any, kwargs: Any) -> dict[str, Any]:
         """The message of a retry with other arguments."""
-        new = self.parameters.bind(
-            tuple(request.args if args is None else args), dict(request.kwargs if kwargs is None else kwargs)
-        )
+        known: Any = self.parameters
+        given = request.args if args is None else args
+        before = {name: one for name, one in request.kwargs.items() if name not in known.positional[: len(given)]}
+        new = self.parameters.bind(tuple(given), {**before, **dict(kwargs or {})})
         kept = {LINKS: request.callbacks, ERRORS: request.errbacks}
         return {**new, **{name: value for name, value in kept.items() if value}}
 

@@ -117,16 +117,19 @@ def find(text: str) -> dict[str, Any]:
 
 
 def _all_of(label: str, face: Any) -> dict[str, Any]:
-    """A face, and the further queues that it has (`others`, of an application that is written as one object)."""
-    found = {label: _usable(label, face)}
-    return found | {f"{label}.{name}": one for name, one in getattr(face, "others", dict)().items()}
+    """A face; of one that has further queues (`others`), each of them under its own name."""
+    usable = _usable(label, face)
+    further = getattr(face, "others", dict)()
+    if not further:
+        return {label: usable}
+    return {f"{label}.{name}": one for name, one in {face.name: usable, **further}.items()}
 
 
-def _one_of(text: str, label: str, face: Any, other: str) -> dict[str, Any]:
-    """One queue of a face that has several, by its name."""
-    found = {f"{label}.{face.name}" if one == label else one: each for one, each in _all_of(label, face).items()}
-    if text not in found or len(found) == 1:
-        raise TargetError(f'"{label}" has no queue "{other}".{nearest(text, found)} There are: {", ".join(found)}')
+def _one_of(text: str, label: str, face: Any, queue: str) -> dict[str, Any]:
+    """One queue of a face that has several."""
+    found = _all_of(label, face)
+    if text not in found:
+        raise TargetError(f'"{label}" has no queue "{queue}".{nearest(text, found)} There are: {", ".join(found)}')
     return {text: found[text]}
 
 

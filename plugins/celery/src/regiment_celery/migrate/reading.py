@@ -11,7 +11,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 from regiment_celery.conf import check
 from regiment_celery.migrate.names import ATTRIBUTES, HOMES, INSTEAD, METHODS
-from regiment_celery.options import CALL, MAPPED, REFUSED, SUPPORTED, TASK, Option, Refused
+from regiment_celery.options import CALL, IGNORED, MAPPED, REFUSED, SUPPORTED, TASK, Option, Refused
 from regiment_celery.settings import modern, verdict_of
 
 _UNKNOWN = object()
@@ -214,7 +214,7 @@ class Reader(cst.CSTVisitor):
             self._say(node, Option(REFUSED, "no setting of Celery that is known here"), f"setting {name}")
             return
         plain = literal(value)
-        if plain is not _UNKNOWN:
+        if plain is not _UNKNOWN and option.verdict != IGNORED:
             try:
                 check(modern(name), plain)
                 option = option._replace(verdict=SUPPORTED if option.verdict == REFUSED else option.verdict)

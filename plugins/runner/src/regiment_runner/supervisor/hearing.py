@@ -58,8 +58,10 @@ class Hearing:
                 item.failed = message["failed"]
 
     def _found(self, item: Child, labels: list[str]) -> None:
-        """A target's first child has found its workers: it is the first of them, the others get groups of their own."""
+        """A module's first child has found its workers: it is the first of them, the others get groups of their own."""
         group, groups = item.group, self._tree.groups
+        if group.label == labels[0]:
+            return
         known = {other.label for other in groups}
         group.label = labels[0]
         for label in labels[1:]:
