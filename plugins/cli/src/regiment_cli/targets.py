@@ -119,7 +119,7 @@ def find(text: str) -> dict[str, Any]:
 def _all_of(label: str, face: Any) -> dict[str, Any]:
     """A face; of one that has further queues (`others`), each of them under its own name."""
     usable = _usable(label, face)
-    further = getattr(face, "others", dict)()
+    further: dict[str, Any] = getattr(face, "others", dict)()
     if not further:
         return {label: usable}
     return {f"{label}.{name}": one for name, one in {face.name: usable, **further}.items()}
