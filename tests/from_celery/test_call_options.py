@@ -316,3 +316,29 @@ def test_a_wrong_call_in_a_chain_fails_where_it_is_started() -> None:
         group(3, 4)
     with pytest.raises(Refused, match=r"\.chunks\(…\) cannot be had here; write group"):
         add.chunks([(1, 2)], 10)
+
+
+def test_update_state_is_seen_until_the_task_has_ended_and_cannot_say_how_it_ends() -> None:
+    @app.task(bind=True, name="says")
+    def says(self: Any, state: str) -> str:
+        self.update_state(state=state, meta={"done": 3})
+        result = app.AsyncResult(self.request.id)
+        seen.append((result.state, result.info))
+        return "ended"
+
+    with capture(app) as queue:
+        good, bad = says.delay("PROGRESS"), says.delay("SUCCESS")
+        queue.drain()
+        assert seen == [("PROGRESS", {"done": 3})]
+        assert (good.state, good.info) == ("SUCCESS", "ended")
+        assert bad.failed() and "how a task has ended is said by its end" in str(bad.result)
+
+
+def test_an_errback_gets_the_name_of_an_exception_whose_class_is_not_loaded_here() -> None:
+    from regiment_celery.exceptions import CeleryError
+    from regiment_celery.values import Failure
+
+    _, error, _ = blamed._blamed(Failure("1", "far", "elsewhere.Broken", "in two", ""))
+    assert isinstance(error, CeleryError) and str(error) == "elsewhere.Broken: in two"
+    _, error, _ = blamed._blamed(Failure("1", "far", "os.system", "true", ""))
+    assert isinstance(error, CeleryError)  # nothing but an exception is made of a name

@@ -15,7 +15,7 @@ from regiment.queue import TaskFunction
 from regiment.task import Task as Record
 from regiment_celery.canvas import Group, Signature
 from regiment_celery.eager import run_here
-from regiment_celery.exceptions import Ignore, MaxRetriesExceededError, Reject
+from regiment_celery.exceptions import CeleryError, Ignore, MaxRetriesExceededError, Reject
 from regiment_celery.notes import note
 from regiment_celery.options import TASK, Refused, judge
 from regiment_celery.request import Context, request_of
@@ -207,7 +207,8 @@ class Task(TaskFunction[..., Any]):
         known: Any = self.parameters
         if self.bound or (len(known.positional) < 2 and known.star is None):
             return (failure.id,)
-        return failure, exception_of(failure.type, failure.message), failure.traceback
+        error = exception_of(failure.type, failure.message) or CeleryError(f"{failure.type}: {failure.message}")
+        return failure, error, failure.traceback
 
     def _link(self, links: list[Any], value: Any) -> None:
         commit: Any = attempt_now.get().commit
