@@ -44,6 +44,18 @@ SETTINGS: Mapping[str, Option] = {
             ("task_annotations", "write the options at the tasks", (None,)),
             ("task_reject_on_worker_lost", "always; or task_acks_late=False, which is at_most_once", (None, True)),
             ("task_acks_on_failure_or_timeout", "a failed task is a dead letter or retried", (None, True)),
+            ("task_acks_on_failure", "a failed task is a dead letter or retried", (None, True)),
+            ("task_acks_on_timeout", "a late task is a dead letter or retried", (None, True)),
+            (
+                "task_retry_on_worker_lost",
+                "max_deliveries says how often: regiment={'max_deliveries': 5}",
+                (None, True),
+            ),
+            ("task_default_queue_type", ROUTES, (None, "classic")),
+            ("task_create_missing_queue_type", ROUTES, (None, "classic")),
+            ("task_create_missing_queue_exchange_type", ROUTES, (None,)),
+            ("security_digest", 'sign: regiment={"serializer": Use("signed", …)}', (None,)),
+            ("security_key_password", 'sign: regiment={"serializer": Use("signed", …)}', (None,)),
             ("task_default_rate_limit", "regiment-limits counts starts over all workers", (None,)),
             ("task_default_exchange", ROUTES, (None,)),
             ("task_default_exchange_type", ROUTES, (None,)),
@@ -77,7 +89,10 @@ SETTINGS: Mapping[str, Option] = {
             ("task_publish_retry task_publish_retry_policy", "a push tries again for push_timeout"),
             ("broker_transport_options", "a lease is renewed while its task runs, so no visibility_timeout is needed"),
             ("beat_schedule_filename beat_max_loop_interval beat_sync_every", "ticks are kept in the store"),
-            ("task_protocol task_queue_max_priority task_allow_error_cb_on_chord_header", "there is one protocol"),
+            (
+                "task_repr_maxlevels task_protocol task_queue_max_priority task_allow_error_cb_on_chord_header",
+                "there is no counterpart, and no need of one",
+            ),
             ("result_compression result_cache_max result_exchange result_exchange_type", _ONE_STORE),
         )
         for name in names.split()
