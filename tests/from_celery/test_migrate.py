@@ -92,7 +92,11 @@ def test_without_write_a_diff_is_shown_and_nothing_changes(project: Path) -> Non
     assert told.exit_code == 1 and (project / "tasks.py").read_text() == TASKS
     assert "-from celery import Celery, shared_task\n" in told.stdout
     assert "+from regiment_celery import Celery, shared_task\n" in told.stdout
-    assert "\ntasks.py\n" in told.stdout and "    13  refused    task first: rate_limit: regiment-limits" in told.stdout
+    assert (
+        "\ntasks.py\n" in told.stdout
+        and "    13  refused    task first: rate_limit: a rate is one over all workers, of regiment-limits"
+        in told.stdout
+    )
     assert (
         "8 refused, 2 mapped, 3 ignored" in told.stderr
         and "imports of 1 file would change; --write does it" in told.stderr

@@ -178,7 +178,10 @@ def test_shared_tasks_are_those_of_every_application_and_run_in_the_current_one(
     assert shared.max_retries == 1 and shared.app is two and current_app.main == "two"
     one.set_current()
     assert shared.app is one
-    with pytest.raises(Refused, match="@shared_task: rate_limit='10/s' cannot be had here; regiment-limits"):
+    with pytest.raises(
+        Refused,
+        match="@shared_task: rate_limit='10/s' cannot be had here; a rate is one over all workers, of regiment-limits",
+    ):
         shared_task(rate_limit="10/s")(plain)
 
 

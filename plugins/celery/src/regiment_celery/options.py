@@ -95,7 +95,7 @@ TASK: Mapping[str, Option] = {
     "store_errors_even_if_ignored": Option(REFUSED, "a dead letter keeps the error: regiment dead list", (None, False)),
     **_of(
         REFUSED,
-        rate_limit="regiment-limits counts starts over all workers; until it is installed, give the task a queue with few workers",
+        rate_limit="a rate is one over all workers, of regiment-limits and a Queue of your own (docs/limits.md); or give the task a queue with few workers",
         serializer=f"{QUEUE_WIDE}: task_serializer=",
         compression=f"{QUEUE_WIDE}: task_compression=",
         backend="results are kept in the store of the tasks; Celery(backend=…) switches them on",

@@ -56,7 +56,11 @@ SETTINGS: Mapping[str, Option] = {
             ("task_create_missing_queue_exchange_type", ROUTES, (None,)),
             ("security_digest", 'sign: regiment={"serializer": Use("signed", …)}', (None,)),
             ("security_key_password", 'sign: regiment={"serializer": Use("signed", …)}', (None,)),
-            ("task_default_rate_limit", "regiment-limits counts starts over all workers", (None,)),
+            (
+                "task_default_rate_limit",
+                "a rate is one over all workers, of regiment-limits and a Queue of your own (docs/limits.md)",
+                (None,),
+            ),
             ("task_default_exchange", ROUTES, (None,)),
             ("task_default_exchange_type", ROUTES, (None,)),
             ("task_default_routing_key", ROUTES, (None,)),

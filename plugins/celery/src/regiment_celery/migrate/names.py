@@ -57,7 +57,7 @@ INSTEAD: Mapping[str, str] = {
     "django_celery_beat": "regiment schedules add, or schedules(queue).add(…): docs/schedules.md",
     "django_celery_results": "results are kept in the store of the tasks: result_backend",
     "flower": "regiment dashboard",
-    "celery_once": "regiment-limits has unique tasks",
+    "celery_once": "regiment-limits has unique tasks: docs/limits.md",
     "redbeat": "every `regiment run` fires, each tick once: docs/schedules.md",
 }
 """Module -> what to do without it."""
