@@ -89,3 +89,24 @@ def test_of_a_class_only_the_hooks_that_it_defines_are_called() -> None:
         def on_dead(self, task: Any, reason: dict[str, Any]) -> None: ...
 
     assert list(targets.Running(Hooked()).handlers) == ["on_dead"]
+
+
+def test_an_application_with_further_queues_is_a_target_for_all_of_them_and_each_is_one(module: Any) -> None:
+    name = module(
+        "from regiment import Queue\n"
+        "class App(Queue):\n"
+        "    def others(self):\n"
+        "        return {'reports': _reports}\n"
+        "def work(): ...\n"
+        "app, _reports, plain = App('mail'), Queue('reports'), Queue('plain')\n"
+        "for _one in (app, _reports, plain): _one.task(work)\n"
+    )
+    queues = {f"{name}:app.mail": "mail", f"{name}:app.reports": "reports"}
+    assert {label: one.name for label, one in targets.find(f"{name}:app").items()} == queues
+    assert {label: one.name for label, one in targets.find(name).items()} == {**queues, f"{name}:plain": "plain"}
+    for label, queue in queues.items():
+        assert [one.name for one in targets.find(label).values()] == [queue]
+    with pytest.raises(TargetError, match=rf'"{name}:app" has no queue "report". Did you mean "{name}:app.reports"\?'):
+        targets.find(f"{name}:app.report")
+    with pytest.raises(TargetError, match=rf'"{name}:plain" has no queue "x".*There are: {name}:plain$'):
+        targets.find(f"{name}:plain.x")

@@ -27,6 +27,7 @@ COMMANDS = {
     "dashboard": "regiment-dashboard",
     "metrics": "regiment-metrics",
     "scale": "regiment-metrics",
+    "migrate": "regiment-celery",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
 }

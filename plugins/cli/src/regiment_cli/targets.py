@@ -98,6 +98,7 @@ def find(text: str) -> dict[str, Any]:
         raise TargetError(f'"{text}" is no target; expected module or module:Name')
     module = load(module_name)
     if colon:
+        name, _, other = name.partition(".")
         if not hasattr(module, name):
             names = list(faces_of(module))
             raise TargetError(
@@ -106,11 +107,30 @@ def find(text: str) -> dict[str, Any]:
         face = getattr(module, name)
         if not _is_face(face):
             raise TargetError(f'"{text}" is {_what(face)}; expected a subclass of regiment.Worker or a regiment.Queue')
-        return {text: _usable(text, face)}
+        return _one_of(text, f"{module_name}:{name}", face, other) if other else _all_of(text, face)
     faces = faces_of(module)
     if not faces:
         raise TargetError(f'module "{module_name}" has no worker: no subclass of regiment.Worker, no regiment.Queue')
-    return {f"{module_name}:{name}": _usable(f"{module_name}:{name}", face) for name, face in faces.items()}
+    return {
+        label: each for name, face in faces.items() for label, each in _all_of(f"{module_name}:{name}", face).items()
+    }
+
+
+def _all_of(label: str, face: Any) -> dict[str, Any]:
+    """A face; of one that has further queues (`others`), each of them under its own name."""
+    usable = _usable(label, face)
+    further: dict[str, Any] = getattr(face, "others", dict)()
+    if not further:
+        return {label: usable}
+    return {f"{label}.{name}": one for name, one in {face.name: usable, **further}.items()}
+
+
+def _one_of(text: str, label: str, face: Any, queue: str) -> dict[str, Any]:
+    """One queue of a face that has several."""
+    found = _all_of(label, face)
+    if text not in found:
+        raise TargetError(f'"{label}" has no queue "{queue}".{nearest(text, found)} There are: {", ".join(found)}')
+    return {text: found[text]}
 
 
 def shared_config(text: str) -> WorkerConfig:
