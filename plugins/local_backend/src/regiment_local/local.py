@@ -9,15 +9,15 @@ base → consumers, settling, lease, release, pushing, looking, steering, notice
 
 from __future__ import annotations
 
+from regiment_local.flowing import Flowed
 from regiment_local.keys import Keys
 from regiment_local.lease import Leases
 from regiment_local.letters import Letters
 from regiment_local.looking import Looking
 from regiment_local.notices import Notices
-from regiment_local.pushing import Pushing
 from regiment_local.release import Releases
 from regiment_local.steering import Steering
 
 
-class LocalConnector(Leases, Releases, Pushing, Looking, Steering, Notices, Letters, Keys):
+class LocalConnector(Leases, Releases, Flowed, Looking, Steering, Notices, Letters, Keys):
     """Tasks in an SQLite file; see `regiment.contracts.Connector`. `url`, `path`, or the default `.regiment/queue.db`."""
