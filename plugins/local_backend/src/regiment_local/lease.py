@@ -187,7 +187,8 @@ class Leases(Consumers, Settling):
             if opens is not None:
                 wait = max(0.0, opens - this.wall) if wait is None else min(wait, max(0.0, opens - this.wall))
         elif flow is not None:
-            db.execute("DELETE FROM watchers WHERE queue = ? AND consumer = ?", (this.queue, this.me))
+            if flow.watcher == this.me:
+                db.execute("DELETE FROM watchers WHERE queue = ?", (this.queue,))
             self._tell(db, flow, this.me)
         if idle:
             self._register(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 from regiment.contracts.flow import Rule
 from regiment_local import lanes, spans
@@ -13,6 +16,11 @@ from regiment_local.flow import spots
 from regiment_local.flow.spots import Spot
 from regiment_local.schema import PLACE_BITS
 
+ROOT = f"""
+SELECT {spots.COLUMNS}, (SELECT min(opens) FROM spots WHERE queue = q.queue AND closed = 1 AND waiting > 0 AND opens > 0),
+    (SELECT min(opens) FROM spots WHERE queue = q.queue AND waiting = 0 AND running = 0 AND opens IS NOT NULL),
+    (SELECT consumer FROM watchers w WHERE w.queue = q.queue)
+FROM spots q WHERE queue = ? AND pool = '' AND lane = ''"""
 MAKE = "INSERT INTO spots (queue, pool, lane) VALUES (?, ?, ?)"
 LINE = "INSERT INTO lined VALUES (?, ?, ?)"
 STRAND = """
@@ -52,10 +60,23 @@ class Counting:
         self._arenas: dict[int, tuple[int, int]] = {}
         """Priority -> first and next id of what stands in lanes."""
         self._levels: dict[int, int] = {}
-        self.root = self.named("", "")
+        self.timed = self.due = False
+        """True if a closed spot opens by itself; if it is time to look at some again."""
+        self.watcher: int | None = None
+        """Which consumer was told of the next time, if one was."""
+        self.root = self._root()
         """The spot of the queue, and of pool ""."""
 
     # spots
+
+    def _root(self) -> Spot:
+        row = self.db.execute(ROOT, (self.queue,)).fetchone()
+        if row is None:
+            return self.named("", "")
+        *fields, closed, idle, self.watcher = row
+        self.timed = closed is not None
+        self.due = (closed is not None and closed <= self.wall) or (idle is not None and idle <= self.wall)
+        return self._keep(fields)
 
     def spot(self, no: int) -> Spot:
         """The spot with this number."""
@@ -63,6 +84,13 @@ class Counting:
         if found is None:
             found = self._keep(self.db.execute(spots.BY_NUMBER, (no,)).fetchone())
         return found
+
+    def load(self, numbers: Sequence[int]) -> None:
+        """Read many spots at once."""
+        new = [no for no in numbers if no not in self._spots]
+        if len(new) > 1:
+            for row in self.db.execute(spots.BY_NUMBERS, (json.dumps(new),)).fetchall():
+                self._keep(row)
 
     def look(self, pool: str, lane: str) -> Spot | None:
         """The spot of this name, if there is one."""
@@ -82,8 +110,10 @@ class Counting:
             found.dirty = True  # else it would stay if nothing came of it
         return found
 
-    def _keep(self, row: spots.Row) -> Spot:
+    def _keep(self, row: Sequence[Any]) -> Spot:
         found = self._spots[row[0]] = self._names[row[1], row[2]] = Spot(row)
+        if found.opens is not None and found.closed:
+            self.timed = True
         return found
 
     def pool_of(self, spot: Spot) -> Spot:
@@ -197,6 +227,7 @@ class Counting:
     def close(self, spot: Spot) -> None:
         """Nothing of it may be leased until the event that lets it."""
         spot.closed, spot.opens, spot.dirty = 1, spot.opening(self.rule(spot), self.wall), True
+        self.timed = self.timed or spot.opens is not None
         if spot.lane:
             self.db.execute("UPDATE strands SET may = 0 WHERE spot = ?", (spot.no,))
         elif spot is not self.root:
@@ -236,7 +267,7 @@ class Counting:
         self._freed.clear()
         if self.root.closed:
             self._reopen(self.root)
-        for statement in (CLOSED, IDLE):
+        for statement in (CLOSED, IDLE) if self.due else ():
             for (no,) in self.db.execute(statement, (self.queue, self.wall)).fetchall():
                 spot = self.spot(no)
                 spot.dirty = True
@@ -284,7 +315,10 @@ class Counting:
     def next_opening(self) -> float | None:
         """When the first of what is closed opens by itself (wall clock), as far as something waits for it."""
         if self.root.closed:
-            return self.root.opens
+            opens: float | None = self.root.opens
+            return opens
+        if not self.timed:
+            return None
         [(found,)] = self.db.execute(NEXT, (self.queue, self.wall)).fetchall()
         return None if found is None else float(found)
 
@@ -295,10 +329,11 @@ class Counting:
         self.flush()
         if self._freed:
             self.look_again()
-        self.db.executemany(
-            "UPDATE lanes SET head = ? WHERE no = ?",
-            [(place - first, first >> PLACE_BITS) for first, place in self._arenas.values()],
-        )
+        if self._arenas:
+            self.db.executemany(
+                "UPDATE lanes SET head = ? WHERE no = ?",
+                [(place - first, first >> PLACE_BITS) for first, place in self._arenas.values()],
+            )
         if self.fresh:
             held = self.db.execute("SELECT held FROM consumers WHERE queue = ? AND state < 2", (self.queue,)).fetchall()
             self.root.running = sum(spans.size(spans.parse(text)) for (text,) in held)
@@ -315,6 +350,7 @@ class Counting:
                     spot.opens = max(spot.tat, spot.gate) if spot.gate < inf else None
             kept.append(spot)
         self.db.executemany(spots.WRITE, [(s.waiting, s.running, s.gate, s.tat, s.closed, s.opens, s.no) for s in kept])
-        self.db.executemany("DELETE FROM spots WHERE no = ?", [(spot.no,) for spot in gone])
+        if gone:
+            self.db.executemany("DELETE FROM spots WHERE no = ?", [(spot.no,) for spot in gone])
         for spot in gone:
             del self._spots[spot.no], self._names[spot.pool, spot.lane]

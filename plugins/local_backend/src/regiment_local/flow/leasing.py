@@ -5,34 +5,49 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from math import inf
+from typing import Any
 
 from regiment.contracts import Delivery
+from regiment.contracts.flow import Rule
 from regiment_local import lanes, spans
-from regiment_local.flow import uniques
+from regiment_local.flow import spots, uniques
 from regiment_local.flow.moving import Moving
 from regiment_local.flow.spots import Spot
 from regiment_local.lanes import PLACES
 from regiment_local.schema import PLACE_BITS
 from regiment_local.spans import Held
 
-NEXT_PRIORITY = "SELECT min(priority) FROM rings WHERE queue = ? AND may = 1 AND priority > ?"
-RINGS = "SELECT pool, room FROM rings WHERE queue = ? AND priority = ? AND may = 1 ORDER BY turn LIMIT ?"
-STRANDS = """
-SELECT spot, room, ready FROM strands WHERE pool = ? AND priority = ? AND may = 1 ORDER BY turn LIMIT ?"""
+RINGS = """
+SELECT priority, pool, room FROM rings WHERE queue = ? AND may = 1 AND priority > ? ORDER BY priority, turn LIMIT ?"""
+STRANDS = f"""
+SELECT s.room, s.ready, {spots.COLUMNS_OF_P}, t.id, t.payload, t.count, t.note, coalesce(? - t.parked, 0.0), t.ukey, t.ticket
+FROM strands s JOIN spots p ON p.no = s.spot LEFT JOIN tasks t
+ON t.id = (SELECT id FROM lined l WHERE l.spot = s.spot AND l.priority = s.priority ORDER BY id LIMIT 1)
+WHERE s.pool = ? AND s.priority = ? AND s.may = 1 ORDER BY s.turn LIMIT ?"""
+"""Lanes whose turn is next, each with the task that is first there (none of pool "" and lane "")."""
 HOW_MANY = """
 SELECT count(*) FROM (SELECT 1 FROM strands WHERE pool = ? AND priority = ? AND may = 1 LIMIT ?)"""
-LAST_RING = "SELECT coalesce(max(turn), 0) + 1 FROM rings WHERE queue = ? AND priority = ? AND may = 1"
+TURN_RING = """
+UPDATE rings SET room = 0, turn = 1 + (SELECT max(turn) FROM rings WHERE queue = ?1 AND priority = ?2 AND may = 1)
+WHERE pool = ?3 AND priority = ?2"""
+PLAIN = f"""
+SELECT no, priority, head, front FROM lanes l WHERE queue = ? AND (front OR EXISTS (
+SELECT 1 FROM tasks WHERE id >= (l.no << {PLACE_BITS}) + l.head AND id < (l.no + 1) << {PLACE_BITS}))"""
 
 TAKE = """
 SELECT t.id, t.payload, t.count, t.note, coalesce(? - t.parked, 0.0), t.ukey, t.ticket
-FROM lined l JOIN tasks t ON t.id = l.id WHERE l.spot = ? AND l.priority = ? ORDER BY l.id LIMIT ?"""
+FROM lined l JOIN tasks t ON t.id = l.id WHERE l.spot = ? AND l.priority = ? AND l.id > ? ORDER BY l.id LIMIT ?"""
 FRONT = """
 SELECT t.id, t.payload, t.count, t.note, coalesce(? - t.parked, 0.0), t.ukey, t.ticket
 FROM front f JOIN tasks t ON t.id = f.id WHERE f.id >= ? AND f.id < ? ORDER BY f.id LIMIT ?"""
 HEAD = """
 SELECT t.id, t.payload, t.count, t.note, coalesce(? - t.parked, 0.0), t.ukey, t.ticket
 FROM tasks t WHERE t.id >= ? AND t.id < ? ORDER BY t.id LIMIT ?"""
+ROOM_RING = "UPDATE rings SET room = ? WHERE pool = ? AND priority = ?"
+TURN = """
+UPDATE strands SET turn = CASE WHEN ?1 < 0 THEN turn ELSE ?1 END, room = ?2, ready = ?3 WHERE spot = ?4 AND priority = ?5"""
 UNLINE = "DELETE FROM lined WHERE spot = ? AND priority = ? AND id <= ?"
 
 
@@ -65,6 +80,41 @@ class Batch:
         return True
 
 
+class Turns:
+    """What the turns of some lanes of one priority have left, to be written."""
+
+    __slots__ = ("empty", "priority", "taken", "turned")
+
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
+        self.taken: list[tuple[int, int, int]] = []
+        self.empty: list[tuple[int, int]] = []
+        self.turned: list[tuple[int, int, int, int, int]] = []
+
+    def took(self, no: int, count: int, last: int) -> None:
+        """So many were taken of a strand, up to this id."""
+        if count:
+            self.taken.append((no, self.priority, last))
+
+    def ended(self, no: int, count: int, own: int, rest: int, behind: Callable[[], int]) -> None:
+        """A lane has had `count` of its `own`, and has a rest."""
+        if not rest:
+            self.empty.append((no, self.priority))
+        elif count >= own:
+            self.turned.append((behind(), 0, rest, no, self.priority))
+        elif count:
+            self.turned.append((-1, own - count, rest, no, self.priority))
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Put it down."""
+        if self.taken:
+            db.executemany(UNLINE, self.taken)
+        if self.empty:
+            db.executemany("DELETE FROM strands WHERE spot = ? AND priority = ?", self.empty)
+        if self.turned:
+            db.executemany(TURN, self.turned)
+
+
 class Flow(Moving):
     """The state of one queue within one transaction."""
 
@@ -94,23 +144,19 @@ class Flow(Moving):
         self.line_up_plain()
         priority = -(1 << 62)
         while batch.room > 0:
-            [(found,)] = self.db.execute(NEXT_PRIORITY, (self.queue, priority)).fetchall()
-            if found is None:
+            rows = self.db.execute(RINGS, (self.queue, priority, limit)).fetchall()
+            if not rows:
                 break
-            while batch.room > 0 and self._round(found, batch, limit):
-                pass
-            priority = found
+            before, level = len(batch.deliveries), rows[0][0]
+            self._round(level, [row[1:] for row in rows if row[0] == level], batch, limit)
+            if len(batch.deliveries) == before:
+                priority = level  # nothing more of it may go
+        self._leased(self.root, len(batch.deliveries))
         return batch.deliveries
 
     def plain_ready(self) -> bool:
         """True if something is ready in pool "" and lane ""."""
-        return any(
-            front
-            or self.db.execute(
-                "SELECT 1 FROM tasks WHERE id >= ? AND id < ? LIMIT 1", (head, floor + PLACES)
-            ).fetchone()
-            for floor, head, front in lanes.heads(self.db, self.queue)
-        )
+        return self.db.execute(PLAIN, (self.queue,)).fetchone() is not None
 
     def waits(self) -> int:
         """Ready and delayed tasks of the queue."""
@@ -124,102 +170,88 @@ class Flow(Moving):
 
     # turns
 
-    def _round(self, priority: int, batch: Batch, limit: int) -> bool:
-        """Each pool has its turn once; False if nothing was leased."""
-        rows = self.db.execute(RINGS, (self.queue, priority, limit)).fetchall()
-        before = len(batch.deliveries)
+    def _round(self, priority: int, rows: list[tuple[int, int]], batch: Batch, limit: int) -> None:
+        """Each of these pools has its turn once."""
         for no, room in rows:
             pool = self.spot(no)
             rule = pool.own
             own = room or max(1 if rule is None else rule.weight, limit // len(rows))
-            most = min(own, batch.room) if pool is self.root else self._most(pool, min(own, batch.room), batch)
+            most = min(own, batch.room)
+            if pool is not self.root:
+                most = self._most(pool, most, batch)
             if most <= 0:
                 continue
             got, more = self._from_pool(pool, priority, most, batch, limit)
-            self._turn_pool(pool, priority, own - got, more)
+            if pool is not self.root:
+                self._leased(pool, got)
+                self.root.waiting -= got
+            if not more:
+                self.unring(pool.no, priority)
+            elif own > got:
+                if own - got != room:
+                    self.db.execute(ROOM_RING, (own - got, pool.no, priority))
+            elif len(rows) > 1 or room:
+                self.db.execute(TURN_RING, (self.queue, priority, pool.no))
             if batch.room <= 0:
                 break
-        return len(batch.deliveries) > before
-
-    def _turn_pool(self, pool: Spot, priority: int, left: int, more: bool) -> None:
-        """Write how the turn of a pool has ended, or goes on."""
-        if not more:
-            self.unring(pool.no, priority)
-        elif left > 0:
-            self.db.execute("UPDATE rings SET room = ? WHERE pool = ? AND priority = ?", (left, pool.no, priority))
-        else:
-            [(turn,)] = self.db.execute(LAST_RING, (self.queue, priority)).fetchall()
-            self.db.execute(
-                "UPDATE rings SET turn = ?, room = 0 WHERE pool = ? AND priority = ?", (turn, pool.no, priority)
-            )
 
     def _from_pool(self, pool: Spot, priority: int, most: int, batch: Batch, limit: int) -> tuple[int, bool]:
         """Lease of the lanes of a pool in turn; how many, and whether something is left that may go."""
         got = 0
         while True:
-            rows = self.db.execute(STRANDS, (pool.no, priority, most - got + len(self._passed(pool)))).fetchall()
+            wanted = most - got + (len(self._mine) if self._mine else 0)
+            rows = self.db.execute(STRANDS, (self.wall, pool.no, priority, wanted + 1)).fetchall()
             if not rows:
                 return got, False
             count = len(rows)
-            if limit > 1 and count < limit:
+            if wanted < count < limit:
                 [(count,)] = self.db.execute(HOW_MANY, (pool.no, priority, limit)).fetchall()
-            some = self._some_lanes(pool, priority, rows, most - got, batch, max(1, limit // count))
+            some, left = self._some_lanes(pool, priority, rows, most - got, batch, max(1, limit // count))
             got += some
             if batch.room <= 0 or got >= most or not some:
-                left = self.db.execute(HOW_MANY, (pool.no, priority, 1)).fetchone()
-                return got, bool(left[0])
-
-    def _passed(self, pool: Spot) -> Counter[int]:
-        """What this consumer holds, by spot: such lanes may have to be passed by."""
-        return Counter() if self._mine is None else self._mine
+                return got, left
 
     def _some_lanes(
-        self, pool: Spot, priority: int, rows: list[tuple[int, int, int]], most: int, batch: Batch, share: int
-    ) -> int:
-        """A turn of each of these lanes, as far as there is room; how many were leased."""
-        got = 0
-        turned: list[tuple[int, int, int, int, int]] = []
-        empty: list[tuple[int, int]] = []
-        taken: list[tuple[int, int, int]] = []
-        for no, room, ready in rows:
-            lane = self.spot(no)
-            rule = self.rule(lane) if lane.lane else None
-            own = room or max(1 if rule is None else rule.weight, share)
-            want = min(own, most - got, batch.room)
-            many = self._most(lane, want, batch) if lane.lane else want
+        self, pool: Spot, priority: int, rows: list[Any], most: int, batch: Batch, share: int
+    ) -> tuple[int, bool]:
+        """A turn of each of these lanes, as far as there is room: how many were leased, and whether more may be."""
+        got, left = 0, False
+        turn = Turns(priority)
+        for room, ready, *fields in rows:
+            if got >= most or batch.room <= 0:
+                left = True
+                break
+            no = fields[0]
+            lane = self._spots.get(no) or self._keep(fields[: spots.WIDTH])
+            own, many = room or share, min(most - got, batch.room)
+            rule = None
+            if lane.lane:
+                rule = self.rule(lane)
+                own = room or max(1 if rule is None else rule.weight, share)
+                many = min(own, many) if rule is None and not lane.closed else self._most(lane, min(own, many), batch)
+            many = min(own, many)
             if many <= 0:
+                left = left or not lane.closed
                 continue
             if no == self.root.no:
-                some, left = self._plain_take(priority, many, batch)
+                some, rest = self._plain_take(priority, many, batch)
             else:
-                some = self._take(no, priority, min(many, ready), batch, taken)
-                left = ready - some
-            self._leased(lane, some)
+                some, last = self._take(no, priority, min(many, ready), batch, fields[spots.WIDTH :])
+                rest = ready - some
+                turn.took(no, some, last)
             got += some
-            if not left:
-                empty.append((no, priority))
-            elif some >= own:
-                turned.append((self.behind(pool.no, priority), 0, left, no, priority))
-            elif some:
-                turned.append((-1, own - some, left, no, priority))
-            if got >= most or batch.room <= 0:
-                break
-        self._write_lanes(turned, empty, taken)
-        return got
-
-    def _write_lanes(
-        self,
-        turned: list[tuple[int, int, int, int, int]],
-        empty: list[tuple[int, int]],
-        taken: list[tuple[int, int, int]],
-    ) -> None:
-        self.db.executemany(UNLINE, taken)
-        self.db.executemany("DELETE FROM strands WHERE spot = ? AND priority = ?", empty)
-        self.db.executemany(
-            """UPDATE strands SET turn = CASE WHEN ?1 < 0 THEN turn ELSE ?1 END, room = ?2, ready = ?3
-               WHERE spot = ?4 AND priority = ?5""",
-            turned,
-        )
+            if lane.lane:
+                lane.running += some
+                lane.waiting -= some
+                lane.dirty = True
+                if rule is not None:
+                    self._close_if_spent(lane, rule, some)
+                if pool is self.root:
+                    self.root.waiting -= some
+            turn.ended(no, some, own, rest, lambda: self.behind(pool.no, priority))
+            left = left or bool(rest and not (lane.lane and lane.closed))
+        turn.write(self.db)
+        return got, left
 
     # budgets
 
@@ -236,18 +268,19 @@ class Flow(Moving):
             return want
         return int(min(want, free, self._own_slots() - self._holds(batch)[spot.no]))
 
-    def _leased(self, lane: Spot, count: int) -> None:
-        """Count leases, and close whoever may have no more."""
-        if not count:
-            return
-        for spot in self.chain(lane.no):
+    def _leased(self, spot: Spot, count: int) -> None:
+        """Count leases of the queue, or of a pool, and close it if it may have no more."""
+        if count:
             spot.running += count
-            if spot is not self.root or lane is not self.root:
+            if spot is not self.root:
                 spot.waiting -= count
             spot.dirty = True
-            rule = self.rule(spot)
-            if rule is None or not (rule.at_once or rule.rate):
-                continue
+            rule = spot.own
+            if rule is not None:
+                self._close_if_spent(spot, rule, count)
+
+    def _close_if_spent(self, spot: Spot, rule: Rule, count: int) -> None:
+        if rule.at_once or rule.rate:
             if rule.rate:
                 spot.spend(rule, count, self.wall)
             if self._mine is not None:
@@ -276,31 +309,26 @@ class Flow(Moving):
 
     # tasks
 
-    def _take(self, no: int, priority: int, many: int, batch: Batch, taken: list[tuple[int, int, int]]) -> int:
-        """Lease so many of a strand, the oldest first; how many were taken."""
+    def _take(self, no: int, priority: int, many: int, batch: Batch, first: list[Any]) -> tuple[int, int]:
+        """Lease so many of a strand, the oldest first, which is `first`: how many were taken, and the id of the last one."""
         count, last = 0, 0
-        for *row, ukey, text in self.db.execute(TAKE, (self.wall, no, priority, many)).fetchall():
-            if not batch.add(*row):
+        rows = [first]
+        if many > 1:
+            rows += self.db.execute(TAKE, (self.wall, no, priority, first[0], many - 1)).fetchall()
+        for id, payload, tried, note, parked, ukey, text in rows:
+            if not batch.add(id, payload, tried, note, parked):
                 break
-            count, last = count + 1, row[0]
+            count, last = count + 1, id
             if ukey is not None:
-                uniques.leased(self.db, last, ukey, text, self.wall)
-        if count:
-            taken.append((no, priority, last))
-        return count
+                uniques.leased(self.db, id, ukey, text, self.wall)
+        return count, last
 
     def line_up_plain(self) -> None:
         """Have what was pushed without a ticket take turns, as lane "" of pool ""."""
-        self._plain = {}
-        priorities = dict(self.db.execute("SELECT no, priority FROM lanes WHERE queue = ?", (self.queue,)).fetchall())
-        for floor, head, front in lanes.heads(self.db, self.queue):
-            if (
-                front
-                or self.db.execute(
-                    "SELECT 1 FROM tasks WHERE id >= ? AND id < ? LIMIT 1", (head, floor + PLACES)
-                ).fetchone()
-            ):
-                self._plain[priorities[floor >> PLACE_BITS]] = floor, head, front
+        self._plain = {
+            priority: (no << PLACE_BITS, (no << PLACE_BITS) + head, front)
+            for no, priority, head, front in self.db.execute(PLAIN, (self.queue,)).fetchall()
+        }
         if not self._plain:
             return
         root = self.root.no

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from regiment_local import lanes
@@ -16,6 +18,8 @@ Task = tuple[bytes, float, int, bytes | None, float | None, str | None, int | No
 
 COLUMNS = "payload, since, count, note, parked, uid, spot, ukey, ticket"
 READY = f"INSERT INTO tasks (id, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+DELETE_RANGE = "DELETE FROM tasks WHERE id BETWEEN ? AND ? RETURNING spot, ukey"
+DELETE_MANY = "DELETE FROM tasks WHERE id IN (SELECT value FROM json_each(?)) RETURNING spot, ukey"
 DELAYED = """INSERT INTO delayed (queue, due, priority, payload, count, note, parked, uid, spot, ukey, ticket)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 DELAY = """INSERT INTO delayed (queue, due, priority, payload, count, note, parked, uid, spot, ukey, ticket)
@@ -49,10 +53,16 @@ class Moving(Counting):
 
     def delete(self, db: sqlite3.Connection, held: Iterable[Held]) -> None:
         """Forget tasks that were on lease."""
+        single: list[int] = []
         for _, id, length in held:
-            self._gone(
-                db.execute("DELETE FROM tasks WHERE id BETWEEN ? AND ? RETURNING spot, ukey", (id, id + length - 1))
-            )
+            if length == 1:
+                single.append(id)
+            else:
+                self._gone(db.execute(DELETE_RANGE, (id, id + length - 1)).fetchall())
+        if len(single) == 1:
+            self._gone(db.execute(DELETE_RANGE, (single[0], single[0])).fetchall())
+        elif single:
+            self._gone(db.execute(DELETE_MANY, (json.dumps(single),)).fetchall())
 
     def bury(self, db: sqlite3.Connection, id: int) -> None:
         """Forget a task that was on lease; the letter that was made of it last has its ticket."""
@@ -66,12 +76,12 @@ class Moving(Counting):
         found = self.root if spot is None else self.spot(spot)
         return uniques.write(uniques.unpack(found.pool, found.lane, text))
 
-    def _gone(self, rows: Iterable[tuple[int | None, str | None]]) -> None:
-        keys = []
-        for spot, ukey in rows:
-            self.count(spot, -1, 0)
-            if ukey is not None:
-                keys.append(ukey)
+    def _gone(self, rows: Sequence[tuple[int | None, str | None]]) -> None:
+        many = Counter(spot for spot, _ in rows)
+        self.load([spot for spot in many if spot is not None])
+        for spot, number in many.items():
+            self.count(spot, -number, 0)
+        keys = [ukey for _, ukey in rows if ukey is not None]
         if keys:
             uniques.ended(self.db, keys, self.wall)
 

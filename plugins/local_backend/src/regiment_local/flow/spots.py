@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from math import inf
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 from regiment.contracts.flow import Rule
 
 COLUMNS = "no, pool, lane, waiting, running, gate, tat, closed, opens, code, operator"
+COLUMNS_OF_P = ", ".join(f"p.{name}" for name in COLUMNS.split(", "))
+WIDTH = len(COLUMNS.split(", "))
 BY_NUMBER = f"SELECT {COLUMNS} FROM spots WHERE no = ?"
+BY_NUMBERS = f"SELECT {COLUMNS} FROM spots WHERE no IN (SELECT value FROM json_each(?))"
 BY_NAME = f"SELECT {COLUMNS} FROM spots WHERE queue = ? AND pool = ? AND lane = ?"
 WRITE = "UPDATE spots SET waiting = ?, running = ?, gate = ?, tat = ?, closed = ?, opens = ? WHERE no = ?"
-
-Row = tuple[int, str, str, int, int, float, float, int, float | None, str | None, str | None]
 
 TICK = 1e-6
 """Seconds by which a rate may be early: a time of the wall clock is not exacter."""
@@ -38,10 +40,11 @@ class Spot:
         "waiting",
     )
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Sequence[Any]) -> None:
         self.no, self.pool, self.lane, self.waiting, self.running, self.gate, self.tat = row[:7]
         self.closed, self.opens, self.code, self.operator = row[7:]
         self.dirty = False
+        """True if it is to be written."""
 
     @property
     def own(self) -> Rule | None:
@@ -90,7 +93,8 @@ class Spot:
 
     def _tat(self, wall: float, span: float) -> float:
         # never further ahead than a burst: a clock that was set back closes nothing for long
-        return min(max(self.tat, wall), wall + span)
+        tat: float = min(max(self.tat, wall), wall + span)
+        return tat
 
 
 def pace(rule: Rule) -> tuple[float, float]:
