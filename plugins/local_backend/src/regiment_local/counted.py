@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from regiment_local.base import Base, queue_topic
 from regiment_local.flow import layout
@@ -17,6 +17,12 @@ T = TypeVar("T")
 LATE = 0.05
 """Seconds after which who was told of a time, and did not come, is taken for gone."""
 
+IDLE = f"""
+SELECT c.turn, c.lease, q.stamp, q.board,
+    (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
+    (SELECT min(due) FROM delayed WHERE queue = q.no), c.no
+FROM consumers c JOIN queues q ON q.no = c.queue JOIN waiters w ON w.topic IN (?, ?) AND w.pipe = ?
+WHERE c.queue = ? AND c.name = ? AND c.state = {LIVING} AND c.held = '' AND c.lost = '' AND q.paused = {FLOWING}"""
 WATCHER = f"""
 SELECT w.consumer, w.due FROM watchers w JOIN consumers c ON c.no = w.consumer
 WHERE w.queue = ? AND c.state = {LIVING} AND w.due >= ?"""
@@ -33,6 +39,8 @@ class Counted(Base):
     def _fresh(self) -> None:
         super()._fresh()
         self._flows: dict[int, Flow] = {}
+        self._counting: set[str] = set()
+        """Queues that are known to count; they never cease to."""
 
     def _forget(self) -> None:
         super()._forget()
@@ -124,6 +132,20 @@ class Counted(Base):
             return None
         db.execute("INSERT OR REPLACE INTO watchers VALUES (?, ?, ?)", (flow.queue, me, opens))
         return opens
+
+    def _idle_flow(self, db: sqlite3.Connection, queue: str, number: int, pipe: str, consumer: str) -> Any:
+        """What `lease.IDLE` finds of a queue that counts, by a look alone; None if an exchange may find more."""
+        topics = (queue_topic(queue), closed_topic(queue))
+        row = db.execute(IDLE, (*topics, pipe, number, consumer)).fetchone()
+        if row is None:
+            return None
+        flow = Flow(db, number, queue)
+        root, opens = flow.root, flow.next_opening()
+        if flow.due or (root.closed and flow.free(root) > 0) or self._leasable(db, flow):
+            return None
+        if opens is not None and not self._is_watched(db, flow, row[-1], opens):
+            return None
+        return row[:-1]
 
     def _looked_at(self, queue: str, look: Callable[[sqlite3.Connection, Flow], T]) -> T | None:
         """What this finds in a queue that counts; None if it does not."""

@@ -90,6 +90,8 @@ class Leases(Consumers, Settling):
         def look(db: sqlite3.Connection) -> Taken | None:
             number = number_of(db, queue)
             row = db.execute(IDLE, (queue_topic(queue), pipe.name, number, consumer)).fetchone()
+            if row is None and number is not None and queue in self._counting:
+                row = self._idle_flow(db, queue, number, pipe.name, consumer)
             if row is None:
                 return None
             last, lease, stamp, board, deadline, due = row
@@ -99,7 +101,7 @@ class Leases(Consumers, Settling):
                 or now - stamp > lease / 3
                 or (deadline is not None and deadline < now)
                 or (due is not None and due <= wall)
-                or _something_ready(db, number or 0)
+                or (queue not in self._counting and _something_ready(db, number or 0))
             ):
                 return None
             return Taken([], [], until(deadline, now, due, wall), board)
@@ -171,6 +173,8 @@ class Leases(Consumers, Settling):
     ) -> Taken:
         """The end of an exchange in a queue that counts, or sends to one: counts are written, and who is to be woken is."""
         flow = self._flows.pop(this.queue, None)
+        if flow is not None:
+            self._counting.add(this.name)
         self._finish_flows(db)
         if flow is None:
             if this.returned and _something_ready(db, this.queue):

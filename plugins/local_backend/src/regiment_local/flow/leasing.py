@@ -144,7 +144,7 @@ class Flow(Moving):
         self.line_up_plain()
         priority = -(1 << 62)
         while batch.room > 0:
-            rows = self.db.execute(RINGS, (self.queue, priority, limit)).fetchall()
+            rows = self.db.execute(RINGS, (self.queue, priority, limit + 1)).fetchall()
             if not rows:
                 break
             before, level = len(batch.deliveries), rows[0][0]
