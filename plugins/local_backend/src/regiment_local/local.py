@@ -3,6 +3,7 @@
 schema   the layout            database  connection, transaction, errors     files   paths and refusals
 lanes    tasks in the file     spans     what a consumer holds               wake    FIFOs
 records, joins, following, effects: the extra `effects`, on top of pushing, below settling
+counted, flow, flowing: the extra `flow`; a queue that has never seen a ticket comes near none of it
 places   what `look` and `steer` exchange with people
 base → consumers, settling, lease, release, pushing, looking, steering, notices, letters, keys: the verbs by theme, put together here
 """
