@@ -13,6 +13,7 @@ from regiment.contracts import Capabilities, Role
 from regiment.errors import ConfigError, StoreError
 from regiment_local import files, wake
 from regiment_local.database import Database
+from regiment_local.flow import uniques
 from regiment_local.laying import boot
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Base:
     """Construction, opening and closing; every verb is one `_write` or one `_read`."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=True, durable=True, max_payload=500_000_000, extras=frozenset({"effects", "steer"})
+        shared=True, durable=True, max_payload=500_000_000, extras=frozenset({"effects", "flow", "steer"})
     )
 
     def __init__(
@@ -169,16 +170,20 @@ class Base:
             result = self._db().write(work, *args)
         except BaseException:
             # what was learned in a transaction that is undone may not be so
-            self._queues.clear()
-            self._lanes.clear()
-            self._calls.clear()
-            self._laid.clear()
+            self._forget()
             raise
         if self._calls:
             calls, self._calls = self._calls, []
             for topic, names in calls:
                 wake.call(self._wake_folder, topic, names)
         return result
+
+    def _forget(self) -> None:
+        """After a transaction that was undone."""
+        self._queues.clear()
+        self._lanes.clear()
+        self._calls.clear()
+        self._laid.clear()
 
     def _write_durably(self, work: Callable[..., T], *args: Any) -> T:
         """A transaction that is on the disk when this returns, as a push is."""
@@ -248,6 +253,8 @@ class Base:
         self._cleaned = time.monotonic()
         db.execute("DELETE FROM tokens WHERE until < ?", (now,))
         db.execute("DELETE FROM ids WHERE until < ?", (now,))
+        if "spots" in self._laid:
+            uniques.clean(db, now)
 
 
 def number_of(db: sqlite3.Connection, name: str) -> int | None:

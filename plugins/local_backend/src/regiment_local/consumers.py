@@ -9,17 +9,18 @@ from collections.abc import Sequence
 
 from regiment.contracts import Terms
 from regiment.errors import Fenced
-from regiment_local import lanes, spans
-from regiment_local.base import Base
+from regiment_local import spans
+from regiment_local.counted import Counted
 from regiment_local.laying import boot
 from regiment_local.schema import ENDED, LIVING, TAKEN, TOMBSTONE
 from regiment_local.spans import Held
+from regiment_local.turn import Turn
 
 TAKEN_BACK = 1000
 """Most deliveries that one exchange takes back from overdue consumers."""
 
 
-class Consumers(Base):
+class Consumers(Counted):
     """Who may hold tasks, and until when."""
 
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
@@ -75,12 +76,12 @@ class Consumers(Base):
             )
         return lost
 
-    def _take_back(self, db: sqlite3.Connection, queue: int, me: int, now: float, wall: float) -> bool:
+    def _take_back(self, db: sqlite3.Connection, turn: Turn) -> bool:
         """R6: fence the overdue consumers and take back what they held, at most so many at once; whether there was any."""
         room = TAKEN_BACK
         for no, text in db.execute(
             "SELECT no, held FROM consumers WHERE queue = ? AND state < 2 AND deadline < ? AND no <> ? ORDER BY deadline",
-            (queue, now, me),
+            (turn.queue, turn.now, turn.me),
         ).fetchall():
             taken: list[Held] = []
             rest: list[Held] = []
@@ -91,10 +92,10 @@ class Consumers(Base):
                 if part < length:
                     rest.append((receipt + part, id + part, length - part))
                 room -= part
-            lanes.give_back(db, taken, more=1)
+            turn.ways.give_back(db, taken, more=1)
             db.execute(
                 "UPDATE consumers SET state = ?, held = ?, until = ? WHERE no = ?",
-                (TAKEN if rest else ENDED, spans.write(rest), wall + TOMBSTONE, no),
+                (TAKEN if rest else ENDED, spans.write(rest), turn.wall + TOMBSTONE, no),
             )
             if not room:
                 break

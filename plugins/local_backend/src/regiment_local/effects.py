@@ -14,8 +14,10 @@ from itertools import repeat
 from types import MappingProxyType
 
 from regiment.contracts import Applied, Arrive, Drop, Effect, Join, Keep, Seal, Send, Shut, When
+from regiment.contracts.flow import Ticket, check_tickets
 from regiment_local import following, joins, records
 from regiment_local.base import queue_topic
+from regiment_local.flow.admitting import Admission
 from regiment_local.following import Following
 from regiment_local.pushing import Pushing
 from regiment_local.spans import Held
@@ -115,6 +117,7 @@ class Effecting(Pushing, Following):
         self._do(db, step, effects)
         if self._finish(db, step):
             self._call(db, queue_topic(queue))
+        self._finish_flows(db)
         version = step.version if step.kept else 0
         db.execute(
             "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)",
@@ -215,6 +218,9 @@ class Effecting(Pushing, Following):
 
     def _send(self, db: sqlite3.Connection, step: Step, send: Send) -> None:
         number = self._queue(db, send.queue)
+        if send.tickets is not None:
+            self._send_tickets(db, step, number, send, send.tickets)
+            return
         due = send.at if send.at is not None else step.wall + send.delay if send.delay > 0 else None
         left_out, payloads, uids = self._unknown(db, number, send.payloads, send.ids, step.wall, send.id_window)
         if number == step.queue:
@@ -230,6 +236,22 @@ class Effecting(Pushing, Following):
         else:
             step.ready.setdefault((number, send.priority), []).extend(rows)
             step.calls[send.queue] = None
+
+    def _send_tickets(
+        self, db: sqlite3.Connection, step: Step, number: int, send: Send, tickets: Sequence[Ticket]
+    ) -> None:
+        """Take tasks with tickets as `admit` does, at once: what comes later meets their keys."""
+        check_tickets(send.payloads, tickets, send.ids)
+        flow = self._flowing(db, send.queue)
+        due = send.at if send.at is not None else step.wall + send.delay if send.delay > 0 else None
+        admission = Admission(flow, send.priority, due)
+        self._take(db, admission, send.payloads, tickets, send.ids, send.id_window)
+        admission.finish(limited=False)
+        if number == step.queue:
+            step.left_out += [step.sent + met.index for met in admission.mets if met.did != "replaced"]
+            step.sent += len(send.payloads)
+        if admission.soonest is not None:
+            self._call(db, queue_topic(send.queue), admission.soonest)
 
     def _write_tasks(self, db: sqlite3.Connection, step: Step) -> bool:
         """Put down the tasks gathered; True if one of the own queue is ready, which is not called for here."""

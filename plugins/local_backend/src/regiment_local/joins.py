@@ -7,6 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 
 from regiment.contracts import MOST_MEMBERS, Arrive, Join, Keep, Send, Tally
+from regiment.contracts.flow import Ticket
+
+WITHOUT_TICKETS = len(Send._fields) - 1
+"""Fields of a packed `Send` that has no tickets: it is as it was before there were any."""
 
 Then = Keep | Send | Arrive
 
@@ -148,6 +152,8 @@ def pack(then: Sequence[Then]) -> bytes | None:
         elif isinstance(effect, Send):
             ids = None if effect.ids is None else list(effect.ids)
             heads.append(["send", effect.queue, [len(one) for one in effect.payloads], *effect[2:5], ids, effect[6]])
+            if effect.tickets is not None:
+                heads[-1].append(list(effect.tickets))
             bodies += effect.payloads
         elif isinstance(effect, Arrive):
             heads.append(["arrive", *effect])
@@ -171,7 +177,8 @@ def unpack(packed: bytes) -> list[Then]:
         if kind == "keep":
             found.append(Keep(fields[0], cut(fields[1]), *fields[2:]))
         elif kind == "send":
-            found.append(Send(fields[0], [cut(length) for length in fields[1]], *fields[2:]))
+            tickets = [Ticket(*one) for one in fields.pop()] if len(fields) > WITHOUT_TICKETS else None
+            found.append(Send(fields[0], [cut(length) for length in fields[1]], *fields[2:])._replace(tickets=tickets))
         else:
             found.append(Arrive(*fields))
     return found

@@ -28,9 +28,9 @@ def version(handle: sqlite3.Connection, path: str) -> int:
     (application,) = handle.execute("PRAGMA application_id").fetchone()
     if tables and application != schema.APPLICATION:
         raise StoreError(f"{path} is an SQLite database, but not one of regiment. Name another path for the queue")
-    if found > schema.LAYOUT:
+    if found > schema.FLOW_LAYOUT:
         raise StoreError(
-            f"{path} has layout {found}, made by a newer regiment; this one knows layout {schema.LAYOUT}. "
+            f"{path} has layout {found}, made by a newer regiment; this one knows layout {schema.FLOW_LAYOUT}. "
             f"Upgrade regiment-local here"
         )
     return int(found)

@@ -12,7 +12,9 @@ from regiment.errors import Fenced
 from regiment_local import lanes, spans
 from regiment_local.base import number_of, queue_topic
 from regiment_local.consumers import Consumers
+from regiment_local.counted import closed_topic
 from regiment_local.effects import NONE
+from regiment_local.flow.layout import FLOWING, PAUSED
 from regiment_local.lanes import PLACES
 from regiment_local.laying import boot
 from regiment_local.schema import LIVING, PLACE_BITS
@@ -88,6 +90,8 @@ class Leases(Consumers, Settling):
         def look(db: sqlite3.Connection) -> Taken | None:
             number = number_of(db, queue)
             row = db.execute(IDLE, (queue_topic(queue), pipe.name, number, consumer)).fetchone()
+            if row is None and number is not None and queue in self._counting:
+                row = self._idle_flow(db, queue, number, pipe.name, consumer)
             if row is None:
                 return None
             last, lease, stamp, board, deadline, due = row
@@ -97,7 +101,7 @@ class Leases(Consumers, Settling):
                 or now - stamp > lease / 3
                 or (deadline is not None and deadline < now)
                 or (due is not None and due <= wall)
-                or _something_ready(db, number or 0)
+                or (queue not in self._counting and _something_ready(db, number or 0))
             ):
                 return None
             return Taken([], [], until(deadline, now, due, wall), board)
@@ -126,8 +130,10 @@ class Leases(Consumers, Settling):
         if head is None or head[1] != LIVING:
             raise Fenced(f"consumer {consumer} of {queue!r} is unknown here, closed, or was taken for dead")
         me, _, last, last_base, held, told, settled, lease, stamp, board, paused, deadline, due = head
-        this = Turn(number, queue, me, held, settled, deadline, due)
+        flow = self._begin(db, number, queue) if paused & FLOWING else None
+        this = Turn(number, queue, me, held, settled, deadline, due, flow)
         if turn == last and turn > 0:
+            self._flows.clear()  # a repeat counts nothing
             return self._again(db, this, last_base, told, limit, board)
         if turn != last + 1:
             raise Fenced(f"consumer {consumer} of {queue!r} sent turn {turn}; expected {last} again or {last + 1}")
@@ -136,17 +142,22 @@ class Leases(Consumers, Settling):
         if settlements:
             self._settle_all(db, this, settlements, effects)
         if holds_nothing and this.held:
-            lanes.give_back(db, this.held)
+            this.ways.give_back(db, this.held)
             this.held, this.returned = [], True
         if (this.deadline is not None and this.deadline < this.now) or (due is not None and due <= this.wall):
             self._overdue_and_due(db, this)
         deliveries: list[Delivery] = []
-        if limit > 0 and not paused:
-            deliveries = self._lease(db, number, this.held, base, limit, max_bytes, this.wall)
+        if limit > 0 and not paused & PAUSED:
+            if flow is None:
+                deliveries = self._lease(db, number, this.held, base, limit, max_bytes, this.wall)
+            else:
+                deliveries = flow.lease(me, this.held, base, limit, max_bytes)
         db.execute(
             "UPDATE consumers SET turn = ?, base = ?, held = ?, lost = ?, settled = ? WHERE no = ?",
             (turn, base, spans.write(this.held), json.dumps(this.lost) if this.lost else "", this.settled, this.me),
         )
+        if self._flows:
+            return self._end_flow(db, this, deliveries, limit, board)
         if this.returned and _something_ready(db, number):
             self._call(db, queue_topic(queue))
         if len(deliveries) >= limit > 0:
@@ -156,6 +167,42 @@ class Leases(Consumers, Settling):
         if not deliveries and limit > 0:
             self._register(db, queue_topic(queue), this.due)
         return Taken(this.lost, deliveries, this.until(), board)
+
+    def _end_flow(
+        self, db: sqlite3.Connection, this: Turn, deliveries: list[Delivery], limit: int, board: int
+    ) -> Taken:
+        """The end of an exchange in a queue that counts, or sends to one: counts are written, and who is to be woken is."""
+        flow = self._flows.pop(this.queue, None)
+        if flow is not None:
+            self._counting.add(this.name)
+        self._finish_flows(db)
+        if flow is None:
+            if this.returned and _something_ready(db, this.queue):
+                self._call(db, queue_topic(this.name))
+        else:
+            flow.finish()
+            flow.opened = flow.opened or this.returned
+        if this.changed:
+            this.deadline, this.due = self._ahead(db, this.queue, this.me)
+        idle = limit > 0 and not deliveries
+        wait = this.until()
+        if flow is not None and idle and not (flow.opened and self._leasable(db, flow)):
+            opens = self._watch(db, flow, this.me)
+            if opens is not None:
+                wait = max(0.0, opens - this.wall) if wait is None else min(wait, max(0.0, opens - this.wall))
+        elif flow is not None:
+            if flow.watcher == this.me:
+                db.execute("DELETE FROM watchers WHERE queue = ?", (this.queue,))
+            self._tell(db, flow, this.me)
+        if idle:
+            self._register(
+                db,
+                queue_topic(this.name) if flow is None or not flow.root.closed else closed_topic(this.name),
+                this.due,
+            )
+            if flow is not None and this.flow is None:
+                wait = 0.0  # its first ticket came with this exchange, which did not look for it yet
+        return Taken(this.lost, deliveries, wait, board)
 
     def _gap(self, db: sqlite3.Connection, this: Turn, stamp: float, lease: float) -> None:
         """R8: set the stamp, and move the deadlines if nobody touched the queue for long."""
@@ -168,10 +215,10 @@ class Leases(Consumers, Settling):
     def _overdue_and_due(self, db: sqlite3.Connection, this: Turn) -> None:
         """Take back from overdue consumers, and make ready what is due."""
         if this.deadline is not None and this.deadline < this.now:
-            this.returned = self._take_back(db, this.queue, this.me, this.now, this.wall) or this.returned
+            this.returned = self._take_back(db, this) or this.returned
             this.changed = True
         if this.due is not None and this.due <= this.wall:
-            this.returned = lanes.promote(db, this.queue, this.wall, PROMOTED) > 0 or this.returned
+            this.returned = this.ways.promote(db, this.queue, this.wall, PROMOTED) > 0 or this.returned
             this.changed = True
 
     def _again(self, db: sqlite3.Connection, this: Turn, base: int, told: str, limit: int, board: int) -> Taken:
@@ -186,7 +233,7 @@ class Leases(Consumers, Settling):
         wait = this.until()
         if not deliveries and limit > 0:
             self._register(db, queue_topic(this.name), this.due)
-            if _something_ready(db, this.queue):
+            if _something_ready(db, this.queue) if this.flow is None else self._leasable(db, this.flow):
                 wait = 0.0  # the call for it may have gone to a connector that is no more
         return Taken(json.loads(told) if told else [], deliveries, wait, board)
 

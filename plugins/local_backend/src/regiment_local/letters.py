@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 
 from regiment.contracts import Letter
 from regiment_local import lanes
-from regiment_local.base import Base, number_of, queue_topic
+from regiment_local.base import number_of, queue_topic
+from regiment_local.counted import Counted
+from regiment_local.flow.hand import revive
 from regiment_local.places import number_in
 
 COLUMNS = "no, task_id, payload, reason, at, priority"
 
 
-class Letters(Base):
+class Letters(Counted):
     """dead, reasons, letters, revive, drop. A letter's id is its number, which never comes again."""
 
     def dead(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Letter]:
@@ -52,7 +54,11 @@ class Letters(Base):
 
     def _revive(self, db: sqlite3.Connection, queue: str, letters: Mapping[str, bytes | None]) -> int:
         number, wall, revived = self._queue(db, queue), time.time(), 0
+        flow = self._flow_of(db, number, queue)
         for id, payload in letters.items():
+            if flow is not None:
+                revived += revive(flow, number_in(id), payload)
+                continue
             for old, priority in db.execute(
                 "DELETE FROM letters WHERE queue = ? AND no = ? RETURNING payload, priority",
                 (number, number_in(id)),
@@ -62,7 +68,9 @@ class Letters(Base):
                 revived += 1
         if revived:
             db.execute("UPDATE queues SET dead = dead - ? WHERE no = ?", (revived, number))
-            self._call(db, queue_topic(queue))
+            if flow is None:
+                self._call(db, queue_topic(queue))
+        self._finish_flows(db)
         return revived
 
     def drop(self, queue: str, ids: Sequence[str] | None = None) -> int:

@@ -9,14 +9,17 @@ from typing import Literal
 
 from regiment.contracts import Counts, Peeked
 from regiment_local import lanes, spans
-from regiment_local.base import Base, number_of
+from regiment_local.base import number_of
+from regiment_local.counted import Counted
+from regiment_local.flow import hand, uniques
+from regiment_local.flow.layout import FLOWING, PAUSED
 from regiment_local.laying import boot
 from regiment_local.schema import LIVING, PLACE_BITS
 
 State = Literal["ready", "delayed", "leased"]
 
 
-class Looking(Base):
+class Looking(Counted):
     """counts, queues, peek, purge."""
 
     def counts(self, queue: str) -> Counts:
@@ -41,8 +44,11 @@ class Looking(Base):
 
     def _purge(self, db: sqlite3.Connection, queue: str) -> int:
         number = self._queue(db, queue)
+        flow = self._flow_of(db, number, queue)
+        keys = [] if flow is None else hand.waiting_keys(flow)
         delayed = db.execute("SELECT no FROM delayed WHERE queue = ?", (number,)).fetchall()
-        gone = lanes.forget_delayed(db, [no for (no,) in delayed])
+        gone = 0 if flow is None else hand.purge(flow)
+        gone += lanes.forget_delayed(db, [no for (no,) in delayed])
         for floor, head, _ in lanes.heads(db, number):
             end = lanes.tail(db, floor >> PLACE_BITS)
             gone += db.execute(
@@ -53,6 +59,9 @@ class Looking(Base):
             gone += db.execute("DELETE FROM tasks WHERE id >= ? AND id < ?", (head, end)).rowcount
             # behind the last one, so that no id comes again
             db.execute("UPDATE lanes SET head = ?, front = 0 WHERE no = ?", (end - floor, floor >> PLACE_BITS))
+        if keys:
+            uniques.ended(db, keys, time.time(), dropped=True)
+        self._finish_flows(db)
         return gone
 
 
@@ -65,6 +74,8 @@ def counts_of(db: sqlite3.Connection, queue: str) -> Counts:
     ready = 0
     for floor, head, front in lanes.heads(db, number):
         ready += front + lanes.tail(db, floor >> PLACE_BITS) - head
+    if paused & FLOWING:
+        ready += hand.lined(db, number)
     [(delayed,)] = db.execute("SELECT count(*) FROM delayed WHERE queue = ?", (number,)).fetchall()
     leased = consumers = 0
     for state, deadline, held in db.execute(
@@ -77,8 +88,10 @@ def counts_of(db: sqlite3.Connection, queue: str) -> Counts:
         for ids in _ready_ids(db, number, 1)
         for row in db.execute("SELECT since FROM tasks WHERE id = ?", (ids[0],))
     ]
+    if paused & FLOWING:
+        since += hand.oldest(db, number)
     oldest = max(0.0, time.time() - min(since)) if since else None
-    return Counts(ready, delayed, leased, dead, oldest, consumers, bool(paused))
+    return Counts(ready, delayed, leased, dead, oldest, consumers, bool(paused & PAUSED))
 
 
 def _ready_ids(db: sqlite3.Connection, queue: int, limit: int) -> Iterable[list[int]]:
@@ -101,6 +114,8 @@ def _names(db: sqlite3.Connection) -> list[str]:
         """SELECT name FROM queues q WHERE board OR dead
            OR EXISTS (SELECT 1 FROM lanes l WHERE l.queue = q.no AND (l.front OR EXISTS (
                       SELECT 1 FROM tasks WHERE id >= (l.no << :bits) + l.head AND id < (l.no + 1) << :bits)))
+           OR (paused & 2 AND EXISTS (SELECT 1 FROM tasks t JOIN lanes l ON l.queue = -q.no
+                                      WHERE t.id >= l.no << :bits AND t.id < (l.no + 1) << :bits))
            OR EXISTS (SELECT 1 FROM delayed WHERE queue = q.no)
            OR EXISTS (SELECT 1 FROM consumers WHERE queue = q.no AND state < 2)
            ORDER BY name""",
@@ -110,7 +125,12 @@ def _names(db: sqlite3.Connection) -> list[str]:
 
 
 def _ready(db: sqlite3.Connection, queue: int, limit: int) -> list[Peeked]:
-    ids = [id for lane in _ready_ids(db, queue, limit) for id in lane][:limit]
+    ids = [id for lane in _ready_ids(db, queue, limit) for id in lane]
+    lined = hand.first_lined(db, queue, limit)
+    if lined:
+        order = hand.priorities(db, queue)
+        ids = sorted(ids + lined, key=lambda id: (order[id >> PLACE_BITS], id < 0, id))
+    ids = ids[:limit]
     return [_peeked(db, id, "ready", None) for id in ids]
 
 
@@ -124,7 +144,7 @@ def _delayed(db: sqlite3.Connection, queue: int, limit: int) -> list[Peeked]:
 
 
 def _leased(db: sqlite3.Connection, queue: int, limit: int) -> list[Peeked]:
-    priorities = dict(db.execute("SELECT no, priority FROM lanes WHERE queue = ?", (queue,)).fetchall())
+    priorities = hand.priorities(db, queue)
     held = [
         (priorities[id >> PLACE_BITS], id, name)
         for name, text in db.execute("SELECT name, held FROM consumers WHERE queue = ? AND state < 2", (queue,))

@@ -13,7 +13,9 @@ from types import MappingProxyType
 
 from regiment.contracts import Act, Board, steer
 from regiment_local import places, schema
-from regiment_local.base import Base, number_of, queue_topic
+from regiment_local.base import number_of, queue_topic
+from regiment_local.counted import Counted
+from regiment_local.flow.layout import FLOWING, PAUSED
 
 UNCHANGED: Mapping[str, str | None] = MappingProxyType({})
 
@@ -24,7 +26,7 @@ TRIM = """
 DELETE FROM acts WHERE queue = ? AND no <= (SELECT no FROM acts WHERE queue = ? ORDER BY no DESC LIMIT 1 OFFSET ?)"""
 
 
-class Notices(Base):
+class Notices(Counted):
     """board, post, act, acts."""
 
     def board(self, queue: str) -> Board:
@@ -35,7 +37,9 @@ class Notices(Base):
         if found is None:
             return Board()
         number, version, paused = found
-        return Board(version, bool(paused), frozenset(_standing(self._cancelled(db, number))), self._orders(db, number))
+        return Board(
+            version, bool(paused & PAUSED), frozenset(_standing(self._cancelled(db, number))), self._orders(db, number)
+        )
 
     def _cancelled(self, db: sqlite3.Connection, number: int) -> Ids:
         """All that are in the file, also those whose time is over."""
@@ -80,13 +84,16 @@ class Notices(Base):
             self._make(db, "noticed", schema.STEER)
         changed = self._cancel(db, queue, number, cancel, clear)
         changed = self._order(db, number, orders) or changed
-        if paused is not None and paused != bool(was_paused):
-            db.execute("UPDATE queues SET paused = ? WHERE no = ?", (paused, number))
+        if paused is not None and paused != bool(was_paused & PAUSED):
+            db.execute("UPDATE queues SET paused = ? WHERE no = ?", (was_paused & ~PAUSED | paused, number))
             changed = True
         if not changed:
             return int(version)
         db.execute("UPDATE queues SET board = board + 1 WHERE no = ?", (number,))
-        self._call(db, queue_topic(queue))
+        if was_paused & FLOWING:
+            self._wake(db, queue)
+        else:
+            self._call(db, queue_topic(queue))
         return int(version) + 1
 
     def _cancel(self, db: sqlite3.Connection, queue: str, number: int, cancel: set[str], clear: set[str]) -> bool:

@@ -58,7 +58,7 @@ def parse(place: str) -> tuple[str, int, float]:
     no, _, due = place[1:].partition("@")
     try:
         if place[:1] == "r" and not due:
-            return "ready", number_in(no), 0.0
+            return "ready", -number_in(no[1:]) if no[:1] == "-" else number_in(no), 0.0
         if place[:1] == "d":
             return "delayed", number_in(no), float(due)
     except ValueError:

@@ -7,12 +7,15 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
+from regiment.contracts.flow import Met, Ticket
 from regiment_local import lanes
-from regiment_local.base import Base, queue_topic
+from regiment_local.base import queue_topic
+from regiment_local.counted import Counted
+from regiment_local.flow.admitting import Admission
 from regiment_local.laying import boot
 
 
-class Pushing(Base):
+class Pushing(Counted):
     """push and wait."""
 
     def push(
@@ -132,14 +135,39 @@ class Pushing(Base):
             uids = [uid for index, uid in enumerate(uids) if index not in out]
         return left_out, payloads, uids
 
+    def _take(
+        self,
+        db: sqlite3.Connection,
+        admission: Admission,
+        payloads: Sequence[bytes],
+        tickets: Sequence[Ticket],
+        ids: Sequence[str] | None,
+        window: float,
+    ) -> None:
+        """Take these payloads with their tickets, but those whose id is known or whose key is held."""
+        queue, wall = admission.flow.queue, admission.wall
+        for index, (payload, ticket) in enumerate(zip(payloads, tickets, strict=True)):
+            uid = None if ids is None else f"{queue} {ids[index]}"
+            if uid is not None:
+                admission.write()
+                if self._is_known(db, uid, wall):
+                    admission.mets.append(Met(index, "known"))
+                    continue
+            if admission.take(index, payload, ticket, uid) and uid is not None:
+                db.execute("INSERT OR REPLACE INTO ids VALUES (?, ?)", (uid, wall + window))
+
+    def _is_known(self, db: sqlite3.Connection, uid: str, wall: float) -> bool:
+        """True if this id waits, runs or was pushed within its window."""
+        found = db.execute("SELECT until FROM ids WHERE uid = ?", (uid,)).fetchone()
+        return (found is not None and found[0] > wall) or any(
+            db.execute(f"SELECT 1 FROM {table} WHERE uid = ?", (uid,)).fetchone() is not None
+            for table in ("tasks", "delayed")
+        )
+
     def _new_id(self, db: sqlite3.Connection, uid: str, wall: float, window: float) -> bool:
         """Whether this id may be pushed; if so, its window begins."""
-        found = db.execute("SELECT until FROM ids WHERE uid = ?", (uid,)).fetchone()
-        if found is not None and found[0] > wall:
+        if self._is_known(db, uid, wall):
             return False
-        for table in ("tasks", "delayed"):
-            if db.execute(f"SELECT 1 FROM {table} WHERE uid = ?", (uid,)).fetchone() is not None:
-                return False
         db.execute("INSERT OR REPLACE INTO ids VALUES (?, ?)", (uid, wall + window))
         return True
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 
 from regiment.contracts import Effect, Span
-from regiment_local import lanes, spans
+from regiment_local import spans
 from regiment_local.base import queue_topic
 from regiment_local.effects import NONE, Effecting
+from regiment_local.flow.layout import FLOWING
 from regiment_local.schema import ENDED, TAKEN, TOMBSTONE
 from regiment_local.spans import Held
+from regiment_local.turn import PLAIN, Ways
 
 
 class Releases(Effecting):
@@ -44,7 +46,8 @@ class Releases(Effecting):
     ) -> None:
         number, wall = self._queue(db, queue), time.time()
         found = db.execute(
-            "SELECT no, state, held, settled, terms FROM consumers WHERE queue = ? AND name = ?",
+            """SELECT no, state, held, settled, terms, (SELECT paused FROM queues q WHERE q.no = consumers.queue)
+               FROM consumers WHERE queue = ? AND name = ?""",
             (number, consumer),
         ).fetchone()
         if found is None:
@@ -54,11 +57,13 @@ class Releases(Effecting):
                     (number, consumer, ENDED, wall + TOMBSTONE),
                 )
             return
-        me, state, held_text, settled_text, terms = found
+        me, state, held_text, settled_text, terms, paused = found
+        flow = self._begin(db, number, queue) if paused & FLOWING else None
+        ways = PLAIN if flow is None else flow
         held, settled, taken = spans.parse(held_text), spans.parse(settled_text), list[Held]()
         for first, last in done:
             inside, held = spans.cut(held, first, last)
-            lanes.delete(db, inside)
+            ways.delete(db, inside)
             taken += inside
             for span in inside:
                 spans.add(settled, *span)
@@ -68,8 +73,8 @@ class Releases(Effecting):
         for receipt in sorted(suspects):
             one, back = spans.cut(back, receipt, receipt)
             for _, id, _ in one:
-                self._suspect(db, queue, id, suspects[receipt], json.loads(terms)["poison_delays"], wall)
-        lanes.give_back(db, back)
+                self._suspect(db, ways, id, suspects[receipt], json.loads(terms)["poison_delays"], wall)
+        ways.give_back(db, back)
         if close or (state == TAKEN and not held):
             state = ENDED
         # What the keeper settled is remembered until the worker has settled it again, which is soon: 64 spans are plenty.
@@ -77,12 +82,14 @@ class Releases(Effecting):
             "UPDATE consumers SET state = ?, held = ?, settled = ?, until = ? WHERE no = ?",
             (state, spans.write(held), spans.write(settled[-64:]), wall + TOMBSTONE, me),
         )
-        self._call(db, queue_topic(queue))
+        if flow is None:
+            self._call(db, queue_topic(queue))
+        self._finish_flows(db)
 
     def _suspect(
         self,
         db: sqlite3.Connection,
-        queue: str,
+        ways: Ways,
         id: int,
         note: bytes,
         delays: Sequence[float],
@@ -95,6 +102,6 @@ class Releases(Effecting):
         ).fetchall()
         delay = delays[min(count, len(delays)) - 1] if delays else 0.0
         if delay > 0:
-            lanes.delay(db, id, wall + delay)
+            ways.delay(db, id, wall + delay)
         else:
-            lanes.give_back(db, [(0, id, 1)])
+            ways.give_back(db, [(0, id, 1)])

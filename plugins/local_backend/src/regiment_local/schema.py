@@ -15,7 +15,10 @@ boot clock, which no one can set, together with the id of the boot.
 from __future__ import annotations
 
 LAYOUT = 1
-"""Version of this layout (`PRAGMA user_version`); a file with a newer one is refused."""
+"""Version of this layout (`PRAGMA user_version`)."""
+
+FLOW_LAYOUT = 2
+"""Version of a file that has seen a ticket, a rule or a gate (`flow.layout`); any other keeps the one above."""
 
 APPLICATION = 0x67727273
 """`PRAGMA application_id` of our files."""

@@ -38,7 +38,7 @@ class Settling(Effecting):
             if type(settlement) is Done:
                 first, end = settlement
                 inside, held = spans.cut(held, first, end)
-                lanes.delete(db, inside)
+                turn.ways.delete(db, inside)
                 if turn.taken is not None:
                     turn.taken += inside
                 if spans.size(inside) != end - first + 1:
@@ -64,48 +64,55 @@ class Settling(Effecting):
         inside, held = spans.cut(held, first, end)
         turn.lost += spans.missing(inside, first, end)
         if isinstance(settlement, Back):
-            lanes.give_back(db, inside)
+            if turn.flow is None:
+                lanes.give_back(db, inside)
+            else:
+                turn.flow.give_back(db, inside, back=True)
             turn.returned = turn.returned or bool(inside)
             return held
-        queue, wall = turn.queue, turn.wall
+        wall = turn.wall
         if turn.taken is not None and not isinstance(settlement, Park):
             turn.taken += inside
         for _, id, _ in inside:
             if isinstance(settlement, Park):
-                lanes.delay(db, id, wall + settlement.delay, wall)
+                turn.ways.delay(db, id, wall + settlement.delay, wall)
             elif isinstance(settlement, Dead):
-                self._bury(db, queue, turn.me, id, settlement, wall)
+                self._bury(db, turn, id, settlement)
                 continue
             elif isinstance(settlement, Again):
                 db.execute(
                     "UPDATE tasks SET payload = ?, count = 0, note = NULL, parked = NULL, since = ? WHERE id = ?",
                     (settlement.payload, wall, id),
                 )
-                lanes.delay(db, id, wall + settlement.delay)
+                turn.ways.delay(db, id, wall + settlement.delay)
                 if settlement.priority is not None:
                     db.execute(
                         "UPDATE delayed SET priority = ? WHERE no = last_insert_rowid()",
                         (settlement.priority,),
                     )
-            turn.returned = self._tell_due(db, queue, turn.name, settlement.delay, wall) or turn.returned
+            turn.returned = self._tell_due(db, turn, settlement.delay) or turn.returned
         return held
 
-    def _tell_due(self, db: sqlite3.Connection, queue: int, name: str, delay: float, wall: float) -> bool:
+    def _tell_due(self, db: sqlite3.Connection, turn: Turn, delay: float) -> bool:
         """Promote what is due at once (True), or call who knows of nothing that early."""
         if delay <= 0:
-            return lanes.promote(db, queue, wall, PROMOTED) > 0
-        self._call(db, queue_topic(name), wall + delay)
+            return turn.ways.promote(db, turn.queue, turn.wall, PROMOTED) > 0
+        self._call(db, queue_topic(turn.name), turn.wall + delay)
         return False
 
-    def _bury(self, db: sqlite3.Connection, queue: int, me: int, id: int, dead: Dead, wall: float) -> None:
+    def _bury(self, db: sqlite3.Connection, turn: Turn, id: int, dead: Dead) -> None:
         """Make a dead letter, and forget the oldest ones above the limit and the age that the consumer's terms set."""
+        queue, wall = turn.queue, turn.wall
         db.execute(
             """INSERT INTO letters (queue, task_id, payload, reason, at, priority)
                SELECT ?, ?, coalesce(?, t.payload), ?, ?, l.priority FROM tasks t JOIN lanes l ON l.no = ? WHERE id = ?""",
             (queue, dead.task_id, dead.payload, dead.reason, wall, id >> PLACE_BITS, id),
         )
-        db.execute("DELETE FROM tasks WHERE id = ?", (id,))
-        [(text,)] = db.execute("SELECT terms FROM consumers WHERE no = ?", (me,)).fetchall()
+        if turn.flow is None:
+            db.execute("DELETE FROM tasks WHERE id = ?", (id,))
+        else:
+            turn.flow.bury(db, id)
+        [(text,)] = db.execute("SELECT terms FROM consumers WHERE no = ?", (turn.me,)).fetchall()
         terms = json.loads(text)
         [(letters,)] = db.execute("UPDATE queues SET dead = dead + 1 WHERE no = ? RETURNING dead", (queue,)).fetchall()
         gone = db.execute(

@@ -14,7 +14,10 @@ from typing import Any
 
 from regiment.contracts import Counts, Glance, Seen, steer
 from regiment_local import lanes, places, spans
-from regiment_local.base import Base, number_of, queue_topic
+from regiment_local.base import number_of, queue_topic
+from regiment_local.counted import Counted
+from regiment_local.flow import hand
+from regiment_local.flow.leasing import Flow
 from regiment_local.lanes import PLACES
 from regiment_local.looking import State, counts_of
 from regiment_local.schema import PLACE_BITS
@@ -31,6 +34,8 @@ FRONT = """SELECT f.id, {columns}, t.since, :priority FROM front f JOIN tasks t 
 WHERE f.id >= :low AND f.id < :high ORDER BY f.id LIMIT :most"""
 LANE = """SELECT t.id, {columns}, t.since, :priority FROM tasks t
 WHERE t.id >= :low AND t.id < :high ORDER BY t.id LIMIT :most"""
+LINED = """SELECT t.id, {columns}, t.since, :priority FROM tasks t WHERE t.id >= :low AND t.id < :high
+AND EXISTS (SELECT 1 FROM lined l WHERE l.spot = t.spot AND l.priority = :priority AND l.id = t.id) ORDER BY t.id LIMIT :most"""
 AMONG = """SELECT t.id, {columns}, t.since, :priority FROM tasks t WHERE t.id >= :low AND t.id < min(:high, :low + :most)
 AND (instr(t.payload, :holding) OR (t.id - :low) % 500 = 499 OR t.id = :low + :most - 1
      OR t.id = (SELECT max(id) FROM tasks WHERE id >= :low AND id < :high)) ORDER BY t.id"""
@@ -49,7 +54,7 @@ gone through since the one before.
 """
 
 
-class Steering(Base):
+class Steering(Counted):
     """look, steer, counts_many."""
 
     def counts_many(self, queues: Sequence[str]) -> Sequence[Counts]:
@@ -116,6 +121,9 @@ class Steering(Base):
         ready, delayed = _find(db, number, wanted)
         if not _reach(db, number, ready, steer.STEP - len(wanted)):
             return None
+        flow = self._flow_of(db, number, queue)
+        if flow is not None:
+            return self._steer_flow(db, flow, wanted, ready, delayed, drop, priority, delay)
         done = [place for place in wanted if place in ready or place in delayed]
         if drop:
             _drop(db, list(ready.values()), list(delayed.values()))
@@ -138,6 +146,39 @@ class Steering(Base):
             lanes.append(db, lanes.lane_of(db, number, level), rows)
         if done:
             self._call(db, queue_topic(queue), due)
+        return done
+
+    def _steer_flow(
+        self,
+        db: sqlite3.Connection,
+        flow: Flow,
+        wanted: Sequence[str],
+        ready: dict[str, int],
+        delayed: dict[str, int],
+        drop: bool,
+        priority: int | None,
+        delay: float | None,
+    ) -> list[str]:
+        """The same in a queue that counts."""
+        done: list[str] = []
+        items: list[tuple[hand.Kind, int]] = []
+        for place in wanted:
+            kind, no, _ = places.parse(place)
+            if place in delayed:
+                items.append(("delayed", delayed[place]))
+            elif place in ready or (kind == "ready" and no < 0 and hand.find(flow, no)):
+                items.append(("ready", no))
+            else:
+                continue
+            done.append(place)
+        due = None if delay is None or delay <= 0 else time.time() + delay
+        if drop:
+            hand.drop(flow, items)
+        else:
+            hand.change(flow, items, priority, due, delay)
+        self._finish_flows(db)
+        if done and due is not None:
+            self._call(db, queue_topic(flow.name), due)
         return done
 
 
@@ -176,14 +217,18 @@ def _ready(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: b
     """By priority and id."""
     columns = _columns(holding)
     for no, priority, head in db.execute(
-        "SELECT no, priority, head FROM lanes WHERE queue = ? ORDER BY priority", (queue,)
+        "SELECT no, priority, head FROM lanes WHERE queue IN (?, ?) ORDER BY priority, no", (queue, -queue)
     ).fetchall():
         floor = no << PLACE_BITS
         if key is not None and priority < key[0]:
             continue
-        low = key[1] + 1 if key is not None and priority == key[0] else floor
+        low = max(floor, key[1] + 1) if key is not None and priority == key[0] else floor
         middle = max(low, floor + head)
         given = {"holding": holding, "most": steer.LOOKED_AT + 1, "priority": priority}
+        if no < 0:
+            for row in db.execute(LINED.format(columns=columns), {**given, "low": low, "high": floor + PLACES}):
+                yield priority, row[0], row, 1
+            continue
         for row in db.execute(FRONT.format(columns=columns), {**given, "low": low, "high": floor + head}):
             yield priority, row[0], row, 1
         before, lane = middle - 1, AMONG if holding else LANE
@@ -204,7 +249,7 @@ def _leased(db: sqlite3.Connection, queue: int, key: list[Any] | None, holding: 
     """By consumer and receipt."""
     columns = _columns(holding)
     name_from, receipt_from = key or ("", 0)
-    priorities = dict(db.execute("SELECT no, priority FROM lanes WHERE queue = ?", (queue,)).fetchall())
+    priorities = hand.priorities(db, queue)
     for name, text in db.execute(
         "SELECT name, held FROM consumers WHERE queue = ? AND state < 2 AND name >= ? AND held <> '' ORDER BY name",
         (queue, name_from),

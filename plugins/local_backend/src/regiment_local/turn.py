@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from regiment_local import spans
+from regiment_local import lanes, spans
+from regiment_local.flow.leasing import Flow
 from regiment_local.laying import boot
 from regiment_local.spans import Held
 
@@ -16,6 +20,21 @@ FROM consumers c JOIN queues q ON q.no = c.queue WHERE c.queue = ? AND c.name = 
 """A consumer and its queue, and what else is due there."""
 
 
+class Ways(Protocol):
+    """What becomes of tasks that were on lease: the module `lanes`, or the flow of a queue that counts."""
+
+    def delete(self, db: sqlite3.Connection, held: Iterable[Held]) -> None: ...
+
+    def give_back(self, db: sqlite3.Connection, held: Sequence[Held], more: int = 0) -> None: ...
+
+    def delay(self, db: sqlite3.Connection, id: int, due: float, parked: float | None = None) -> None: ...
+
+    def promote(self, db: sqlite3.Connection, queue: int, now: float, most: int) -> int: ...
+
+
+PLAIN: Ways = lanes
+
+
 class Turn:
     """What the consumer holds, what it is to be told, and what is to be written down before the transaction ends."""
 
@@ -23,6 +42,7 @@ class Turn:
         "changed",
         "deadline",
         "due",
+        "flow",
         "held",
         "lost",
         "me",
@@ -33,11 +53,22 @@ class Turn:
         "settled",
         "taken",
         "wall",
+        "ways",
     )
 
     def __init__(
-        self, queue: int, name: str, me: int, held: str, settled: str, deadline: float | None, due: float | None
+        self,
+        queue: int,
+        name: str,
+        me: int,
+        held: str,
+        settled: str,
+        deadline: float | None,
+        due: float | None,
+        flow: Flow | None = None,
     ) -> None:
+        self.flow = flow
+        self.ways: Ways = PLAIN if flow is None else flow
         self.queue, self.name, self.me = queue, name, me
         self.held: list[Held] = spans.parse(held)
         self.settled = settled
