@@ -11,13 +11,14 @@ from typing import Any
 
 from regiment.contracts import Done, Role, Settlement, Span, Taken, Terms
 from regiment.contracts.effects import Applied, Effect, Followed, Record, Tally, When
-from regiment.errors import Fenced, QueueFull
+from regiment.errors import Fenced, QueueFull, StoreError
 from regiment_redis import server
 from regiment_redis.asking import EXCHANGE, PRIORITIES, Asking, ms, whole
+from regiment_redis.budgets import Budgets
 from regiment_redis.effective import LEAVING, RENEWING, Effects, Leaving
-from regiment_redis.effects import Places
+from regiment_redis.effects import Places, charges
 from regiment_redis.hearing import Ear
-from regiment_redis.link import ClusterLink, Link, Scripts
+from regiment_redis.link import ClusterLink, HasLanes, Link, NoLanes, Scripts
 from regiment_redis.names import Names
 from regiment_redis.outbox import WAITS, Door, Outbox
 from regiment_redis.people import People
@@ -51,9 +52,11 @@ class Shard:
         self._stems: dict[str, str] = {}
         self._listed: dict[str, float] = {}
         self._due: dict[tuple[str, str], float] = {}
-        self._asking = Asking()
+        self._asking, self._in_lanes = Asking(), Asking(EXCHANGE.twin)
         self.people = People(self._scripts, self.stem, self._queues, self._list)
         self.hand = Hand(self._run, self.stem)
+        self.budgets = Budgets(self._scripts, self.stem, self._list, self.people.counts)
+        self._slots: dict[tuple[str, str], int] = {}
         self.names = Names(root, prefix, self._scripts, self.watch)
         self._several = self._clustered
         self.door = Door(self._scripts, lambda stem: self._list(stem[len(prefix) + 2 : -1]))
@@ -144,6 +147,9 @@ class Shard:
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
         with suppress(QueueFull):  # who drains a full server need not be listed there
             self._list(queue)
+        if len(self._slots) > 1000:
+            self._slots.clear()
+        self._slots[queue, consumer] = terms.slots
         delays = ",".join(str(ms(delay)) for delay in terms.poison_delays)
         if not self._run(
             _JOIN,
@@ -192,6 +198,7 @@ class Shard:
         gaps: bool = False,
         *,
         effects: Effects = NONE,
+        again: StoreError | None = None,
     ) -> Taken:
         if base > LARGEST - limit:
             rest = (max_bytes, holds_nothing, gaps)
@@ -202,18 +209,31 @@ class Shard:
         if wire is None or not wire.open:
             wire = link.ready()
         bounds = (limit, max_bytes, (1 if holds_nothing else 0) + (2 if gaps else 0))
+        lanes, asking, script = self._scripts.lanes, self._asking, LEAVING if effects else EXCHANGE
+        if effects and charges(effects) and stem not in lanes:
+            self.budgets.begin(queue)
+        if lanes and stem in lanes:
+            bounds = (limit, max_bytes, bounds[2] + 4 * self._slots.get((queue, consumer), 1))
+            asking, script = self._in_lanes, script.twin
         if effects:
             command = self.leaving.exchange(queue, stem, consumer, turn, base, bounds, settlements, effects)
         elif not settlements:
-            command = self._asking.ordinary(stem, consumer, turn, base, bounds)
+            command = asking.ordinary(stem, consumer, turn, base, bounds)
         elif len(settlements) == 1 and type(settlements[0]) is Done:
-            command = self._asking.ordinary(stem, consumer, turn, base, bounds, settlements[0])
+            command = asking.ordinary(stem, consumer, turn, base, bounds, settlements[0])
         else:
-            command = whole(stem, consumer, turn, base, bounds, settlements)
+            command = whole(stem, consumer, turn, base, bounds, settlements, script)
         reply = wire.ask(command)
         if type(reply) is not list:
             if isinstance(reply, Refusal):
-                reply = self._scripts.again(link, wire, LEAVING if effects else EXCHANGE, command, reply)
+                try:
+                    reply = self._scripts.again(link, wire, script, command, reply)
+                except (HasLanes, NoLanes) as error:
+                    (lanes.discard if script.flow else lanes.add)(stem)
+                    if again is not None:
+                        raise again from error
+                    args = (limit, max_bytes, holds_nothing, gaps)
+                    return self.exchange(queue, consumer, turn, base, settlements, *args, effects=effects, again=error)
             if reply == 0:
                 raise _fenced(queue, consumer)
         due, board, lost, elements, now, *receipts = reply
