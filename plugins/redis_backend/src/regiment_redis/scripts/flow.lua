@@ -424,11 +424,11 @@ do
   -- What a consumer holds by spot, of one more or one less element.
   function f.holds(mine, element, n)
     local spot = f.spot(element)
+    if f.key_of(element) then mine.k = (mine.k or 0) + n end
     if spot == '0::' then return end
     local pool = pool_of(spot)
     if pool ~= '0:' then mine[pool] = (mine[pool] or 0) + n end
     if counted(f.lane_rule(spot, pool)) then mine[spot] = (mine[spot] or 0) + n end
-    if f.key_of(element) then mine.k = (mine.k or 0) + n end
   end
   function f.pack(mine)
     for spot, n in pairs(mine) do
