@@ -6,7 +6,6 @@ if not flowed then
   redis.call('HSET', stem, 'flow', flowed)
 end
 --#include flow.lua
---#include keys.lua
 --#include tools.lua
 local t = tools()
 if began then

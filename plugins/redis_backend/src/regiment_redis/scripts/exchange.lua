@@ -77,7 +77,7 @@ if gap > lease / 3 or gap < -1000 then
   next_look = 0
 end
 
---#flow: f.open_gates()
+--#flow: if f.opens <= f.now then f.open_gates() end
 -- Settle. What an ordinary worker sends is Done for all that it holds: then its list goes.
 local gone, lost = false, {}
 --#flow: local whole = not mine.k and not mine.s
@@ -266,11 +266,12 @@ if got then
       if id ~= '' then redis.call('HSET', stem .. ':named:' .. consumer, tools().digits(base + i - 1), id) end
     end
   end
-  --#flow: if f.added > 0 and redis.call('EXISTS', stem .. ':waiting') == 1 then tools() end
+  --#flow: if (f.added > 0 or f.closed) and redis.call('EXISTS', stem .. ':waiting') == 1 then tools() end
   if made then made.rouse() end
 else
   got = {}
   -- A removal is the first write, or a full server would refuse it (see tools); most who look in vain change nothing else.
+  --#flow: f.closed = false
   --#flow: if f.added > 0 and redis.call('EXISTS', stem .. ':waiting') == 1 then tools() end
   if made then made.rouse() elseif not written then redis.call('HDEL', stem, '-') end
   if limit > 0 then

@@ -1,5 +1,5 @@
 -- What the extra `flow` has in common (docs/redis.md, "Lanes and budgets"). Expects `stem`, `now`, `clock` and `flowed`, the field of the
--- queue: 1 byte (1: the queue has a rule, 2: pools have, 4: lanes have their own), 6 bytes ms before which no gate opens, and the
+-- queue: 1 byte (1: the queue has a rule, 2: pools have, 4: lanes have their own, 8: something may stand aside, 16: there may be gates), 6 bytes ms before which no gate opens, and the
 -- priorities whose plain list (lane "" of pool "") stands in a ring or aside.
 -- A spot is "" (the queue), "3:crm" (a pool) or "3:crm:acme" (a lane); "0::" is the plain lane, whose lists are S:ready:P.
 --   S:ring:P         pools that may lease: 2 bytes tasks of its turn that it had, spot
@@ -12,16 +12,19 @@
 --   S:rules          "c" and "o" and spot as they were given, "e" and spot what holds
 --   S:pools, S:lanes:POOL  names of what has something, sorted
 local home = stem
-local f = {added = 0, slots = 1}
+local f = {added = 0, slots = 1, closed = false, handed = false}
 do
   local call, sub, byte, find = redis.call, string.sub, string.byte, string.find
   local never = 140737488355328
   local micros = clock[1] * 1000000 + clock[2]
   f.now = micros / 1000
   local counts, was, deltas, waits, rules, offs, tats, gone = {}, {}, {}, {}, {}, {}, {}, {}
-  local some_off, some_gates, some_rates
+  local some_rates
   local flags, opens = struct.unpack('>BI6', flowed)
-  f.plain, f.opens, f.flags, f.never = sub(flowed, 8), opens, flags, never
+  local some_off, some_gates = flags % 16 > 7, flags > 15
+  local had_off, had_gates = some_off, some_gates
+  flags = flags % 8
+  f.plain, f.opens, f.flags = sub(flowed, 8), opens, flags
   local flow_key, off_key, gates_key = stem .. ':flow', stem .. ':off', stem .. ':gates'
 
   function f.pool_of(spot)
@@ -115,7 +118,6 @@ do
 
   -- Gates and rates.
   local function gated(spot)
-    if some_gates == nil then some_gates = call('EXISTS', gates_key) == 1 end
     if not some_gates then return false end
     local gate = call('ZSCORE', gates_key, 'g' .. spot)
     if gate and tonumber(gate) > f.now then return true end
@@ -126,6 +128,7 @@ do
     call('ZADD', gates_key, ms == math.huge and '+inf' or string.format('%.3f', ms), member)
     some_gates = true
     if ms < f.opens then f.opens = ms end
+    if ms < never then f.closed = true end
   end
   local function tat_of(spot, rule)
     if not tats[spot] then
@@ -149,7 +152,6 @@ do
   function f.opening(spot, rule) return (tat_of(spot, rule) - (rule[3] - 1) * rule[2]) / 1000 end
 
   function f.any_gates()
-    if some_gates == nil then some_gates = call('EXISTS', gates_key) == 1 end
     return some_gates
   end
   -- What the lanes of these entries of a ring have, in few calls.
@@ -208,7 +210,6 @@ do
 
   -- Rings.
   local function off(spot)
-    if some_off == nil then some_off = call('EXISTS', off_key) == 1 end
     if not some_off then return nil end
     if offs[spot] == nil then offs[spot] = call('HGET', off_key, spot) end
     return offs[spot] or nil
@@ -280,7 +281,6 @@ do
         names[#names + 1] = spot
       end
     end
-    if some_off == nil then some_off = call('EXISTS', off_key) == 1 end
     if not some_off then return end
     for from = 1, #names, 500 do
       local to = math.min(from + 499, #names)
@@ -292,6 +292,54 @@ do
     end
   end
 
+  -- A list is empty now.
+  function f.emptied(p, spot)
+    if spot == '0::' then f.plain = string.gsub(f.plain, p, '') else gone[spot] = true end
+  end
+  -- n elements have left lists or what is delayed.
+  function f.left(spot, n, delayed)
+    if spot == '0::' then return end
+    local pool = pool_of(spot)
+    if pool ~= '0:' then f.wait('w' .. pool, -n) end
+    if delayed then f.wait('d' .. spot, -n) else f.wait('w', -n) end
+    if delayed then gone[spot] = true end
+  end
+  -- Gates whose time has come; at most 64 a call.
+  function f.open_gates()
+    if f.opens > now then return end
+    local due = call('ZRANGEBYSCORE', gates_key, '-inf', string.format('%.3f', f.now), 'LIMIT', 0, 64)
+    if #due > 0 then call('ZREM', gates_key, unpack(due)) end
+    local first = tonumber(call('ZRANGE', gates_key, 0, 0, 'WITHSCORES')[2])
+    f.opens = first and first < never and first or never
+    for _, member in ipairs(due) do
+      local spot = sub(member, 2)
+      if spot == '' then f.added = f.added + 1000 else f.unblock(spot) end
+    end
+    local paid = call('ZRANGEBYSCORE', stem .. ':rates', '-inf', string.format('%.0f', micros), 'LIMIT', 0, 16)
+    if #paid > 0 then call('ZREM', stem .. ':rates', unpack(paid)) end
+  end
+  -- The queue itself had no room, and has now.
+  function f.freed(n)
+    local rule = f.queue_rule()
+    if rule and rule[1] > 0 and f.running('') < rule[1] and f.running('') + n >= rule[1] then f.added = f.added + n end
+  end
+  function f.pack(mine)
+    for spot, n in pairs(mine) do
+      if n == 0 then mine[spot] = nil end
+    end
+    return next(mine) and cmsgpack.pack(mine) or ''
+  end
+  local function nothing_of(spot)
+    if spot == '0::' then return false end
+    if (tonumber(call('HGET', flow_key, 'd' .. spot)) or 0) > 0 then return false end
+    for p in string.gmatch(call('HGET', stem, 'priorities') or '', '%d') do
+      if call('EXISTS', f.list(p, spot)) == 1 then return false end
+    end
+    return true
+  end
+
+  -- What most exchanges do not need is made when it is.
+  local function rarely()
   -- n elements have come to a list; `fresh`: it was empty.
   function f.arrived(p, spot, n, fresh)
     local ok
@@ -307,15 +355,11 @@ do
       if pool ~= '0:' then f.wait('w' .. pool, n) end
       if fresh then f.known(spot, pool) end
     end
-    if ok then f.added = f.added + n end
+    if ok then f.added = f.added + n elseif f.opens < never then f.closed = true end
   end
   function f.known(spot, pool)
     call('ZADD', stem .. ':lanes:' .. pool, 0, sub(spot, #pool + 2))
     gone[spot] = nil
-  end
-  -- A list is empty now.
-  function f.emptied(p, spot)
-    if spot == '0::' then f.plain = string.gsub(f.plain, p, '') else gone[spot] = true end
   end
   -- A list was emptied by other means than a lease: it leaves the ring, which is walked for it.
   local function leave_ring(ring, name)
@@ -332,14 +376,6 @@ do
     if call('EXISTS', ring) == 1 then return end
     if is_off(pool, p) then f.forget(p, pool) else leave_ring(stem .. ':ring:' .. p, pool) end
   end
-  -- n elements have left lists or what is delayed.
-  function f.left(spot, n, delayed)
-    if spot == '0::' then return end
-    local pool = pool_of(spot)
-    if pool ~= '0:' then f.wait('w' .. pool, -n) end
-    if delayed then f.wait('d' .. spot, -n) else f.wait('w', -n) end
-    if delayed then gone[spot] = true end
-  end
   function f.delayed(spot)
     if spot == '0::' then return end
     local pool = pool_of(spot)
@@ -348,20 +384,6 @@ do
     f.known(spot, pool)
   end
 
-  -- Gates whose time has come; at most 64 a call.
-  function f.open_gates()
-    if f.opens > now then return end
-    local due = call('ZRANGEBYSCORE', gates_key, '-inf', string.format('%.3f', f.now), 'LIMIT', 0, 64)
-    if #due > 0 then call('ZREM', gates_key, unpack(due)) end
-    local first = tonumber(call('ZRANGE', gates_key, 0, 0, 'WITHSCORES')[2])
-    f.opens = first and first < never and first or never
-    for _, member in ipairs(due) do
-      local spot = sub(member, 2)
-      if spot == '' then f.added = f.added + 1000 else f.unblock(spot) end
-    end
-    local paid = call('ZRANGEBYSCORE', stem .. ':rates', '-inf', string.format('%.0f', micros), 'LIMIT', 0, 16)
-    if #paid > 0 then call('ZREM', stem .. ':rates', unpack(paid)) end
-  end
 
   -- A lease's share of the rates goes back.
   local function refund_one(spot, rule)
@@ -393,11 +415,6 @@ do
   function f.ready()
     return (tonumber(call('HGET', flow_key, 'w')) or 0) + (waits.w or 0)
   end
-  -- The queue itself had no room, and has now.
-  function f.freed(n)
-    local rule = f.queue_rule()
-    if rule and rule[1] > 0 and f.running('') < rule[1] and f.running('') + n >= rule[1] then f.added = f.added + n end
-  end
 
   -- What an exchange that found nothing tells its consumer: one of those who wait is told when the next gate opens.
   function f.told(consumer, due)
@@ -411,6 +428,13 @@ do
     local first = tonumber(call('ZRANGE', gates_key, 0, 0, 'WITHSCORES')[2]) or f.opens
     local left = math.max(math.ceil(first - f.now), 0)
     return due < 0 and left or math.min(due, left)
+  end
+  -- True if nobody is told when the next gate opens, though somebody has closed one or come to one.
+  function f.untold()
+    if f.handed then return true end
+    if not f.closed then return false end
+    local watcher = call('HGET', stem, 'watcher')
+    return not watcher or not call('ZSCORE', stem .. ':waiting', sub(watcher, 7)) or struct.unpack('>I6', watcher) + 1000 < now
   end
   -- The one who is told when a gate opens has something else to do now, or has ended: another one is woken, who is then told.
   function f.hand_over(consumer)
@@ -429,12 +453,6 @@ do
     local pool = pool_of(spot)
     if pool ~= '0:' then mine[pool] = (mine[pool] or 0) + n end
     if counted(f.lane_rule(spot, pool)) then mine[spot] = (mine[spot] or 0) + n end
-  end
-  function f.pack(mine)
-    for spot, n in pairs(mine) do
-      if n == 0 then mine[spot] = nil end
-    end
-    return next(mine) and cmsgpack.pack(mine) or ''
   end
 
   -- A consumer that joined when there was no flow, or without knowing of it. Its list gets another name, and a head that no script
@@ -463,14 +481,14 @@ do
     if ttl > 0 then call('PEXPIRE', batch, ttl) end
   end
 
-  local function nothing_of(spot)
-    if spot == '0::' then return false end
-    if (tonumber(call('HGET', flow_key, 'd' .. spot)) or 0) > 0 then return false end
-    for p in string.gmatch(call('HGET', stem, 'priorities') or '', '%d') do
-      if call('EXISTS', f.list(p, spot)) == 1 then return false end
-    end
-    return true
+
   end
+  setmetatable(f, {__index = function(_, name)
+    setmetatable(f, nil)
+    rarely()
+    --#include keys.lua
+    return f[name]
+  end})
 
   -- Writes what has changed; each step ends with it.
   function f.flush()
@@ -538,7 +556,10 @@ do
     for pool, list in pairs(names) do
       for from = 1, #list, 1000 do call('ZREM', stem .. ':lanes:' .. pool, unpack(list, from, math.min(from + 999, #list))) end
     end
-    local field = struct.pack('>BI6', f.flags, math.ceil(f.opens)) .. f.plain
+    if some_off and had_off then some_off = call('EXISTS', off_key) == 1 end
+    if some_gates and had_gates then some_gates = call('EXISTS', gates_key) == 1 end
+    local all = f.flags + (some_off and 8 or 0) + (some_gates and 16 or 0)
+    local field = struct.pack('>BI6', all, math.ceil(f.opens)) .. f.plain
     if field ~= flowed then
       flowed = field
       call('HSET', stem, 'flow', field)

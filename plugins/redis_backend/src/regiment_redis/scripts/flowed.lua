@@ -2,4 +2,3 @@
 local flowed = redis.call('HGET', stem, 'flow')
 if not flowed then return redis.error_reply('NOFLOW this queue has never seen a ticket or a rule') end
 --#include flow.lua
---#include keys.lua

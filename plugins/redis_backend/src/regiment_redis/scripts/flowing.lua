@@ -4,7 +4,6 @@ local head = redis.call('LINDEX', batch, 0)
 local face, flowed = unpack(redis.call('HMGET', stem, 'face', 'flow'))
 if not flowed then return redis.error_reply('NOFLOW this queue has never seen a ticket or a rule') end
 --#include flow.lua
---#include keys.lua
 f.slots = math.floor(tonumber(ARGV[6]) / 4)
 if not head then
   redis.call('HDEL', stem, '-')

@@ -15,7 +15,7 @@ elseif redis.call('ZSCORE', gates, 'g' .. spot) ~= 'inf' then
   f.close('g' .. spot, f.now + ms)
   list_spot(spot, true)
   -- Who waits is told the time anew.
-  if ms < math.huge then f.added = f.added + 1 end
+  if ms < math.huge then f.handed = true end
 end
 f.flush()
 t.rouse()

@@ -18,6 +18,24 @@ if limit > 0 and flags % 2 == 0 then
   -- Leases the first `most` of a list, if they fit; how many it was.
   local function pull(key, most, plain)
     local n, done = 0, false
+    if most == 1 then
+      local element = call('LPOP', key)
+      written = true
+      if not element then return 0 end
+      local first = byte(element)
+      if first < 64 and not plain then
+        local size = #element - 13 - byte(element, 11) - byte(element, 12 + byte(element, 11)) * 256 - byte(element, 13 + byte(element, 11))
+        if size > room and have > 0 then
+          call('LPUSH', key, element)
+          tight = true
+          return 0
+        end
+        room, have = room - size, have + 1
+        got[have] = element
+        return 1
+      end
+      call('LPUSH', key, element)
+    end
     while n < most and not tight and not done do
       local asked = most - n
       if asked > 1 then
@@ -64,10 +82,11 @@ if limit > 0 and flags % 2 == 0 then
   local function lanes(p, pool, n)
     local ring, total, again, later = stem .. ':ring:' .. p .. ':' .. pool, 0, {}, {}
     local ruled = f.flags > 0 or f.any_gates()
-    local share = floor(n / max(call('LLEN', ring), 1))
+    local share = n > 1 and floor(n / max(call('LLEN', ring), 1)) or 1
+    local prefix, stays, waits = stem .. ':lane:' .. p .. ':' .. pool .. ':', false, 0
     while n > 0 and not tight do
-      local first = call('LPOP', ring, min(n, 64))
-      if not first then
+      local first = n > 1 and call('LPOP', ring, min(n, 64)) or n == 1 and {call('LPOP', ring) or nil}
+      if not first or not first[1] then
         if #again == 0 then break end
         first, again = again, {}
         share = max(1, floor(n / #first))
@@ -77,7 +96,7 @@ if limit > 0 and flags % 2 == 0 then
       while i <= all and n > 0 and not tight do
         local entry = first[i]
         local name, used = sub(entry, 3), byte(entry, 1) * 256 + byte(entry, 2)
-        local spot = pool .. ':' .. name
+        local spot = (ruled or name == '') and pool .. ':' .. name
         local rule = ruled and f.lane_rule(spot, pool)
         local turn = max(rule and rule[4] or 1, share)
         if used >= turn then
@@ -86,21 +105,22 @@ if limit > 0 and flags % 2 == 0 then
           local most, closed = min(n, turn - used), false
           if ruled then most, closed = f.most(spot, rule, most, mine[spot] or 0) end
           if most > 0 then
-            local key = f.list(p, spot)
-            local served = pull(key, most, spot == '0::')
+            local plain = spot == '0::'
+            local key = plain and stem .. ':ready:' .. p or prefix .. name
+            local served = pull(key, most, plain)
             local full = rule and f.counted(rule) and served > 0
             if full then
               mine[spot] = (mine[spot] or 0) + served
               full = f.took(spot, rule, served)
             end
             n, total = n - served, total + served
-            if spot ~= '0::' then f.left(spot, served) end
+            if not plain then waits = waits + served end
             if served < most and not tight or call('EXISTS', key) == 0 then
-              f.emptied(p, spot)
+              f.emptied(p, spot or pool .. ':' .. name)
             elseif full then
               f.put_off(p, spot)
             elseif used + served >= turn then
-              again[#again + 1] = '\0\0' .. name
+              again[#again + 1] = used == 0 and entry or '\0\0' .. name
             elseif served < most or n == 0 then
               front = struct.pack('>I2', min(used + served, 65535)) .. name
             else
@@ -117,10 +137,15 @@ if limit > 0 and flags % 2 == 0 then
       end
       for j = all, i, -1 do call('LPUSH', ring, first[j]) end
       if front then call('LPUSH', ring, front) end
+      stays = front or i <= all
+    end
+    if waits > 0 then
+      f.wait('w', -waits)
+      if pool ~= '0:' then f.wait('w' .. pool, -waits) end
     end
     for from = 1, #again, 1000 do call('RPUSH', ring, unpack(again, from, min(from + 999, #again))) end
     for from = 1, #later, 1000 do call('RPUSH', ring, unpack(later, from, min(from + 999, #later))) end
-    return total
+    return total, stays or #again > 0 or #later > 0 or call('EXISTS', ring) == 1
   end
 
   local priorities = made and call('HGET', stem, 'priorities') or sub(face, 24)
@@ -131,9 +156,12 @@ if limit > 0 and flags % 2 == 0 then
       f.enter(p, '0::')
     end
     local ring, again, later = stem .. ':ring:' .. p, {}, {}
-    local share = floor(want / max(call('LLEN', ring), 1))
-    while want > 0 and not tight do
-      local entry = call('LPOP', ring)
+    -- The only pool stays where it is.
+    local first = call('LRANGE', ring, 0, 1)
+    local alone = #first == 1
+    local share = alone and want or #first > 0 and floor(want / call('LLEN', ring)) or 1
+    while #first > 0 and want > 0 and not tight do
+      local entry = alone and first[1] or not alone and call('LPOP', ring)
       if not entry then
         if #again == 0 then break end
         call('RPUSH', ring, unpack(again))
@@ -141,19 +169,25 @@ if limit > 0 and flags % 2 == 0 then
       end
       local pool, used = sub(entry, 3), byte(entry, 1) * 256 + byte(entry, 2)
       local rule = f.pool_rule(pool)
+      if alone then used = 0 end
       local turn = max(rule and rule[4] or 1, share)
       if used >= turn then
         again[#again + 1] = '\0\0' .. pool
       else
         local most, closed = f.most(pool, rule, min(want, turn - used), mine[pool] or 0)
         if most > 0 then
-          local served, full = lanes(p, pool, most), false
+          local served, stays = lanes(p, pool, most)
+          local full = false
           if served > 0 and pool ~= '0:' then
             mine[pool] = (mine[pool] or 0) + served
             full = f.took(pool, rule, served)
           end
           want = want - served
-          if call('EXISTS', ring .. ':' .. pool) == 1 then
+          if alone then
+            if not stays or full then call('LPOP', ring) end
+            if stays and full then f.put_off(p, pool) end
+            if full or not stays or served < most then break end
+          elseif stays then
             if full then
               f.put_off(p, pool)
             elseif used + served >= turn then
@@ -165,10 +199,13 @@ if limit > 0 and flags % 2 == 0 then
             end
           end
         elseif closed then
+          if alone then call('LPOP', ring) end
           f.put_off(p, pool)
+          if alone then break end
         else
-          later[#later + 1] = '\0\0' .. pool
           f.added = f.added + 1
+          if alone then break end
+          later[#later + 1] = '\0\0' .. pool
         end
       end
     end

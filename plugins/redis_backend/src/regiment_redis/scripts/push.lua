@@ -4,7 +4,7 @@
 -- ARGV     1 token, 2 ms that it is remembered, 3 priority, 4 "now", "in" or "at", 5 ms of delay, or ms since the epoch,
 --          6 ms that ids are remembered, 7 number of ids (0, or one for each payload), ids, payloads
 -- returns  the indexes (from 0) of payloads that were left out, as text with commas; the same for a token seen before
---#flow: if redis.call('HEXISTS', KEYS[1], 'flow') == 0 then return redis.error_reply('NOFLOW this queue has never seen a ticket or a rule') end
+--#flow: if not redis.call('HGET', KEYS[1], 'flow') then return redis.error_reply('NOFLOW this queue has never seen a ticket or a rule') end
 local token = KEYS[1] .. ':token:' .. ARGV[1]
 if not redis.call('SET', token, '', 'NX', 'PX', ARGV[2]) then return redis.call('GET', token) end
 --#include now.lua

@@ -180,7 +180,7 @@ local function tools()
   -- At the end of a verb that may have made tasks ready.
   function t.rouse()
     --#flow: t.added, f.added = t.added + f.added, 0
-    --#flow: if f.handed then t.wake(1) end
+    --#flow: if redis.call('EXISTS', stem .. ':waiting') == 1 and f.untold() then t.wake(1) end
     if t.earlier then
       t.wake(1000000)
     elseif t.added > 0 and redis.call('EXISTS', stem .. ':waiting') == 1 then
