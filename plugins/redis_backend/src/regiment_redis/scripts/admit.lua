@@ -6,7 +6,7 @@
 --          limit, what waits, what came}, all as text behind "full"
 --#include now.lua
 local token = stem .. ':token:' .. ARGV[1]
-local said = redis.call('GET', token)
+local said = not redis.call('SET', token, '', 'NX', 'PX', ARGV[2]) and redis.call('GET', token)
 if said then return said == '' and {} or cmsgpack.unpack(said) end
 --#include begin.lua
 --#include admitting.lua
@@ -45,13 +45,13 @@ if f.flags > 0 then
     if rule and rule[5] > 0 and spot ~= '0:' then
       local waits = f.waits(spot)
       if waits + more[spot] > rule[5] then
+        redis.call('DEL', token)
         f.flush()
         return {'full', spot, tostring(rule[5]), tostring(waits), tostring(more[spot])}
       end
     end
   end
 end
-redis.call('SET', token, '', 'PX', ARGV[2])
 local met, ready = {}, gathered()
 for i = 7, #ARGV, 4 do
   local one = admit(ARGV[3], due, window, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ready)

@@ -2,7 +2,7 @@
 -- the plain lane, what runs is counted.
 local flowed, began = redis.call('HGET', stem, 'flow'), false
 if not flowed then
-  flowed, began = struct.pack('>BI6', 0, 140737488355328), true
+  flowed, began = struct.pack('>BI6', 0, 140737488355328) .. '/', true
   redis.call('HSET', stem, 'flow', flowed)
 end
 --#include flow.lua
@@ -12,9 +12,10 @@ if began then
   redis.call('SET', stem .. ':ready:x', 'flow')
   if not redis.call('HGET', stem, 'lease') then t.put('lease', 30000) end
   local known = redis.call('HGET', stem, 'priorities') or ''
-  t.put('priorities', 'x' .. known)
+  t.put('priorities', 'x0123456789')
   for _, consumer in ipairs(redis.call('ZRANGE', stem .. ':consumers', 0, -1)) do f.adopt(consumer) end
   for p in string.gmatch(known, '%d') do
+    f.know(p)
     if redis.call('EXISTS', stem .. ':ready:' .. p) == 1 then f.enter(p, '0::') end
   end
 end

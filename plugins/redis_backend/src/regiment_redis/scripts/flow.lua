@@ -1,6 +1,7 @@
 -- What the extra `flow` has in common (docs/redis.md, "Lanes and budgets"). Expects `stem`, `now`, `clock` and `flowed`, the field of the
 -- queue: 1 byte (1: the queue has a rule, 2: pools have, 4: lanes have their own, 8: something may stand aside, 16: there may be gates), 6 bytes ms before which no gate opens, and the
--- priorities whose plain list (lane "" of pool "") stands in a ring or aside.
+-- priorities whose plain list (lane "" of pool "") stands in a ring or aside, a slash, and those that any list has ever had. The field
+-- `priorities` names all ten, so that a push without flow adds none, and an x, which no lease without flow gets over.
 -- A spot is "" (the queue), "3:crm" (a pool) or "3:crm:acme" (a lane); "0::" is the plain lane, whose lists are S:ready:P.
 --   S:ring:P         pools that may lease: 2 bytes tasks of its turn that it had, spot
 --   S:ring:P:POOL    lanes that may lease: 2 bytes tasks of its turn that it had, name
@@ -24,7 +25,8 @@ do
   local some_off, some_gates = flags % 16 > 7, flags > 15
   local had_off, had_gates = some_off, some_gates
   flags = flags % 8
-  f.plain, f.opens, f.flags = sub(flowed, 8), opens, flags
+  f.opens, f.flags = opens, flags
+  f.plain, f.used = string.match(flowed, '^(%d*)/(%d*)', 8)
   local flow_key, off_key, gates_key = stem .. ':flow', stem .. ':off', stem .. ':gates'
 
   function f.pool_of(spot)
@@ -75,7 +77,7 @@ do
     local function count(field) return (tonumber(call('HGET', flow_key, field)) or 0) + (waits[field] or 0) end
     local all = count(spot == '' and 'w' or f.pool_of(spot) == spot and 'w' .. spot or 'd' .. spot)
     if spot ~= '' and f.pool_of(spot) == spot then return all end
-    for p in string.gmatch(call('HGET', stem, 'priorities') or '', '%d') do
+    for p in string.gmatch(spot == '' and '0123456789' or f.used, '%d') do
       all = all + call('LLEN', spot == '' and stem .. ':ready:' .. p or f.list(p, spot))
     end
     return spot == '' and all + call('ZCARD', stem .. ':delayed') or all
@@ -292,6 +294,14 @@ do
     end
   end
 
+  -- A priority is used.
+  function f.know(p)
+    if find(f.used, p, 1, true) then return end
+    local all = {tostring(p)}
+    for digit in string.gmatch(f.used, '%d') do all[#all + 1] = digit end
+    table.sort(all)
+    f.used = table.concat(all)
+  end
   -- A list is empty now.
   function f.emptied(p, spot)
     if spot == '0::' then f.plain = string.gsub(f.plain, p, '') else gone[spot] = true end
@@ -332,7 +342,7 @@ do
   local function nothing_of(spot)
     if spot == '0::' then return false end
     if (tonumber(call('HGET', flow_key, 'd' .. spot)) or 0) > 0 then return false end
-    for p in string.gmatch(call('HGET', stem, 'priorities') or '', '%d') do
+    for p in string.gmatch(f.used, '%d') do
       if call('EXISTS', f.list(p, spot)) == 1 then return false end
     end
     return true
@@ -404,7 +414,7 @@ do
   -- True if something stands in a ring that may go.
   function f.going()
     if call('HEXISTS', stem, 'paused') == 1 or f.shut('', f.queue_rule()) then return false end
-    for p in string.gmatch(call('HGET', stem, 'priorities') or '', '%d') do
+    for p in string.gmatch('0123456789', '%d') do
       if call('EXISTS', stem .. ':ring:' .. p) == 1 then return true end
       if not find(f.plain, p, 1, true) and call('EXISTS', stem .. ':ready:' .. p) == 1 then return true end
     end
@@ -559,7 +569,7 @@ do
     if some_off and had_off then some_off = call('EXISTS', off_key) == 1 end
     if some_gates and had_gates then some_gates = call('EXISTS', gates_key) == 1 end
     local all = f.flags + (some_off and 8 or 0) + (some_gates and 16 or 0)
-    local field = struct.pack('>BI6', all, math.ceil(f.opens)) .. f.plain
+    local field = struct.pack('>BI6', all, math.ceil(f.opens)) .. f.plain .. '/' .. f.used
     if field ~= flowed then
       flowed = field
       call('HSET', stem, 'flow', field)

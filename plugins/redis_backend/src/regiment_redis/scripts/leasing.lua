@@ -148,74 +148,83 @@ if limit > 0 and flags % 2 == 0 then
     return total, stays or #again > 0 or #later > 0 or call('EXISTS', ring) == 1
   end
 
-  local priorities = made and call('HGET', stem, 'priorities') or sub(face, 24)
-  for p in string.gmatch(priorities, '%d') do
-    if want == 0 or tight then break end
-    if not string.find(f.plain, p, 1, true) and call('EXISTS', stem .. ':ready:' .. p) == 1 then
-      call('HDEL', stem, '-')
-      f.enter(p, '0::')
-    end
-    local ring, again, later = stem .. ':ring:' .. p, {}, {}
-    -- The only pool stays where it is.
-    local first = call('LRANGE', ring, 0, 1)
-    local alone = #first == 1
-    local share = alone and want or #first > 0 and floor(want / call('LLEN', ring)) or 1
-    while #first > 0 and want > 0 and not tight do
-      local entry = alone and first[1] or not alone and call('LPOP', ring)
-      if not entry then
-        if #again == 0 then break end
-        call('RPUSH', ring, unpack(again))
-        share, again, entry = max(1, floor(want / #again)), {}, call('LPOP', ring)
+  -- Who does not know of flow pushes to the plain lanes.
+  local ready = stem .. ':ready:'
+  if call('EXISTS', ready .. 0, ready .. 1, ready .. 2, ready .. 3, ready .. 4, ready .. 5, ready .. 6, ready .. 7, ready .. 8, ready .. 9) > #f.plain then
+    call('HDEL', stem, '-')
+    for p in string.gmatch('0123456789', '%d') do
+      if not string.find(f.plain, p, 1, true) and call('EXISTS', ready .. p) == 1 then
+        f.know(p)
+        f.enter(p, '0::')
       end
-      local pool, used = sub(entry, 3), byte(entry, 1) * 256 + byte(entry, 2)
-      local rule = f.pool_rule(pool)
-      if alone then used = 0 end
-      local turn = max(rule and rule[4] or 1, share)
-      if used >= turn then
-        again[#again + 1] = '\0\0' .. pool
-      else
-        local most, closed = f.most(pool, rule, min(want, turn - used), mine[pool] or 0)
-        if most > 0 then
-          local served, stays = lanes(p, pool, most)
-          local full = false
-          if served > 0 and pool ~= '0:' then
-            mine[pool] = (mine[pool] or 0) + served
-            full = f.took(pool, rule, served)
-          end
-          want = want - served
-          if alone then
-            if not stays or full then call('LPOP', ring) end
-            if stays and full then f.put_off(p, pool) end
-            if full or not stays or served < most then break end
-          elseif stays then
-            if full then
-              f.put_off(p, pool)
-            elseif used + served >= turn then
-              again[#again + 1] = '\0\0' .. pool
-            elseif tight or want == 0 then
-              call('LPUSH', ring, struct.pack('>I2', min(used + served, 65535)) .. pool)
-            else
-              later[#later + 1] = '\0\0' .. pool
-            end
-          end
-        elseif closed then
-          if alone then call('LPOP', ring) end
-          f.put_off(p, pool)
-          if alone then break end
+    end
+  end
+  local function by_priority()
+    for p in string.gmatch(f.used, '%d') do
+      if want == 0 or tight then break end
+      local ring, again, later = stem .. ':ring:' .. p, {}, {}
+      -- The only pool stays where it is.
+      local first = call('LRANGE', ring, 0, 1)
+      local alone = #first == 1
+      local share = alone and want or #first > 0 and floor(want / call('LLEN', ring)) or 1
+      while #first > 0 and want > 0 and not tight do
+        local entry = alone and first[1] or not alone and call('LPOP', ring)
+        if not entry then
+          if #again == 0 then break end
+          call('RPUSH', ring, unpack(again))
+          share, again, entry = max(1, floor(want / #again)), {}, call('LPOP', ring)
+        end
+        local pool, used = sub(entry, 3), byte(entry, 1) * 256 + byte(entry, 2)
+        local rule = f.pool_rule(pool)
+        if alone then used = 0 end
+        local turn = max(rule and rule[4] or 1, share)
+        if used >= turn then
+          again[#again + 1] = '\0\0' .. pool
         else
-          f.added = f.added + 1
-          if alone then break end
-          later[#later + 1] = '\0\0' .. pool
+          local most, closed = f.most(pool, rule, min(want, turn - used), mine[pool] or 0)
+          if most > 0 then
+            local served, stays = lanes(p, pool, most)
+            local full = false
+            if served > 0 and pool ~= '0:' then
+              mine[pool] = (mine[pool] or 0) + served
+              full = f.took(pool, rule, served)
+            end
+            want = want - served
+            if alone then
+              if not stays or full then call('LPOP', ring) end
+              if stays and full then f.put_off(p, pool) end
+              if full or not stays or served < most then break end
+            elseif stays then
+              if full then
+                f.put_off(p, pool)
+              elseif used + served >= turn then
+                again[#again + 1] = '\0\0' .. pool
+              elseif tight or want == 0 then
+                call('LPUSH', ring, struct.pack('>I2', min(used + served, 65535)) .. pool)
+              else
+                later[#later + 1] = '\0\0' .. pool
+              end
+            end
+          elseif closed then
+            if alone then call('LPOP', ring) end
+            f.put_off(p, pool)
+            if alone then break end
+          else
+            f.added = f.added + 1
+            if alone then break end
+            later[#later + 1] = '\0\0' .. pool
+          end
         end
       end
+      for from = 1, #again, 1000 do call('RPUSH', ring, unpack(again, from, min(from + 999, #again))) end
+      for from = 1, #later, 1000 do call('RPUSH', ring, unpack(later, from, min(from + 999, #later))) end
     end
-    for from = 1, #again, 1000 do call('RPUSH', ring, unpack(again, from, min(from + 999, #again))) end
-    for from = 1, #later, 1000 do call('RPUSH', ring, unpack(later, from, min(from + 999, #later))) end
   end
-  if #strays > 0 then tools().tail(strays) end
+  by_priority()
+  if #strays > 0 then
+    tools().tail(strays)
+    strays = {}
+    by_priority()
+  end
   if have > 0 then f.took('', everything, have) else got = nil end
-end
-if string.sub(face, 24, 24) ~= 'x' then
-  local t = tools()
-  t.put('priorities', 'x' .. string.gsub(redis.call('HGET', stem, 'priorities') or '', 'x', ''))
 end

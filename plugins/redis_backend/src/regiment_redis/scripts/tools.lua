@@ -47,12 +47,12 @@ local function tools()
 
   -- The queue remembers which priorities it has seen: those are the lists that an exchange looks into.
   function t.know(priority)
+    --#flow: if stem == home then return f.know(priority) end
     local known = redis.call('HGET', stem, 'priorities') or ''
     if not string.find(known, priority, 1, true) then
       local all = {tostring(priority)}
       for digit in string.gmatch(known, '%d') do all[#all + 1] = digit end
       table.sort(all)
-      --#flow: if string.byte(known) == 120 or stem == home then all[1] = 'x' .. all[1] end
       t.put('priorities', table.concat(all))
     end
   end
