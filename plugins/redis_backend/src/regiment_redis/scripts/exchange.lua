@@ -86,8 +86,7 @@ if #ARGV == 9 and ARGV[7] == 'D' and left > 0 and flags < 2 and not kept and ton
   and tonumber(ARGV[9]) == base + left - 1 then
   redis.call('DEL', batch)
   --#flow: f.run('', -left)
-  --#flow: f.fewer(mine)
-  --#flow: f.freed(left)
+  --#flow: if not f.quiet then f.fewer(mine) f.freed(left) else for spot, n in pairs(mine) do f.run(spot, -n) end end
   --#flow: mine = {}
   gone, left = true, 0
 elseif #ARGV > 6 then

@@ -29,309 +29,15 @@ do
   f.plain, f.used = string.match(flowed, '^(%d*)/(%d*)', 8)
   local flow_key, off_key, gates_key = stem .. ':flow', stem .. ':off', stem .. ':gates'
 
-  function f.pool_of(spot)
-    local colon = find(spot, ':', 1, true)
-    return sub(spot, 1, colon + tonumber(sub(spot, 1, colon - 1)))
-  end
-  local pool_of = f.pool_of
+  local counted, gated, tat_of, tokens, pay, off, is_off, on, enter_pool, nothing_of, pool_of
 
-  function f.list(p, spot)
-    if spot == '0::' then return stem .. ':ready:' .. p end
-    return stem .. ':lane:' .. p .. ':' .. spot
-  end
-
-  -- The lane of an element that is no reference.
-  function f.spot(element)
-    if byte(element) % 64 < 32 then return '0::' end
-    return sub(element, 12, 11 + byte(element, 11))
-  end
-
-  -- Counts. What is only changed is added at the end; what has to be known is read, and written at the end.
-  function f.load(spots)
-    local fields, asked = {}, {}
-    for _, spot in ipairs(spots) do
-      if not counts[spot] and not asked[spot] then
-        asked[spot] = true
-        fields[#fields + 1] = 'r' .. spot
-      end
-    end
-    for from = 1, #fields, 500 do
-      local to = math.min(from + 499, #fields)
-      local found = call('HMGET', flow_key, unpack(fields, from, to))
-      for i = from, to do
-        local spot, number = sub(fields[i], 2), tonumber(found[i - from + 1]) or 0
-        was[spot], counts[spot], deltas[spot] = number, number + (deltas[spot] or 0), nil
-      end
-    end
-  end
-  function f.running(spot)
-    if not counts[spot] then f.load({spot}) end
-    return counts[spot]
-  end
   function f.run(spot, n)
     if counts[spot] then counts[spot] = counts[spot] + n else deltas[spot] = (deltas[spot] or 0) + n end
   end
   function f.wait(field, n) waits[field] = (waits[field] or 0) + n end
-  -- How many wait at a spot.
-  function f.waits(spot)
-    local function count(field) return (tonumber(call('HGET', flow_key, field)) or 0) + (waits[field] or 0) end
-    local all = count(spot == '' and 'w' or f.pool_of(spot) == spot and 'w' .. spot or 'd' .. spot)
-    if spot ~= '' and f.pool_of(spot) == spot then return all end
-    for p in string.gmatch(spot == '' and '0123456789' or f.used, '%d') do
-      all = all + call('LLEN', spot == '' and stem .. ':ready:' .. p or f.list(p, spot))
-    end
-    return spot == '' and all + call('ZCARD', stem .. ':delayed') or all
-  end
-
-  -- Rules: {at_once, us between leases, burst, weight, waiting, rule of its lanes}; 0 is no limit.
-  function f.rule(spot)
-    local rule = rules[spot]
-    if rule == nil then
-      local packed = call('HGET', stem .. ':rules', 'e' .. spot)
-      rule = packed and cmsgpack.unpack(packed) or false
-      rules[spot] = rule
-    end
-    return rule
-  end
-  -- The rule of the queue has the weight and the lanes of pool ""; lane "" of a pool has none.
-  function f.queue_rule() return flags % 2 == 1 and f.rule('') end
-  function f.pool_rule(pool)
-    if pool ~= '0:' then return flags % 4 > 1 and f.rule(pool) end
-    local rule = f.queue_rule()
-    if not rule then return false end
-    if not rules[pool] then rules[pool] = {0, 0, 1, rule[4], 0, rule[6]} end
-    return rules[pool]
-  end
-  function f.lane_rule(spot, pool)
-    if #spot == #pool + 1 then return false end
-    local rule = flags > 3 and f.rule(spot)
-    if rule then return rule end
-    rule = f.pool_rule(pool)
-    return rule and rule[6] or false
-  end
-  function f.rule_of(spot)
-    if spot == '' then return f.queue_rule() end
-    local pool = pool_of(spot)
-    if pool == spot then return f.pool_rule(pool) end
-    return f.lane_rule(spot, pool)
-  end
-  local function counted(rule) return rule and (rule[1] > 0 or rule[2] > 0) end
-  f.counted = counted
-
-  -- Gates and rates.
-  local function gated(spot)
-    if not some_gates then return false end
-    local gate = call('ZSCORE', gates_key, 'g' .. spot)
-    if gate and tonumber(gate) > f.now then return true end
-    local rate = call('ZSCORE', gates_key, 'r' .. spot)
-    return rate and tonumber(rate) > f.now
-  end
-  function f.close(member, ms)
-    call('ZADD', gates_key, ms == math.huge and '+inf' or string.format('%.3f', ms), member)
-    some_gates = true
-    if ms < f.opens then f.opens = ms end
-    if ms < never then f.closed = true end
-  end
-  local function tat_of(spot, rule)
-    if not tats[spot] then
-      if some_rates == nil then some_rates = call('EXISTS', stem .. ':rates') == 1 end
-      tats[spot] = some_rates and tonumber(call('ZSCORE', stem .. ':rates', spot)) or 0
-    end
-    return math.min(tats[spot], micros + rule[3] * rule[2])
-  end
-  local function tokens(spot, rule)
-    local slack = (rule[3] - 1) * rule[2]
-    local tat = math.max(tat_of(spot, rule), micros)
-    if tat > micros + slack then return 0 end
-    return math.floor((micros + slack - tat) / rule[2] + 1e-9) + 1
-  end
-  f.tokens = tokens
-  local function pay(spot, rule, tat)
-    tats[spot], some_rates = tat, true
-    call('ZADD', stem .. ':rates', string.format('%.0f', tat), spot)
-  end
-  -- ms at which the rate lets the next one go.
-  function f.opening(spot, rule) return (tat_of(spot, rule) - (rule[3] - 1) * rule[2]) / 1000 end
-
-  function f.any_gates()
-    return some_gates
-  end
-  -- What the lanes of these entries of a ring have, in few calls.
-  function f.preload(entries, pool)
-    local pool_rule, spots, fields = f.pool_rule(pool), {}, {}
-    for i, entry in ipairs(entries) do
-      spots[i] = pool .. ':' .. sub(entry, 3)
-      fields[i] = 'e' .. spots[i]
-    end
-    if flags > 3 then
-      local found = call('HMGET', stem .. ':rules', unpack(fields))
-      for i, spot in ipairs(spots) do
-        if rules[spot] == nil then rules[spot] = found[i] and cmsgpack.unpack(found[i]) or false end
-        if rules[spot] and rules[spot][1] > 0 then pool_rule = {0, 0, 1, 1, 0, rules[spot]} end
-      end
-    end
-    if pool_rule and pool_rule[6] and pool_rule[6][1] > 0 then f.load(spots) end
-  end
-
-  -- True if it may not lease now, whoever asks.
-  function f.shut(spot, rule)
-    if gated(spot) then return true end
-    if not rule then return false end
-    if rule[1] > 0 and f.running(spot) >= rule[1] then return true end
-    if rule[2] > 0 and tokens(spot, rule) == 0 then
-      f.close('r' .. spot, f.opening(spot, rule))
-      return true
-    end
-    return false
-  end
-  -- How many of `want` may be leased now to one who holds `held`; and, if none, whether that is so for everybody.
-  function f.most(spot, rule, want, held)
-    if gated(spot) then return 0, true end
-    if not counted(rule) then return want end
-    if rule[1] > 0 then want = math.min(want, rule[1] - f.running(spot)) end
-    if rule[2] > 0 and want > 0 then
-      want = math.min(want, tokens(spot, rule))
-      if want == 0 then f.close('r' .. spot, f.opening(spot, rule)) end
-    end
-    if want <= 0 then return 0, true end
-    return math.max(math.min(want, f.slots - held), 0), false
-  end
-  -- So many were leased. True if that was all for now.
-  function f.took(spot, rule, n)
-    f.run(spot, n)
-    if not counted(rule) then return false end
-    if rule[2] > 0 then
-      pay(spot, rule, math.max(tat_of(spot, rule), micros) + n * rule[2])
-      if tokens(spot, rule) == 0 then
-        f.close('r' .. spot, f.opening(spot, rule))
-        return true
-      end
-    end
-    return rule[1] > 0 and f.running(spot) >= rule[1]
-  end
-
-  -- Rings.
-  local function off(spot)
-    if not some_off then return nil end
-    if offs[spot] == nil then offs[spot] = call('HGET', off_key, spot) end
-    return offs[spot] or nil
-  end
-  local function is_off(spot, p)
-    local digits = off(spot)
-    return digits and find(digits, p, 1, true)
-  end
-  function f.put_off(p, spot)
-    local digits = off(spot) or ''
-    if find(digits, p, 1, true) then return end
-    offs[spot], some_off = digits .. p, true
-    call('HSET', off_key, spot, digits .. p)
-  end
-  local function on(spot)
-    local digits = off(spot)
-    if not digits then return nil end
-    call('HDEL', off_key, spot)
-    offs[spot] = false
-    return digits
-  end
-  -- It stands in no ring and nowhere aside any more: it is empty.
-  function f.forget(p, spot)
-    local digits = off(spot)
-    if not digits then return end
-    digits = string.gsub(digits, p, '')
-    offs[spot] = digits ~= '' and digits
-    if digits == '' then call('HDEL', off_key, spot) else call('HSET', off_key, spot, digits) end
-  end
-  local function enter_pool(p, pool)
-    if f.shut(pool, f.pool_rule(pool)) then
-      f.put_off(p, pool)
-      return false
-    end
-    call('RPUSH', stem .. ':ring:' .. p, '\0\0' .. pool)
-    return true
-  end
-  -- A lane that has got something takes turns from now on, if it may. True if it may.
-  function f.enter(p, spot)
-    if spot == '0::' and not find(f.plain, p, 1, true) then f.plain = f.plain .. p end
-    local pool = pool_of(spot)
-    if f.shut(spot, f.lane_rule(spot, pool)) then
-      f.put_off(p, spot)
-      return false
-    end
-    if call('RPUSH', stem .. ':ring:' .. p .. ':' .. pool, '\0\0' .. sub(spot, #pool + 2)) == 1 then
-      return enter_pool(p, pool)
-    end
-    return not is_off(pool, p)
-  end
-  -- What kept a spot out may be over.
-  function f.unblock(spot)
-    local digits = off(spot)
-    if not digits or f.shut(spot, f.rule_of(spot)) then return end
-    on(spot)
-    local pool = pool_of(spot)
-    for p in string.gmatch(digits, '%d') do
-      local ok
-      if pool == spot then ok = enter_pool(p, pool) else ok = f.enter(p, spot) end
-      if ok then f.added = f.added + (pool == spot and 1000 or 1) end
-    end
-  end
-  -- So many of each of these ended: {spot -> n}.
-  function f.fewer(spots)
-    local names = {}
-    for spot, n in pairs(spots) do
-      if #spot > 1 then
-        f.run(spot, -n)
-        names[#names + 1] = spot
-      end
-    end
-    if not some_off then return end
-    for from = 1, #names, 500 do
-      local to = math.min(from + 499, #names)
-      local found = call('HMGET', off_key, unpack(names, from, to))
-      for i = from, to do
-        if offs[names[i]] == nil then offs[names[i]] = found[i - from + 1] end
-        if offs[names[i]] then f.unblock(names[i]) end
-      end
-    end
-  end
-
-  -- A priority is used.
-  function f.know(p)
-    if find(f.used, p, 1, true) then return end
-    local all = {tostring(p)}
-    for digit in string.gmatch(f.used, '%d') do all[#all + 1] = digit end
-    table.sort(all)
-    f.used = table.concat(all)
-  end
   -- A list is empty now.
   function f.emptied(p, spot)
     if spot == '0::' then f.plain = string.gsub(f.plain, p, '') else gone[spot] = true end
-  end
-  -- n elements have left lists or what is delayed.
-  function f.left(spot, n, delayed)
-    if spot == '0::' then return end
-    local pool = pool_of(spot)
-    if pool ~= '0:' then f.wait('w' .. pool, -n) end
-    if delayed then f.wait('d' .. spot, -n) else f.wait('w', -n) end
-    if delayed then gone[spot] = true end
-  end
-  -- Gates whose time has come; at most 64 a call.
-  function f.open_gates()
-    if f.opens > now then return end
-    local due = call('ZRANGEBYSCORE', gates_key, '-inf', string.format('%.3f', f.now), 'LIMIT', 0, 64)
-    if #due > 0 then call('ZREM', gates_key, unpack(due)) end
-    local first = tonumber(call('ZRANGE', gates_key, 0, 0, 'WITHSCORES')[2])
-    f.opens = first and first < never and first or never
-    for _, member in ipairs(due) do
-      local spot = sub(member, 2)
-      if spot == '' then f.added = f.added + 1000 else f.unblock(spot) end
-    end
-    local paid = call('ZRANGEBYSCORE', stem .. ':rates', '-inf', string.format('%.0f', micros), 'LIMIT', 0, 16)
-    if #paid > 0 then call('ZREM', stem .. ':rates', unpack(paid)) end
-  end
-  -- The queue itself had no room, and has now.
-  function f.freed(n)
-    local rule = f.queue_rule()
-    if rule and rule[1] > 0 and f.running('') < rule[1] and f.running('') + n >= rule[1] then f.added = f.added + n end
   end
   function f.pack(mine)
     for spot, n in pairs(mine) do
@@ -339,15 +45,400 @@ do
     end
     return next(mine) and cmsgpack.pack(mine) or ''
   end
-  local function nothing_of(spot)
-    if spot == '0::' then return false end
-    if (tonumber(call('HGET', flow_key, 'd' .. spot)) or 0) > 0 then return false end
-    for p in string.gmatch(f.used, '%d') do
-      if call('EXISTS', f.list(p, spot)) == 1 then return false end
+  -- Writes what has changed; each step ends with it.
+  function f.flush()
+    local changed, many = {}, 0
+    for spot, n in pairs(deltas) do
+      if n ~= 0 then
+        many = many + 1
+        changed[many] = spot
+      end
     end
-    return true
+    if many > 2 then
+      f.load(changed)
+      changed = {}
+    end
+    local emptied = {}
+    for _, spot in ipairs(changed) do
+      if call('HINCRBY', flow_key, 'r' .. spot, deltas[spot]) <= 0 then
+        call('HDEL', flow_key, 'r' .. spot)
+        emptied[#emptied + 1] = spot
+      end
+    end
+    deltas = {}
+    local set, del = {}, {}
+    for spot, n in pairs(counts) do
+      if n ~= was[spot] then
+        if n > 0 then
+          set[#set + 1] = 'r' .. spot
+          set[#set + 1] = n
+        else
+          del[#del + 1] = 'r' .. spot
+          emptied[#emptied + 1] = spot
+        end
+      end
+    end
+    for from = 1, #del, 1000 do call('HDEL', flow_key, unpack(del, from, math.min(from + 999, #del))) end
+    for from = 1, #set, 1000 do call('HSET', flow_key, unpack(set, from, math.min(from + 999, #set))) end
+    counts, was = {}, {}
+    for field, n in pairs(waits) do
+      if n ~= 0 then
+        local left = call('HINCRBY', flow_key, field, n)
+        if left <= 0 then call('HDEL', flow_key, field) end
+        if #field > 1 and byte(field) == 119 then
+          local pool = sub(field, 2)
+          if left > 0 and left == n then call('ZADD', stem .. ':pools', 0, sub(pool, find(pool, ':', 1, true) + 1)) end
+          if left <= 0 then emptied[#emptied + 1] = pool end
+        end
+      end
+    end
+    waits = {}
+    if #emptied > 0 then f.unlist_pools(emptied) end
+    if next(gone) then f.unlist() end
+    if some_off and had_off then some_off = call('EXISTS', off_key) == 1 end
+    if some_gates and had_gates then some_gates = call('EXISTS', gates_key) == 1 end
+    local all = f.flags + (some_off and 8 or 0) + (some_gates and 16 or 0)
+    local field = struct.pack('>BI6', all, math.ceil(f.opens)) .. f.plain .. '/' .. f.used
+    if field ~= flowed then
+      flowed = field
+      call('HSET', stem, 'flow', field)
+    end
   end
 
+  -- What an exchange of a queue without rules does not need, and what hardly anyone needs, is made when somebody asks for it.
+  local function ruled()
+    function f.pool_of(spot)
+      local colon = find(spot, ':', 1, true)
+      return sub(spot, 1, colon + tonumber(sub(spot, 1, colon - 1)))
+    end
+    pool_of = f.pool_of
+
+    function f.list(p, spot)
+      if spot == '0::' then return stem .. ':ready:' .. p end
+      return stem .. ':lane:' .. p .. ':' .. spot
+    end
+
+    -- The lane of an element that is no reference.
+    function f.spot(element)
+      if byte(element) % 64 < 32 then return '0::' end
+      return sub(element, 12, 11 + byte(element, 11))
+    end
+
+    -- Counts. What is only changed is added at the end; what has to be known is read, and written at the end.
+    function f.load(spots)
+      local fields, asked = {}, {}
+      for _, spot in ipairs(spots) do
+        if not counts[spot] and not asked[spot] then
+          asked[spot] = true
+          fields[#fields + 1] = 'r' .. spot
+        end
+      end
+      for from = 1, #fields, 500 do
+        local to = math.min(from + 499, #fields)
+        local found = call('HMGET', flow_key, unpack(fields, from, to))
+        for i = from, to do
+          local spot, number = sub(fields[i], 2), tonumber(found[i - from + 1]) or 0
+          was[spot], counts[spot], deltas[spot] = number, number + (deltas[spot] or 0), nil
+        end
+      end
+    end
+    function f.running(spot)
+      if not counts[spot] then f.load({spot}) end
+      return counts[spot]
+    end
+    -- How many wait at a spot.
+    function f.waits(spot)
+      local function count(field) return (tonumber(call('HGET', flow_key, field)) or 0) + (waits[field] or 0) end
+      local all = count(spot == '' and 'w' or f.pool_of(spot) == spot and 'w' .. spot or 'd' .. spot)
+      if spot ~= '' and f.pool_of(spot) == spot then return all end
+      for p in string.gmatch(spot == '' and '0123456789' or f.used, '%d') do
+        all = all + call('LLEN', spot == '' and stem .. ':ready:' .. p or f.list(p, spot))
+      end
+      return spot == '' and all + call('ZCARD', stem .. ':delayed') or all
+    end
+
+    -- Rules: {at_once, us between leases, burst, weight, waiting, rule of its lanes}; 0 is no limit.
+    function f.rule(spot)
+      local rule = rules[spot]
+      if rule == nil then
+        local packed = call('HGET', stem .. ':rules', 'e' .. spot)
+        rule = packed and cmsgpack.unpack(packed) or false
+        rules[spot] = rule
+      end
+      return rule
+    end
+    -- The rule of the queue has the weight and the lanes of pool ""; lane "" of a pool has none.
+    function f.queue_rule() return flags % 2 == 1 and f.rule('') end
+    function f.pool_rule(pool)
+      if pool ~= '0:' then return flags % 4 > 1 and f.rule(pool) end
+      local rule = f.queue_rule()
+      if not rule then return false end
+      if not rules[pool] then rules[pool] = {0, 0, 1, rule[4], 0, rule[6]} end
+      return rules[pool]
+    end
+    function f.lane_rule(spot, pool)
+      if #spot == #pool + 1 then return false end
+      local rule = flags > 3 and f.rule(spot)
+      if rule then return rule end
+      rule = f.pool_rule(pool)
+      return rule and rule[6] or false
+    end
+    function f.rule_of(spot)
+      if spot == '' then return f.queue_rule() end
+      local pool = pool_of(spot)
+      if pool == spot then return f.pool_rule(pool) end
+      return f.lane_rule(spot, pool)
+    end
+    function counted(rule) return rule and (rule[1] > 0 or rule[2] > 0) end
+    f.counted = counted
+
+    -- Gates and rates.
+    function gated(spot)
+      if not some_gates then return false end
+      local gate = call('ZSCORE', gates_key, 'g' .. spot)
+      if gate and tonumber(gate) > f.now then return true end
+      local rate = call('ZSCORE', gates_key, 'r' .. spot)
+      return rate and tonumber(rate) > f.now
+    end
+    function f.close(member, ms)
+      call('ZADD', gates_key, ms == math.huge and '+inf' or string.format('%.3f', ms), member)
+      some_gates = true
+      if ms < f.opens then f.opens = ms end
+      if ms < never then f.closed = true end
+    end
+    function tat_of(spot, rule)
+      if not tats[spot] then
+        if some_rates == nil then some_rates = call('EXISTS', stem .. ':rates') == 1 end
+        tats[spot] = some_rates and tonumber(call('ZSCORE', stem .. ':rates', spot)) or 0
+      end
+      return math.min(tats[spot], micros + rule[3] * rule[2])
+    end
+    function tokens(spot, rule)
+      local slack = (rule[3] - 1) * rule[2]
+      local tat = math.max(tat_of(spot, rule), micros)
+      if tat > micros + slack then return 0 end
+      return math.floor((micros + slack - tat) / rule[2] + 1e-9) + 1
+    end
+    f.tokens = tokens
+    function pay(spot, rule, tat)
+      tats[spot], some_rates = tat, true
+      call('ZADD', stem .. ':rates', string.format('%.0f', tat), spot)
+    end
+    -- ms at which the rate lets the next one go.
+    function f.opening(spot, rule) return (tat_of(spot, rule) - (rule[3] - 1) * rule[2]) / 1000 end
+
+    function f.any_gates()
+      return some_gates
+    end
+    -- What the lanes of these entries of a ring have, in few calls.
+    function f.preload(entries, pool)
+      local pool_rule, spots, fields = f.pool_rule(pool), {}, {}
+      for i, entry in ipairs(entries) do
+        spots[i] = pool .. ':' .. sub(entry, 3)
+        fields[i] = 'e' .. spots[i]
+      end
+      if flags > 3 then
+        local found = call('HMGET', stem .. ':rules', unpack(fields))
+        for i, spot in ipairs(spots) do
+          if rules[spot] == nil then rules[spot] = found[i] and cmsgpack.unpack(found[i]) or false end
+          if rules[spot] and rules[spot][1] > 0 then pool_rule = {0, 0, 1, 1, 0, rules[spot]} end
+        end
+      end
+      if pool_rule and pool_rule[6] and pool_rule[6][1] > 0 then f.load(spots) end
+    end
+
+    -- True if it may not lease now, whoever asks.
+    function f.shut(spot, rule)
+      if gated(spot) then return true end
+      if not rule then return false end
+      if rule[1] > 0 and f.running(spot) >= rule[1] then return true end
+      if rule[2] > 0 and tokens(spot, rule) == 0 then
+        f.close('r' .. spot, f.opening(spot, rule))
+        return true
+      end
+      return false
+    end
+    -- How many of `want` may be leased now to one who holds `held`; and, if none, whether that is so for everybody.
+    function f.most(spot, rule, want, held)
+      if gated(spot) then return 0, true end
+      if not counted(rule) then return want end
+      if rule[1] > 0 then want = math.min(want, rule[1] - f.running(spot)) end
+      if rule[2] > 0 and want > 0 then
+        want = math.min(want, tokens(spot, rule))
+        if want == 0 then f.close('r' .. spot, f.opening(spot, rule)) end
+      end
+      if want <= 0 then return 0, true end
+      return math.max(math.min(want, f.slots - held), 0), false
+    end
+    -- So many were leased. True if that was all for now.
+    function f.took(spot, rule, n)
+      f.run(spot, n)
+      if not counted(rule) then return false end
+      if rule[2] > 0 then
+        pay(spot, rule, math.max(tat_of(spot, rule), micros) + n * rule[2])
+        if tokens(spot, rule) == 0 then
+          f.close('r' .. spot, f.opening(spot, rule))
+          return true
+        end
+      end
+      return rule[1] > 0 and f.running(spot) >= rule[1]
+    end
+
+    -- Rings.
+    function off(spot)
+      if not some_off then return nil end
+      if offs[spot] == nil then offs[spot] = call('HGET', off_key, spot) end
+      return offs[spot] or nil
+    end
+    function is_off(spot, p)
+      local digits = off(spot)
+      return digits and find(digits, p, 1, true)
+    end
+    function f.put_off(p, spot)
+      local digits = off(spot) or ''
+      if find(digits, p, 1, true) then return end
+      offs[spot], some_off = digits .. p, true
+      call('HSET', off_key, spot, digits .. p)
+    end
+    function on(spot)
+      local digits = off(spot)
+      if not digits then return nil end
+      call('HDEL', off_key, spot)
+      offs[spot] = false
+      return digits
+    end
+    -- It stands in no ring and nowhere aside any more: it is empty.
+    function f.forget(p, spot)
+      local digits = off(spot)
+      if not digits then return end
+      digits = string.gsub(digits, p, '')
+      offs[spot] = digits ~= '' and digits
+      if digits == '' then call('HDEL', off_key, spot) else call('HSET', off_key, spot, digits) end
+    end
+    function enter_pool(p, pool)
+      if f.shut(pool, f.pool_rule(pool)) then
+        f.put_off(p, pool)
+        return false
+      end
+      call('RPUSH', stem .. ':ring:' .. p, '\0\0' .. pool)
+      return true
+    end
+    -- A lane that has got something takes turns from now on, if it may. True if it may.
+    function f.enter(p, spot)
+      if spot == '0::' and not find(f.plain, p, 1, true) then f.plain = f.plain .. p end
+      local pool = pool_of(spot)
+      if f.shut(spot, f.lane_rule(spot, pool)) then
+        f.put_off(p, spot)
+        return false
+      end
+      if call('RPUSH', stem .. ':ring:' .. p .. ':' .. pool, '\0\0' .. sub(spot, #pool + 2)) == 1 then
+        return enter_pool(p, pool)
+      end
+      return not is_off(pool, p)
+    end
+    -- What kept a spot out may be over.
+    function f.unblock(spot)
+      local digits = off(spot)
+      if not digits or f.shut(spot, f.rule_of(spot)) then return end
+      on(spot)
+      local pool = pool_of(spot)
+      for p in string.gmatch(digits, '%d') do
+        local ok
+        if pool == spot then ok = enter_pool(p, pool) else ok = f.enter(p, spot) end
+        if ok then f.added = f.added + (pool == spot and 1000 or 1) end
+      end
+    end
+    -- So many of each of these ended: {spot -> n}.
+    function f.fewer(spots)
+      local names = {}
+      for spot, n in pairs(spots) do
+        if #spot > 1 then
+          f.run(spot, -n)
+          names[#names + 1] = spot
+        end
+      end
+      if not some_off then return end
+      for from = 1, #names, 500 do
+        local to = math.min(from + 499, #names)
+        local found = call('HMGET', off_key, unpack(names, from, to))
+        for i = from, to do
+          if offs[names[i]] == nil then offs[names[i]] = found[i - from + 1] end
+          if offs[names[i]] then f.unblock(names[i]) end
+        end
+      end
+    end
+
+    -- A priority is used.
+    function f.know(p)
+      if find(f.used, p, 1, true) then return end
+      local all = {tostring(p)}
+      for digit in string.gmatch(f.used, '%d') do all[#all + 1] = digit end
+      table.sort(all)
+      f.used = table.concat(all)
+    end
+    -- n elements have left lists or what is delayed.
+    function f.left(spot, n, delayed)
+      if spot == '0::' then return end
+      local pool = pool_of(spot)
+      if pool ~= '0:' then f.wait('w' .. pool, -n) end
+      if delayed then f.wait('d' .. spot, -n) else f.wait('w', -n) end
+      if delayed then gone[spot] = true end
+    end
+    -- Gates whose time has come; at most 64 a call.
+    function f.open_gates()
+      if f.opens > now then return end
+      local due = call('ZRANGEBYSCORE', gates_key, '-inf', string.format('%.3f', f.now), 'LIMIT', 0, 64)
+      if #due > 0 then call('ZREM', gates_key, unpack(due)) end
+      local first = tonumber(call('ZRANGE', gates_key, 0, 0, 'WITHSCORES')[2])
+      f.opens = first and first < never and first or never
+      for _, member in ipairs(due) do
+        local spot = sub(member, 2)
+        if spot == '' then f.added = f.added + 1000 else f.unblock(spot) end
+      end
+      local paid = call('ZRANGEBYSCORE', stem .. ':rates', '-inf', string.format('%.0f', micros), 'LIMIT', 0, 16)
+      if #paid > 0 then call('ZREM', stem .. ':rates', unpack(paid)) end
+    end
+    -- The queue itself had no room, and has now.
+    function f.freed(n)
+      local rule = f.queue_rule()
+      if rule and rule[1] > 0 and f.running('') < rule[1] and f.running('') + n >= rule[1] then f.added = f.added + n end
+    end
+
+
+    function nothing_of(spot)
+      if spot == '0::' then return false end
+      if (tonumber(call('HGET', flow_key, 'd' .. spot)) or 0) > 0 then return false end
+      for p in string.gmatch(f.used, '%d') do
+        if call('EXISTS', f.list(p, spot)) == 1 then return false end
+      end
+      return true
+    end
+    function f.set_flags(number)
+      flags, f.flags, rules = number, number, {}
+    end
+    function f.unlist_pools(emptied)
+      for _, pool in ipairs(emptied) do
+        if pool ~= '' and pool_of(pool) == pool then
+          local left = call('HMGET', flow_key, 'w' .. pool, 'r' .. pool)
+          if not left[1] and not left[2] then call('ZREM', stem .. ':pools', sub(pool, find(pool, ':', 1, true) + 1)) end
+        end
+      end
+    end
+    function f.unlist()
+      local names = {}
+      for spot in pairs(gone) do
+        if nothing_of(spot) then
+          local pool = pool_of(spot)
+          names[pool] = names[pool] or {}
+          table.insert(names[pool], sub(spot, #pool + 2))
+        end
+      end
+      gone = {}
+      for pool, list in pairs(names) do
+        for from = 1, #list, 1000 do call('ZREM', stem .. ':lanes:' .. pool, unpack(list, from, math.min(from + 999, #list))) end
+      end
+    end
+  end
   -- What most exchanges do not need is made when it is.
   local function rarely()
   -- n elements have come to a list; `fresh`: it was empty.
@@ -493,89 +584,18 @@ do
 
 
   end
+  local made_ruled = false
   setmetatable(f, {__index = function(_, name)
+    if not made_ruled then
+      made_ruled = true
+      ruled()
+      if rawget(f, name) ~= nil then return rawget(f, name) end
+    end
     setmetatable(f, nil)
     rarely()
     --#include keys.lua
     return f[name]
   end})
-
-  -- Writes what has changed; each step ends with it.
-  function f.flush()
-    local changed, many = {}, 0
-    for spot, n in pairs(deltas) do
-      if n ~= 0 then
-        many = many + 1
-        changed[many] = spot
-      end
-    end
-    if many > 2 then
-      f.load(changed)
-      changed = {}
-    end
-    local emptied = {}
-    for _, spot in ipairs(changed) do
-      if call('HINCRBY', flow_key, 'r' .. spot, deltas[spot]) <= 0 then
-        call('HDEL', flow_key, 'r' .. spot)
-        emptied[#emptied + 1] = spot
-      end
-    end
-    deltas = {}
-    local set, del = {}, {}
-    for spot, n in pairs(counts) do
-      if n ~= was[spot] then
-        if n > 0 then
-          set[#set + 1] = 'r' .. spot
-          set[#set + 1] = n
-        else
-          del[#del + 1] = 'r' .. spot
-          emptied[#emptied + 1] = spot
-        end
-      end
-    end
-    for from = 1, #del, 1000 do call('HDEL', flow_key, unpack(del, from, math.min(from + 999, #del))) end
-    for from = 1, #set, 1000 do call('HSET', flow_key, unpack(set, from, math.min(from + 999, #set))) end
-    counts, was = {}, {}
-    for field, n in pairs(waits) do
-      if n ~= 0 then
-        local left = call('HINCRBY', flow_key, field, n)
-        if left <= 0 then call('HDEL', flow_key, field) end
-        if #field > 1 and byte(field) == 119 then
-          local pool = sub(field, 2)
-          if left > 0 and left == n then call('ZADD', stem .. ':pools', 0, sub(pool, find(pool, ':', 1, true) + 1)) end
-          if left <= 0 then emptied[#emptied + 1] = pool end
-        end
-      end
-    end
-    waits = {}
-    for _, pool in ipairs(emptied) do
-      if pool ~= '' and pool_of(pool) == pool then
-        local left = call('HMGET', flow_key, 'w' .. pool, 'r' .. pool)
-        if not left[1] and not left[2] then call('ZREM', stem .. ':pools', sub(pool, find(pool, ':', 1, true) + 1)) end
-      end
-    end
-    local names = {}
-    for spot in pairs(gone) do
-      if nothing_of(spot) then
-        local pool = pool_of(spot)
-        names[pool] = names[pool] or {}
-        table.insert(names[pool], sub(spot, #pool + 2))
-      end
-    end
-    gone = {}
-    for pool, list in pairs(names) do
-      for from = 1, #list, 1000 do call('ZREM', stem .. ':lanes:' .. pool, unpack(list, from, math.min(from + 999, #list))) end
-    end
-    if some_off and had_off then some_off = call('EXISTS', off_key) == 1 end
-    if some_gates and had_gates then some_gates = call('EXISTS', gates_key) == 1 end
-    local all = f.flags + (some_off and 8 or 0) + (some_gates and 16 or 0)
-    local field = struct.pack('>BI6', all, math.ceil(f.opens)) .. f.plain .. '/' .. f.used
-    if field ~= flowed then
-      flowed = field
-      call('HSET', stem, 'flow', field)
-    end
-  end
-  function f.set_flags(number)
-    flags, f.flags, rules = number, number, {}
-  end
+  -- True if nothing is bounded, closed or aside: then an exchange has nobody to ask.
+  f.quiet = flags == 0 and not some_off and not some_gates
 end

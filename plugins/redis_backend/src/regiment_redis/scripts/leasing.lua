@@ -4,9 +4,11 @@ local got, written
 if limit > 0 and flags % 2 == 0 then
   local call, sub, byte, min, max, floor = redis.call, string.sub, string.byte, math.min, math.max, math.floor
   local room, have, tight, strays = tonumber(ARGV[5]), 0, false, {}
-  local everything, holding, bodies = f.queue_rule(), left, stem .. ':bodies'
-  if mine.s then holding = left + call('HLEN', stem .. ':held:' .. consumer) end
-  local want, shut = f.most('', everything, limit, holding)
+  local quiet = f.quiet
+  local everything, holding, bodies = not quiet and f.queue_rule(), left, stem .. ':bodies'
+  if mine.s and not quiet then holding = left + call('HLEN', stem .. ':held:' .. consumer) end
+  local want, shut = limit, false
+  if not quiet then want, shut = f.most('', everything, limit, holding) end
   if want == 0 and not shut then f.added = f.added + 1 end
   got = {}
 
@@ -81,7 +83,7 @@ if limit > 0 and flags % 2 == 0 then
   -- Lets the lanes of a pool take turns until `n` are leased; how many it was.
   local function lanes(p, pool, n)
     local ring, total, again, later = stem .. ':ring:' .. p .. ':' .. pool, 0, {}, {}
-    local ruled = f.flags > 0 or f.any_gates()
+    local ruled = not quiet and (f.flags > 0 or f.any_gates())
     local share = n > 1 and floor(n / max(call('LLEN', ring), 1)) or 1
     local prefix, stays, waits = stem .. ':lane:' .. p .. ':' .. pool .. ':', false, 0
     while n > 0 and not tight do
@@ -175,19 +177,20 @@ if limit > 0 and flags % 2 == 0 then
           share, again, entry = max(1, floor(want / #again)), {}, call('LPOP', ring)
         end
         local pool, used = sub(entry, 3), byte(entry, 1) * 256 + byte(entry, 2)
-        local rule = f.pool_rule(pool)
+        local rule = not quiet and f.pool_rule(pool)
         if alone then used = 0 end
         local turn = max(rule and rule[4] or 1, share)
         if used >= turn then
           again[#again + 1] = '\0\0' .. pool
         else
-          local most, closed = f.most(pool, rule, min(want, turn - used), mine[pool] or 0)
+          local most, closed = min(want, turn - used), false
+          if not quiet then most, closed = f.most(pool, rule, most, mine[pool] or 0) end
           if most > 0 then
             local served, stays = lanes(p, pool, most)
             local full = false
             if served > 0 and pool ~= '0:' then
               mine[pool] = (mine[pool] or 0) + served
-              full = f.took(pool, rule, served)
+              if quiet then f.run(pool, served) else full = f.took(pool, rule, served) end
             end
             want = want - served
             if alone then
@@ -226,5 +229,11 @@ if limit > 0 and flags % 2 == 0 then
     strays = {}
     by_priority()
   end
-  if have > 0 then f.took('', everything, have) else got = nil end
+  if have == 0 then
+    got = nil
+  elseif quiet then
+    f.run('', have)
+  else
+    f.took('', everything, have)
+  end
 end
