@@ -27,7 +27,12 @@ BEFORE = {
     "join": "08ebb3a7fe17191057cc6c4e18b8593ed6d9e122",
 }
 """SHA-1 of the scripts as they were when there was no flow."""
-LEAVING = {"exchange": "abaa4bc4a65e85d469c898210510d57aa25f7d97", "release": "73561b397d4a3bd235bed42840704e13f1ce2e37", "renew": "f6f03223dfb09ebec465abcd68ebb9e7f159b2a8", "apply": "30ad11d4cf7ef9e201dadaa52ee892c012dc65a6"}
+LEAVING = {
+    "exchange": "abaa4bc4a65e85d469c898210510d57aa25f7d97",
+    "release": "73561b397d4a3bd235bed42840704e13f1ce2e37",
+    "renew": "f6f03223dfb09ebec465abcd68ebb9e7f159b2a8",
+    "apply": "30ad11d4cf7ef9e201dadaa52ee892c012dc65a6",
+}
 """The same of those that leave something behind."""
 PAGE = (Path(__file__).parents[2] / "docs/redis.md").read_text()
 

@@ -123,7 +123,7 @@ class Budgets:
             after: str | None = None
             while True:
                 look = Look(self._scripts.run, self._stem(queue), 100, payload)
-                glance = look.through(state, after)  # type: ignore[arg-type]
+                glance = look.through(state, after)
                 for seen, element in zip(glance.tasks, look.elements, strict=True):
                     if seen.payload == payload:
                         return ticket_of(element)

@@ -33,7 +33,9 @@ class RedisConnector:
     take. `username` and `password` are for those addresses that name none.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, FLOW, STEER}))
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, FLOW, STEER})
+    )
 
     def __init__(
         self,
@@ -121,7 +123,9 @@ class RedisConnector:
     def _budgets(self) -> Budgets:
         if isinstance(self._store, Shard):
             return self._store.budgets
-        raise StoreError("several nodes keep no lanes, rules and gates (flow); expected one server, sentinels or a cluster")
+        raise StoreError(
+            "several nodes keep no lanes, rules and gates (flow); expected one server, sentinels or a cluster"
+        )
 
     def admit(
         self,

@@ -115,9 +115,7 @@ def _whole(rule: Rule) -> list[Any]:
 
 def _made(whole: list[Any]) -> Rule:
     at_once, rate, burst, weight, waiting, lanes = whole
-    return Rule(
-        at_once, None if rate is None else (rate[0], rate[1]), burst, weight, waiting, lanes and _made(lanes)
-    )
+    return Rule(at_once, None if rate is None else (rate[0], rate[1]), burst, weight, waiting, lanes and _made(lanes))
 
 
 def _packed(rule: Rule) -> bytes:

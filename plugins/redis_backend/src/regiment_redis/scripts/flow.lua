@@ -27,9 +27,6 @@ do
   flags = flags % 8
   f.opens, f.flags = opens, flags
   f.plain, f.used = string.match(flowed, '^(%d*)/(%d*)', 8)
-  local flow_key, off_key, gates_key = stem .. ':flow', stem .. ':off', stem .. ':gates'
-
-  local counted, gated, tat_of, tokens, pay, off, is_off, on, enter_pool, nothing_of, pool_of
 
   function f.run(spot, n)
     if counts[spot] then counts[spot] = counts[spot] + n else deltas[spot] = (deltas[spot] or 0) + n end
@@ -37,7 +34,7 @@ do
   function f.wait(field, n) waits[field] = (waits[field] or 0) + n end
   -- A list is empty now.
   function f.emptied(p, spot)
-    if spot == '0::' then f.plain = string.gsub(f.plain, p, '') else gone[spot] = true end
+    if spot == '0::' then f.plain = string.gsub(f.plain, p, '') else gone[spot] = 'empty' end
   end
   function f.pack(mine)
     for spot, n in pairs(mine) do
@@ -47,6 +44,7 @@ do
   end
   -- Writes what has changed; each step ends with it.
   function f.flush()
+    local flow_key = stem .. ':flow'
     local changed, many = {}, 0
     for spot, n in pairs(deltas) do
       if n ~= 0 then
@@ -95,8 +93,8 @@ do
     waits = {}
     if #emptied > 0 then f.unlist_pools(emptied) end
     if next(gone) then f.unlist() end
-    if some_off and had_off then some_off = call('EXISTS', off_key) == 1 end
-    if some_gates and had_gates then some_gates = call('EXISTS', gates_key) == 1 end
+    if some_off and had_off then some_off = call('EXISTS', stem .. ':off') == 1 end
+    if some_gates and had_gates then some_gates = call('EXISTS', stem .. ':gates') == 1 end
     local all = f.flags + (some_off and 8 or 0) + (some_gates and 16 or 0)
     local field = struct.pack('>BI6', all, math.ceil(f.opens)) .. f.plain .. '/' .. f.used
     if field ~= flowed then
@@ -107,6 +105,9 @@ do
 
   -- What an exchange of a queue without rules does not need, and what hardly anyone needs, is made when somebody asks for it.
   local function ruled()
+    local call, sub, byte, find = redis.call, string.sub, string.byte, string.find
+    local flow_key, off_key, gates_key = stem .. ':flow', stem .. ':off', stem .. ':gates'
+    local counted, gated, tat_of, tokens, pay, off, is_off, on, enter_pool, nothing_of, pool_of
     function f.pool_of(spot)
       local colon = find(spot, ':', 1, true)
       return sub(spot, 1, colon + tonumber(sub(spot, 1, colon - 1)))
@@ -382,7 +383,7 @@ do
       local pool = pool_of(spot)
       if pool ~= '0:' then f.wait('w' .. pool, -n) end
       if delayed then f.wait('d' .. spot, -n) else f.wait('w', -n) end
-      if delayed then gone[spot] = true end
+      if delayed then gone[spot] = 'due' end
     end
     -- Gates whose time has come; at most 64 a call.
     function f.open_gates()
@@ -425,9 +426,10 @@ do
       end
     end
     function f.unlist()
-      local names = {}
-      for spot in pairs(gone) do
-        if nothing_of(spot) then
+      -- Of one priority and without delayed tasks, a lane that was emptied has nothing.
+      local names, sure = {}, #f.used < 2 and call('EXISTS', stem .. ':delayed') == 0
+      for spot, how in pairs(gone) do
+        if sure and how == 'empty' or nothing_of(spot) then
           local pool = pool_of(spot)
           names[pool] = names[pool] or {}
           table.insert(names[pool], sub(spot, #pool + 2))
@@ -438,9 +440,13 @@ do
         for from = 1, #list, 1000 do call('ZREM', stem .. ':lanes:' .. pool, unpack(list, from, math.min(from + 999, #list))) end
       end
     end
+    f.own = {counted, tat_of, tokens, pay, is_off, pool_of}
   end
   -- What most exchanges do not need is made when it is.
   local function rarely()
+    local call, sub, byte, find = redis.call, string.sub, string.byte, string.find
+    local flow_key, off_key, gates_key = stem .. ':flow', stem .. ':off', stem .. ':gates'
+    local counted, tat_of, tokens, pay, is_off, pool_of = unpack(f.own)
   -- n elements have come to a list; `fresh`: it was empty.
   function f.arrived(p, spot, n, fresh)
     local ok
