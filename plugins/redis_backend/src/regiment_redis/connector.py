@@ -8,9 +8,11 @@ from typing import Annotated, ClassVar, Literal
 
 from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role, Secret, Settlement, Span, Taken, Terms
 from regiment.contracts.effects import EFFECTS, Applied, Effect, Followed, Record, Tally, When
+from regiment.contracts.flow import FLOW, Met, Rule, Spot, Standing, Ticket
 from regiment.contracts.steer import STEER, Act, Glance
-from regiment.errors import ConfigError
+from regiment.errors import ConfigError, StoreError
 from regiment_redis.address import Address, node, parse, unguarded
+from regiment_redis.budgets import Budgets
 from regiment_redis.effective import Effects
 from regiment_redis.link import Link, link_to
 from regiment_redis.shard import NONE, Shard
@@ -31,7 +33,9 @@ class RedisConnector:
     take. `username` and `password` are for those addresses that name none.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, STEER}))
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, FLOW, STEER})
+    )
 
     def __init__(
         self,
@@ -110,6 +114,55 @@ class RedisConnector:
             id_window=id_window,
             token_window=token_window,
         )
+
+    def extras(self) -> frozenset[str]:
+        """What this one keeps: a budget of a queue that is spread over nodes would be a lie."""
+        return self.capabilities.extras if isinstance(self._store, Shard) else self.capabilities.extras - {FLOW}
+
+    @property
+    def _budgets(self) -> Budgets:
+        if isinstance(self._store, Shard):
+            return self._store.budgets
+        raise StoreError(
+            "several nodes keep no lanes, rules and gates (flow); expected one server, sentinels or a cluster"
+        )
+
+    def admit(
+        self,
+        queue: str,
+        payloads: Sequence[bytes],
+        tickets: Sequence[Ticket],
+        *,
+        priority: int,
+        delay: float = 0.0,
+        at: float | None = None,
+        token: str,
+        ids: Sequence[str] | None = None,
+        id_window: float = 3600.0,
+        token_window: float = 60.0,
+    ) -> Sequence[Met]:
+        windows = (id_window, token_window)
+        return self._budgets.admit(queue, payloads, tickets, priority, delay, at, token, ids, windows)
+
+    def rule(self, queue: str, spot: Spot, rule: Rule | None, *, operator: bool = False, by: str = "") -> None:
+        self._budgets.rule(queue, spot, rule, operator, by)
+
+    def gate(self, queue: str, spot: Spot, seconds: float | None) -> None:
+        self._budgets.gate(queue, spot, seconds)
+
+    def flow(self, queue: str, spots: Sequence[Spot]) -> Sequence[Standing]:
+        return self._budgets.flow(queue, spots)
+
+    def standings(
+        self, queue: str, limit: int = 100, *, pool: str | None = None, after: Spot | None = None
+    ) -> Sequence[Standing]:
+        return self._budgets.standings(queue, limit, pool, after)
+
+    def recount(self, queue: str) -> Sequence[tuple[Spot, int, int]]:
+        return self._budgets.recount(queue)
+
+    def ticket(self, queue: str, payload: bytes) -> Ticket | None:
+        return self._budgets.ticket(queue, payload)
 
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
         self._store.join(queue, consumer, terms)

@@ -10,7 +10,7 @@ from regiment.contracts import Done, Settlement, Span
 from regiment.contracts.effects import Applied, Effect, Record, Tally, When
 from regiment.errors import QueueFull
 from regiment_redis.asking import Asking, ms, whole
-from regiment_redis.effects import Places, of_one, sent_to, settled, within
+from regiment_redis.effects import Places, charges, of_one, sent_to, settled, within
 from regiment_redis.link import Scripts
 from regiment_redis.outbox import WAITS, Outbox
 from regiment_redis.records import name
@@ -41,7 +41,7 @@ class Leaving:
     ) -> None:
         self._scripts, self._stem, self._note = scripts, stem, note
         self.places, self.outbox, self.node = places, outbox, node
-        self._asking = Asking(LEAVING)
+        self._asking, self._in_lanes = Asking(LEAVING), Asking(LEAVING.twin)
 
     # With a lease
 
@@ -63,10 +63,11 @@ class Leaving:
             if args is None:
                 args = self._args(queue, consumer, effects, settled(settlements, effects))
                 args.append(str(len(args)))
-            return self._asking.leaving(stem, consumer, turn, base, bounds, one, args)
+            asking = self._in_lanes if stem in self._scripts.lanes else self._asking
+            return asking.leaving(stem, consumer, turn, base, bounds, one, args)
         args = self._args(queue, consumer, effects, settled(settlements, effects))
         args.append(str(len(args)))
-        return whole(stem, consumer, turn, base, bounds, settlements, LEAVING, args)
+        return whole(stem, consumer, turn, base, bounds, settlements, self._scripts.of(LEAVING, stem), args)
 
     def release(
         self, queue: str, stem: str, consumer: str, args: Sequence[Part], done: Sequence[Span], effects: Effects
@@ -111,7 +112,8 @@ class Leaving:
             conditions += (one.key, one.version)
         stem = self._stem(queue)
         args = (token, max(ms(token_window), 1), *conditions, *parts)
-        done, *answer = self._scripts.run(_APPLY, stem, *args, pushing=True)
+        script = _APPLY.twin if charges([effects]) else _APPLY
+        done, *answer = self._scripts.run(script, stem, *args, pushing=True)
         if not done:
             found = {one.key: record(data) for one, data in zip(when, answer[1:], strict=True)}
             return Applied(False, (), 0, found, answer[0] / 1000)

@@ -8,10 +8,14 @@ from zlib import crc32
 
 from regiment.contracts import Back, Done, Park, Settlement
 from regiment.contracts.effects import MOST_MEMBERS, Arrive, Drop, Effect, Join, Keep, Seal, Send, Shut
+from regiment.contracts.flow import check_tickets
 from regiment_redis.asking import PRIORITIES, ms
+from regiment_redis.tickets import charged
 from regiment_redis.wire import Part
 
 MOST_RANK = 2**53 - 1
+LANES = "l"
+"""Behind the number of a node: what is sent there is charged, and the queue has lanes."""
 
 
 class Spot(NamedTuple):
@@ -39,12 +43,16 @@ class Places:
         parts: list[Part] = []
         for number, effect in enumerate(effects):
             for there in self._where(effect, spot, queue):
-                if there == spot:
+                if isinstance(effect, Send) and effect.tickets is not None and there != spot:
+                    # With lanes a queue has scripts of its own.
+                    entry = _charged("", effect)
+                    parts += ("O", "", f"{there.node}{LANES} {there.stem}", f"{token}.{number}", packed(entry))
+                elif there == spot:
                     self._add(parts, "", effect, spot, queue, f"{token}.{number}")
                 elif there.node == spot.node and not self._clustered:
                     self._add(parts, there.stem, effect, there, queue, f"{token}.{number}")
                 else:
-                    entry: list[Part] = []
+                    entry = []
                     self._add(entry, "", effect, there, queue, f"{token}.{number}")
                     parts += ("O", "", f"{there.node} {there.stem}", f"{token}.{number}", packed(entry))
         return parts
@@ -92,7 +100,7 @@ class Places:
             or send[2] not in PRIORITIES
         ):
             return None
-        if send[3] > 0 or send[4] is not None or send[5] is not None:
+        if send[3] > 0 or send[4] is not None or send[5] is not None or send[7] is not None:
             return None
         parts: list[Part] = [str(send[2]), send[1][0]]
         for keep in keeps:
@@ -156,6 +164,8 @@ def _members(members: int) -> int:
 def _send(stem: str, send: Send) -> list[Part]:
     if send.priority not in PRIORITIES:
         raise ValueError(f"priority is {send.priority!r}; the redis connector has 0 to 9")
+    if send.tickets is not None:
+        return _charged(stem, send)
     if send.ids is not None and len(send.ids) != len(send.payloads):
         raise ValueError(f"{len(send.ids)} ids for {len(send.payloads)} payloads; expected one for each")
     mode, due = ("in", ms(send.delay)) if send.delay > 0 else ("now", 0)
@@ -166,6 +176,27 @@ def _send(stem: str, send: Send) -> list[Part]:
         return ["T", stem, send.priority, send.payloads[0]]
     head: list[Part] = ["S", stem, send.priority, mode, due, ms(send.id_window), int(named), len(send.payloads)]
     return [*head, *(send.ids or ()), *send.payloads]
+
+
+def _charged(stem: str, send: Send) -> list[Part]:
+    if send.priority not in PRIORITIES:
+        raise ValueError(f"priority is {send.priority!r}; the redis connector has 0 to 9")
+    check_tickets(send.payloads, send.tickets or (), send.ids)
+    mode, due = ("in", ms(send.delay)) if send.delay > 0 else ("now", 0)
+    if send.at is not None:
+        mode, due = "at", ms(send.at)
+    head: list[Part] = ["F", stem, send.priority, mode, due, ms(send.id_window), len(send.payloads)]
+    return head + charged(send.payloads, send.tickets or (), send.ids)
+
+
+def charges(effects: Mapping[int, Sequence[Effect]] | Sequence[Sequence[Effect]]) -> bool:
+    """Whether some of these send tasks with tickets."""
+    lists = effects.values() if isinstance(effects, Mapping) else effects
+    return any(
+        (isinstance(one, Send) and one.tickets is not None) or (isinstance(one, Join) and charges([one.then]))
+        for some in lists
+        for one in some
+    )
 
 
 def sent_to(effects: Iterable[Effect]) -> set[str]:

@@ -219,14 +219,34 @@ def field(info: bytes, name: str) -> str:
     return ""
 
 
+NO_LANES = "NOFLOW"
+"""How a script for a queue with lanes says that this one has none."""
+
+
+class NoLanes(StoreError):
+    """A verb that asks about lanes met a queue that has none."""
+
+
+class HasLanes(StoreError):
+    """An exchange of a queue that was thought to have no lanes met one that has."""
+
+
+def has_lanes(text: str) -> bool:
+    """Whether a script without flow met a queue with lanes: it says so, or finds what it cannot read (`scripts/begin.lua`)."""
+    return text.startswith("ISFLOW") or "WRONGTYPE" in text or "data string too short" in text
+
+
 class Scripts:
     """Calls scripts by their sum, and sends a script's text where the server does not have it."""
 
     def __init__(self, root: Link) -> None:
         self.root = root
+        self.lanes: set[str] = set()
+        """Stems of queues that are known to have lanes (extra `flow`): their scripts are the twins."""
 
     def run(self, script: Script, key: str, *args: Part, pushing: bool = False) -> Any:
         """The reply of a script on the server of `key`."""
+        script = self.of(script, key)
         link = self.root.link(key)
         wire = link.wire
         if wire is None or not wire.open:
@@ -234,8 +254,12 @@ class Scripts:
         command = pack(("EVALSHA", script.sha, 1, key, *args))
         reply = wire.ask(command)
         if isinstance(reply, Refusal):
-            return self.again(link, wire, script, command, reply, pushing)
+            return self.again(link, wire, script, command, reply, pushing, key)
         return reply
+
+    def of(self, script: Script, key: str) -> Script:
+        """The script, or its twin if this queue has lanes."""
+        return script.twin if self.lanes and key in self.lanes and not script.flow else script
 
     def again(
         self,
@@ -245,10 +269,12 @@ class Scripts:
         command: bytes,
         reply: Any,
         pushing: bool = False,
+        key: str = "",
     ) -> Any:
-        """The reply after an error reply: the script is sent first, or a cluster's other node asked."""
+        """The reply after an error reply: the script is sent first, or its twin, or a cluster's other node asked."""
         # A refused script has done nothing, so it may be sent again at once.
-        for _ in range(6):
+        told: Refusal | None = None
+        for _ in range(8):
             if not isinstance(reply, Refusal):
                 return reply
             text = str(reply)
@@ -259,12 +285,30 @@ class Scripts:
             elif text.startswith("MOVED") and (there := link.moved(reply)) is not None:
                 link = there
                 wire = link.ready()
+            elif key and told is None and (other := self._other(script, key, text)) is not None:
+                told, command = reply, command.replace(script.sha.encode(), other.sha.encode(), 1)
+                script = other
+            elif text.startswith(NO_LANES):
+                self.lanes.discard(key)
+                raise NoLanes(text) if told is None else link.judge(told, wire, pushing)
+            elif not key and not script.flow and has_lanes(text):
+                raise HasLanes(str(link.judge(reply, wire)))
             else:
                 raise link.judge(reply, wire, pushing)
             reply = wire.ask(command)
         if isinstance(reply, Refusal):
             raise link.judge(reply, wire, pushing)
         return reply
+
+    def _other(self, script: Script, key: str, text: str) -> Script | None:
+        """The script to run after this refusal, if the queue has lanes and was thought to have none, or the other way round."""
+        if script.flow and text.startswith(NO_LANES) and script.plain is not None:
+            self.lanes.discard(key)
+            return script.plain
+        if not script.flow and has_lanes(text):
+            self.lanes.add(key)
+            return script.twin
+        return None
 
     def run_all(self, script: Script, calls: list[tuple[str, list[Part]]]) -> list[Any]:
         """Several calls of a script, one round trip for each server."""
@@ -273,10 +317,13 @@ class Scripts:
         for i, (key, _) in enumerate(calls):
             groups.setdefault(self.root.link(key), []).append(i)
         for link, indexes in groups.items():
-            commands = [pack(("EVALSHA", script.sha, 1, calls[i][0], *calls[i][1])) for i in indexes]
+            asked = [self.of(script, calls[i][0]) for i in indexes]
+            commands = [
+                pack(("EVALSHA", one.sha, 1, calls[i][0], *calls[i][1])) for one, i in zip(asked, indexes, strict=True)
+            ]
             wire = link.ready()
-            for i, command, reply in zip(indexes, commands, wire.ask_all(commands), strict=True):
+            for one, i, command, reply in zip(asked, indexes, commands, wire.ask_all(commands), strict=True):
                 if isinstance(reply, Refusal):
-                    reply = self.again(link, link.ready(), script, command, reply)
+                    reply = self.again(link, link.ready(), one, command, reply, key=calls[i][0])
                 replies[i] = reply
         return replies

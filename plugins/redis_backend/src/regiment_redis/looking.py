@@ -13,6 +13,7 @@ from zlib import crc32
 from regiment.contracts.steer import LOOKED_AT, STEP, Glance, Seen
 from regiment_redis.records import delivery, name
 from regiment_redis.scripts import Script
+from regiment_redis.tickets import lane_of
 from regiment_redis.wire import Part
 
 _READY, _DELAYED, _LEASED = (Script(f"look_{state}") for state in ("ready", "delayed", "leased"))
@@ -28,6 +29,8 @@ class Look:
         self._run, self._stem, self._limit, self._holding, self._most = run, stem, max(limit, 0), holding, most
         self._mark = mark(stem)
         self._found: list[Seen] = []
+        self.elements: list[bytes] = []
+        """What was found, as it is stored."""
         self.gone = 0
         """Tasks that it went through."""
 
@@ -41,7 +44,7 @@ class Look:
             number = int(third or 0) if state == "ready" else int(first or -1)
             if state == "ready" and first not in ("", *"0123456789"):
                 raise ValueError(after)
-            if len(behind) not in _SIZES.get(state, (len(behind),)):
+            if len(behind) not in _SIZES.get(state, (len(behind),)) and not (state == "ready" and len(behind) > 11):
                 raise ValueError(after)
         except ValueError as error:
             raise ValueError(f"after is {after!r}; expected what a look through {state} tasks has returned") from error
@@ -67,7 +70,8 @@ class Look:
             gone, then, place, index, now, largest, *elements = self._step(_READY, *args)
             self.gone, priority = self.gone + gone, name(then)
             for element in elements:
-                at = f"r{self._mark}{element[0] % 16}{element[1:10].hex()}"
+                self.elements.append(element)
+                at = f"r{self._mark}{element[0] % 16}{element[1:10].hex()}{lane_of(element).hex()}"
                 seen = _seen(element, at, "ready", now)
                 if not seen.count:  # else it came back, to its place of before
                     seen = seen._replace(since=max(now * 1000 - int.from_bytes(element[1:8]), 0) / 1e6)
@@ -82,6 +86,7 @@ class Look:
             gone, then, number, now, *rows = self._step(_DELAYED, self._steps, due, number)
             self.gone, due = self.gone + gone, name(then)
             for at, one, element in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+                self.elements.append(element)
                 left = max(float(at) - now, 0) / 1000
                 self._found.append(_seen(element, f"d{self._mark}{one.hex()}", "delayed", now)._replace(due=left))
             if due == "-1":
@@ -110,6 +115,7 @@ class Look:
         gone, now, *rows = self._step(_LEASED, *args) if not self._over else (0, 0)
         for index, element in zip(rows[::2], rows[1::2], strict=True):
             consumer, receipt = some[index]
+            self.elements.append(element)
             seen = _seen(element, f"l{self._mark}{receipt}.{consumer}", "leased", now)
             self._found.append(seen._replace(consumer=consumer, receipt=receipt))
         self.gone += gone

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from regiment.errors import StoreError
+from regiment_redis.effects import LANES
 from regiment_redis.link import Link, Scripts
 from regiment_redis.records import name
 from regiment_redis.scripts import Script
@@ -67,6 +68,8 @@ class Outbox:
     def _relay(self, target: str, entries: Sequence[bytes], dead: set[Link], todo: list[tuple[int, str]]) -> bool:
         """Apply entries at their place; True if that is done."""
         number, _, stem = target.partition(" ")
+        script = _RELAY.twin if number.endswith(LANES) else _RELAY
+        number = number.removesuffix(LANES)
         if not number.isdecimal() or int(number) >= len(self._nodes):
             return self._leave(target)  # a node that this process does not know
         (scripts, note), link = self._nodes[int(number)], None
@@ -75,7 +78,7 @@ class Outbox:
             if link in dead:
                 return self._leave(target)
             note(stem)
-            board: Any = scripts.run(_RELAY, stem, *entries)
+            board: Any = scripts.run(script, stem, *entries)
         except StoreError:
             if link is not None:
                 dead.add(link)

@@ -10,6 +10,7 @@ from struct import unpack_from
 from typing import Any
 
 from regiment.contracts import Delivery, Letter
+from regiment_redis.tickets import without_ticket
 
 _body = itemgetter(slice(10, None))
 _new: Any = tuple.__new__
@@ -32,6 +33,8 @@ def delivery(receipt: int, element: bytes, now: int) -> Delivery:
     """One element as a delivery, whose parking is told at `now` (ms)."""
     if element[0] < 16:
         return Delivery(receipt, element[10:])
+    if element[0] > 31:
+        return delivery(receipt, without_ticket(element), now)
     count, high, low, note_size, id_size = unpack_from(">HHIIH", element, 10)
     start = 24 + note_size + id_size
     note = element[24 : 24 + note_size] if note_size else None

@@ -11,13 +11,15 @@ from typing import Any
 
 from regiment.contracts import Done, Role, Settlement, Span, Taken, Terms
 from regiment.contracts.effects import Applied, Effect, Followed, Record, Tally, When
-from regiment.errors import Fenced, QueueFull
+from regiment.errors import Fenced, QueueFull, StoreError
 from regiment_redis import server
-from regiment_redis.asking import EXCHANGE, PRIORITIES, Asking, ms, whole
-from regiment_redis.effective import LEAVING, RENEWING, Effects, Leaving
+from regiment_redis.asking import EXCHANGE, PRIORITIES, Asking, ms
+from regiment_redis.budgets import Budgets
+from regiment_redis.commands import Commands
+from regiment_redis.effective import RENEWING, Effects, Leaving
 from regiment_redis.effects import Places
 from regiment_redis.hearing import Ear
-from regiment_redis.link import ClusterLink, Link, Scripts
+from regiment_redis.link import ClusterLink, HasLanes, Link, NoLanes, Scripts
 from regiment_redis.names import Names
 from regiment_redis.outbox import WAITS, Door, Outbox
 from regiment_redis.people import People
@@ -54,6 +56,8 @@ class Shard:
         self._asking = Asking()
         self.people = People(self._scripts, self.stem, self._queues, self._list)
         self.hand = Hand(self._run, self.stem)
+        self.budgets = Budgets(self._scripts, self.stem, self._list, self.people.counts)
+        self._commands = Commands(self._scripts, self.stem, self.budgets.begin, self._asking)
         self.names = Names(root, prefix, self._scripts, self.watch)
         self._several = self._clustered
         self.door = Door(self._scripts, lambda stem: self._list(stem[len(prefix) + 2 : -1]))
@@ -144,6 +148,7 @@ class Shard:
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
         with suppress(QueueFull):  # who drains a full server need not be listed there
             self._list(queue)
+        self._commands.joins(queue, consumer, terms.slots)
         delays = ",".join(str(ms(delay)) for delay in terms.poison_delays)
         if not self._run(
             _JOIN,
@@ -192,28 +197,33 @@ class Shard:
         gaps: bool = False,
         *,
         effects: Effects = NONE,
+        again: StoreError | None = None,
     ) -> Taken:
         if base > LARGEST - limit:
-            rest = (max_bytes, holds_nothing, gaps)
-            return self._high_exchange(queue, consumer, turn, base, settlements, limit, rest, effects)
+            high = (max_bytes, holds_nothing, gaps)
+            return self._high_exchange(queue, consumer, turn, base, settlements, limit, high, effects)
         stem = self._stems.get(queue) or self.stem(queue)
         link = self.root.link(stem) if self._clustered else self.root
         wire = link.wire
         if wire is None or not wire.open:
             wire = link.ready()
-        bounds = (limit, max_bytes, (1 if holds_nothing else 0) + (2 if gaps else 0))
-        if effects:
-            command = self.leaving.exchange(queue, stem, consumer, turn, base, bounds, settlements, effects)
-        elif not settlements:
+        script, bounds = EXCHANGE, (limit, max_bytes, (1 if holds_nothing else 0) + (2 if gaps else 0))
+        if not (effects or self._scripts.lanes or settlements):
             command = self._asking.ordinary(stem, consumer, turn, base, bounds)
-        elif len(settlements) == 1 and type(settlements[0]) is Done:
-            command = self._asking.ordinary(stem, consumer, turn, base, bounds, settlements[0])
+        elif not (effects or self._scripts.lanes) and len(settlements) == 1 and type(done := settlements[0]) is Done:
+            command = self._asking.ordinary(stem, consumer, turn, base, bounds, done)
         else:
-            command = whole(stem, consumer, turn, base, bounds, settlements)
+            some = (queue, consumer, (turn, base), bounds, settlements, effects)
+            command, script = self._commands.of(self.leaving, *some)
         reply = wire.ask(command)
         if type(reply) is not list:
             if isinstance(reply, Refusal):
-                reply = self._scripts.again(link, wire, LEAVING if effects else EXCHANGE, command, reply)
+                try:
+                    reply = self._scripts.again(link, wire, script, command, reply)
+                except (HasLanes, NoLanes) as error:
+                    self._commands.learn(stem, script, error, again)
+                    rest = (settlements, limit, max_bytes, holds_nothing, gaps)
+                    return self.exchange(queue, consumer, turn, base, *rest, effects=effects, again=error)
             if reply == 0:
                 raise _fenced(queue, consumer)
         due, board, lost, elements, now, *receipts = reply
@@ -221,14 +231,16 @@ class Shard:
             board -= WAITS
             self.leaving.send_on(stem)
         if not elements:
-            # What a wait that follows has to know: it ends by itself when something is due.
-            if len(self._due) > 1000:
-                self._due.clear()
-            self._due[queue, consumer] = math.inf if due < 0 else time.monotonic() + due / 1000
-            return Taken(lost, (), None if due < 0 else due / 1000, board)
-        found = deliveries(base, elements, receipts, now)
-        answer: Taken = _new(Taken, (lost, found, due / 1000, board))
+            return self._nothing(queue, consumer, lost, due, board)
+        answer: Taken = _new(Taken, (lost, deliveries(base, elements, receipts, now), due / 1000, board))
         return answer
+
+    def _nothing(self, queue: str, consumer: str, lost: Sequence[int], due: int, board: int) -> Taken:
+        """The answer of an exchange that leased nothing. What a wait that follows has to know: it ends by itself when something is due."""
+        if len(self._due) > 1000:
+            self._due.clear()
+        self._due[queue, consumer] = math.inf if due < 0 else time.monotonic() + due / 1000
+        return Taken(lost, (), None if due < 0 else due / 1000, board)
 
     def _high_exchange(
         self,

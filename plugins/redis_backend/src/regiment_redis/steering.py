@@ -123,6 +123,6 @@ def _packed(place: str, marked: str) -> bytes:
         number = bytes.fromhex(rest.removeprefix(priority))
     except ValueError:
         return b""
-    if found != marked or len(number) != {"r": 9, "d": 6}.get(letter):
+    if found != marked or (len(number) != {"r": 9, "d": 6}.get(letter) and not (letter == "r" and len(number) > 11)):
         return b""
     return b"d" + number if letter == "d" else priority.encode() + number

@@ -11,7 +11,11 @@ local function answer(said)
   return {1, version, out, tonumber(redis.call('HGET', stem, 'version')) or 0, now}
 end
 if known then return answer(known) end
+--#flow begin.lua
+--#flow admitting.lua
+--#plain
 --#include tools.lua
+--#end
 --#include effects.lua
 local from = 4 + 2 * tonumber(ARGV[3])
 local holds = true
@@ -28,6 +32,7 @@ end
 redis.call('SET', token, '0:', 'PX', ARGV[2])
 local e = effects()
 e.leave(ARGV, from, #ARGV)
+--#flow: f.flush()
 if made then made.rouse() end
 local said = string.format('%.0f:', e.version) .. table.concat(e.left_out, ',')
 if said ~= '0:' then redis.call('SET', token, said, 'PX', ARGV[2]) end

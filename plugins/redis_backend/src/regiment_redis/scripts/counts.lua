@@ -2,6 +2,9 @@
 -- KEYS[1]  stem of the queue
 -- returns  {ready, delayed, leased, dead, ms since the oldest ready one is ready or -1, consumers, paused (0, 1)}
 --#include now.lua
+--#plain
+--#include guard.lua
+--#end
 local queue = redis.call('HMGET', stem, 'priorities', 'paused', 'dead_age')
 local ready, leased, oldest = 0, 0, nil
 for priority in string.gmatch(queue[1] or '', '%d') do
@@ -13,8 +16,11 @@ for priority in string.gmatch(queue[1] or '', '%d') do
     oldest = math.min(oldest or at, at)
   end
 end
+--#flow: ready = ready + (tonumber(redis.call('HGET', stem .. ':flow', 'w')) or 0)
+--#flow oldest.lua
 local consumers = redis.call('ZRANGE', stem .. ':consumers', 0, -1)
 for _, consumer in ipairs(consumers) do
+  --#flow: leased = leased + math.max(redis.call('LLEN', stem .. ':lot:' .. consumer) - 1, 0)
   leased = leased + math.max(redis.call('LLEN', stem .. ':batch:' .. consumer) - 1, 0)
     + redis.call('HLEN', stem .. ':held:' .. consumer)
 end

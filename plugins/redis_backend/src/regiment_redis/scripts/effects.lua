@@ -16,6 +16,7 @@ local function effects(begun)
   --#include joined.lua
   --#include sent.lua
   e.kept = kept
+  --#flow charging.lua
 
   -- From now on `stem`, and the tools, are those of this queue.
   local function go(to)
@@ -50,6 +51,7 @@ local function effects(begun)
       else
         if kind == 'K' then size = 5
         elseif kind == 'S' then size = 8 + tonumber(list[i + 7]) * (1 + tonumber(list[i + 6]))
+        --#flow: elseif kind == 'F' then size = 7 + 4 * tonumber(list[i + 6])
         elseif kind == 'J' then size = 6
         elseif kind == 'O' then size = 5
         elseif kind == 'D' then size = 3 + tonumber(list[i + 2]) end
@@ -59,6 +61,7 @@ local function effects(begun)
           elseif kind == 'A' then arrive(list[i + 2], tonumber(list[i + 3]))
           elseif kind == 'T' then send_one(list[i + 2], list[i + 3], list == e.top)
           elseif kind == 'S' then send(list, i + 2, list == e.top)
+          --#flow: elseif kind == 'F' then send_charged(list, i + 2, list == e.top)
           elseif kind == 'J' then open_join(list[i + 2], tonumber(list[i + 3]), list[i + 4], list[i + 5])
           elseif kind == 'E' then seal_join(list[i + 2], tonumber(list[i + 3]))
           elseif kind == 'U' then shut_join(list[i + 2], list[i + 3])

@@ -2,6 +2,8 @@
 -- and its number in that moment (2); and only if extended 2 bytes count, 6 bytes time of the first parking in ms, 4 + 2
 -- bytes lengths of note and id, note, id; then the payload. An ordinary task has the 10 bytes only. A list is in the order
 -- of places, so that what comes back finds its own.
+--#flow opened.lua
+--#plain
 local function open(element)
   local head, place = string.byte(element), string.sub(element, 2, 10)
   if head < 16 then
@@ -22,3 +24,4 @@ local function seal(task)
   local sizes = struct.pack('>I2I6I4I2', math.min(task.count, 65535), task.parked, #task.note, #task.id)
   return string.char(task.priority + 16) .. task.place .. sizes .. task.note .. task.id .. task.payload
 end
+--#end

@@ -9,15 +9,20 @@
 --#include now.lua
 --#effects given.lua
 local consumer, turn, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+--#flow flowing.lua
+--#plain
 local batch = stem .. ':batch:' .. consumer
 local head = redis.call('LINDEX', batch, 0)
 local face = redis.call('HGET', stem, 'face')
+--#end
 if not head or not face then return 0 end
 local last, base, left, granted, odd = struct.unpack('>I7I7I4I7B', head)
 local stamp, next_look, lease, version, flags = struct.unpack('>I6I6I6I4B', face)
 --#include tools.lua
+--#flow admitting.lua
 --#effects effects.lua
 
+--#flow: local mine = #head > 26 and cmsgpack.unpack(string.sub(head, 27)) or {}
 local key, waiting, more = stem .. ':consumer:' .. consumer, odd > 1, nil
 if odd % 2 == 1 then
   more = redis.call('HMGET', key, 'fenced', 'out', 'lost', 'done', 'lease')
@@ -28,6 +33,7 @@ end
 local function upcoming(soon)
   local first = tonumber(redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2])
   local deadline
+  --#flow: soon = nil
   if soon and soon - now > 6000 then
     deadline = redis.call('ZCARD', stem .. ':consumers') > 1 and soon or nil
   else
@@ -53,6 +59,7 @@ if turn == last then
   return {(upcoming()), version, lost, elements, now, receipts}
 end
 local flag = tonumber(ARGV[6])
+--#flow: flag = flag % 4
 if turn < last or turn > last + 1 and flag < 2 then return 0 end
 
 local kept
@@ -70,11 +77,17 @@ if gap > lease / 3 or gap < -1000 then
   next_look = 0
 end
 
+--#flow: if f.opens <= f.now then f.open_gates() end
 -- Settle. What an ordinary worker sends is Done for all that it holds: then its list goes.
 local gone, lost = false, {}
+--#flow: local whole = not mine.k and not mine.s
 if #ARGV == 9 and ARGV[7] == 'D' and left > 0 and flags < 2 and not kept and tonumber(ARGV[8]) == base
+  --#flow: and whole
   and tonumber(ARGV[9]) == base + left - 1 then
   redis.call('DEL', batch)
+  --#flow: f.run('', -left)
+  --#flow: if not f.quiet then f.fewer(mine) f.freed(left) else for spot, n in pairs(mine) do f.run(spot, -n) end end
+  --#flow: mine = {}
   gone, left = true, 0
 elseif #ARGV > 6 then
   local t = tools()
@@ -106,6 +119,7 @@ elseif #ARGV > 6 then
     elseif kind == 'B' then
       local taken, missing = t.take(holder, receipt, tonumber(ARGV[i + 2]), false)
       for _, pair in ipairs(taken) do backs[#backs + 1] = pair end
+      --#flow: for _, pair in ipairs(taken) do f.refund(f.spot(pair[2])) end
       lose(missing)
       i = i + 3
     elseif kind == 'A' then
@@ -135,6 +149,7 @@ elseif #ARGV > 6 then
   end
   t.front(backs)
   base, left = holder.base, holder.left
+  --#flow: mine = holder.mine
 end
 --#effects: if gone then took = true end
 --#effects leaving.lua
@@ -145,6 +160,7 @@ if flag % 2 == 1 then
     local t = tools()
     t.front(t.empty(t.holder(consumer)))
     left = 0
+    --#flow: mine = {}
   end
   if kept then
     redis.call('HDEL', key, 'done')
@@ -159,6 +175,7 @@ if now >= next_look then
     if other ~= consumer and most > 0 then most = most - t.take_back(other, most) end
   end
   t.promote()
+  --#flow: f.sweep()
   local own = tonumber(redis.call('ZSCORE', stem .. ':consumers', consumer)) or now
   local wait = upcoming()
   next_look = math.min(own, now + (wait < 0 and 3600000 or wait))
@@ -168,6 +185,8 @@ end
 -- Lease. Tasks may have megabytes, and should not all be in memory before `most bytes` is seen: so no more are popped at
 -- once than would fit if all were four times as large as the first and the last of them.
 local got, written
+--#flow leasing.lua
+--#plain
 if limit > 0 and flags % 2 == 0 then
   local room, want, have = tonumber(ARGV[5]), limit, 0
   local priorities = made and redis.call('HGET', stem, 'priorities') or string.sub(face, 24)
@@ -212,6 +231,7 @@ if limit > 0 and flags % 2 == 0 then
     if want == 0 then break end
   end
 end
+--#end
 
 if made then next_look = tonumber(redis.call('HGET', stem, 'next')) or 0 end
 local next_due = math.max(next_look - now, 0)
@@ -227,10 +247,12 @@ if got then
   if left > 0 then
     local t = tools()
     t.spill(t.holder(consumer))
+    --#flow: mine.s = 1
   end
   if not gone then redis.call('DEL', batch) end
   base = tonumber(ARGV[3])
   head = struct.pack('>I7I7I4I7B', turn, base, #got, base + 1, mark)
+  --#flow: head = head .. f.pack(mine)
   if #got <= 1000 then
     redis.call('RPUSH', batch, head, unpack(got))
   else
@@ -243,10 +265,13 @@ if got then
       if id ~= '' then redis.call('HSET', stem .. ':named:' .. consumer, tools().digits(base + i - 1), id) end
     end
   end
+  --#flow: if (f.added > 0 or f.closed) and redis.call('EXISTS', stem .. ':waiting') == 1 then tools() end
   if made then made.rouse() end
 else
   got = {}
   -- A removal is the first write, or a full server would refuse it (see tools); most who look in vain change nothing else.
+  --#flow: f.closed = false
+  --#flow: if f.added > 0 and redis.call('EXISTS', stem .. ':waiting') == 1 then tools() end
   if made then made.rouse() elseif not written then redis.call('HDEL', stem, '-') end
   if limit > 0 then
     mark = mark + 2
@@ -257,6 +282,7 @@ else
     t.wake(t.length())
   end
   head = struct.pack('>I7I7I4I7B', turn, base, left, 0, mark)
+  --#flow: head = head .. f.pack(mine)
   if gone then redis.call('RPUSH', batch, head) else redis.call('LSET', batch, 0, head) end
   next_due = upcoming(next_look)
   if next_due > 0 and next_due < 6000 and limit > 0 then
@@ -264,6 +290,8 @@ else
     -- each other, at most 40 ms late: all at once, they would keep each other from running it.
     next_due = next_due + math.min(redis.call('ZRANK', stem .. ':waiting', consumer), 8) * 5
   end
+  --#flow: if limit > 0 and flags % 2 == 0 then next_due = f.told(consumer, next_due) end
 end
+--#flow: f.flush()
 if gap < 0 or gap * 24 > lease then tools().put('stamp', tools().digits(now)) end
 return {next_due, version, lost, got, now}

@@ -2,10 +2,15 @@
 local function holds(element)
   if wanted == '' then return true end
   local from = 11
+  --#flow: local first = string.byte(element)
+  --#flow: if first > 31 then from = 14 + string.byte(element, 11) + struct.unpack('>I2', element, 12 + string.byte(element, 11)) end
+  --#flow: if first % 32 > 15 then local _, _, note, id = struct.unpack('>I2I6I4I2', element, from) from = from + 14 + note + id end
+  --#plain
   if string.byte(element) > 15 then
     local _, _, note, id = struct.unpack('>I2I6I4I2', element, 11)
     from = 25 + note + id
   end
+  --#end
   return string.find(element, wanted, from, true) ~= nil
 end
 -- How many elements to read at once: those that would fit into a step's 4 MiB if all were four times as large as the largest before.

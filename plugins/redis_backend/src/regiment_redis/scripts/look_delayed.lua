@@ -4,6 +4,9 @@
 --          task to go on behind (empty: the head)
 -- returns  {gone through, due, number, now, due, number, element, ...}; due -1: this was the end
 --#include now.lua
+--#plain
+--#include guard.lua
+--#end
 local wanted, most, steps = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 --#include holds.lua
 local delayed, bodies, rank = stem .. ':delayed', stem .. ':bodies', 0

@@ -4,9 +4,13 @@
 --          first), 5 place to go on behind (empty: the head), 6 index at which it was, 7 bytes of the largest so far (0: unknown)
 -- returns  {gone through, priority, place, index, now in ms, bytes of the largest, element, ...}; priority -1: this was the end
 --#include now.lua
+--#plain
+--#include guard.lua
+--#end
 local wanted, most, steps = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 --#include places.lua
 --#include holds.lua
+--#flow looked.lua
 local lists, from, place, hint, largest = ready_lists(), 1, nil, tonumber(ARGV[6]), tonumber(ARGV[7])
 local start = ARGV[4]
 if start ~= '' then

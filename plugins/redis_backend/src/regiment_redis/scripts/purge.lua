@@ -2,6 +2,10 @@
 -- KEYS[1]  stem of the queue
 -- returns  how many
 --#include now.lua
+--#plain
+--#include guard.lua
+--#end
+--#flow flowed.lua
 --#include tools.lua
 local t, many = tools(), 0
 local ids = redis.call('HGET', stem, 'ids')
@@ -20,7 +24,9 @@ for priority in string.gmatch(redis.call('HGET', stem, 'priorities') or '', '%d'
   end
   redis.call('UNLINK', list)
 end
+--#flow purged.lua
 many = many + redis.call('ZCARD', stem .. ':delayed')
 if ids then forget(redis.call('HVALS', stem .. ':bodies')) end
 redis.call('UNLINK', stem .. ':delayed', stem .. ':bodies')
+--#flow: f.flush()
 return many

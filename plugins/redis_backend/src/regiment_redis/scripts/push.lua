@@ -4,9 +4,11 @@
 -- ARGV     1 token, 2 ms that it is remembered, 3 priority, 4 "now", "in" or "at", 5 ms of delay, or ms since the epoch,
 --          6 ms that ids are remembered, 7 number of ids (0, or one for each payload), ids, payloads
 -- returns  the indexes (from 0) of payloads that were left out, as text with commas; the same for a token seen before
+--#flow: if not redis.call('HGET', KEYS[1], 'flow') then return redis.error_reply('NOFLOW this queue has never seen a ticket or a rule') end
 local token = KEYS[1] .. ':token:' .. ARGV[1]
 if not redis.call('SET', token, '', 'NX', 'PX', ARGV[2]) then return redis.call('GET', token) end
 --#include now.lua
+--#flow flowed.lua
 --#include tools.lua
 local priority, from = tonumber(ARGV[3]), 8 + tonumber(ARGV[7])
 local due = now
@@ -43,6 +45,11 @@ else
   if out ~= '' then redis.call('SET', token, out, 'XX', 'PX', ARGV[2]) end
 end
 if #elements == 0 then return out end
+--#flow: if due <= now then tools().tail(elements) end
+--#flow: if due > now then for _, element in ipairs(elements) do tools().delay(element, due) end tools().know(ARGV[3]) end
+--#flow: f.flush()
+--#flow: made.rouse()
+--#flow: do return out end
 if due > now then
   for _, element in ipairs(elements) do tools().delay(element, due) end
   tools().know(ARGV[3])

@@ -3,7 +3,11 @@
 -- ARGV     token and packed effects (effects.lua) of each entry; a token is remembered for an hour
 -- returns  board version
 --#include now.lua
+--#flow begin.lua
+--#flow admitting.lua
+--#plain
 --#include tools.lua
+--#end
 --#include effects.lua
 tools()
 for i = 1, #ARGV, 2 do
@@ -12,5 +16,6 @@ for i = 1, #ARGV, 2 do
     effects().leave(list, 1, #list)
   end
 end
+--#flow: f.flush()
 made.rouse()
 return tonumber(redis.call('HGET', stem, 'version')) or 0

@@ -5,7 +5,9 @@
 -- returns  1
 --#include now.lua
 --#effects given.lua
+--#flow flowed.lua
 --#include tools.lua
+--#flow admitting.lua
 --#effects effects.lua
 local t, consumer = tools(), ARGV[1]
 local holder = t.holder(consumer)
@@ -63,6 +65,8 @@ if holder.known then
 end
 if ARGV[2] == '1' then t.entomb(consumer) end
 -- A consumer that was woken and died took the wake-up with it: pass it on.
+--#flow: f.flush()
+--#flow: if f.handed or f.closed or f.added > 0 then t.rouse() end
 if t.earlier then t.rouse() elseif redis.call('EXISTS', stem .. ':waiting') == 1 then t.wake(t.length()) end
 --#effects: do return tonumber(redis.call('HGET', stem, 'version')) or 0 end
 return 1

@@ -3,6 +3,7 @@
 -- ARGV     1 ms from now, then the consumers
 -- returns  {those that are not known, those that are fenced}
 --#include now.lua
+--#flow flowed.lua
 --#include tools.lua
 local t, unknown, fenced, scores = tools(), {}, {}, {}
 t.stamp()
@@ -23,5 +24,6 @@ end
 for from = 1, #scores, 1000 do
   redis.call('ZADD', stem .. ':consumers', 'GT', unpack(scores, from, math.min(from + 999, #scores)))
 end
+--#flow: f.flush()
 --#effects: do return {unknown, fenced, tonumber(redis.call('HGET', stem, 'version')) or 0} end
 return {unknown, fenced}

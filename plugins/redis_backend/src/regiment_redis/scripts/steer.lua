@@ -5,13 +5,21 @@
 --          end of its list at most (-1: any number), then places: priority and 9 bytes if it is ready, "d" and 6 bytes if it is delayed
 -- returns  {a text with a letter for each place: "y" done, "n" not there, "f" too far inside its list, "l" left for the next step; 1 if tasks lie aside, else 0}
 --#include now.lua
+--#plain
+--#include guard.lua
+--#end
+--#flow flowed.lua
 --#include tools.lua
 --#include places.lua
+--#flow steered.lua
 local t, drop, delay, far = tools(), ARGV[1] == 'drop', tonumber(ARGV[3]), tonumber(ARGV[4])
 local delayed, bodies, told, room = stem .. ':delayed', stem .. ':bodies', {}, 4194304
 
 local function change(element)
+  --#flow: if string.byte(element) > 63 then element = taken_out(element) end
   local task = t.open(element)
+  --#flow: local part = drop and f.key_of(element)
+  --#flow: if part then f.free(part) end
   if drop then
     if task.id ~= '' then
       redis.call('ZREM', stem .. ':ids', task.id)
@@ -50,6 +58,7 @@ local function ready(list, wanted)
   end
   if front > 0 then redis.call('LREM', list, front, '-') end
   if rear > 0 then redis.call('LREM', list, -rear, '-') end
+  --#flow: left_lane(list, #taken)
   local tails = {}
   for _, element in ipairs(taken) do
     element = change(element)
@@ -70,6 +79,7 @@ local function later(i)
   if drop or delay == 0 then
     redis.call('ZREM', delayed, number)
     redis.call('HDEL', bodies, number)
+    --#flow: f.left(f.spot(element), 1, true)
   end
   element = change(element)
   if not element then return end
@@ -89,6 +99,10 @@ for i = 5, #ARGV do
   told[i - 4] = 'n'
   if string.sub(ARGV[i], 1, 1) == 'd' then later(i) end
 end
+--#flow: for _, list in ipairs(steered_lists()) do ready(list[1], list[2]) end
+--#flow: f.flush()
+--#flow: t.rouse()
+--#flow: do return {table.concat(told), 0} end
 for _, list in ipairs(ready_lists()) do
   local wanted = {}
   for i = 5, #ARGV do

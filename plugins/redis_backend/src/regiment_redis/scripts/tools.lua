@@ -47,6 +47,7 @@ local function tools()
 
   -- The queue remembers which priorities it has seen: those are the lists that an exchange looks into.
   function t.know(priority)
+    --#flow: if stem == home then return f.know(priority) end
     local known = redis.call('HGET', stem, 'priorities') or ''
     if not string.find(known, priority, 1, true) then
       local all = {tostring(priority)}
@@ -62,6 +63,8 @@ local function tools()
     return struct.pack('>I7I2', clock[1] * 1000000 + clock[2] + math.floor(places / 65536), places % 65536)
   end
 
+  --#flow seats.lua
+  --#plain
   local function by_priority(elements)
     local lists = {}
     for _, element in ipairs(elements) do
@@ -110,11 +113,15 @@ local function tools()
     end
   end
 
+  --#end
   -- Due later. A task that is due before every other one wakes all who wait, so that each learns the new time.
   function t.delay(element, due)
     local key = stem .. ':delayed'
     local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    --#flow: local number = put_away(element)
+    --#plain
     local number = struct.pack('>I6', redis.call('HINCRBY', stem, 'sequence', 1))
+    --#end
     redis.call('HSET', stem .. ':bodies', number, element)
     redis.call('ZADD', key, digits(due), number)
     if not head[2] or due < tonumber(head[2]) then
@@ -134,6 +141,7 @@ local function tools()
     for i = 1, #numbers do
       if bodies[i] then found[#found + 1] = bodies[i] end
     end
+    --#flow: for _, element in ipairs(found) do f.left(f.spot(element), 1, true) end
     t.tail(found)
   end
 
@@ -148,6 +156,7 @@ local function tools()
 
   -- The consumer waits no more.
   function t.awake(consumer)
+    --#flow: f.hand_over(consumer)
     redis.call('ZREM', stem .. ':waiting', consumer)
     local sleepers = redis.call('ZCARD', stem .. ':waiting')
     if sleepers == 0 then
@@ -160,6 +169,8 @@ local function tools()
   -- How many tasks are ready.
   function t.length()
     local all = 0
+    --#flow: if not f.going() then return 0 end
+    --#flow: all = f.ready()
     for priority in string.gmatch(redis.call('HGET', stem, 'priorities') or '', '%d') do
       all = all + redis.call('LLEN', stem .. ':ready:' .. priority)
     end
@@ -168,6 +179,8 @@ local function tools()
 
   -- At the end of a verb that may have made tasks ready.
   function t.rouse()
+    --#flow: t.added, f.added = t.added + f.added, 0
+    --#flow: if redis.call('EXISTS', stem .. ':waiting') == 1 and f.untold() then t.wake(1) end
     if t.earlier then
       t.wake(1000000)
     elseif t.added > 0 and redis.call('EXISTS', stem .. ':waiting') == 1 then
@@ -196,13 +209,18 @@ local function tools()
   -- deliveries of the last batch follow; what is left of older ones is in another hash, by receipt.
   function t.holder(consumer)
     local holder = {
+      --#flow: name = consumer, key = stem .. ':consumer:' .. consumer, batch = stem .. ':lot:' .. consumer, mine = {},
+      --#plain
       name = consumer, key = stem .. ':consumer:' .. consumer, batch = stem .. ':batch:' .. consumer,
+      --#end
       held = stem .. ':held:' .. consumer, named = stem .. ':named:' .. consumer,
       ids = redis.call('HGET', stem, 'ids'), base = 0, left = 0,
     }
+    --#flow: f.adopt(consumer)
     local head = redis.call('LINDEX', holder.batch, 0)
     if head then
       holder.known = true
+      --#flow: if #head > 26 then holder.mine = cmsgpack.unpack(string.sub(head, 27)) end
       holder.turn, holder.base, holder.left, holder.granted, holder.odd = struct.unpack('>I7I7I4I7B', head)
     end
     local known = redis.call('HMGET', holder.key, 'spilled', 'done')
@@ -211,6 +229,7 @@ local function tools()
   end
 
   local function head(holder)
+    --#flow: do return struct.pack('>I7I7I4I7B', holder.turn, holder.base, holder.left, holder.granted, holder.odd) .. f.pack(holder.mine) end
     return struct.pack('>I7I7I4I7B', holder.turn, holder.base, holder.left, holder.granted, holder.odd)
   end
 
@@ -229,6 +248,7 @@ local function tools()
     redis.call('LTRIM', holder.batch, 0, 0)
     each('HSET', holder.held, fields)
     redis.call('HSET', holder.key, 'spilled', 1)
+    --#flow: holder.mine.s = 1
     holder.left, holder.spilled = 0, '1'
     t.save(holder)
   end
@@ -260,7 +280,10 @@ local function tools()
       from, to = 1, 0
     else
       local many, start = to - from + 1, from - low + 1
+      --#flow: local got = redis.call('LRANGE', holder.batch, start, start + many - 1)
+      --#plain
       local got = over and {} or redis.call('LRANGE', holder.batch, start, start + many - 1)
+      --#end
       if many == holder.left then
         redis.call('LTRIM', holder.batch, 0, 0)
       elseif from == low then
@@ -294,6 +317,7 @@ local function tools()
         receipt = receipt + 1
       end
     end
+    --#flow: parted(holder, taken, over)
     return taken, missing
   end
 
@@ -333,6 +357,7 @@ local function tools()
     redis.call('LTRIM', holder.batch, 0, 0)
     redis.call('DEL', holder.held, holder.named)
     redis.call('HDEL', holder.key, 'spilled')
+    --#flow: parted(holder, all)
     holder.left, holder.spilled = 0, nil
     t.save(holder)
     return all
@@ -341,6 +366,8 @@ local function tools()
   -- The consumer is over: nothing late can come back under its name for an hour, longer than any request can be late.
   function t.entomb(consumer)
     local key = stem .. ':consumer:' .. consumer
+    --#flow: t.empty(t.holder(consumer))
+    --#flow: redis.call('DEL', stem .. ':lot:' .. consumer)
     redis.call('DEL', key, stem .. ':batch:' .. consumer, stem .. ':held:' .. consumer, stem .. ':named:' .. consumer)
     redis.call('ZREM', stem .. ':consumers', consumer)
     t.awake(consumer)
@@ -364,6 +391,7 @@ local function tools()
         redis.call('HSET', holder.key, 'out', 1)
         redis.call('PEXPIRE', holder.key, 86400000)
         redis.call('PEXPIRE', holder.batch, 86400000)
+        --#flow: redis.call('PEXPIRE', stem .. ':batch:' .. consumer, 86400000)
       end
       return 0
     end
@@ -387,6 +415,7 @@ local function tools()
     redis.call('HDEL', holder.key, 'out')
     redis.call('PERSIST', holder.key)
     redis.call('PERSIST', holder.batch)
+    --#flow: redis.call('PERSIST', stem .. ':batch:' .. holder.name)
     redis.call('ZADD', stem .. ':consumers', digits(deadline), holder.name)
     t.soon(deadline)
   end
@@ -412,7 +441,12 @@ local function tools()
     local bounds = redis.call('HMGET', holder.key, 'dead_limit', 'dead_age')
     local id = string.format('%014.0f-%010.0f', now, redis.call('HINCRBY', stem, 'sequence', 1))
     local age = tonumber(bounds[2]) or 7776000000
+    --#plain
     local letter = cmsgpack.pack({task_id, task.payload, reason, digits(now), task.priority, task.id, digits(now + age)})
+    --#end
+    --#flow: local letter = cmsgpack.pack({task_id, task.payload, reason, digits(now), task.priority, task.id, digits(now + age), task.ticket})
+    --#flow: local part = f.key_of(t.seal(task))
+    --#flow: if part then f.over(part) end
     redis.call('HSET', stem .. ':dead', id, letter)
     redis.call('HSET', stem, 'dead_age', digits(age))
     redis.call('ZADD', stem .. ':deaths', 0, id)
