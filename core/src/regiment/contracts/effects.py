@@ -145,7 +145,8 @@ class Applied(NamedTuple):
     done: bool = True
     """False if a condition does not hold: then nothing was done."""
     left_out: Sequence[int] = ()
-    """Indexes, over the payloads of all `Send` to `apply`'s own queue in order, of those whose id was known."""
+    """Indexes, over the payloads of all `Send` to `apply`'s own queue in order, of those whose id was known, or whose key was
+    held (extra `flow`)."""
     version: int = 0
     """Version of the records that this step has kept at its own queue; 0 if it has kept none."""
     found: Mapping[str, Record | None] = MappingProxyType({})

@@ -193,6 +193,11 @@ def extra(name: str) -> Callable[[T], T]:
     return mark
 
 
+def marked(check: T, capability: str) -> T:
+    """Marks a check that runs only for a connector with this capability or extra, or whose examination says so of itself."""
+    return _asking(check, capability)
+
+
 def _asking(check: T, capability: str) -> T:
     asked: frozenset[str] = check.__dict__.get("_asks_for", frozenset())
     check.__dict__["_asks_for"] = asked | {capability}
@@ -208,7 +213,11 @@ class Bench(Examination):
     def _asks(cls, check: Callable[..., Any]) -> bool:
         able = cls.capabilities
         wanted: frozenset[str] = getattr(check, "_asks_for", frozenset())
-        return all(bool(getattr(able, one)) if hasattr(able, one) else one in able.extras for one in wanted)
+        for one in wanted:
+            says = cls if hasattr(cls, one) else able if hasattr(able, one) else None
+            if not (one in able.extras if says is None else getattr(says, one)):
+                return False
+        return True
 
     @pytest.fixture
     def connect(self) -> Open:
