@@ -192,7 +192,7 @@ class BudgetContract(FlowBench):
         }
         ends[how]()
         assert sleeper.wait(FAR)[1] < FAR / 4
-        assert until(lambda: sleeper.payloads()) == [b"b"]
+        assert until(sleeper.payloads) == [b"b"]
 
     @SPOTS
     def test_who_waits_for_room_sleeps(self, counted: Open, spot: Spot) -> None:
@@ -293,10 +293,12 @@ class BudgetContract(FlowBench):
         connector = counted("lease")
         rule(connector, CRM, Rule(waiting=4, lanes=Rule(waiting=2)))
         fill(connector, 2, "acme")
-        with pytest.raises(QueueFull, match="^lane 'acme' of pool 'crm' of queue 'q' may have 2 tasks waiting; 2 wait"):
+        with pytest.raises(
+            QueueFull, match=r"^lane 'acme' of pool 'crm' of queue 'q' may have 2 tasks waiting; 2 wait"
+        ):
             admit(connector, b"x")
         fill(connector, 2, "b")
-        with pytest.raises(QueueFull, match="^pool 'crm' of queue 'q' may have 4 tasks waiting; 4 wait"):
+        with pytest.raises(QueueFull, match=r"^pool 'crm' of queue 'q' may have 4 tasks waiting; 4 wait"):
             admit(connector, b"x", to=("crm", "c"))
         admit(connector, b"x", to=("erp", "acme"))
 

@@ -230,6 +230,19 @@ class GatingContract(FlowBench):
             assert second.wait(FAR)[1] < FAR / 4
         assert due is not None and due <= 5.0
 
+    def test_a_task_that_is_pushed_behind_a_gate_goes_when_it_opens(self, counted: Open) -> None:
+        """Who sleeps since before the push is told of the time by then, though nothing may go yet."""
+        connector, sleeper = counted("lease"), worker(counted("lease"))
+        able(connector).gate("q", CRM, SOON)
+        assert not sleeper.exchange().deliveries
+        admit(connector, b"a")
+        end, left = time.monotonic() + LONG, LONG
+        while (left := end - time.monotonic()) > 0:
+            sleeper.wait(left)
+            if found := sleeper.payloads():
+                break
+        assert found == [b"a"] and left > 0
+
     def test_one_who_was_told_and_has_ended_is_replaced(self, counted: Open) -> None:
         """By the next one who asks."""
         connector = counted("lease")

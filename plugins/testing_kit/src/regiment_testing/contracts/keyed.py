@@ -339,7 +339,7 @@ class KeyedContract(FlowBench):
         consumer.exchange(Done(1, 1), limit=0)
         assert keyed(connector, b"e") == [Met(0, "kept", "c", "delayed")], "the successor has the key now"
         assert keyed(connector, b"f", clash="replace") == [Met(0, "replaced", "c", "delayed")]
-        assert bench.until(lambda: consumer.payloads()) == [b"f"]
+        assert bench.until(consumer.payloads) == [b"f"]
 
     def test_a_successor_that_is_leased_has_the_key(self, counted: Open) -> None:
         """The end of the one before ends nothing then."""
