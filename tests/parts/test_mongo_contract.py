@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regiment.contracts import Connector, Role
+from regiment.contracts import FLOW, Connector, Role
 from regiment_mongo.connector import MongoConnector
 from regiment_testing.contracts import ConnectorContract
 
@@ -34,6 +34,8 @@ def two() -> Iterator[list[str]]:
 
 class OnMongo(ConnectorContract):
     """What all layouts of servers share."""
+
+    lanes_in_order = False
 
     @pytest.fixture
     def connect(self, urls: list[str]) -> Callable[[Role], Connector]:
@@ -80,9 +82,9 @@ class TestSetOfThree(OnMongo):
 
 @pytest.mark.long
 class TestTwoClusters(OnMongo):
-    """With `spread="queue"`: independent clusters cannot keep one order between them."""
+    """With `spread="queue"`: independent clusters cannot keep one order between them, nor count together."""
 
-    capabilities = MongoConnector.capabilities
+    capabilities = MongoConnector.capabilities._replace(extras=MongoConnector.capabilities.extras - {FLOW})
 
     @pytest.fixture
     def urls(self, two: list[str]) -> list[str]:

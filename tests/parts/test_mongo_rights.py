@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import mongod
-from regiment.contracts import Dead, Done, Terms
+from regiment.contracts import Dead, Done, Rule, Terms, Ticket
 from regiment.errors import StoreError
 from regiment_mongo.connector import MongoConnector
 
@@ -64,6 +64,10 @@ def test_a_user_who_may_read_and_write_one_database_can_do_every_verb(port: int)
     assert store.presence() == {"here": b"x"}
     store.release("q", "w", [], {}, close=True)
     assert store.purge("q") == 2
+    store.rule("q", ("crm", ""), Rule(at_once=1))
+    assert store.admit("q", [b"4"], [Ticket("crm", "acme", "key")], priority=1, token="c") == []
+    store.gate("q", ("crm", ""), 60)
+    assert store.flow("q", [("crm", "acme")])[0].waiting == 1
     store.warnings()
     store.close()
 

@@ -81,7 +81,7 @@ class Base:
         self._pid = 0
         self._client: MongoClient[Document] | None = None
         self._transactions = self._is_set = False
-        self._made = self._lapsed = False
+        self._made = self._lapsed = self._flows = False
         self._opening = threading.RLock()
         self._pin, self._pins = Pin(), False
         self.clock = Clock()
@@ -117,11 +117,11 @@ class Base:
                 write_concern=WriteConcern(w=1),
             )
             self._database = database
-            self._made = layout.check(database, self._prefix, self.shown)
+            self._made, self._flows = layout.check(database, self._prefix, self.shown)
         if self._role != "look":
             names = layout.FOR_PUSH if self._role == "push" else tuple(layout.INDEXES)
             with pymongo.timeout(max(self._timeout, 0.5)):
-                whole = self._made and not layout.lacking(database, self._prefix, names)
+                whole = self._made and not layout.lacking(database, self._prefix, names, self._flows)
             if not whole:
                 self.lay_out()
 
@@ -143,12 +143,13 @@ class Base:
         self._records, self._joins = store("records"), store("joins")
         self._outbox, self._follows = store("outbox"), store("follows")
         self._notices, self._acts, self._meta = store("notices"), store("acts"), store("meta")
+        self._spots, self._rates, self._keys = store("spots"), store("rates"), store("keys")
 
     def lay_out(self) -> None:
         """Make what is missing of collections and indexes."""
         # Building indexes may take longer than a request.
         with pymongo.timeout(BUILD):
-            layout.create(self._database, self._prefix, self.shown)
+            layout.create(self._database, self._prefix, self.shown, self._flows)
         self._made = True
 
     def close(self) -> None:
@@ -251,8 +252,8 @@ class Base:
         )
         failed = [*reply.get("writeErrors", ()), *filter(None, [reply.get("writeConcernError")])]
         if failed:
-            # Of several errors the worst: "is there already" is what a repeat expects.
-            worst = min(failed, key=lambda error: error["code"] == DUPLICATE)
+            # Of several errors the worst: "is there already" is what a repeat expects, a key that is held is not.
+            worst = min(failed, key=lambda error: (error["code"] == DUPLICATE, "{ u:" not in error["errmsg"]))
             kind = DuplicateKeyError if worst["code"] == DUPLICATE else OperationFailure
             raise kind(worst["errmsg"], worst["code"], reply)
         return reply
@@ -349,7 +350,7 @@ class Base:
 
     def absent(self) -> list[str]:
         """Collections and indexes that are not there, or are otherwise; none where nothing was ever made."""
-        return layout.lacking(self._database, self._prefix) if self._made else []
+        return layout.lacking(self._database, self._prefix, flow=self._flows) if self._made else []
 
     def warnings(self) -> list[str]:
         """What this cluster cannot promise, one sentence each."""

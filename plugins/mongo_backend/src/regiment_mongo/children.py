@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import urandom
 
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
+from regiment.contracts import Ticket
 from regiment_mongo.base import DUPLICATE
 from regiment_mongo.effects import Line, sends
 from regiment_mongo.layout import Document
 from regiment_mongo.moments import Moment, date
+from regiment_mongo.spots import shelved, ticket_fields
 from regiment_mongo.tokens import Tokens
 
 HOUR = 3_600_000
@@ -27,6 +29,9 @@ class Children(Tokens):
         wanted = list(sends(lines))
         if not wanted:
             return set()
+        for _, line in wanted:
+            if len(line) > 8:
+                self.flag(line[1])
         moments = self._places(wanted)
         used: Counter[tuple[str, int]] = Counter()
         head = urandom(8)
@@ -54,16 +59,31 @@ class Children(Tokens):
                 task |= {"s": place, "w": moment.now} if due <= moment.now else {"at": due, "d": place}
                 if line[6] is not None:
                     task["i"] = line[6][index]
-                documents.append(task)
+                if len(line) > 8:
+                    ticket = Ticket(*line[8][index])
+                    task |= ticket_fields(ticket, moment.now)
+                    if ticket.unique:
+                        if self.send_with_key(task, ticket, due if due > moment.now else None, moment):
+                            left.add(first + index)
+                        continue
+                documents.append(shelved(task))
         try:
             self.store(self._tasks, documents, None, self.firm)
         except DuplicateKeyError:
             pass  # relayed before
-        for queue in dict.fromkeys(line[1] for _, line in wanted):
+        self._tell_of(moments)
+        return left
+
+    def _tell_of(self, moments: Mapping[tuple[str, int], Moment]) -> None:
+        """Tell those who wait of what was sent to each queue and priority."""
+        for queue in dict.fromkeys(name for name, _ in moments):
             if any(moment.new_priority for (name, _), moment in moments.items() if name == queue):
                 self.refresh(queue)
             self.poke(queue)
-        return left
+
+    def send_with_key(self, task: Document, ticket: Ticket, due: int | None, moment: Moment) -> bool:
+        """Store a task that has a key, once; True if it is left out because another has the key."""
+        raise NotImplementedError
 
     def _places(self, wanted: Sequence[tuple[int, Line]]) -> dict[tuple[str, int], Moment]:
         """Places in the order for all that goes to one queue with one priority."""

@@ -12,9 +12,10 @@ from pymongo import WriteConcern
 from pymongo.errors import OperationFailure
 
 from regiment_mongo.base import MAX_PAYLOAD, Stale
+from regiment_mongo.keyed import HeldKeys, hold_key, taken_over, without
+from regiment_mongo.lanes import Lanes
 from regiment_mongo.layout import Document
-from regiment_mongo.ledger import LIVE, Claim, Facts, Plan, Row, weight
-from regiment_mongo.tending import Tends
+from regiment_mongo.ledger import LIVE, Claim, Facts, Plan, Row, marks_of, weight
 
 MOST_HELD = MAX_PAYLOAD + 512 * 1024
 """Bytes that one consumer holds at most; a claim that would exceed it waits until something is settled."""
@@ -35,7 +36,7 @@ HISTORY = 1.0
 """Seconds to wait for what was. A set has to have it on most of its members first."""
 
 
-class Claims(Tends):
+class Claims(Lanes, HeldKeys):
     """Who holds which task."""
 
     def __init__(self, *args: Any) -> None:
@@ -121,6 +122,8 @@ class Claims(Tends):
             task["t"], task["r"] = task.pop("_id"), number
             del task["q"]
             task.pop("tk", None)
+            if "u" in task:
+                hold_key(task, self.clock.now())
             items.append(task)
         ahead = self._facts[row.queue].ahead
         if items and ahead and ahead[0] is items[0]:
@@ -131,8 +134,9 @@ class Claims(Tends):
         """The one write of an exchange: fence and turn in its filter; settlement and claim in its update. `Stale` if
         somebody changed the consumer; `DuplicateKeyError` (nothing done) if another holds one of these tasks.
         """
-        gone = set(plan.gone)
-        kept = {r: item for r, item in row.held.items() if r not in gone}
+        gone, facts = set(plan.gone), self._facts[row.queue]
+        over = taken_over(claimed)
+        kept = {r: without(item, over) for r, item in row.held.items() if r not in gone}
         fields: Document = {
             "turn": turn,
             "base": base,
@@ -141,7 +145,7 @@ class Claims(Tends):
         }
         update: Document = {"$set": fields, "$inc": {"v": 1}}
         if gone or claimed:
-            if kept and claimed and not gone:
+            if kept and claimed and not gone and not over:
                 update["$push"] = {"held": {"$each": claimed}}
             elif kept and gone and not claimed:
                 update["$pull"] = {"held": {"r": {"$in": plan.gone}}}
@@ -149,7 +153,10 @@ class Claims(Tends):
                 fields["held"] = [{"t": row.id}, *kept.values(), *claimed]
         if row.before is not None:
             update["$unset"] = {"pre": 1}
-        facts = self._facts[row.queue]
+        items = [*kept.values(), *claimed]
+        row.mark(items, fields, update)
+        if facts.flow and not row.slots:
+            fields["sl"] = self.slots(row)
         facts.unproven = Claim(row.id, turn, None)
         # The removal that follows a claim waits for both.
         concern = self.firm if claimed else self.lasting(row)
@@ -163,6 +170,8 @@ class Claims(Tends):
         row.turn, row.base, row.lost, row.before = turn, base, plan.lost, None
         row.held = kept
         row.held.update((item["r"], item) for item in claimed)
+        row.marked = marks_of(items).keys()
+        self.strike_keys(row, [item for item in claimed if item.get("u") in over])
 
     def _write_leaving(
         self, row: Row, entry: Document | None, update: Document, concern: WriteConcern | None
@@ -270,8 +279,10 @@ class Claims(Tends):
         for number, item in enumerate(good, row.base):
             item["r"] = number
         held = [{"t": row.id}, *rest, *good]
-        update = {"$set": {"held": held, "h": len(held) - 1}, "$inc": {"v": 1}}
+        update: Document = {"$set": {"held": held, "h": len(held) - 1}, "$inc": {"v": 1}}
+        row.mark(held[1:], update["$set"], update)
         self._guarded(row, update, self.firm)
+        row.marked = marks_of(held[1:]).keys()
         row.v += 1
         row.held = {item["r"]: item for item in (*rest, *good)}
         return good

@@ -11,6 +11,7 @@ import pymongo
 
 from regiment.contracts import (
     EFFECTS,
+    FLOW,
     STEER,
     Capabilities,
     Effect,
@@ -27,10 +28,10 @@ from regiment.errors import ConfigError, StoreUnavailable
 from regiment_mongo.address import addresses
 from regiment_mongo.base import MAX_PAYLOAD
 from regiment_mongo.errors import LayoutGone, OtherKind, translated
+from regiment_mongo.flowing import FlowingVerbs
 from regiment_mongo.lease import NOTHING
 from regiment_mongo.node import Node
 from regiment_mongo.several import Together
-from regiment_mongo.steering import SteeringVerbs
 from regiment_mongo.wake import PATIENCE, sleep
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ T = TypeVar("T")
 CONCERNS = ("majority", "journal", "acknowledged")
 
 
-class MongoConnector(SteeringVerbs):
+class MongoConnector(FlowingVerbs):
     """Tasks in MongoDB.
 
     `url`: `mongodb://` or `mongodb+srv://` with any option of the driver; the database is its path, or `database`, or
@@ -51,7 +52,7 @@ class MongoConnector(SteeringVerbs):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, STEER})
+        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, FLOW, STEER})
     )
 
     def __init__(
@@ -235,11 +236,13 @@ class MongoConnector(SteeringVerbs):
         queues = list(dict.fromkeys(queue for queue, _ in consumers))
         end = time.monotonic() + seconds
         while True:
-            ready = [q for q in queues if any(node.woken(q) or node.is_due(q) for node in self._awake())]
+            called = {q for q, consumer in consumers if any(node.is_called(q, consumer) for node in self._awake())}
+            ready = [q for q in queues if q in called or any(node.woken(q) or node.is_due(q) for node in self._awake())]
             now = time.monotonic()
             if ready or now >= end:
                 return ready
             due = [at for q in queues for node in self._nodes if (at := node.due(q)) is not None]
+            due += [at for one in consumers for node in self._nodes if (at := node.opens(*one)) is not None]
             listeners = [node.listener() for node in self._awake()]
             descriptors = [listener.event_fd for listener in listeners]
             # Not asleep when one of them should have been heard of.

@@ -23,6 +23,7 @@ from regiment.contracts import (
     Seal,
     Send,
     Shut,
+    check_tickets,
 )
 from regiment_mongo.base import MAX_PAYLOAD
 
@@ -57,7 +58,11 @@ def write(effect: Effect, home: str) -> Line:
             )
         payloads = [_fitting(payload) for payload in effect.payloads]
         ids = None if effect.ids is None else list(effect.ids)
-        return [SEND, effect.queue, payloads, effect.priority, effect.delay, effect.at, ids, effect.id_window]
+        line = [SEND, effect.queue, payloads, effect.priority, effect.delay, effect.at, ids, effect.id_window]
+        if effect.tickets is not None:
+            check_tickets(payloads, effect.tickets, ids)
+            line.append([list(ticket) for ticket in effect.tickets])
+        return line
     if isinstance(effect, Join):
         then = [write(one, effect.queue) for one in effect.then]
         return [JOIN, effect.queue, effect.name, _number(effect.members, effect.name), then, effect.ttl]
@@ -113,7 +118,8 @@ def halved(line: Line) -> list[Line]:
     parts = []
     for span in (slice(None, middle), slice(middle, None)):
         ids = None if line[6] is None else line[6][span]
-        parts += halved([*line[:2], line[2][span], *line[3:6], ids, *line[7:]])
+        tickets = [] if len(line) < 9 else [line[8][span]]
+        parts += halved([*line[:2], line[2][span], *line[3:6], ids, line[7], *tickets])
     return parts
 
 

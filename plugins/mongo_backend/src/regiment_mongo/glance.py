@@ -6,28 +6,32 @@ that one look goes through: at most `LOOKED_AT` tasks, and about `LOOK_BYTES` of
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from regiment.contracts import LOOKED_AT, STEP, Counts, Seen
-from regiment_mongo.base import Base, Session
+from regiment_mongo.base import Session
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import LIVE
 from regiment_mongo.moments import date
+from regiment_mongo.ruling import LEAST, Ruled
+from regiment_mongo.spots import fetched
 
 LOOK_BYTES = 32 * 1024 * 1024
 """Bytes of payloads after which one look ends."""
-
-LEAST = -(2**31)
-"""The highest priority there may be."""
 
 ORDERS = {"ready": ("p", "s"), "delayed": ("at", "d")}
 """By what the tasks of a state are sorted; the index has the state's name."""
 
 FIELDS: Document = dict.fromkeys(("p", "s", "w", "at", "d", "b", "c", "n", "k"), 1)
 """What is read of a task."""
+
+
+FIRST = 10_000
+"""Tasks in lanes that are looked at for the oldest one."""
 
 
 class Looked(NamedTuple):
@@ -49,7 +53,7 @@ def placed(task: Document) -> str | None:
     return place("delayed", task["_id"], task["at"]) if "at" in task else None
 
 
-class Glances(Base):
+class Glances(Ruled):
     """What an operator sees."""
 
     def look(
@@ -86,10 +90,13 @@ class Glances(Base):
         first, second = ORDERS[state]
         rest: Document = {"s": {"$gte": 0}} if state == "ready" else {}
         parts: list[Document] = [{first: {"$gte": LEAST}} | rest]
-        turn, seen = (0, 0), list[str]()
+        turn: tuple[Any, int] = (0, 0)
+        seen = list[str]()
         if after is not None:
             turn, seen = _cursor(after)
             parts = [{first: turn[0], second: {"$gte": turn[1]}}, {first: {"$gt": turn[0]}} | rest]
+        if state == "ready" and (lanes := self.by_priority(queue)) != [{"$gte": LEAST}]:
+            parts = _in_lanes(lanes, turn if after is not None else None)
         now, out = self.server_time(), set(seen)
         for part in parts:
             found = self._tasks.find({"q": queue, **part}, FIELDS, hint=state, batch_size=STEP, limit=most + len(out))
@@ -103,8 +110,8 @@ class Glances(Base):
                 # A task that came back keeps its time of waiting; when that was is not known.
                 since = (now - task["w"]) / 1000 if "w" in task and not task.get("c") else None
                 mark = task["at"] if state == "delayed" else task["s"]
-                about = _seen(place(state, id, mark), task, state, now, due, since)
-                yield Looked(about, f"{turn[0]} {turn[1]} {','.join(seen)}")
+                about = _seen(place(state, id, mark), fetched(task), state, now, due, since)
+                yield Looked(about, f"{json.dumps(turn[0])} {turn[1]} {','.join(seen)}")
 
     def _held(self, queue: str, after: str | None) -> Iterator[Looked]:
         consumer, receipt = "", 0
@@ -131,9 +138,9 @@ class Glances(Base):
         """Of one moment where there are transactions. Who reads one collection after the other misses what moves
         meanwhile, and "nothing is here" is an answer that ends a burst.
         """
-        return self.atomically(partial(self._counts, queues, self.server_time())) if queues else []
+        return self.atomically(partial(self._counts, queues, self.server_time(), self.has_lanes())) if queues else []
 
-    def _counts(self, queues: Sequence[str], now: int, session: Session) -> Sequence[Counts]:
+    def _counts(self, queues: Sequence[str], now: int, lanes: bool, session: Session) -> Sequence[Counts]:
         these: Any = {"$in": list(dict.fromkeys(queues))} if len(queues) > 1 else queues[0]
         # Of one queue nobody has to read the name in each entry: half the time (measured).
         by: Any = "$q" if len(queues) > 1 else {"$literal": queues[0]}
@@ -151,8 +158,13 @@ class Glances(Base):
         held = self._consuming(these, session)
         delayed = many(self._tasks, {"at": {"$gte": 0}}, "delayed")
         ready = many(self._tasks, {"p": {"$gte": LEAST}, "s": {"$gte": 0}}, "ready")
+        in_lanes = many(self._tasks, {"p": {"$gte": ""}, "s": {"$gte": 0}}, "ready") if lanes else {}
+        for queue, number in in_lanes.items():
+            ready[queue] = ready.get(queue, 0) + number
         again = held if session is not None else self._consuming(these, session)
         oldest = self._oldest(these, session) if ready else {}
+        for queue, begun in self._oldest_in_lanes(these, session).items() if in_lanes else ():
+            oldest[queue] = min(begun, oldest.get(queue, begun))
         dead = many(self._dead, {"ex": {"$gt": date(now)}})
         answer = []
         for queue in queues:
@@ -180,6 +192,15 @@ class Glances(Base):
         ]
         return {found["_id"]: found for found in self._consumers.aggregate(stages, session=session, hint="queue")}
 
+    def _oldest_in_lanes(self, queues: Any, session: Session) -> dict[str, int]:
+        """The same of the first `FIRST` tasks in lanes."""
+        stages: list[Document] = [
+            {"$match": {"q": queues, "p": {"$gte": ""}, "s": {"$gte": 0}}},
+            {"$limit": FIRST},
+            {"$group": {"_id": "$q", "w": {"$min": "$w"}}},
+        ]
+        return {found["_id"]: found["w"] for found in self._tasks.aggregate(stages, session=session, hint="ready")}
+
     def _oldest(self, queues: Any, session: Session) -> dict[str, int]:
         """By queue: since when the longest waiting of the first ready tasks of each priority waits."""
         same = {"$and": [{"$eq": ["$q", "$$q"]}, {"$eq": ["$p", "$$p"]}]}
@@ -206,10 +227,31 @@ def _seen(place: str, task: Document, state: Any, now: int, due: float = 0.0, si
     return Seen(place, task["b"], state, task["p"], due, waited, task.get("c", 0), task.get("n"), parked)
 
 
-def _cursor(after: str) -> tuple[tuple[int, int], list[str]]:
-    first, _, rest = after.partition(" ")
-    second, _, seen = rest.partition(" ")
-    return (_number(first, after), _number(second, after)), seen.split(",")
+def _in_lanes(parts: list[Any], turn: tuple[Any, int] | None) -> list[Document]:
+    """The parts of a search through lanes, priority by priority; `turn`: from there on."""
+    begun = turn is None
+    found: list[Document] = []
+    for part in parts:
+        if begun or turn is None:
+            found.append({"p": part, "s": {"$gte": 0}})
+        elif isinstance(part, int) and part == turn[0]:
+            begun = True
+            found.append({"p": part, "s": {"$gte": turn[1]}})
+        elif not isinstance(part, int) and isinstance(turn[0], str) and part["$gte"] <= turn[0] < part["$lt"]:
+            begun = True
+            found += [{"p": turn[0], "s": {"$gte": turn[1]}}, {"p": {**part, "$gt": turn[0]}, "s": {"$gte": 0}}]
+    return found
+
+
+def _cursor(after: str) -> tuple[tuple[Any, int], list[str]]:
+    try:
+        first, end = json.JSONDecoder().raw_decode(after)
+    except ValueError:
+        first, end = None, 0
+    second, _, seen = after[end + 1 :].partition(" ")
+    if not isinstance(first, (int, str)):
+        raise ValueError(f"after is {after!r}; expected what the last look at this queue answered")
+    return (first, _number(second, after)), seen.split(",")
 
 
 def _number(text: str, after: str) -> int:

@@ -23,11 +23,12 @@ from regiment.errors import StoreUnavailable
 from regiment_mongo.base import Stale
 from regiment_mongo.glance import placed
 from regiment_mongo.layout import Document
-from regiment_mongo.ledger import CLOSED, FENCED, Row, waiting
+from regiment_mongo.ledger import CLOSED, FENCED, Row, marks_of, waiting
 from regiment_mongo.leftovers import Leftovers
 from regiment_mongo.moments import Moment, date
 from regiment_mongo.outbox import TOMBSTONE
-from regiment_mongo.tokens import LEFT
+from regiment_mongo.spots import fetched
+from regiment_mongo.tokens import left_of
 
 HELD = 10.0
 """Seconds after which a hand that does not move any more gives back what it holds; at least five times the timeout."""
@@ -53,7 +54,7 @@ class Change(NamedTuple):
     delay: float | None
 
 
-class _Begun:
+class Begun:
     """A call of which no end is known yet."""
 
     def __init__(self, queue: str, places: dict[ObjectId, str], rest: list[str]) -> None:
@@ -67,7 +68,7 @@ class Hands(Leftovers):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._begun: dict[Any, _Begun] = {}
+        self._begun: dict[Any, Begun] = {}
         self.held_for = max(HELD, 5 * self._timeout)
 
     def steer(self, queue: str, places: Sequence[str], change: Change) -> tuple[list[str], list[str]]:
@@ -75,7 +76,7 @@ class Hands(Leftovers):
         there is large. After an error, the same call goes on where this one ended.
         """
         key = (queue, tuple(places), change)
-        begun = self._begun.get(key) or _Begun(queue, *self._fit(queue, places))
+        begun = self._begun.get(key) or Begun(queue, *self._fit(queue, places))
         if not begun.places:
             return [], begun.rest
         if len(self._begun) >= REMEMBERED:
@@ -100,7 +101,7 @@ class Hands(Leftovers):
                 fitting[id] = place
         return fitting, []
 
-    def _steer(self, queue: str, begun: _Begun, change: Change) -> list[ObjectId]:
+    def _steer(self, queue: str, begun: Begun, change: Change) -> list[ObjectId]:
         moment = self.moment(queue, numbers=len(begun.places), priority=change.priority)
         for _ in range(TRIES):
             try:
@@ -119,7 +120,7 @@ class Hands(Leftovers):
             self.poke(queue)
         return begun.taken
 
-    def _by_hand(self, queue: str, begun: _Begun, change: Change, moment: Moment) -> bool:
+    def _by_hand(self, queue: str, begun: Begun, change: Change, moment: Moment) -> bool:
         """Take them and put them back changed; False if there is nothing (any more) to be changed."""
         document = self._consumers.find_one({"_id": begun.name})
         if document is None or document["st"] == FENCED:
@@ -132,7 +133,7 @@ class Hands(Leftovers):
             self._put(queue, row, change, moment)
         return True
 
-    def _grasp(self, queue: str, begun: _Begun, moment: Moment, document: Document | None) -> Row | None:
+    def _grasp(self, queue: str, begun: Begun, moment: Moment, document: Document | None) -> Row | None:
         """Take them, or go on with what was taken before; None if there is nothing (any more)."""
         if document is None:
             document = self._written(queue, begun, moment)
@@ -142,7 +143,7 @@ class Hands(Leftovers):
         self._compare(row, document)
         return row if row.held else None
 
-    def _written(self, queue: str, begun: _Begun, moment: Moment) -> Document | None:
+    def _written(self, queue: str, begun: Begun, moment: Moment) -> Document | None:
         """The document of a hand with all of the tasks that nobody holds."""
         ids = list(begun.places)
         until = moment.now - moment.shift + int(1000 * self.held_for)
@@ -155,6 +156,7 @@ class Hands(Leftovers):
                 task["t"], task["r"] = task.pop("_id"), number
                 del task["q"]
                 task.pop("tk", None)
+                fetched(task)
             document: Document = {
                 "_id": begun.name,
                 "q": queue,
@@ -166,6 +168,7 @@ class Hands(Leftovers):
                 "until": until,
                 "once": True,
                 "hand": True,
+                **marks_of(items),
             }
             try:
                 self.ask({"insert": self._consumers.name, "documents": [document]}, self.firm)
@@ -188,11 +191,14 @@ class Hands(Leftovers):
         fields: Document = {"held": [{"t": row.id}, *items], "h": len(items), "sure": True}
         if not items:
             fields["gone"] = date(self.clock.now() + TOMBSTONE)
-        change = {"q": {"_id": row.id, "v": row.v, "st": FENCED}, "u": {"$set": fields, "$inc": {"v": 1}}}
+        update: Document = {"$set": fields, "$inc": {"v": 1}}
+        row.mark(items, fields, update)
+        change = {"q": {"_id": row.id, "v": row.v, "st": FENCED}, "u": update}
         if self.ask({"update": self._consumers.name, "updates": [change]}, self.firm)["n"] != 1:
             raise Stale
         row.v += 1
         row.held = {item["r"]: item for item in items}
+        row.marked = marks_of(items).keys()
 
     def _take_out(self, items: Sequence[Document]) -> None:
         """Out of the waiting tasks, down to their tokens, ready or delayed."""
@@ -203,7 +209,7 @@ class Hands(Leftovers):
             gone = {"q": {"_id": {"$in": others}}, "limit": 0}
             self.ask({"delete": self._tasks.name, "deletes": [gone]}, self.firm)
         if tokens:
-            left = {"$set": {"ex": date(max(item["te"] for item in tokens))}, "$unset": LEFT}
+            left = {"$set": {"ex": date(max(item["te"] for item in tokens))}, "$unset": left_of(tokens)}
             change = {"q": {"_id": {"$in": [item["t"] for item in tokens]}}, "u": left, "multi": True}
             self.ask({"update": self._tasks.name, "updates": [change]}, self.firm)
 
@@ -215,6 +221,9 @@ class Hands(Leftovers):
             names = [f"{queue} {item['i']}" for item in items if "i" in item]
             if names:
                 self._ids.delete_many({"_id": {"$in": names}})
+            self.free_keys(
+                [{"_id": None, "q": queue, **item} for item in items if item.get("f", [])[6:] not in ([], [None])]
+            )
         else:
             tasks = [changed(queue, item, change, moment, number) for number, item in enumerate(items, moment.first)]
         end = {"st": CLOSED, "gone": date(moment.now + TOMBSTONE)}

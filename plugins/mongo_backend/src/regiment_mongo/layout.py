@@ -109,26 +109,56 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
 }
 
+FLOW: dict[str, list[IndexModel]] = {
+    "tasks": [
+        IndexModel(
+            [("q", ASCENDING), ("l", ASCENDING)],
+            name="lanes",
+            partialFilterExpression={"l": {"$exists": True}},
+        ),
+        # One task at most waits for a key, and one more as its successor.
+        IndexModel([("u", ASCENDING)], name="keys", unique=True, partialFilterExpression={"u": {"$exists": True}}),
+    ],
+    "consumers": [
+        # No two consumers hold one number of a spot, because no two documents can list it.
+        IndexModel(
+            [("slots", ASCENDING)], name="slots", unique=True, partialFilterExpression={"slots": {"$exists": True}}
+        ),
+        IndexModel([("us", ASCENDING)], name="keys", partialFilterExpression={"us": {"$exists": True}}),
+    ],
+    "spots": [IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0)],
+    "rates": [IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0)],
+    "keys": [IndexModel([("ex", ASCENDING)], name="ttl", expireAfterSeconds=0)],
+}
+"""What the first ticket or rule of any queue has made."""
 
-def check(database: Database[Document], prefix: str, shown: str) -> bool:
-    """Whether the layout is there, and this one; `StoreError` if a newer release made it."""
+
+def create_flow(database: Database[Document], prefix: str) -> None:
+    """Make what tickets and rules need."""
+    for name, indexes in FLOW.items():
+        database[f"{prefix}.{name}"].create_indexes(indexes)
+    database[f"{prefix}.meta"].update_one({"_id": "layout"}, {"$set": {"flow": True}}, upsert=True)
+
+
+def check(database: Database[Document], prefix: str, shown: str) -> tuple[bool, bool]:
+    """Whether the layout is there, and this one; and whether tickets or rules were ever used; `StoreError` if a newer release made it."""
     found = database[f"{prefix}.meta"].find_one({"_id": "layout"})
     if found is None:
-        return False
+        return False, False
     version = found.get("version")
     if not isinstance(version, int) or version > LAYOUT:
         raise StoreError(
             f"{shown} has layout {version!r} and this regiment-mongo knows layouts up to {LAYOUT}; upgrade regiment-mongo here"
         )
-    return version == LAYOUT
+    return version == LAYOUT, bool(found.get("flow"))
 
 
-def create(database: Database[Document], prefix: str, shown: str) -> None:
+def create(database: Database[Document], prefix: str, shown: str, flow: bool = False) -> None:
     """Make collections and indexes that are not there; harmless when several processes do it at once. The version is written
-    last. `StoreError` if something is there that cannot be made what it should be.
+    last. `StoreError` if something is there that cannot be made what it should be. `flow`: with those for tickets and rules.
     """
     cap(database, prefix)
-    for name, indexes in INDEXES.items():
+    for name, indexes in [*INDEXES.items(), *(FLOW.items() if flow else ())]:
         if not indexes:
             _make(database, f"{prefix}.{name}")
             continue
@@ -141,7 +171,8 @@ def create(database: Database[Document], prefix: str, shown: str) -> None:
                 f"{shown}: the indexes of {prefix}.{name} cannot be made as they have to be ({error.details and error.details.get('errmsg')});"
                 " remove the index or the documents that are in the way, and start again"
             ) from error
-    database[f"{prefix}.meta"].update_one({"_id": "layout"}, {"$max": {"version": LAYOUT}}, upsert=True)
+    change: Document = {"$max": {"version": LAYOUT}, **({"$set": {"flow": True}} if flow else {})}
+    database[f"{prefix}.meta"].update_one({"_id": "layout"}, change, upsert=True)
 
 
 def cap(database: Database[Document], prefix: str) -> None:
@@ -170,12 +201,16 @@ def _make(database: Database[Document], name: str, **options: Any) -> None:
             raise
 
 
-def lacking(database: Database[Document], prefix: str, names: Sequence[str] = tuple(INDEXES)) -> list[str]:
-    """What is not there, or not as it should be, of the collections with these names."""
+def lacking(
+    database: Database[Document], prefix: str, names: Sequence[str] = tuple(INDEXES), flow: bool = False
+) -> list[str]:
+    """What is not there, or not as it should be, of the collections with these names; `flow`: and of those for tickets and rules."""
     found = [] if _is_capped(database, f"{prefix}.wakes") else [f"{prefix}.wakes (capped)"]
-    for name in names:
-        there = database[f"{prefix}.{name}"].index_information() if INDEXES[name] else {}
-        for index in INDEXES[name]:
+    more = FLOW if flow else {}
+    for name in dict.fromkeys((*names, *more)):
+        wants = [*INDEXES.get(name, ()), *more.get(name, ())]
+        there = database[f"{prefix}.{name}"].index_information() if wants else {}
+        for index in wants:
             wanted = index.document
             if not _is_as(there.get(wanted["name"]), wanted):
                 kind = " (unique)" if wanted.get("unique") else ""

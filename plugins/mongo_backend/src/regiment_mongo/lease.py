@@ -15,9 +15,9 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from regiment.contracts import Effect, Settlement, Taken, Terms
 from regiment.errors import Fenced
 from regiment_mongo.base import Stale
-from regiment_mongo.claiming import Claims
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import LIVE, Facts, Plan, Row, delivery, settle
+from regiment_mongo.serving import InLanes
 
 MOST_LEASED = 5_000
 """Tasks that one exchange leases at most, whatever its limit: a consumer's document stays well below 16 MiB."""
@@ -32,7 +32,7 @@ TRIES = 12
 NOTHING: Mapping[int, Sequence[Effect]] = MappingProxyType({})
 
 
-class Leases(Claims):
+class Leases(InLanes):
     """The verbs of workers and keepers."""
 
     def join(self, queue: str, consumer: str, terms: Terms) -> None:
@@ -53,7 +53,9 @@ class Leases(Claims):
             "dl": terms.dead_limit,
             "da": terms.dead_age,
             **({"once": True} if terms.delivery == "at_most_once" else {}),
+            **({"sl": terms.slots} if moment.flow else {}),
         }
+        self._terms[name] = terms.slots
         try:
             self._consumers.insert_one(document)
         except DuplicateKeyError:
@@ -199,6 +201,7 @@ class Leases(Claims):
                     batch = self._confirm(row, batch)
                 else:
                     self._forget(batch, None, self.lasting(row))
+                self.strike_keys(row, [item for item in batch if "u" in item])
                 self.forward(row, stands=True)
         elif row.out:
             with self.together():
@@ -206,7 +209,7 @@ class Leases(Claims):
         if not batch and limit > 0:
             self.watch(queue)
         self._tend(queue, row, facts)
-        if not batch and limit > 0 and self._ready(queue, facts, 1, start=True):
+        if not batch and limit > 0 and (facts.in_lanes() or self._ready(queue, facts, 1, start=True)):
             facts.next = time.monotonic()
         self._tell(queue, facts, 0)
         now = self.clock.now()
@@ -223,11 +226,7 @@ class Leases(Claims):
         limit: int,
         max_bytes: int,
     ) -> Taken:
-        if row.before is not None and row.before["turn"] == turn:
-            plan = Plan(list(row.before["lost"]), [], [])
-        elif plan.moves:
-            self._move(queue, row, turn, plan)
-            plan = Plan(plan.lost, [], [])
+        plan = self._settled_ahead(queue, row, facts, turn, plan)
         if row.held and limit > 0 and base <= (highest := max(row.held)):
             raise ValueError(f"base is {base}; expected more than {highest}, which is held")
         batch: list[Document] = []
@@ -235,6 +234,8 @@ class Leases(Claims):
         late = time.monotonic() - facts.tended > TEND_EVERY
         if self.is_due(queue) or (late and not (facts.rested and self.woken(queue))):
             registered = self._listen_and_tend(queue, row, facts, limit)
+        if facts.in_lanes():
+            return self.execute_in_lanes(queue, row, facts, turn, base, plan, limit, max_bytes, registered)
         for _ in range(TRIES):
             tasks = [] if limit <= 0 else self._ready(queue, facts, limit)
             if not tasks and limit > 0:
@@ -242,6 +243,8 @@ class Leases(Claims):
                 again = bool(facts.marks) or not registered
                 if not registered:
                     registered = self._listen_and_tend(queue, row, facts, limit)
+                if facts.in_lanes():
+                    return self.execute_in_lanes(queue, row, facts, turn, base, plan, limit, max_bytes, registered)
                 tasks = self._ready(queue, facts, limit, start=True) if again else []
             claimed = self._fitting(row, plan, tasks, base, max_bytes)
             try:
@@ -264,25 +267,18 @@ class Leases(Claims):
         now = self.clock.now()
         return Taken(plan.lost, [delivery(item, now) for item in batch], self._until(facts), facts.board)
 
+    def _settled_ahead(self, queue: str, row: Row, facts: Facts, turn: int, plan: Plan) -> Plan:
+        """What is left to be settled with the claim, after what moves to another place."""
+        if row.before is not None and row.before["turn"] == turn:
+            return Plan(list(row.before["lost"]), [], [])
+        if plan.moves or (facts.in_lanes() and plan.out is not None):
+            # Of what it leaves behind, tasks that it sends to its own queue are charged before it leases.
+            self._move(queue, row, turn, plan)
+            return Plan(plan.lost, [], [])
+        return plan
+
     def _listen_and_tend(self, queue: str, row: Row, facts: Facts, limit: int) -> bool:
         if limit > 0:
             self.watch(queue)
         self._tend(queue, row, facts)
         return True
-
-    def _tell(self, queue: str, facts: Facts, taken: int) -> None:
-        """Wake the others if more was promoted than was taken. Before the claim it would only set them against it."""
-        if facts.untold > taken:
-            self.poke(queue)
-        facts.untold = 0
-
-    def _until(self, facts: Facts) -> float | None:
-        return None if facts.next is None else max(0.0, facts.next - time.monotonic())
-
-    def watch(self, queue: str) -> None:
-        """Begin to listen for this queue; what is pushed from now on ends the next wait."""
-        raise NotImplementedError
-
-    def woken(self, queue: str) -> bool:
-        """Whether something happened since `watch`."""
-        raise NotImplementedError

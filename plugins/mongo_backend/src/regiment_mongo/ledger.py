@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 from bson import ObjectId, Timestamp
@@ -12,8 +12,12 @@ from regiment_mongo.base import successor
 from regiment_mongo.effects import version
 from regiment_mongo.layout import Document
 from regiment_mongo.moments import Moment
+from regiment_mongo.turns import Turns
 
 LIVE, FENCED, CLOSED = 0, 1, 2
+
+MARKS = frozenset({"slots", "us"})
+"""Fields of a consumer that has tasks with numbers or keys: all of these."""
 
 KEPT_SPANS = 200
 """How many spans of receipts that the keeper settled are remembered, so that their worker does not hear "lost"."""
@@ -48,12 +52,24 @@ class Row:
             entry if "v" in entry else {**entry, "v": version(document["ov"])} for entry in document.get("out", ())
         ]
         """What it leaves behind and the document still has (`outbox.py`)."""
+        self.slots: int = document.get("sl", 0)
+        """How many tasks it runs at a time; 0 if the document does not say."""
+        self.marked: Set[str] = document.keys() & MARKS
+        """Of `MARKS`, what the document has."""
         self.sent: Any = None
         """The connection over which all of that was relayed; True if it was relayed for good."""
 
     def batch(self) -> list[Document]:
         """The items of the last turn, by receipt."""
         return [self.held[r] for r in sorted(self.held) if r >= self.base]
+
+    def mark(self, items: Iterable[Document], fields: Document, update: Document) -> None:
+        """Have an update with which the consumer holds these items say which numbers and keys they have, if any."""
+        marks = marks_of(items)
+        fields.update(marks)
+        gone = self.marked - marks.keys()
+        if gone:
+            update.setdefault("$unset", {}).update(dict.fromkeys(gone, 1))
 
     def bytes(self) -> int:
         """About how much room its items take in the document."""
@@ -107,13 +123,23 @@ class Facts:
         """Which call of `apply` was the last after which nothing is left to be sent on."""
         self.gathered = 0.0
         """When this connector last looked for what consumers have left."""
+        self.flow = 0
+        """Which change of the queue's rules was the last; 0: it has no lanes."""
+        self.turns = Turns()
+        self.told: dict[str, float] = {}
+        """By consumer: the moment that it was told to look again, since something that is closed opens then."""
         self.contended = 0
         self.excluded: list[ObjectId] = []
+
+    def in_lanes(self) -> bool:
+        """Whether the queue has seen a ticket or a rule."""
+        return self.flow > 0
 
     def restart(self) -> None:
         """Search from the head again."""
         self.marks.clear()
         self.ahead.clear()
+        self.turns.forget()
 
     def dispute(self, now: float) -> None:
         """Another consumer holds, or has finished, what this one wanted: what was read ahead is likely not there either."""
@@ -125,6 +151,7 @@ class Facts:
 
     def learn(self, moment: Moment) -> None:
         self.board, self.paused, self.priorities = moment.board, moment.paused, moment.priorities
+        self.flow = moment.flow
 
 
 class Plan(NamedTuple):
@@ -139,6 +166,13 @@ class Plan(NamedTuple):
     def taken(self) -> list[int]:
         """The receipts that have effects: taken by `Done`, `Again` or `Dead`."""
         return [*self.gone, *(item["r"] for item, how in self.moves if isinstance(how, (Again, Dead)))]
+
+
+def marks_of(items: Iterable[Document]) -> Document:
+    """The numbers and keys of what a consumer holds."""
+    slots = [slot for item in items if "x" in item for slot in item["x"]]
+    keys = [item["u"] for item in items if "u" in item]
+    return {**({"slots": slots} if slots else {}), **({"us": keys} if keys else {})}
 
 
 def weight(item: Document) -> int:
@@ -190,7 +224,7 @@ def remember(spans: list[list[int]], receipts: Sequence[int]) -> list[list[int]]
 def waiting(queue: str, item: Document) -> Document:
     """An item as a ready task again: its place, priority, count, note and parking unchanged."""
     task: Document = {"_id": successor(item["t"]), "q": queue}
-    task.update((k, v) for k, v in item.items() if k not in ("t", "r", "te"))
+    task.update((k, v) for k, v in item.items() if k not in ("t", "r", "te", "x"))
     return task
 
 

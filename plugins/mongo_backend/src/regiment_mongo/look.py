@@ -13,6 +13,7 @@ from regiment.contracts import Letter, Peeked
 from regiment_mongo.base import LASTING, Session, successor
 from regiment_mongo.layout import Document
 from regiment_mongo.moments import date
+from regiment_mongo.spots import fetched, shelved
 from regiment_mongo.tokens import Tokens
 
 CHUNK = 1000
@@ -38,17 +39,22 @@ class Looks(Tokens):
         if limit <= 0:
             return []
         if state == "ready":
-            query = {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}
-            tasks = self._tasks.find(query, hint="ready").sort([("p", 1), ("s", 1)]).limit(limit)
-            return [Peeked(t["b"], state, t["p"], 0.0, t.get("c", 0)) for t in tasks]
+            tasks: list[Document] = []
+            for part in self.by_priority(queue):
+                query = {"q": queue, "p": part, "s": {"$gte": 0}}
+                found = self._tasks.find(query, hint="ready").sort([("p", 1), ("s", 1)])
+                tasks += found.limit(limit - len(tasks))
+                if len(tasks) == limit:
+                    break
+            return [Peeked(t["b"], state, fetched(t)["p"], 0.0, t.get("c", 0)) for t in tasks]
         if state == "delayed":
             now = self.server_time()
-            tasks = (
+            later = (
                 self._tasks.find({"q": queue, "at": {"$gte": 0}}, hint="delayed")
                 .sort([("at", 1), ("d", 1)])
                 .limit(limit)
             )
-            return [Peeked(t["b"], state, t["p"], max(0.0, (t["at"] - now) / 1000), t.get("c", 0)) for t in tasks]
+            return [Peeked(t["b"], state, t["p"], max(0.0, (t["at"] - now) / 1000), t.get("c", 0)) for t in later]
         if state != "leased":
             raise ValueError(f"state is {state!r}; expected ready, delayed or leased")
         items = [
@@ -63,7 +69,11 @@ class Looks(Tokens):
         # Ready and delayed ones each by their index; what is leased is in no consumer's way here.
         ready = {"q": queue, "p": {"$gte": -(2**31)}, "s": {"$gte": 0}}
         delayed = {"q": queue, "at": {"$gte": 0}}
+        timed = self.timed_keys(queue) if self.has_lanes() else []
         count = self._forget_where(ready, "ready") + self._forget_where(delayed, "delayed")
+        if self._flows:
+            count += self._forget_where({**ready, "p": {"$gte": ""}}, "ready")
+            self.free_keys(timed)
         if count:
             self.refresh(queue)  # of those who have read these tasks and not claimed them yet
         return count
@@ -119,7 +129,7 @@ class Looks(Tokens):
             for level in levels:
                 if self.moment(queue, priority=level).new_priority:
                     self.refresh(queue)
-            tasks = []
+            tasks, plain = [], []
             for number, letter in enumerate(found, moment.first):
                 payload = payloads[letter["_id"]]
                 task = {
@@ -130,11 +140,20 @@ class Looks(Tokens):
                     "w": moment.now,
                 }
                 task["b"] = letter["b"] if payload is None else payload
-                tasks.append(task)
-            count += self._revive(tasks, [letter["_id"] for letter in found])
+                task.update((field, letter[field]) for field in ("l", "f") if field in letter)
+                if len(letter.get("f", ())) > 1 and letter["f"][2] == "done":
+                    count += self.revive_with_key(queue, task, letter["_id"])
+                else:
+                    tasks.append(shelved(task))
+                    plain.append(letter["_id"])
+            count += self._revive(tasks, plain) if tasks else 0
         if count:
             self.poke(queue)
         return count
+
+    def revive_with_key(self, queue: str, task: Document, letter: ObjectId) -> int:
+        """Revive a letter whose task had a key until it was done, if that is free; how many were revived."""
+        raise NotImplementedError
 
     def _revive(self, tasks: list[Document], letters: list[ObjectId]) -> int:
         def work(session: Session) -> int:

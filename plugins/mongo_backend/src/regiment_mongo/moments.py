@@ -48,6 +48,8 @@ class Moment(NamedTuple):
     """How many calls of `apply` there were."""
     leaving: bool = False
     """True if tasks of this queue leave something behind, or did."""
+    flow: int = 0
+    """Which change of the queue's rules was the last; 0: it has never seen a ticket or a rule."""
 
 
 def asked(numbers: int, lease: float | None, priority: int | None, dead: int, *, ordered: bool) -> Document:
@@ -86,4 +88,5 @@ def read(row: Document, numbers: int) -> Moment:
         int(row.get("dead", 0)),
         int(row.get("ob", 0)),
         bool(row.get("ef", False)),
+        int(row.get("fl", 0)),
     )

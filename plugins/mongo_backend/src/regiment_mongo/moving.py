@@ -16,27 +16,39 @@ from bson import ObjectId
 from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from regiment.contracts import Back, Dead
+from regiment.contracts import Again, Back, Dead
 from regiment_mongo.applying import Applies
 from regiment_mongo.base import LASTING, Copied, Session, Stale
 from regiment_mongo.effects import version
 from regiment_mongo.errors import INTERRUPTED
 from regiment_mongo.layout import Document
-from regiment_mongo.ledger import LIVE, Facts, Plan, Row, moved, waiting
+from regiment_mongo.ledger import LIVE, Facts, Plan, Row, marks_of, moved, waiting
 from regiment_mongo.moments import Moment, date
 from regiment_mongo.outbox import TRACE
+from regiment_mongo.rates import Rates
+from regiment_mongo.spots import shelved
 
 LIVING = 1_000
 """Milliseconds for which a transaction is taken for one of the living; they need some few."""
 
 
-class Moves(Applies):
+TRIES = 20
+"""How often a key is taken from pushes that reserve it."""
+
+
+class Reserved(Exception):
+    """A push has reserved the key of a task that comes back."""
+
+
+class Moves(Applies, Rates):
     """From a consumer's document to another place."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._rows: dict[str, Row] = {}
         self._facts: dict[str, Facts] = {}
+        self._terms: dict[str, int] = {}
+        """Tasks that a consumer which has joined here runs at a time."""
 
     def _row(self, document: Document) -> Row:
         """A consumer as somebody else has left it. A transaction that is still open there after `LIVING` is ended, because
@@ -68,6 +80,11 @@ class Moves(Applies):
     def _move(self, queue: str, row: Row, turn: int, plan: Plan) -> None:
         """Before the claim of a turn: copies first, then the consumer's document, which notes the answer so far."""
         moment = self.moment(queue, numbers=len(plan.moves))
+        levels = {how.priority for _, how in plan.moves if isinstance(how, Again)} - {None, *moment.priorities}
+        for level in levels if moment.flow else ():
+            # Who goes through lanes knows all priorities. This consumer reads its document again, too.
+            self.moment(queue, priority=level)
+            self.refresh(queue)
         tasks, letters = [], []
         for number, (item, settlement) in enumerate(plan.moves, moment.first):
             if isinstance(settlement, Dead):
@@ -82,12 +99,14 @@ class Moves(Applies):
         if plan.out is not None:
             with self.together():
                 self.forward(row)
+        ended = [item for item, how in plan.moves if isinstance(how, Back)]
+        self.refund_items(queue, moment.flow, ended)
         if letters:
             self._bound_letters(queue, row.dead_limit, self.moment(queue, dead=len(letters)))
         if any(isinstance(settlement, Back) for _, settlement in plan.moves):
             self._facts[queue].restart()
             self._returned(queue, row)
-        elif tasks:
+        elif tasks or moment.flow:
             self._facts[queue].restart()
             self.poke(queue)
 
@@ -111,7 +130,9 @@ class Moves(Applies):
         On a stand-alone server in this order and over one connection, so that a crash leaves a copy and never nothing; the repeat
         makes the same copies under the same `_id`s. `entry` comes to the outbox. `Stale` if the consumer was changed by somebody else.
         """
-        left = [item for r, item in row.held.items() if r not in set(gone)]
+        out_of = set(gone)
+        left = [item for r, item in row.held.items() if r not in out_of]
+        tasks = [shelved(task) for task in tasks]
         move = _Transfer(self, row, left, out, fields, entry)
         try:
             try:
@@ -134,6 +155,7 @@ class Moves(Applies):
             raise Stale from None
         row.v += 1
         row.held = {item["r"]: item for item in left}
+        row.marked = marks_of(left).keys()
         row.state = fields.get("st", row.state)
         if entry is not None:
             row.out, row.sent = [*row.out, {**entry, "v": version(move.at)}], None
@@ -160,6 +182,17 @@ class Moves(Applies):
         )
         return {task["_id"] for task in found["cursor"]["firstBatch"]}
 
+    def yield_keys(self, tasks: list[Document]) -> None:
+        """Have these tasks, which come back, find their keys unreserved. One that another task has meanwhile (its time was over) is
+        theirs no longer.
+        """
+        keys = [task["u"] for task in tasks if "u" in task]
+        self._tasks.delete_many({"u": {"$in": keys}, "rs": {"$exists": True}})
+        others = {one["u"]: one["_id"] for one in self._tasks.find({"u": {"$in": keys}}, {"u": 1}, hint="keys")}
+        for task in tasks:
+            if others.get(task.get("u", ""), task["_id"]) != task["_id"]:
+                del task["u"]
+
     def _matches(self, guard: Document) -> int:
         """How many consumers, one or none, are as this says."""
         count = {"count": self._consumers.name, "query": guard, "hint": "_id_"}
@@ -176,7 +209,7 @@ class Moves(Applies):
             "at": moment.now,
             "d": number,
             "ex": date(moment.now + row.dead_age * 1000),
-            **({"i": item["i"]} if "i" in item else {}),
+            **{field: item[field] for field in ("i", "l", "f") if field in item},
         }
 
     def _bound_letters(self, queue: str, limit: int, moment: Moment) -> None:
@@ -208,6 +241,7 @@ class _Transfer:
             "$set": {**fields, "held": [{"t": row.id}, *left], "h": len(left)},
             "$inc": {"v": 1},
         }
+        row.mark(left, self._update["$set"], self._update)
         self._entry = entry
         self.at: Any = None
         """When the entry was written, by the server's logical clock."""
@@ -221,8 +255,15 @@ class _Transfer:
     def make(self, tasks: list[Document], letters: list[Document]) -> None:
         """Do all of it; `Copied` if a transaction finds one of the copies there already."""
         moves = self._moves
-        with nullcontext() if moves._transactions else moves.together():
-            moves.atomically(partial(self._work, tasks, letters), moves.lasting(self._row), self._announce)
+        for _ in range(TRIES):
+            try:
+                with nullcontext() if moves._transactions else moves.together():
+                    moves.atomically(partial(self._work, tasks, letters), moves.lasting(self._row), self._announce)
+                return
+            except Reserved:
+                # A push has reserved the key of a task that comes back: it looks again.
+                moves.yield_keys(tasks)
+        raise Stale
 
     def _announce(self, id: Any) -> None:
         """Write the transaction that begins into the document, so that who finds it locked can end it."""
@@ -231,7 +272,7 @@ class _Transfer:
         if self._moves._consumers.update_one(asked, {"$set": {"tx": mover}}).matched_count != 1:
             raise Stale
         self.guard["tx"] = mover
-        self._update["$unset"] = {"tx": 1}
+        self._update.setdefault("$unset", {})["tx"] = 1
 
     def _work(self, tasks: list[Document], letters: list[Document], session: Session) -> None:
         moves = self._moves
@@ -240,7 +281,9 @@ class _Transfer:
         for store, documents in ((moves._tasks, tasks), (moves._dead, letters)):
             try:
                 moves.store(store, documents, session, moves.firm)
-            except DuplicateKeyError:
+            except DuplicateKeyError as error:
+                if "{ u:" in str(error):
+                    raise Reserved from None
                 if session is not None:
                     raise Copied from None
         if self._out:

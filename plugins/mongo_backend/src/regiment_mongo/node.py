@@ -8,9 +8,9 @@ from regiment_mongo.keep import Keeps
 from regiment_mongo.lease import Leases
 from regiment_mongo.look import Looks
 from regiment_mongo.marks import Marks
-from regiment_mongo.push import Pushes
 from regiment_mongo.releasing import Releases
+from regiment_mongo.reviving import Revives
 
 
-class Node(Pushes, Marks, Leases, Releases, Looks, Glances, Boards, Keeps):
+class Node(Revives, Marks, Leases, Releases, Looks, Glances, Boards, Keeps):
     """Tasks on one stand-alone server or replica set."""

@@ -102,6 +102,11 @@ class Releases(Leftovers):
             if facts is not None:
                 facts.restart()
             self._returned(queue, row)
+        elif moment.flow and gone:
+            self.poke(queue)
+        if moment.flow and close:
+            self._terms.pop(row.id, None)
+            self.hand_over(queue, row.id)
 
     def _given_back(
         self, queue: str, row: Row, receipt: int, suspects: Mapping[int, bytes], now: int, number: int

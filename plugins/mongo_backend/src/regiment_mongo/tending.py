@@ -13,6 +13,7 @@ from regiment_mongo.hand import Hands
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import CLOSED, FENCED, LIVE, Facts, Row, waiting
 from regiment_mongo.moments import Moment, date
+from regiment_mongo.spots import lane_of
 
 TAKEN_BACK = 500
 PROMOTED = 500
@@ -62,7 +63,8 @@ class Tends(Hands):
         if first is None or first["at"] > moment.now:
             return [] if first is None else [first]
         due = {"q": queue, "at": {"$lte": moment.now}}
-        found = list(self._tasks.find(due, {"at": 1}, hint="delayed").sort(order).limit(PROMOTED))
+        fields = {"at": 1, "l": 1, "p": 1} if facts.flow else {"at": 1}
+        found = list(self._tasks.find(due, fields, hint="delayed").sort(order).limit(PROMOTED))
         if found:  # or another has promoted them meanwhile
             self._promote(queue, facts, found)
         facts.restart()
@@ -95,7 +97,7 @@ class Tends(Hands):
             [
                 UpdateOne(
                     {"_id": task["_id"], "at": task["at"]},
-                    {"$set": {"s": first + i, "w": task["at"]}, "$unset": {"at": 1, "d": 1}},
+                    {"$set": {"s": first + i, "w": task["at"], **lane_of(task)}, "$unset": {"at": 1, "d": 1}},
                 )
                 for i, task in enumerate(due)
             ],

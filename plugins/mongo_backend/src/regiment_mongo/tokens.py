@@ -11,15 +11,24 @@ from typing import Any
 from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError
 
-from regiment_mongo.base import Base, Session
+from regiment_mongo.base import Session
 from regiment_mongo.layout import Document
 from regiment_mongo.moments import NOW, PLACE, date
+from regiment_mongo.outliving import Outliving
 
 LEFT: Document = dict.fromkeys(("q", "p", "b", "s", "w", "at", "d", "te", "c", "n", "k", "i"), 1)
 """What is taken off a task's document, so that its token alone is left."""
 
+CHARGED: Document = {**LEFT, **dict.fromkeys(("l", "f", "u", "y", "m"), 1)}
+"""The same of a task with a ticket."""
 
-class Tokens(Base):
+
+def left_of(items: Iterable[Document]) -> Document:
+    """What is taken off the documents of these tasks."""
+    return CHARGED if any("f" in item for item in items) else LEFT
+
+
+class Tokens(Outliving):
     """Tasks with a token of their own."""
 
     def __init__(self, *args: Any) -> None:
@@ -112,7 +121,7 @@ class Tokens(Base):
             count += self.ask({"delete": self._tasks.name, "deletes": [gone]}, concern, session)["n"]
         if tokens:
             there = {"_id": _any(item["t"] for item in tokens), "s": {"$gte": 0}}
-            left = {"$set": {"ex": date(max(item["te"] for item in tokens))}, "$unset": LEFT}
+            left = {"$set": {"ex": date(max(item["te"] for item in tokens))}, "$unset": left_of(tokens)}
             change = {"q": there, "u": left, "multi": True}
             count += self.ask({"update": self._tasks.name, "updates": [change]}, concern, session)["n"]
         return count
@@ -121,7 +130,7 @@ class Tokens(Base):
         """The same for all waiting tasks that match, in one pass: what had no token ends now, and the TTL index removes it."""
         left: list[Document] = [
             {"$set": {"ex": {"$toDate": {"$ifNull": ["$te", NOW]}}}},
-            {"$unset": list(LEFT)},
+            {"$unset": list(CHARGED if self._flows else LEFT)},
         ]
         return self._tasks.update_many(query, left, hint=index).modified_count
 
