@@ -4,11 +4,12 @@ schema   the layout            database  connection, transaction, errors     fil
 lanes    tasks in the file     spans     what a consumer holds               wake    FIFOs
 records, joins, following, effects: the extra `effects`, on top of pushing, below settling
 places   what `look` and `steer` exchange with people
-base → consumers, settling, lease, release, pushing, looking, steering, notices, letters, keys: the verbs by theme, put together here
+base → consumers, settling, lease, release, pushing, looking, steering, notices, letters, keys, history: the verbs by theme, put together here
 """
 
 from __future__ import annotations
 
+from regiment_local.history import History
 from regiment_local.keys import Keys
 from regiment_local.lease import Leases
 from regiment_local.letters import Letters
@@ -19,5 +20,5 @@ from regiment_local.release import Releases
 from regiment_local.steering import Steering
 
 
-class LocalConnector(Leases, Releases, Pushing, Looking, Steering, Notices, Letters, Keys):
+class LocalConnector(Leases, Releases, Pushing, Looking, Steering, Notices, Letters, Keys, History):
     """Tasks in an SQLite file; see `regiment.contracts.Connector`. `url`, `path`, or the default `.regiment/queue.db`."""

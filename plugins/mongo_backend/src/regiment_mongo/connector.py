@@ -11,6 +11,7 @@ import pymongo
 
 from regiment.contracts import (
     EFFECTS,
+    HISTORY,
     STEER,
     Capabilities,
     Effect,
@@ -27,10 +28,10 @@ from regiment.errors import ConfigError, StoreUnavailable
 from regiment_mongo.address import addresses
 from regiment_mongo.base import MAX_PAYLOAD
 from regiment_mongo.errors import LayoutGone, OtherKind, translated
+from regiment_mongo.history import HistoryVerbs
 from regiment_mongo.lease import NOTHING
 from regiment_mongo.node import Node
 from regiment_mongo.several import Together
-from regiment_mongo.steering import SteeringVerbs
 from regiment_mongo.wake import PATIENCE, sleep
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ T = TypeVar("T")
 CONCERNS = ("majority", "journal", "acknowledged")
 
 
-class MongoConnector(SteeringVerbs):
+class MongoConnector(HistoryVerbs):
     """Tasks in MongoDB.
 
     `url`: `mongodb://` or `mongodb+srv://` with any option of the driver; the database is its path, or `database`, or
@@ -51,7 +52,7 @@ class MongoConnector(SteeringVerbs):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, STEER})
+        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, HISTORY, STEER})
     )
 
     def __init__(
