@@ -253,10 +253,10 @@ class RedisConnector:
     # the extra `history`
 
     def record(self, queue: str, source: str, number: int, ended: Sequence[Tallied]) -> bool:
-        return self._store.history.record(queue, source, number, ended)
+        return self._store.people.history.record(queue, source, number, ended)
 
     def history(self, queues: Sequence[str], step: Literal["minute", "hour", "ever"], seconds: float) -> Sequence[Past]:
-        return self._store.history.history(queues, step, seconds)
+        return self._store.people.history.history(queues, step, seconds)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         self._store.names.set(key, value, ttl)

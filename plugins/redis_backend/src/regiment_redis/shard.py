@@ -17,7 +17,6 @@ from regiment_redis.asking import EXCHANGE, PRIORITIES, Asking, ms, whole
 from regiment_redis.effective import LEAVING, RENEWING, Effects, Leaving
 from regiment_redis.effects import Places
 from regiment_redis.hearing import Ear
-from regiment_redis.history import History
 from regiment_redis.link import ClusterLink, Link, Scripts
 from regiment_redis.names import Names
 from regiment_redis.outbox import WAITS, Door, Outbox
@@ -55,7 +54,6 @@ class Shard:
         self._asking = Asking()
         self.people = People(self._scripts, self.stem, self._queues, self._list)
         self.hand = Hand(self._run, self.stem)
-        self.history = History(self._scripts, self.stem)
         self.names = Names(root, prefix, self._scripts, self.watch)
         self._several = self._clustered
         self.door = Door(self._scripts, lambda stem: self._list(stem[len(prefix) + 2 : -1]))

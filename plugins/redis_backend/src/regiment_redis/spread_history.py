@@ -16,7 +16,7 @@ class SpreadHistory:
         self._nodes = nodes
 
     def record(self, queue: str, source: str, number: int, ended: Sequence[Tallied]) -> bool:
-        return self._nodes.of(queue).history.record(queue, source, number, ended)
+        return self._nodes.of(queue).people.history.record(queue, source, number, ended)
 
     def history(self, queues: Sequence[str], step: Step, seconds: float) -> list[Past]:
-        return [one for queue in queues for one in self._nodes.of(queue).history.history([queue], step, seconds)]
+        return [one for queue in queues for one in self._nodes.of(queue).people.history.history([queue], step, seconds)]
