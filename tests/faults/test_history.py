@@ -27,6 +27,7 @@ def told(site: Site) -> dict[str, dict[str, int]]:
     }
 
 
+@pytest.mark.fault(89)
 @on_each_store
 @pytest.mark.parametrize("batch", [1, 100])
 @pytest.mark.parametrize("seed", seeds(1))
@@ -52,6 +53,7 @@ def test_totals_are_exact_after_many_kills_of_workers_and_of_keepers(site: Site,
     assert counted == {"success": tasks}
 
 
+@pytest.mark.fault(89)
 def test_what_a_store_was_told_is_not_told_again_by_the_keeper_that_follows(site: Site) -> None:
     site.app("")
     tree = site.tree(workers=1)
@@ -65,6 +67,7 @@ def test_what_a_store_was_told_is_not_told_again_by_the_keeper_that_follows(site
     assert list(told(site).values()) == [{"success": 100}]
 
 
+@pytest.mark.fault(89)
 def test_a_keeper_whose_supervisor_is_killed_tells_the_rest(site: Site) -> None:
     site.app("")
     tree = site.tree(workers=1)

@@ -123,6 +123,7 @@ def test_a_keeper_that_follows_one_that_was_killed_counts_no_worker_twice(tree: 
     assert tree.told() == {"send": (8, 0)}
 
 
+@pytest.mark.fault(89)
 @pytest.mark.parametrize("took", [True, False])
 def test_what_was_sent_without_an_answer_counts_once_whichever_keeper_repeats_it(
     tree: Tree, monkeypatch: pytest.MonkeyPatch, took: bool

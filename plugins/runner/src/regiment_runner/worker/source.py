@@ -114,7 +114,7 @@ class Source:
             self.poke()
         else:
             self.ran(number, number)
-            self.runtime.tally.fold(attempt, page.now())
+            self.runtime.tally.fold(attempt, _clock(_BOOT))
             self._busy = 0
             self._alone = None
             self._free.append(0)

@@ -17,6 +17,7 @@ from regiment_runner.shared.page import Page
 from regiment_runner.shared.tally import AT, ENTRY, FIRST, LOW, NAME_WORDS, NAMES, NUMBER_BITS, OTHERS, PLACE_SHIFT, RAN
 
 SUCCESS, DEAD = OUTCOMES.index(outcomes.SUCCESS), OUTCOMES.index("dead")
+TALLY = page.TALLY
 _INDEX = {name: index for index, name in enumerate(OUTCOMES)}
 
 
@@ -68,11 +69,13 @@ class Tally:
 
     def fold(self, attempt: Any, now: int) -> None:
         """What this slot shows as done is added to its word. For the thread that settles, and no other."""
-        at = attempt.at + page.TALLY
-        word = attempt.words[at]
-        if word:
-            self._count(word, attempt.number, now - attempt.began)
-            attempt.words[at] = 0
+        words, at = self._words, attempt.at + TALLY
+        word = words[at]
+        if word:  # `_count` without its call: this is once for each sprint
+            place, last = word >> PLACE_SHIFT, attempt.number
+            words[place] = ((words[place] >> NUMBER_BITS) + last - (word & FIRST) + 1) << NUMBER_BITS | last & LOW
+            words[place & -ENTRY | RAN] += now - attempt.began
+            words[at] = 0
 
     def _count(self, word: int, last: int, ran: int) -> None:
         words, place = self._words, word >> PLACE_SHIFT
