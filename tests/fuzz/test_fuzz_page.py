@@ -17,7 +17,7 @@ from regiment_runner.shared.annex import Annex, left_of, records
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.record import packed
 
-SIZE = 4096 + MOST_SLOTS * 256
+SIZE = 4096 + MOST_SLOTS * 256 + 4096
 WORDS = (
     0,
     1,

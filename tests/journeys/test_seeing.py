@@ -212,6 +212,24 @@ def test_top_shows_one_frame_and_sorts_and_filters(app, wait_for):
     assert "\033" not in frame
 
 
+def test_top_and_workers_show_what_has_ended_also_in_workers_that_were_killed(app, wait_for):
+    app.start("run", "app=1")
+    found = ready(app, 2)
+    for _ in range(3):
+        app("push", "app:nap", "seconds:=0")
+
+    def ended():
+        return supervisors(app)[0]["ended"].get("work", {}).get("nap", {}).get("success")
+
+    wait_for(lambda: ended() == 3)
+    os.kill(next(row["pid"] for row in found["workers"] if row["queue"] == "work"), signal.SIGKILL)
+    wait_for(lambda: any(tree["targets"][0]["ends"] for tree in supervisors(app)))
+    wait_for(lambda: ended() == 3)
+    lines = app("top", "--once").out.splitlines()
+    assert ["QUEUE", "TASK", "ENDS", "FAILS", "ENDED", "FAILED"] in [line.split() for line in lines]
+    assert ["work", "nap", "0.0/s", "0.0/s", "3", "0"] in [line.split() for line in lines]
+
+
 def test_top_goes_on_in_a_pipe_until_its_reader_has_gone(app):
     top = app.start("top", "--interval", "100ms")
     assert top.stdout is not None

@@ -23,8 +23,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness import servers
 from harness.store import connector
 from harness.wait import eventually
-from regiment.contracts import Counts, Terms
-from regiment_metrics.exposing import GAUGES
+from regiment.contracts import OUTCOMES, Counts, Tallied, Terms
+from regiment_metrics.exposing import COUNTERS, GAUGES
 from regiment_metrics.sampling import Sampler, Standing
 from regiment_metrics.scaling import Damped, wanted
 
@@ -100,6 +100,8 @@ def fill(url: str) -> None:
         store.exchange("mail", "c", 1, 1, [], 3, 1 << 20)
         store.exchange("mail", "c", 2, 4, [Dead(1, "id", b"{}")], 0, 1 << 20)
         store.post("other", paused=True)
+        counts = [{"success": 5, "retry": 2}.get(outcome, 0) for outcome in OUTCOMES]
+        store.record("mail", "a tree", 1, [Tallied("send", counts, 2500)])  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
@@ -116,6 +118,10 @@ def test_the_queues_of_a_store_are_served(kind: str, tmp_path: Path) -> None:
     assert (found["regiment_queue_paused", "mail"], found["regiment_queue_paused", "other"]) == (0, 1)
     assert found["regiment_queue_load", "mail"] == 5
     assert found["regiment_queue_workers", "mail"] == 0
+    ended = {outcome: found.get(("regiment_tasks_total", outcome, "mail", "send")) for outcome in OUTCOMES}
+    zeros = dict.fromkeys(("failure", "timeout", "dead"), 0)
+    assert ended == {**dict.fromkeys(OUTCOMES), **zeros, "success": 5, "retry": 2}, "what is alerted on begins at 0"
+    assert found["regiment_tasks_seconds_total", "mail", "send"] == 2.5
 
 
 def test_a_store_that_is_away_is_said_and_comes_back(tmp_path: Path) -> None:
@@ -272,7 +278,7 @@ def test_the_load_is_the_most_of_two_minutes(tmp_path: Path) -> None:
 def test_the_alerts_ask_for_metrics_that_are_served_and_load() -> None:
     rules = yaml.safe_load((ROOT / "examples/deploy/alerts.yml").read_text())["groups"][0]["rules"]
     asked = {name for rule in rules for name in re.findall(r"regiment_\w+", rule["expr"])}
-    assert asked <= {*GAUGES, "regiment_store_up"}
+    assert asked <= {*GAUGES, *COUNTERS, "regiment_store_up"}
     assert all(rule["annotations"]["summary"] for rule in rules)
 
 

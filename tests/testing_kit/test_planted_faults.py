@@ -34,6 +34,7 @@ from regiment.contracts import (
     Taken,
     Terms,
     View,
+    history,
 )
 from regiment.errors import DecodeError, TaskTimeout
 from regiment_compressors.zlib import ZlibCompressor
@@ -43,12 +44,14 @@ from regiment_killers.process import Process
 from regiment_killers.thread import Thread
 from regiment_local import places
 from regiment_local.memory import MemoryConnector, charging, lease, looking, steering
+from regiment_local.memory import history as memory_history
 from regiment_local.memory.acts import Acts
 from regiment_local.memory.effective import Effective
 from regiment_local.memory.effects import Step
 from regiment_local.memory.fleeting import Fleeting
 from regiment_local.memory.flow import Flow
 from regiment_local.memory.following import Followers
+from regiment_local.memory.history import History
 from regiment_local.memory.joins import Joins, Standing
 from regiment_local.memory.letters import Letters
 from regiment_local.memory.queue import Queue
@@ -661,6 +664,55 @@ def an_act_of_any_size(entry: bytes) -> None:
 @planted(CONNECTOR, Queue, "named", "test_an_act_makes_no_queue_exist")
 def an_act_that_makes_a_queue(self: Queue) -> bool:
     return bool(sound_queue["named"](self) or self.acts.newest(1, None))
+
+
+# What is counted: the extra `history`
+
+sound_past: Mapping[str, Any] = {**vars(History)}
+ONCE = "test_a_call_that_is_repeated_counts_once"
+
+
+@planted(CONNECTOR, History, "record", ONCE)
+def a_history_that_believes_repeats(self: Any, queue: str, source: str, number: int, ended: Any) -> bool:
+    return bool(sound_past["record"](self, queue, bench.fresh("source"), 1, ended))
+
+
+@planted(CONNECTOR, History, "record", ONCE)
+def sources_that_are_one_for_all_queues(self: Any, queue: str, source: str, number: int, ended: Any) -> bool:
+    kept = self._store().history.sources
+    if max((last for (_, of), (_, last) in kept.items() if of == source), default=0) >= number:
+        return False
+    return bool(sound_past["record"](self, queue, source, number, ended))
+
+
+@planted(CONNECTOR, History, "record", "test_what_is_recorded_adds_up_in_its_minute_its_hour_and_ever")
+def a_history_that_replaces_its_slice(self: Any, queue: str, source: str, number: int, ended: Any) -> bool:
+    self._store().history.slices.clear()
+    return bool(sound_past["record"](self, queue, source, number, ended))
+
+
+@planted(CONNECTOR, memory_history, "added", "test_only_so_many_names_stay_apart")
+def names_without_end(kept: Any, more: Any, at: float, names: Any = ()) -> Any:
+    found = dict(kept)
+    for one in more:
+        found |= history.added({one.task: found[one.task]} if one.task in found else {}, [one], at)
+    return found
+
+
+@planted(CONNECTOR, memory_history, "refuse_wrong", "test_what_makes_no_sense_is_refused_and_nothing_of_it_counts")
+def a_history_of_anything(ended: Any) -> None:
+    pass
+
+
+@planted(CONNECTOR, History, "record", "test_history_makes_no_queue_exist_and_outlives_one")
+def a_history_that_makes_a_queue_exist(self: Any, queue: str, source: str, number: int, ended: Any) -> bool:
+    self.post(queue, paused=True)
+    return bool(sound_past["record"](self, queue, source, number, ended))
+
+
+@planted(CONNECTOR, History, "history", "test_several_queues_are_read_at_once_in_their_order")
+def a_history_by_name(self: Any, queues: Any, step: Any, seconds: float) -> Any:
+    return sound_past["history"](self, sorted(queues), step, seconds)
 
 
 # Serializers

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ import pytest
 from harness.wait import eventually
 from regiment.contracts import Connector, Keep
 from regiment.errors import StoreUnavailable
+from regiment_runner.keeper.keeper import Keeper
 from regiment_runner.keeper.release import release_plan, running
 from regiment_runner.keeper.store import NEWS, URGENT, Store
+from regiment_runner.keeper.ward import Ward
 from regiment_runner.shared import page
 from regiment_runner.shared.annex import Annex
 from regiment_runner.shared.page import Page
@@ -195,3 +199,16 @@ def test_a_record_that_a_task_destroyed_is_not_done_and_at_most_once_nothing_is_
     (found,) = release_plan(sheet, CRASH)
     assert found.done == [(1, 1)], "3 and 5 run again"
     assert list(release_plan(sheet, CRASH, once=True)) == [], "as after a lost host"
+
+
+def test_a_worker_that_ended_while_its_tree_was_being_announced_does_not_hold_the_announcement_up(
+    sheet: Page, tmp_path: Path
+) -> None:
+    spec = {"connector": {}, "queue": "q", "lease": 30.0, "give_back_after": None, "settle_within": 1.0, "delivery": ""}
+    store: Any = None
+    wards = [Ward(name, sheet.path, os.pidfd_open(os.getpid()), spec, store) for name in ("w1", "w2")]
+    wards[0].close()
+    channel, theirs = socket.socketpair()
+    announced = json.loads(Keeper(channel, -1, -1)._presence(wards))
+    assert [one["worker"] for one in announced["workers"]] == ["w2"]
+    wards[1].close(), channel.close(), theirs.close()

@@ -142,7 +142,7 @@ def test_a_page_without_sense_is_given_up_and_then_shows_nothing(sheet: Page, wo
 
 def test_a_page_that_was_cut_off_is_given_up_and_touching_it_is_no_sigbus(sheet: Page) -> None:
     os.truncate(sheet.path, 0)
-    assert sheet.damage() == "it was cut to 0 of 266,240 bytes"
+    assert sheet.damage() == "it was cut to 0 of 270,336 bytes"
     assert list(sheet.slots()) == []
     sheet.words[page.ORDERS] |= page.STOP
     with pytest.raises(ValueError, match="is no page of this release"):

@@ -24,6 +24,7 @@ from regiment_cli.targets import application
 from regiment_killers.process import Process
 from regiment_runner.parts import terms_of
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.tally import tallies
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.source import Source
@@ -102,6 +103,7 @@ class Way:
             self.words.append(sheet.slot_word(0))
         self.ran, self.tasks = list(ran), source.over
         self.left = connector.counts("q")
+        self.counted = {name: row[:-1] for name, row in tallies(sheet).items()}
         os.close(wake)
         connector.close()
         queue.broker.close()
@@ -145,6 +147,8 @@ def test_both_ways_run_and_settle_the_same(kinds: list[str], batch: int, shown: 
     assert short.words[-1] == ordinary.words[-1]
     assert set(short.words) <= set(ordinary.words), "a sprint passes words by, and makes none of its own"
     assert short.left == ordinary.left
+    assert short.counted == ordinary.counted
+    assert sum(map(sum, short.counted.values())) == len(short.settled), "each end counts, and once"
 
 
 def test_the_log_hears_of_a_start_and_a_success_at_debug_and_the_short_way_is_taken_all_the_same(

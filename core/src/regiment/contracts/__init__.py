@@ -11,6 +11,7 @@ from regiment.contracts.data import *
 from regiment.contracts.effects import *
 from regiment.contracts.extending import *
 from regiment.contracts.flow import *
+from regiment.contracts.history import *
 from regiment.contracts.ledger import *
 from regiment.contracts.running import *
 from regiment.contracts.steer import *

@@ -57,6 +57,9 @@ class Dashboard:
             "clock": drawing.clock,
             "many": drawing.many,
             "curve": drawing.curve,
+            "bars": drawing.bars,
+            "spikes": drawing.spikes,
+            "lasted": drawing.lasted,
         }
         self._pages.globals["query"] = _query
 
@@ -212,7 +215,14 @@ class Dashboard:
         tasks = await self._ask(reading.tasks, name, state)
         standing = seen.queues.get(name)
         return self._page(
-            request, "queue.html", name=name, state=state, tasks=tasks, standing=standing, most=reading.MOST
+            request,
+            "queue.html",
+            name=name,
+            state=state,
+            tasks=tasks,
+            standing=standing,
+            most=reading.MOST,
+            trends=seen.trends.get(name),
         )
 
     async def workers(self, request: Request) -> Response:

@@ -15,6 +15,8 @@ from regiment.contracts import Connector, Counts, Examined, Finding, Role
 from regiment.errors import StoreError
 from regiment_cli.serving import counts_of, served_by, trees_of
 from regiment_console import fleet
+from regiment_dashboard import trends
+from regiment_dashboard.trends import Trends
 
 EVERY = 1.0
 """Seconds between two looks."""
@@ -22,6 +24,8 @@ INTEREST = 15.0
 """Seconds after a request for which the store is looked at."""
 JUDGED = 10.0
 """Seconds between two looks at what needs attention, which costs more."""
+COUNTED = 20.0
+"""Seconds between two looks at what has ended; keepers tell it once a minute."""
 POINTS = 120
 """Looks of which a queue's curve is drawn."""
 
@@ -49,6 +53,8 @@ class Seen(NamedTuple):
     trees: Sequence[Mapping[str, Any]] = ()
     findings: Sequence[Finding] = ()
     """What needs attention, the worst first."""
+    trends: Trends = {}
+    """What ended in the last hour and day; empty if the store keeps no history."""
 
 
 class Watch:
@@ -60,6 +66,8 @@ class Watch:
         self._curves: dict[str, deque[int]] = {}
         self._wanted, self._judged = 0.0, 0.0
         self._findings: list[Finding] = []
+        self._trends: Trends = {}
+        self._counted = 0.0
         self._changed = threading.Condition()
         self._over = False
         self.seen = Seen(0, 0.0)
@@ -129,7 +137,10 @@ class Watch:
             found = [one for one in fleet.rules(Examined(store, {})) if one.level != "ok"]
             self._findings = sorted(found, key=lambda one: one.level != "fail")
             self._judged = time.monotonic()
-        return Seen(0, time.time(), "", queues, shown(records), tuple(self._findings))
+        if time.monotonic() - self._counted > COUNTED or self._trends.keys() - {trends.ALL} != queues.keys():
+            self._trends = trends.read(store, list(queues), time.time())
+            self._counted = time.monotonic()
+        return Seen(0, time.time(), "", queues, shown(records), tuple(self._findings), self._trends)
 
 
 def shown(records: Iterable[bytes]) -> list[Mapping[str, Any]]:

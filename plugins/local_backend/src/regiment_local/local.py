@@ -5,12 +5,13 @@ lanes    tasks in the file     spans     what a consumer holds               wak
 records, joins, following, effects: the extra `effects`, on top of pushing, below settling
 counted, flow, flowing: the extra `flow`; a queue that has never seen a ticket comes near none of it
 places   what `look` and `steer` exchange with people
-base → consumers, settling, lease, release, pushing, looking, steering, notices, letters, keys: the verbs by theme, put together here
+base → consumers, settling, lease, release, pushing, looking, steering, notices, letters, keys, history: the verbs by theme, put together here
 """
 
 from __future__ import annotations
 
 from regiment_local.flowing import Flowed
+from regiment_local.history import History
 from regiment_local.keys import Keys
 from regiment_local.lease import Leases
 from regiment_local.letters import Letters
@@ -20,5 +21,5 @@ from regiment_local.release import Releases
 from regiment_local.steering import Steering
 
 
-class LocalConnector(Leases, Releases, Flowed, Looking, Steering, Notices, Letters, Keys):
+class LocalConnector(Leases, Releases, Flowed, Looking, Steering, Notices, Letters, Keys, History):
     """Tasks in an SQLite file; see `regiment.contracts.Connector`. `url`, `path`, or the default `.regiment/queue.db`."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from regiment.contracts import OUTCOMES
 from regiment_metrics.sampling import Sampler
 
 STATES = ("ready", "delayed", "leased", "dead")
@@ -20,6 +21,13 @@ GAUGES = {
     "regiment_queue_rate": ("Tasks a second that its workers ended of late.", ("queue",)),
     "regiment_queue_workers": ("Workers that serve the queue, of all hosts.", ("queue",)),
 }
+COUNTERS = {
+    "regiment_tasks_total": ("Tasks that ended, by what became of them.", ("queue", "task", "outcome")),
+    "regiment_tasks_seconds_total": ("Seconds that they ran.", ("queue", "task")),
+}
+
+ALWAYS = ("success", "failure", "timeout", "dead")
+"""Outcomes that are served from the start, as 0: what grows from nothing to its first value is no growth to Prometheus."""
 
 
 class Exposed(Collector):
@@ -36,7 +44,7 @@ class Exposed(Collector):
         yield InfoMetricFamily("regiment_build", "The release.", {"version": _version()})
         made = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()}
         for name, one in seen.queues.items():
-            queue = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            queue = _text(name)
             for state in STATES:
                 made["regiment_queue_tasks"].add_metric([queue, state], getattr(one.counts, state))
             values = {
@@ -49,6 +57,18 @@ class Exposed(Collector):
             for metric, value in values.items():
                 made[metric].add_metric([queue], value)
         yield from made.values()
+        yield from self._counters()
+
+    def _counters(self) -> Iterator[Metric]:
+        made = {name: CounterMetricFamily(name, text, labels=labels) for name, (text, labels) in COUNTERS.items()}
+        for one in self._sampler.last.ended:
+            for task, counts, ms in one.ended:
+                labels = [_text(one.queue), _text(task)]
+                for outcome, number in zip(OUTCOMES, counts, strict=True):
+                    if number or outcome in ALWAYS:
+                        made["regiment_tasks_total"].add_metric([*labels, outcome], number)
+                made["regiment_tasks_seconds_total"].add_metric(labels, ms / 1000)
+        yield from made.values()
 
 
 def registry_of(sampler: Sampler) -> CollectorRegistry:
@@ -56,6 +76,10 @@ def registry_of(sampler: Sampler) -> CollectorRegistry:
     made = CollectorRegistry(auto_describe=False)
     made.register(Exposed(sampler))
     return made
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _version() -> str:

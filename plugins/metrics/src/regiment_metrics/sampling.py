@@ -6,15 +6,18 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from regiment import log
-from regiment.contracts import Connector, Counts, Role
+from regiment.broker import extras
+from regiment.contracts import HISTORY, Connector, Counts, Past, Role
 from regiment.errors import StoreError
 from regiment_cli.serving import counts_of, serving
 
+ENDED = 15.0
+"""Seconds between two looks at what has ended; keepers tell it once a minute."""
 MEMORY = 120.0
 """Seconds of which the largest load counts: a queue that keeps up is empty at most looks, and needs its workers all the same."""
 
@@ -41,6 +44,8 @@ class Sample(NamedTuple):
     seconds: float
     """How long it took."""
     queues: Mapping[str, Standing] = MappingProxyType({})
+    ended: Sequence[Past] = ()
+    """What has ended ever, of each queue that has a history."""
 
 
 def look(store: Connector) -> Mapping[str, Standing]:
@@ -59,6 +64,8 @@ class Sampler:
         self._loads: deque[tuple[float, Mapping[str, int]]] = deque()
         self._over = threading.Event()
         self._throttle = log.Throttle()
+        self._ended: Sequence[Past] = ()
+        self._counted = 0.0
         self.last = Sample(False, 0.0)
 
     def run(self) -> None:
@@ -80,12 +87,15 @@ class Sampler:
             if self._store is None:
                 self._store = self._open("look")
             queues = look(self._store)
+            if began - self._counted >= ENDED and HISTORY in extras(self._store):
+                self._ended = self._store.history(list(queues), "ever", 0)  # type: ignore[attr-defined]
+                self._counted = began
         except StoreError as error:
             if self._throttle() is not None:
                 log.event(logging.ERROR, "connector.lost", error=str(error))
             self.last = Sample(False, time.monotonic() - began)
             return
-        self.last = Sample(True, time.monotonic() - began, queues)
+        self.last = Sample(True, time.monotonic() - began, queues, self._ended)
         self._loads.append((began, {name: one.load for name, one in queues.items()}))
         while self._loads[0][0] < began - MEMORY:
             self._loads.popleft()

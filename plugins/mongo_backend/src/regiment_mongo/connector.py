@@ -12,6 +12,7 @@ import pymongo
 from regiment.contracts import (
     EFFECTS,
     FLOW,
+    HISTORY,
     STEER,
     Capabilities,
     Effect,
@@ -29,6 +30,7 @@ from regiment_mongo.address import addresses
 from regiment_mongo.base import MAX_PAYLOAD
 from regiment_mongo.errors import LayoutGone, OtherKind, translated
 from regiment_mongo.flowing import FlowingVerbs
+from regiment_mongo.history import HistoryVerbs
 from regiment_mongo.lease import NOTHING
 from regiment_mongo.node import Node
 from regiment_mongo.several import Together
@@ -39,7 +41,7 @@ T = TypeVar("T")
 CONCERNS = ("majority", "journal", "acknowledged")
 
 
-class MongoConnector(FlowingVerbs):
+class MongoConnector(FlowingVerbs, HistoryVerbs):
     """Tasks in MongoDB.
 
     `url`: `mongodb://` or `mongodb+srv://` with any option of the driver; the database is its path, or `database`, or
@@ -52,7 +54,7 @@ class MongoConnector(FlowingVerbs):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, FLOW, STEER})
+        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, FLOW, HISTORY, STEER})
     )
 
     def __init__(

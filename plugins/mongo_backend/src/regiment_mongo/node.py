@@ -10,7 +10,8 @@ from regiment_mongo.look import Looks
 from regiment_mongo.marks import Marks
 from regiment_mongo.releasing import Releases
 from regiment_mongo.reviving import Revives
+from regiment_mongo.slices import Histories
 
 
-class Node(Revives, Marks, Leases, Releases, Looks, Glances, Boards, Keeps):
+class Node(Revives, Marks, Leases, Releases, Looks, Glances, Boards, Keeps, Histories):
     """Tasks on one stand-alone server or replica set."""

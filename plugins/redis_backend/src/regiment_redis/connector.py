@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role, Secret, Settlement, Span, Taken, Terms
 from regiment.contracts.effects import EFFECTS, Applied, Effect, Followed, Record, Tally, When
 from regiment.contracts.flow import FLOW, Met, Rule, Spot, Standing, Ticket
+from regiment.contracts.history import HISTORY, Past, Tallied
 from regiment.contracts.steer import STEER, Act, Glance
 from regiment.errors import ConfigError, StoreError
 from regiment_redis.address import Address, node, parse, unguarded
@@ -34,7 +35,7 @@ class RedisConnector:
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, FLOW, STEER})
+        max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, FLOW, HISTORY, STEER})
     )
 
     def __init__(
@@ -299,6 +300,14 @@ class RedisConnector:
 
     def acts(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Act]:
         return self._store.people.acts(queue, limit, after)
+
+    # the extra `history`
+
+    def record(self, queue: str, source: str, number: int, ended: Sequence[Tallied]) -> bool:
+        return self._store.people.history.record(queue, source, number, ended)
+
+    def history(self, queues: Sequence[str], step: Literal["minute", "hour", "ever"], seconds: float) -> Sequence[Past]:
+        return self._store.people.history.history(queues, step, seconds)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         self._store.names.set(key, value, ttl)

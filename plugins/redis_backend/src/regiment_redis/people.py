@@ -10,6 +10,7 @@ from regiment.contracts.steer import ACT_AGE, ACT_SIZE, MOST_ACTS, MOST_NOTICES,
 from regiment.errors import StoreError, StoreUnavailable
 from regiment_redis import records
 from regiment_redis.asking import ms
+from regiment_redis.history import History
 from regiment_redis.link import Scripts
 from regiment_redis.outbox import WAITS
 from regiment_redis.records import name
@@ -36,6 +37,7 @@ class People:
     ) -> None:
         self._scripts, self._run = scripts, scripts.run
         self._stem, self._names, self._note = stem, names, note
+        self.history = History(scripts, stem)
 
     def counts(self, queue: str) -> Counts:
         return _counts(*self._run(_COUNTS, self._stem(queue)))

@@ -9,13 +9,14 @@ from regiment.contracts import Board, Counts, Letter, Peeked
 from regiment.contracts.steer import Act
 from regiment_redis.nodes import Nodes
 from regiment_redis.shard import Shard
+from regiment_redis.spread_history import SpreadHistory
 
 
 class SpreadPeople:
     """The verbs of `people.People` over all nodes: sums, and lists put together."""
 
     def __init__(self, nodes: Nodes) -> None:
-        self._nodes = nodes
+        self._nodes, self.history = nodes, SpreadHistory(nodes)
 
     def counts(self, queue: str) -> Counts:
         return _sum(self._nodes.each(lambda shard: shard.people.counts(queue)))

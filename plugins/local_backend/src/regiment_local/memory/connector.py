@@ -26,6 +26,7 @@ from regiment_local.memory.bell import Bell
 from regiment_local.memory.charging import Charging
 from regiment_local.memory.effective import Effective
 from regiment_local.memory.effects import Step
+from regiment_local.memory.history import History
 from regiment_local.memory.pushing import put
 from regiment_local.memory.steering import Steering
 from regiment_local.memory.tasks import CLOSED, LIVING, Consumer, Entry
@@ -34,8 +35,8 @@ NONE: Final[Mapping[int, Sequence[Effect]]] = MappingProxyType({})
 UNCHANGED: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
-class MemoryConnector(Effective, Steering, Charging):
-    """Tasks in the memory of this process, with the extras `effects`, `steer` and `flow`."""
+class MemoryConnector(Effective, Steering, Charging, History):
+    """Tasks in the memory of this process, with the extras `effects`, `flow`, `history` and `steer`."""
 
     # pushing and waiting
 

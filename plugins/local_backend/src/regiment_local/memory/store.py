@@ -5,9 +5,20 @@ from __future__ import annotations
 from itertools import count
 from threading import RLock
 
+from regiment.contracts.history import Slices
 from regiment_local.memory.following import Followers
 from regiment_local.memory.names import Names
 from regiment_local.memory.queue import Queue
+
+
+class Kept:
+    """What the extra `history` keeps in one store, under its lock."""
+
+    def __init__(self) -> None:
+        self.slices: dict[tuple[str, str, int], tuple[float, Slices]] = {}
+        """(queue, step, at) -> until when it is kept, and the slice."""
+        self.sources: dict[tuple[str, str], tuple[float, int]] = {}
+        """(queue, source) -> until when it is kept, and its last number."""
 
 
 class Store:
@@ -18,6 +29,7 @@ class Store:
         self.queues: dict[str, Queue] = {}
         self.names = Names(self.lock)
         self.followers = Followers()
+        self.history = Kept()
         self.versions = count(1)
         """Versions of records: one for each step that keeps some, and none again."""
 

@@ -22,6 +22,7 @@ from typing import Any
 from regiment import log
 from regiment.contracts import Connector, Span
 from regiment_runner.keeper.boards import Boards
+from regiment_runner.keeper.books import Books
 from regiment_runner.keeper.release import release_plan
 from regiment_runner.keeper.store import NEWS, URGENT, Store
 from regiment_runner.keeper.telling import Telling
@@ -36,8 +37,8 @@ from regiment_runner.shared.silence import RENEWALS
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
 
-LAST_GASP = 0.9
-"""Seconds that a keeper without a supervisor may spend on giving back."""
+LAST_GASP, LAST_WORDS = 0.9, 0.5
+"""Seconds that a keeper without a supervisor may spend on giving back, and those it has in any case for saying what was counted."""
 
 
 HUNG = 5.0
@@ -60,7 +61,7 @@ class Keeper:
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
-        self.boards = Boards(self.name, self._send)
+        self.boards, self.books = Boards(self.name, self._send), Books()
 
     def run(self) -> None:
         """Work until the supervisor says goodbye or is gone; then give back and return."""
@@ -144,6 +145,7 @@ class Keeper:
             return
         store = self._store_of(message["spec"]["connector"])
         ward = self.wards[name] = Ward(name, Path(message["path"]), fds[0], message["spec"], store)
+        self.books.open(ward)
         # Its lease may be shorter than those by which the next renewal was planned.
         store.renew_at = min(store.renew_at, time.monotonic() + ward.lease / RENEWALS)
 
@@ -185,7 +187,9 @@ class Keeper:
             if store.renew_at <= now:
                 self._renew(store)
             wake = min(wake, store.renew_at)
-        wake = min(wake, self.boards.look(self.wards.values()))
+        if self.books.due <= now:
+            self.books.tell(self.stores.values())
+        wake = min(wake, self.books.due, self.boards.look(self.wards.values()))
         looking = page.now() + max(0, int((wake - time.monotonic()) * 1e9))
         for ward in self.wards.values():
             ward.page.words[page.LOOKING] = looking
@@ -218,17 +222,13 @@ class Keeper:
 
     def _presence(self, wards: list[Ward]) -> bytes:
         """The presence record of this tree: what `regiment queues` and `workers` on other hosts show."""
-        here = [
-            {
-                "worker": ward.name,
-                "pid": ward.page.words[page.PID],
-                "queue": ward.spec["queue"],
-                "tasks": ward.page.words[page.TASKS],
-                "rate": round(ward.rate(), 2),
-            }
-            for ward in wards
-            if ward.page.damage() is None
-        ]
+        here = []
+        for ward in wards:
+            with contextlib.suppress(ValueError):  # a page that was unmapped meanwhile, as above
+                if ward.page.damage() is None:
+                    pid, tasks, rate = ward.page.words[page.PID], ward.page.words[page.TASKS], round(ward.rate(), 2)
+                    queue = ward.spec["queue"]
+                    here.append({"worker": ward.name, "pid": pid, "queue": queue, "tasks": tasks, "rate": rate})
         tree = {"host": os.uname().nodename, "pid": os.getppid(), "release": os.environ.get("REGIMENT_RELEASE", "")}
         return json.dumps({**tree, "workers": here}).encode()
 
@@ -309,6 +309,7 @@ class Keeper:
     def _release(self, ward: Ward) -> None:
         """R2, E3: after a death, settle what is surely done, name the suspects, and give back the rest."""
         ward.page.damage()
+        self.books.close(ward)
         plan = release_plan(ward.page, ward.dead or {}, once=ward.once)
 
         def job(connector: Connector) -> None:
@@ -331,6 +332,8 @@ class Keeper:
         while any(ward.dead is not None for ward in self.wards.values()) and time.monotonic() < deadline:
             readable(self._kick, 0.02)
             self._acknowledge()
+        self.books.tell(self.stores.values(), last=True)
+        deadline = max(deadline, time.monotonic() + LAST_WORDS)
         while any(store.waiting for store in self.stores.values()) and time.monotonic() < deadline:
             time.sleep(0.005)
         self.telling.stop(max(0.0, deadline - time.monotonic()))

@@ -16,8 +16,8 @@ from regiment.errors import StoreUnavailable
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.scopes import connect
 
-URGENT, OF_WORKERS, NEWS = range(3)
-"""The turns: renewals, what workers have done and left, what is told and heard of others. What a full store refuses, as it does the presence of a tree, must hold up neither a lease nor what a dead worker leaves."""
+URGENT, OF_WORKERS, NEWS, PAST = range(4)
+"""The turns: renewals, what workers have done and left, what is told and heard of others, what was counted. What a full store refuses, as it does the presence of a tree, must hold up neither a lease nor what a dead worker leaves."""
 
 
 class Store:

@@ -62,7 +62,7 @@ class Page:
         try:
             if create:
                 reserve(fd, path, 0, SLOTS_AT + SHARED_SLOTS * SLOT_SIZE)
-                os.ftruncate(fd, SIZE)
+                reserve(fd, path, TALLY_AT, TALLY_SIZE)
             elif os.fstat(fd).st_size not in SIZES:
                 raise ValueError(f"{path} is no page of this release")
             self.map = mmap.mmap(fd, SIZE, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
@@ -326,6 +326,12 @@ class Page:
             low = number + 1
         since = self.words[EFFECTS]  # after the slots, whose words its worker writes after it
         return [(low, min(high, since - 1)) for low, high in spans if low < since] if since else spans
+
+    def returned(self, first: int, last: int) -> None:
+        """In the worker: the store has taken these back."""
+        for slot, number, phase in self.numbers():
+            if phase == RETURNING and first <= number <= last:
+                self.words[slot_index(slot)] = number << 3 | DONE
 
     def cancel(self, slot: int, number: int) -> None:
         """Mark that `number` is to be cancelled in `slot`; for its keeper."""

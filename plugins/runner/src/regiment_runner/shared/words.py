@@ -11,9 +11,10 @@
 | EFFECTS, END_A, END_B | worker | from which number on there are records in the annex, and how long its halves are |
 | BOARD | worker | the version of its queue's notice board that it has read |
 | CANCELS | keeper | 1 once any slot was marked as CANCELLING |
+| TAKEN | worker | how many tasks of its tally others have taken along |
 
-A slot has WORD (number and phase), START, SOFT, HARD, PROGRESS, TOTAL of its worker, CONDEMNED and STRUCK of the supervisor, and
-CANCELLING of the keeper: the number that is to be cancelled there.
+A slot has WORD (number and phase), START, SOFT, HARD, PROGRESS, TOTAL, TALLY of its worker, CONDEMNED and STRUCK of the supervisor, and
+CANCELLING of the keeper: the number that is to be cancelled there. The tally lies behind the slots (`tally`).
 """
 
 from __future__ import annotations
@@ -71,22 +72,24 @@ STARTING, READY, STOPPING = range(3)
     END_B,
     BOARD,
     CANCELS,
-) = range(23)
+    TAKEN,
+) = range(24)
 MOST = (1 << 62) - 1
 PAGE_MAGIC = 0x726567696D65_01
 JOINS_AT, JOIN_SIZE, JOINS = 512, 256, 8
 SLOTS_AT, SLOT_SIZE = 4096, 256
 WORD, CONDEMNED, STRUCK, START, SOFT, HARD, PROGRESS, TOTAL = range(8)
-CANCELLING = SLOT_SIZE // 8 - 1
+CANCELLING, TALLY = SLOT_SIZE // 8 - 1, SLOT_SIZE // 8 - 2
 PACK_START = struct.Struct(f"QQQQQ{HEAD_BYTES}s").pack_into
 """Writes START to TOTAL and the head of a payload; the source calls it without the detour of `Page.start`."""
 START_AT = 8 * START
 HOOK_SHIFT = 59
 """From this bit on a HARD word says which hook it is the limit of (`overdue`); such a one is no killer's. 18 years are below it."""
-HEAD_AT, NAME_AT, NAME_SIZE, NOTE_AT, NOTE_SIZE = 64, 160, 32, 192, 56
-SIZE = SLOTS_AT + MOST_SLOTS * SLOT_SIZE
+HEAD_AT, NAME_AT, NAME_SIZE, NOTE_AT, NOTE_SIZE = 64, 160, 32, 192, 48
+TALLY_AT, TALLY_SIZE = SLOTS_AT + MOST_SLOTS * SLOT_SIZE, 4096
+SIZE = TALLY_AT + TALLY_SIZE
 HALF = 512 * 1024
-"""Bytes of each half of the annex, which lies behind the slots (`annex`)."""
+"""Bytes of each half of the annex, which lies behind the tally (`annex`)."""
 SIZES = (SIZE, SIZE + 2 * HALF)
 """What a page may measure: without an annex, which is reserved when a task first leaves effects, and with one. Who reads a
 page takes both; the annex is there once EFFECTS says from which number on there are records in it.

@@ -12,9 +12,10 @@ from typing import Any
 
 import click
 
+from regiment.contracts import OUTCOMES
 from regiment_cli.printing import draw, put
 from regiment_cli.terminal import Duration
-from regiment_cli.text import many
+from regiment_cli.text import many, table
 from regiment_runner.shared.polling import readable
 from regiment_runner.verbs import trees
 from regiment_runner.verbs.trees import Row, Tree
@@ -29,6 +30,9 @@ SORTS: dict[str, Callable[[Row, dict[int, float]], Any]] = {
 }
 """Ways to sort, in the order of the key `s`; the largest first, but for the pid."""
 
+FAILED = tuple(OUTCOMES.index(outcome) for outcome in ("failure", "timeout", "dead"))
+MOST_TASKS = 8
+"""Names of tasks of which a frame shows how many end."""
 CLEAR = "\033[H\033[J"
 _FIRST_LOOK = 0.2
 """Seconds between the two looks of the first frame, from which CPU is known."""
@@ -63,6 +67,9 @@ class View:
         self.trees: list[Tree] = []
         self.cpu: dict[int, float] = {}
         self._before: dict[int, tuple[float, float]] = {}
+        self.rates: dict[tuple[str, str], tuple[float, float]] = {}
+        """(queue, task) -> how many ended and how many failed in a second, since the last look."""
+        self._ended: tuple[float, dict[tuple[str, str], tuple[int, int]]] = 0.0, {}
 
     def look(self) -> None:
         """Look again; CPU is percent of one processor since the last look."""
@@ -75,6 +82,34 @@ class View:
                 self.cpu[row.pid] = 100 * max(0.0, row.cpu - used) / (now - then)
         self._before = {row.pid: (now, row.cpu or 0.0) for row in rows}
         self.cpu = {pid: used for pid, used in self.cpu.items() if pid in self._before}
+        self._rate(now)
+
+    def _rate(self, now: float) -> None:
+        totals: dict[tuple[str, str], tuple[int, int]] = {}
+        for tree in self.trees:
+            for queue, tallied in tree.ended.items():
+                for task, row in tallied.items():
+                    known = totals.get((queue, task), (0, 0))
+                    failed = sum(row[index] for index in FAILED)
+                    totals[queue, task] = known[0] + sum(row[:-1]), known[1] + failed
+        then, before = self._ended
+        self._ended, passed = (now, totals), max(now - then, 1e-3)
+        for key, (all_, failed) in totals.items():
+            was = before.get(key, (0, 0))
+            self.rates[key] = (max(0, all_ - was[0]) / passed, max(0, failed - was[1]) / passed) if then else (0.0, 0.0)
+        self.rates = {key: rate for key, rate in self.rates.items() if key in totals}
+
+    def _tasks(self) -> str:
+        """What ends, the busiest first."""
+        shown = sorted(self.rates.items(), key=lambda one: (-one[1][0], one[0]))[:MOST_TASKS]
+        totals = self._ended[1]
+        cells = [
+            (queue, task or queue, f"{rate[0]:,.1f}/s", f"{rate[1]:,.1f}/s", *totals[queue, task])
+            for (queue, task), rate in shown
+        ]
+        return table(
+            cells, ("queue", "task", "ends", "fails", "ended", "failed"), right=("ends", "fails", "ended", "failed")
+        )
 
     def text(self) -> str:
         """One frame."""
@@ -86,6 +121,8 @@ class View:
         rows.sort(key=lambda row: SORTS[self.sort](row, self.cpu))
         head, *lines = listing(rows, self.cpu).splitlines()
         blocks.append("\n".join([head, *(line for line in lines if self.wanted in line)]))
+        if self.rates:
+            blocks.insert(1, self._tasks())
         if not self.trees:
             blocks[1:] = ["no supervisor of this user runs here"]
         return "\n\n".join(blocks)

@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from regiment.contracts import OUTCOMES
 from regiment.errors import RegimentError
 from regiment_runner.shared import page, places, procfs
+from regiment_runner.shared.ledger import Ledger
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.tally import Tallies, add, tallies
 from regiment_runner.shared.works import Work, works
 from regiment_runner.supervisor.heartbeat import BEAT, ROSTER
 from regiment_runner.verbs.health import silence
@@ -52,10 +55,19 @@ class Tree(NamedTuple):
     stopping: bool
     targets: list[dict[str, Any]]
     workers: list[Row]
+    ended: dict[str, Tallies]
+    """Queue -> what has ended in this tree, also in workers that have ended since."""
 
     def record(self) -> dict[str, Any]:
         """As plain data."""
-        return {**self._asdict(), "workers": [row.record() for row in self.workers]}
+        ended = {
+            queue: {
+                name: {**dict(zip(OUTCOMES, row, strict=False)), "seconds": row[-1] / 1e9}
+                for name, row in tallied.items()
+            }
+            for queue, tallied in self.ended.items()
+        }
+        return {**self._asdict(), "workers": [row.record() for row in self.workers], "ended": ended}
 
 
 def look() -> list[Tree]:
@@ -86,7 +98,31 @@ def _tree(folder: Path) -> Tree:
         bool(beat.get("stopping")),
         roster.get("targets", []),
         rows,
+        _ended(folder),
     )
+
+
+def _ended(folder: Path) -> dict[str, Tallies]:
+    """What the pages of a tree and its ledger have counted. The pages first: a worker that ends meanwhile is in the ledger then."""
+    pages: list[tuple[str, str, Tallies]] = []
+    for path in _pages(folder):
+        try:
+            sheet = Page(path, read_only=True)
+        except (OSError, ValueError):
+            continue
+        try:
+            if sheet.damage() is None:
+                queue = next((join.queue for index, join in sheet.joins() if index == 0), "")
+                pages.append((path.stem, queue, tallies(sheet)))
+        finally:
+            sheet.close()
+    ledger, ended = Ledger(folder), dict[str, Tallies]()
+    for account in ledger.accounts.values():
+        add(ended.setdefault(account.queue, {}), account.total)
+    for name, queue, tallied in pages:
+        if name not in ledger.closed and tallied:
+            add(ended.setdefault(queue, {}), tallied)
+    return ended
 
 
 def _silence(path: Path, beat: dict[str, Any]) -> float | None:

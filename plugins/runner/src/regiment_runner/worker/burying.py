@@ -15,6 +15,7 @@ from regiment.contracts.effects import Effect
 from regiment.errors import DecodeError
 from regiment_runner.worker.admission import Bury
 from regiment_runner.worker.parking import Brake
+from regiment_runner.worker.tallying import Tally
 
 
 class Told(Protocol):
@@ -26,6 +27,7 @@ class Told(Protocol):
     call: Callable[..., Any]
     brake: Brake
     effects: Sequence[tuple[str, Callable[..., Iterable[Effect]]]]
+    tally: Tally
 
 
 def id_of(payload: bytes) -> str:

@@ -84,6 +84,7 @@ def ending(attempt: Trial, outcome: Outcome, rules: Rules) -> Steps:
         attempt.source.end(respawn=plan.outcome.kind == outcomes.RESPAWN)
     left = yield from _left(attempt, plan, rules)
     attempt.outcome, attempt.over = None, False
+    attempt.runtime.tally.ended(attempt, plan.outcome.kind, plan.step.settle)
     returns = plan.outcome.kind == outcomes.RESPAWN and type(plan.settlement) is Back
     if not (returns and attempt.source.came_back(attempt)):
         _finish(attempt, plan.settlement, left)
@@ -273,6 +274,7 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
             held: dict[str, Any] = {"as_many_before": more} if more else {}
             log.event(level, "task.parked", reason=decided.text, next_in=round(delay, 1), queue=queue, **held)
         _mark_ended(attempt)
+        attempt.runtime.tally.ended(attempt, "", "park")
         attempt.source.finish(attempt, Park(attempt.number, delay))
         return
     settles, outcome = "done", Outcome(outcomes.CANCELLED if isinstance(decided, Cancelled) else outcomes.EXPIRED)
@@ -287,6 +289,8 @@ def settle_unrun(attempt: Trial, decided: Decision) -> None:
         text = f"{outcome.text or f'it was {outcome.kind}'}; {unkept_in_words(error)}"
         evidence = outcome.evidence or {}
         decided = Bury(outcomes.FAILURE if settles == "done" else outcome.kind, text, evidence)
+    settles = "dead" if isinstance(decided, Bury) else settles
+    attempt.runtime.tally.ended(attempt, outcome.kind, settles)
     if isinstance(decided, Bury):
         letter = buried(attempt.delivery, decided, queue)
         _tell_dead(attempt, letter)

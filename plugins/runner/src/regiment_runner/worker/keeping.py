@@ -64,6 +64,7 @@ class Keeping:
         """Note the end of an attempt, in its thread: a success in its record, on the page, and for the driver, in this order."""
         if self._outbox.forked:
             leave()
+        attempt.ended = page.now()
         if type(settlement) is not Done:
             self._outbox.end(attempt, settlement, left.effects)
         elif self.annex is None and not left.effects:
@@ -113,6 +114,7 @@ class Keeping:
         task_id = attempt.task.id if attempt.task is not None else None
         log.event(logging.WARNING, "lease.lost", id=task_id, queue=self._lease.queue)
         self._outbox.effects.pop(attempt.number, None)
+        self._runtime.tally.forget(attempt)
 
     def answered(self) -> None:
         """The store has taken all of it."""

@@ -64,6 +64,7 @@ def admitted(attempt: Trial, task: Task) -> tuple[Callable[[Task], Any], Rules] 
         attempt.shown = task.name
         runtime.page.name(attempt.slot, task.name)
         attempt.found = runtime.work_for(task)
+        runtime.tally.turn(attempt, runtime.tally.entry(task.name) if attempt.found else runtime.tally.others)
     known = attempt.found is not None
     if runtime.cancelled and meant(runtime.cancelled, task):
         if known and "on_cancel" in runtime.handlers:

@@ -21,6 +21,7 @@ from regiment_runner.worker.parking import Brake
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.preparing import Prepare, prepared
 from regiment_runner.worker.taking import Desk
+from regiment_runner.worker.tallying import Tally
 
 DECODING = 60.0
 """Seconds that the decoding of one payload may take where tasks have no limit."""
@@ -32,6 +33,7 @@ class Runtime:
     def __init__(self, app: Application, codec: Codec, sheet: page.Page, killer: Any, **hooks: Any) -> None:
         self.app, self.codec, self.page, self.killer = app, codec, sheet, killer
         self.config, self.handlers = app.config, app.handlers
+        self.tally = Tally(sheet)
         self.works: Sequence[tuple[str, Callable[..., Any]]] = hooks.get("works", ())
         """(plugin, call) of those who know work for names that the application does not know."""
         self.prepare: Prepare = hooks.get("prepare", ())

@@ -64,7 +64,6 @@ class Source:
         line = None if self.elsewhere else self
         self.attempts = [Attempt(runtime, self, slot, line) for slot in range(slots)]
         self._free = list(range(slots - 1, -1, -1))
-        self._busy = 0
         self.batch: deque[Delivery] = deque()
         self._alone: Delivery | None = None
         """What runs, or is to run, without company."""
@@ -81,9 +80,8 @@ class Source:
         """
         self._settle_ns = int(self.config.settle_within * 1e9)
         self._give_back_ns = int((self.config.give_back_after or 0) * 1e9)
-        self.weight = Weight(self.words[page.MEMORY])
-        self._tasks = self._returned = 0
-        self._most = self.config.max_tasks_per_run or NEVER
+        self.weight, self._most = Weight(self.words[page.MEMORY]), self.config.max_tasks_per_run or NEVER
+        self._tasks = self._returned = self._busy = 0
 
     # What the executor and the attempts call
 
@@ -111,10 +109,12 @@ class Source:
         if attempt.made and type(attempt.made) is Left:
             self.finish(attempt, Done(number, number), attempt.made)
         elif self.elsewhere:
+            attempt.ended = page.now()
             self.outbox.end(attempt, Done(number, number))
             self.poke()
         else:
             self.ran(number, number)
+            self.runtime.tally.fold(attempt, _clock(_BOOT))
             self._busy = 0
             self._alone = None
             self._free.append(0)
@@ -276,19 +276,17 @@ class Source:
 
     def _slots_are_free(self, answered: Answered) -> None:
         """What was not Done has been settled (R11)."""
+        for attempt in answered.lost:
+            self.keeping.lost(attempt)
         for attempt in answered.free:
             self.words[attempt.at] = attempt.number << 3 | page.DONE
             self._release_slot(attempt)
-        for attempt in answered.lost:
-            self.keeping.lost(attempt)
         for back in answered.backs:
-            for slot in range(self.slots):
-                number, phase = self.page.slot_word(slot)
-                if phase == page.RETURNING and back.first <= number <= back.last:
-                    self.words[page.slot_index(slot)] = number << 3 | page.DONE
+            self.page.returned(back.first, back.last)
 
     def _fenced(self) -> None:
         for attempt in self.outbox.fenced():
+            self.runtime.tally.forget(attempt)
             self._release_slot(attempt)
         self.keeping.fenced()
         self._settle_by, self._alone = 0, None
@@ -319,7 +317,8 @@ class Source:
         self.batch.popleft()
         self._free.pop()
         self._busy += 1
-        attempt.delivery, attempt.number, attempt.started = delivery, number, now
+        attempt.delivery, attempt.number, attempt.started, attempt.began = delivery, number, now, now
+        self.words[attempt.at + page.TALLY] = attempt.entry | number
         attempt.identity, attempt.task, attempt.made = self.lease.consumer, None, self.keeping.blank
         return attempt
 
@@ -375,6 +374,7 @@ class Source:
                 self.check = True
 
     def _release_slot(self, attempt: Trial) -> None:
+        self.runtime.tally.fold(attempt, attempt.ended)
         if self._alone is not None and self._alone is attempt.delivery:
             self._alone = None
         self._free.append(attempt.slot)

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from regiment import log
@@ -29,6 +29,7 @@ from regiment_runner.worker.admission import RUN, Bury, Decision, Judge, Wait, a
 from regiment_runner.worker.burying import Told, buried, id_of, tell_dead
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.meant import meant
+from regiment_runner.worker.tallying import DEAD, SUCCESS
 from regiment_runner.worker.verdict import name_plugin, reason_of, was_struck
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ class Taking:
         self._place, self._connector = desk.enter()
         self._lease = lease = Lease(self._connector, self._queue, desk.terms)
         self._spans: list[Done] = []
+        self._names: list[str] = []
         self._handed: dict[int, Task] = {}
         try:
             desk.page.join(self._place, self._queue, lease.consumer, 1, self._number)
@@ -111,8 +113,8 @@ class Taking:
             taken = self._insist(lambda: lease.exchange((), self._number, True))
             self._cancelled = self._insist(lambda: desk.cancelled(self._queue, taken.board, self._connector))
             tasks, settled, effects = self._decoded(self._fit(taken.deliveries))
-            if settled:
-                self._exchange(settled, effects)
+            if settled and self._exchange(settled, effects):
+                self._count((None, DEAD) for one in settled if type(one) is Dead)
         except BaseException:
             self._close()
             raise
@@ -120,8 +122,8 @@ class Taking:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None and self._spans:
-                self._exchange(self._spans, self._left())
+            if kind is None and self._spans and self._exchange(self._spans, self._left()):
+                self._count((name, SUCCESS) for name in self._names)
         finally:
             self._close()
 
@@ -159,7 +161,8 @@ class Taking:
 
     def _exchange(
         self, settlements: Sequence[Settlement], effects: Mapping[int, Sequence[Effect]] | None = None
-    ) -> None:
+    ) -> bool:
+        """True if the store has taken all of it."""
         self._lease.turn += 1
         try:
             lost = self._insist(lambda: self._lease.exchange(settlements, 0, False, effects)).lost
@@ -167,6 +170,13 @@ class Taking:
             lost = (0,)
         if lost:
             log.event(logging.WARNING, "lease.lost", queue=self._queue, consumer=self._lease.consumer)
+        return not lost
+
+    def _count(self, ends: Iterable[tuple[str | None, int]]) -> None:
+        """Names and outcomes go into the tally of this worker, if they are of its queue."""
+        if self._queue == self._told.config.name:
+            for name, index in ends:
+                self._told.tally.taken(name, index)
 
     def _close(self) -> None:
         """Give back what is still held, and end the consumer; a store that is away is left to the keeper's lease."""
@@ -234,6 +244,7 @@ class Taking:
                 settled.append(Back(delivery.receipt, delivery.receipt))
             elif decided is RUN and task is not None:
                 tasks.append(task)
+                self._names.append(task.name)
                 self._note(delivery.receipt)
                 if self._told.effects:
                     self._handed[delivery.receipt] = task

@@ -63,8 +63,11 @@ class Trial:
 
     __slots__ = (
         "at",
+        "began",
         "claims",
         "delivery",
+        "ended",
+        "entry",
         "found",
         "guard",
         "guarded",
@@ -94,6 +97,10 @@ class Trial:
         self.runtime, self.source, self.slot, self.line = runtime, source, slot, line
         self.at, self.words, self.memory = page.slot_index(slot), runtime.page.words, runtime.page.map
         self.start_at = self.at * 8 + page.START_AT
+        self.began = self.ended = 0
+        """Boot clock, nanoseconds: since when what this slot counts next has run, and when this try ended."""
+        self.entry = runtime.tally.others
+        """Where tasks of the name that is shown are counted."""
         self.task: Task | None = None
         """None until it is decoded."""
         self.shown = ""

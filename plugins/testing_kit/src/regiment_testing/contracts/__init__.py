@@ -72,6 +72,7 @@ for _name in (
     "moving",
     "programs",
     "push",
+    "recording",
     "release",
     "replacing",
     "sending",

@@ -21,6 +21,7 @@ from regiment_testing.contracts.looking import LookingContract
 from regiment_testing.contracts.moving import MovingContract
 from regiment_testing.contracts.programs import ProgramContract
 from regiment_testing.contracts.push import PushContract
+from regiment_testing.contracts.recording import RecordingContract
 from regiment_testing.contracts.release import ReleaseContract
 from regiment_testing.contracts.replacing import ReplacingContract
 from regiment_testing.contracts.sending import SendingContract
@@ -53,6 +54,7 @@ class ConnectorContract(
     SteeringContract,
     MovingContract,
     ActingContract,
+    RecordingContract,
     FlowingContract,
     StandingContract,
     BudgetContract,
