@@ -46,7 +46,8 @@ class Task(TaskFunction[..., Any]):
         self.how = options
         """The options that it was given, with those of its base."""
         self.settings = settings_of(options)
-        self.offered, self._always = {}, {}
+        self.offered: dict[str, Any] = {}
+        self.always: dict[str, Any] = {}
         Pushing.__init__(self, app.outlet, {"name": name}, Call(function, f"task {name!r}", self.bound))
         self.max_retries = self.settings["max_retries"]
         self.default_retry_delay = options.get("default_retry_delay", 180)

@@ -146,12 +146,7 @@ class Leases(Consumers, Settling):
             this.held, this.returned = [], True
         if (this.deadline is not None and this.deadline < this.now) or (due is not None and due <= this.wall):
             self._overdue_and_due(db, this)
-        deliveries: list[Delivery] = []
-        if limit > 0 and not paused & PAUSED:
-            if flow is None:
-                deliveries = self._lease(db, number, this.held, base, limit, max_bytes, this.wall)
-            else:
-                deliveries = flow.lease(me, this.held, base, limit, max_bytes)
+        deliveries = self._leased(db, this, base, 0 if paused & PAUSED else limit, max_bytes)
         db.execute(
             "UPDATE consumers SET turn = ?, base = ?, held = ?, lost = ?, settled = ? WHERE no = ?",
             (turn, base, spans.write(this.held), json.dumps(this.lost) if this.lost else "", this.settled, this.me),
@@ -167,6 +162,13 @@ class Leases(Consumers, Settling):
         if not deliveries and limit > 0:
             self._register(db, queue_topic(queue), this.due)
         return Taken(this.lost, deliveries, this.until(), board)
+
+    def _leased(self, db: sqlite3.Connection, this: Turn, base: int, limit: int, max_bytes: int) -> list[Delivery]:
+        if limit <= 0:
+            return []
+        if this.flow is not None:
+            return this.flow.lease(this.me, this.held, base, limit, max_bytes)
+        return self._lease(db, this.queue, this.held, base, limit, max_bytes, this.wall)
 
     def _end_flow(
         self, db: sqlite3.Connection, this: Turn, deliveries: list[Delivery], limit: int, board: int

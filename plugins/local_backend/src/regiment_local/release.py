@@ -17,6 +17,9 @@ from regiment_local.spans import Held
 from regiment_local.turn import PLAIN, Ways
 
 
+TOMB = "INSERT INTO consumers (queue, name, state, deadline, lease, until) VALUES (?, ?, ?, 0, 0, ?)"
+
+
 class Releases(Effecting):
     """The verb of keepers."""
 
@@ -52,10 +55,7 @@ class Releases(Effecting):
         ).fetchone()
         if found is None:
             if close:  # R5: a join that comes late is to find that it is over
-                db.execute(
-                    """INSERT INTO consumers (queue, name, state, deadline, lease, until) VALUES (?, ?, ?, 0, 0, ?)""",
-                    (number, consumer, ENDED, wall + TOMBSTONE),
-                )
+                db.execute(TOMB, (number, consumer, ENDED, wall + TOMBSTONE))
             return
         me, state, held_text, settled_text, terms, paused = found
         flow = self._begin(db, number, queue) if paused & FLOWING else None
