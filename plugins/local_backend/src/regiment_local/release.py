@@ -16,7 +16,6 @@ from regiment_local.schema import ENDED, TAKEN, TOMBSTONE
 from regiment_local.spans import Held
 from regiment_local.turn import PLAIN, Ways
 
-
 TOMB = "INSERT INTO consumers (queue, name, state, deadline, lease, until) VALUES (?, ?, ?, 0, 0, ?)"
 
 
