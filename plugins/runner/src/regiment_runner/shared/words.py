@@ -11,6 +11,7 @@
 | EFFECTS, END_A, END_B | worker | from which number on there are records in the annex, and how long its halves are |
 | BOARD | worker | the version of its queue's notice board that it has read |
 | CANCELS | keeper | 1 once any slot was marked as CANCELLING |
+| DOZING | supervisor | 1 while it is to be told that tasks were leased |
 
 A slot has WORD (number and phase), START, SOFT, HARD, PROGRESS, TOTAL of its worker, CONDEMNED and STRUCK of the supervisor, and
 CANCELLING of the keeper: the number that is to be cancelled there.
@@ -71,7 +72,8 @@ STARTING, READY, STOPPING = range(3)
     END_B,
     BOARD,
     CANCELS,
-) = range(23)
+    DOZING,
+) = range(24)
 MOST = (1 << 62) - 1
 PAGE_MAGIC = 0x726567696D65_01
 JOINS_AT, JOIN_SIZE, JOINS = 512, 256, 8

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from regiment.errors import RegimentError
-from regiment_runner.shared import page, places, procfs
+from regiment_runner.shared import asking, page, places, procfs
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.works import Work, works
 from regiment_runner.supervisor.heartbeat import BEAT, ROSTER
-from regiment_runner.verbs.health import silence
+from regiment_runner.verbs.health import PATIENCE, silence
 
 
 class Row(NamedTuple):
@@ -92,7 +92,11 @@ def _tree(folder: Path) -> Tree:
 def _silence(path: Path, beat: dict[str, Any]) -> float | None:
     """Seconds since the last sign of life; None where there is none."""
     try:
-        return silence(beat["boot"], path.stat().st_mtime)
+        seconds = silence(beat["boot"], path.stat().st_mtime)
+        if seconds > PATIENCE and beat.get("dozing"):  # it gives none unless it is asked
+            asking.ask(str(path.parent), str(path))
+            seconds = silence(beat["boot"], path.stat().st_mtime)
+        return seconds
     except (KeyError, OSError):
         return None
 
