@@ -111,7 +111,7 @@ def _seen(path: Path, many: int, seconds: float = 30.0) -> list[float]:
 
 @contextmanager
 def _tree(place: str, seen: Path, workers: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "regiment", "--log-format", "off", "run", f"app:q={workers}"]
+    command = [sys.executable, "-m", "regiment", "run", f"app:q={workers}", "--log-format", "off"]
     with open(seen, "wb") as output:
         made = subprocess.Popen(command, cwd=place, stdout=output)
     try:
@@ -139,7 +139,8 @@ def idle(name: str, workers: int, seconds: float) -> None:
         (role, (after[pid].cpu - before[pid].cpu) / took, (after[pid].wakes - before[pid].wakes) / took, after[pid].pss)
         for role, pid in zip(names, pids, strict=True)
     ]
-    for role, cpu, wakes, pss in [*rows, ("all", *(sum(row[at] for row in rows) for at in (1, 2, 3)))]:
+    whole = ("all", sum(row[1] for row in rows), sum(row[2] for row in rows), sum(row[3] for row in rows))
+    for role, cpu, wakes, pss in [*rows, whole]:
         print(f"{name:<8}{role:<11}{cpu:7.3f} ms/s {wakes:6.2f} wake-ups/s {pss / 1048576:6.1f} MiB")
     calls = {one: count - sent.get(one, 0) for one, count in now_sent.items() if count > sent.get(one, 0)}
     if calls:
