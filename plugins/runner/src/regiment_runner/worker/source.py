@@ -265,8 +265,6 @@ class Source:
             self.waiting.next_due = None if taken.next_due is None else time.monotonic() + taken.next_due
         if not taken.deliveries:
             return False
-        if self.words[page.DOZING]:
-            self.page.wake_watcher()
         self.batch.extend(taken.deliveries)
         self._look_ahead()
         if len(self.batch) > len(self._free):
