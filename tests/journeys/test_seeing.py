@@ -342,6 +342,29 @@ def test_a_supervisor_that_is_stuck_is_unhealthy_though_it_lives(app):
     assert "expected one every 1 s" in answer.out
 
 
+def test_a_supervisor_with_nothing_to_do_gives_a_sign_of_life_when_it_is_asked(app, wait_for):
+    run = app.start("run", "app:work")
+    ready(app, 1)
+    wait_for(
+        lambda: (
+            '"dozing": true' in next(Path(os.environ["XDG_RUNTIME_DIR"]).glob("regiment/*/heartbeat.json")).read_text()
+        ),
+        15,
+    )
+    time.sleep(6)  # its last sign of life is older than five ticks
+    assert app("health", "--ready").out.startswith(f"ready: supervisor {run.pid}")
+    (tree,) = supervisors(app)
+    assert tree["heartbeat"] < 5
+    time.sleep(6)
+    run.send_signal(signal.SIGSTOP)
+    answer = app("health")
+    run.send_signal(signal.SIGCONT)
+    assert answer.code == 1
+    assert f"unhealthy: supervisor {run.pid} gave its last sign of life" in answer.out
+    assert "expected one within 1 s of being asked" in answer.out
+    wait_for(lambda: app("health").code == 0)
+
+
 def test_a_target_without_a_ready_worker_is_healthy_and_not_ready(app, wait_for):
     app.write("slow.py", APP + "\n@work.on('initialize')\ndef slowly():\n    time.sleep(60)\n")
     app.start("run", "slow:work", "slow:other")

@@ -18,11 +18,11 @@ def main() -> NoReturn:
 
     The command line is a distribution of its own, found by its entry point (`regiment.shell`); without it, `alone` answers.
     An entry point of the group `regiment.quick` answers its verb before plugins and click are loaded: probes ask `health`
-    every few seconds. It takes the arguments and returns the exit code, or None for what it leaves to the verb itself.
+    every few seconds, and no process of a tree needs click. It takes the arguments and returns the exit code, or None for what it leaves to the verb itself.
     """
     open_standard()
     _leave_current_folder()
-    if sys.argv[1:2] == ["health"]:
+    if sys.argv[1:2] in (["health"], ["run"]):
         for point in installed.points("regiment.quick"):
             if point.name == sys.argv[1]:
                 code = point.load()(sys.argv[2:])

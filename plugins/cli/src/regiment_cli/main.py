@@ -5,7 +5,6 @@ Only click is imported here; everything a verb needs is imported by its own modu
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -13,8 +12,8 @@ from typing import NoReturn
 import click
 
 from regiment import __version__, exits
-from regiment.errors import RegimentError
-from regiment_cli.options import global_options, settings
+from regiment_cli.ends import aborted, ended
+from regiment_cli.options import global_options
 from regiment_cli.printing import say
 from regiment_cli.verbs import Verbs
 
@@ -30,37 +29,19 @@ click.version_option(__version__, message=f"regiment %(version)s (Python {sys.ve
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code; see `regiment.exits`."""
-    code = exits.BAD
+    sys.exit(ended(lambda: _run(args)))
+
+
+def _run(args: Sequence[str] | None) -> object:
     try:
-        answer = cli.main(args=args, prog_name="regiment", standalone_mode=False)
-        code = answer if isinstance(answer, int) else exits.OK
-        sys.stdout.flush()
+        return cli.main(args=args, prog_name="regiment", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_shown:
         say(help_shown.ctx.get_help() if help_shown.ctx else "")
-        code = exits.USAGE
+        return exits.USAGE
     except click.ClickException as error:
-        code = _usage(error)
+        return _usage(error)
     except click.Abort:
-        say("aborted; nothing was changed")
-    except RegimentError as error:
-        _trace()
-        say(f"error: {error}")
-        code = error.exit_code
-    except BrokenPipeError:  # whoever read our output has gone (`| head`): that is no failure
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        code = exits.OK
-    except Exception as error:
-        _trace()
-        hint = "" if settings().debug else "\n  --debug shows the traceback"
-        say(f"error: {type(error).__name__}: {error}{hint}")
-    sys.exit(code)
-
-
-def _trace() -> None:
-    if settings().debug:
-        import traceback
-
-        traceback.print_exc()
+        return aborted()
 
 
 def _usage(error: click.ClickException) -> int:

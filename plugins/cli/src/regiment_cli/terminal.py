@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from regiment_cli.printing import put
-
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-"""Seconds in each unit that people write."""
+from regiment_cli.text import duration
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -28,10 +25,10 @@ class Duration(ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         if isinstance(value, (int, float)):
             return float(value)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", value.strip())
-        if match is None:
-            self.fail(f"{value!r} is no duration; expected seconds, or 500ms, 25s, 5m, 2h, 1d")
-        return float(match[1]) * UNITS[match[2] or "s"]
+        try:
+            return duration(value)
+        except ValueError as error:
+            self.fail(str(error))
 
 
 def show_json(document: Any) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from regiment_cli.printing import BOLD, PLAIN, printable
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+"""Seconds in each unit that people write."""
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[str] = ()) -> str:
@@ -49,3 +53,11 @@ def age(seconds: float | None) -> str:
 def many(number: int, noun: str) -> str:
     """`1 task`, `2,000 tasks`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(text: str) -> float:
+    """Seconds of a number with a unit: 25, 25s, 500ms, 5m, 2h, 1d; ValueError says what was expected."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; expected seconds, or 500ms, 25s, 5m, 2h, 1d")
+    return float(match[1]) * UNITS[match[2] or "s"]

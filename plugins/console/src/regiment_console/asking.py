@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from regiment_cli.printing import printable
-from regiment_cli.terminal import UNITS, ParamType
+from regiment_cli.terminal import ParamType
+from regiment_cli.text import UNITS
 
 
 class Rate(ParamType):

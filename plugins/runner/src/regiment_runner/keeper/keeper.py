@@ -35,7 +35,10 @@ from regiment_runner.shared.polling import readable
 from regiment_runner.shared.silence import RENEWALS
 
 TICK = 1.0
-"""Seconds between two signs of life to the supervisor."""
+"""Seconds between two signs of life to the supervisor, and between two looks while something runs."""
+
+LONGEST = 60.0
+"""Seconds between two looks while nothing runs and the supervisor asks for no sign of life."""
 
 LAST_GASP, LAST_WORDS = 0.9, 0.5
 """Seconds that a keeper without a supervisor may spend on giving back, and those it has in any case for saying what was counted."""
@@ -56,7 +59,8 @@ class Keeper:
         self._in, self._out = crossing.Inbox[messages.ToKeeper](), crossing.Outbox(channel)
         self.wards: dict[str, Ward] = {}
         self.stores: dict[str, Store] = {}
-        self._gone = False
+        self._gone = self._dozing = False
+        self._ticked = -1e9
         self.telling = Telling()
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
@@ -68,16 +72,16 @@ class Keeper:
         poll = select.poll()
         for fd in (self.channel.fileno(), self.parent, self.poke, self._kick):
             poll.register(fd, select.POLLIN)
-        ticked = -1e9
         self.telling.hear_the_log()
         while not self._gone:
             now = time.monotonic()
-            if now - ticked >= TICK:
-                ticked = now
+            if self._dozing or now - self._ticked >= TICK:
                 process.end_if_hung(HUNG)
+            if not self._dozing and now - self._ticked >= TICK:
+                self._ticked = now
                 if not self._out:  # else there is enough on its way to be heard by
                     self._send({"tick": True})
-            wake = min(ticked + TICK, self._look())
+            wake = self._look() if self._dozing else min(self._ticked + TICK, self._look())
             for fd, _ in poll.poll(max(0.0, (wake - time.monotonic()) * 1000)):
                 if fd == self.channel.fileno():
                     self._receive()
@@ -132,6 +136,8 @@ class Keeper:
             self.telling.event(message["event"], "supervisor")
         elif "count" in message:
             self._count(message["count"])
+        elif "doze" in message:
+            self._dozing, self._ticked = message["doze"], -1e9
         elif "bye" in message:
             self._gone = True
             for store in self.stores.values():
@@ -174,7 +180,7 @@ class Keeper:
 
     def _look(self) -> float:
         """Do what is due for every ward; returns the monotonic time at which to look again."""
-        wake = time.monotonic() + TICK
+        wake = time.monotonic() + (LONGEST if self._dozing else TICK)
         for ward in list(self.wards.values()):
             ward.page.damage()  # then it shows nothing: nothing is renewed or settled for it, and its lease ends
             if ward.dead is not None:
@@ -204,10 +210,17 @@ class Keeper:
             mine = [ward for ward in wards if ward.lease == lease]
             if any(True for ward in mine for _ in ward.page.joins()):
                 job = functools.partial(self._renew_now, wards=mine, lease=lease)
-                store.ask(("renew", lease), job, turn=URGENT)
+                store.ask(("renew", lease), job, turn=URGENT, quiet=True)
         self.boards.renewed(wards)
         if wards:
-            store.ask(("presence",), lambda c: c.announce(self.name, self._presence(wards), leases[-1]), turn=NEWS)
+            self._announce(store, wards, leases[-1])
+
+    def _announce(self, store: Store, wards: list[Ward], lease: float) -> None:
+        """Say who is here: when that has changed, else twice in the time for which it is believed."""
+        record, now = self._presence(wards), time.monotonic()
+        if record != store.announced or now - store.announced_at >= lease / 2:
+            store.announced, store.announced_at = record, now
+            store.ask(("presence",), lambda c: c.announce(self.name, store.announced, lease), turn=NEWS, quiet=True)
 
     def _renew_now(self, connector: Connector, wards: list[Ward], lease: float) -> None:
         with contextlib.suppress(ValueError):  # a page that was unmapped meanwhile: its worker has ended
@@ -245,7 +258,7 @@ class Keeper:
         if join is None:
             return float("inf")
         newest = max(words[page.slot_index(slot) + page.START] for slot, _, _ in sheet.numbers())
-        idle, wake = max(0, page.now() - newest) / 1e9, float("inf")
+        idle, wake = max(0, page.now() - newest) / 1e9, time.monotonic() + TICK
         base, last, highest = words[page.BASE], words[page.LAST], sheet.highest()
         first = join.first if words[page.SLOTS] > 1 else max(join.first, base)
         spans = [span for span in sheet.finished(first) if span[1] > ward.settled]
@@ -253,7 +266,7 @@ class Keeper:
         if some and idle >= ward.settle:
             self._settle(ward, join, spans, first)
         elif some:
-            wake = time.monotonic() + ward.settle - idle
+            wake = min(wake, time.monotonic() + ward.settle - idle)
         revoked = sheet.revoked()
         if revoked is not None and revoked[0] >= base:
             if ward.revoked != revoked:  # written by a keeper that died before it was answered (R9)

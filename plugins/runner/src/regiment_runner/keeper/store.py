@@ -28,6 +28,8 @@ class Store:
         self.jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
         self.waiting: set[Any] = set()
         self.renew_at = 0.0
+        self.announced, self.announced_at = b"", 0.0
+        """Who was said to be here last, and when."""
         self._numbers = itertools.count()
         self._connector: Connector | None = None
         self._throttle = log.Throttle()
@@ -36,11 +38,13 @@ class Store:
         self.thread = threading.Thread(target=self._run, name="regiment-store", daemon=True)
         self.thread.start()
 
-    def ask(self, key: Any, do: Callable[[Connector], None], *, turn: int = OF_WORKERS) -> None:
-        """Do something when its turn comes; a job under a key that waits already is not added."""
+    def ask(self, key: Any, do: Callable[[Connector], None], *, turn: int = OF_WORKERS, quiet: bool = False) -> None:
+        """Do something when its turn comes; a job under a key that waits already is not added. `quiet`: nobody
+        has to hear that it is done.
+        """
         if key not in self.waiting:
             self.waiting.add(key)
-            self.jobs.put(Job(turn, next(self._numbers), key, do))
+            self.jobs.put(Job(turn, next(self._numbers), key, do, quiet))
 
     def _run(self) -> None:
         pause = Pause(PAUSE, LONGEST_PAUSE)
@@ -56,7 +60,8 @@ class Store:
                 pause.over()
                 self.waiting.discard(job.key)
                 self._succeeded(job)
-                self._done()
+                if not job.quiet:
+                    self._done()
 
     def _open(self) -> Connector:
         if self._connector is None:
@@ -86,6 +91,7 @@ class Job(NamedTuple):
     number: int
     key: Any
     do: Callable[[Connector], None]
+    quiet: bool = False
 
 
 PAUSE, LONGEST_PAUSE = 0.05, 1.0

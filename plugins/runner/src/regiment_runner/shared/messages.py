@@ -6,7 +6,7 @@ or of a process that can no longer speak, stands on its page and not in a messag
 | from | to | messages |
 |---|---|---|
 | worker | supervisor | `Found`, `Configured`, `Ready`, `Leaving`, `Ended`, `Failed` |
-| supervisor | keeper | `Serve` (with the worker's pidfd), `Dead`, `Event`, `Count`, `Bye` |
+| supervisor | keeper | `Serve` (with the worker's pidfd), `Dead`, `Event`, `Count`, `Doze`, `Bye` |
 | keeper | supervisor | `Tick`, `Released`, `Backlog`, `Order` |
 | supervisor | steward, server | `Learn`, `Bye` |
 | steward, server | supervisor | `Tick` |
@@ -129,13 +129,20 @@ class Count(TypedDict):
 
 
 @final
+class Doze(TypedDict):
+    """Whether to tick no more until something happens; if not, tick now."""
+
+    doze: bool
+
+
+@final
 class Bye(TypedDict):
     """That was all: end."""
 
     bye: bool
 
 
-ToKeeper = Serve | Dead | Event | Count | Bye
+ToKeeper = Serve | Dead | Event | Count | Doze | Bye
 
 
 # A keeper to its supervisor

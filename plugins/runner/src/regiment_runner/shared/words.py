@@ -12,6 +12,7 @@
 | BOARD | worker | the version of its queue's notice board that it has read |
 | CANCELS | keeper | 1 once any slot was marked as CANCELLING |
 | TAKEN | worker | how many tasks of its tally others have taken along |
+| DOZING | supervisor | 1 while it is to be told that tasks were leased |
 
 A slot has WORD (number and phase), START, SOFT, HARD, PROGRESS, TOTAL, TALLY of its worker, CONDEMNED and STRUCK of the supervisor, and
 CANCELLING of the keeper: the number that is to be cancelled there. The tally lies behind the slots (`tally`).
@@ -73,7 +74,8 @@ STARTING, READY, STOPPING = range(3)
     BOARD,
     CANCELS,
     TAKEN,
-) = range(24)
+    DOZING,
+) = range(25)
 MOST = (1 << 62) - 1
 PAGE_MAGIC = 0x726567696D65_01
 JOINS_AT, JOIN_SIZE, JOINS = 512, 256, 8

@@ -35,16 +35,17 @@ class Care:
         self._folder = (0, 0)
         """The tree's folder as it was at the last look: its number, and when a name in it changed."""
         self.kills = memory.Kills()
-        self._tick_at = self._memory_at = self._scale_at = 0.0
+        self._ticked, self._memory_at, self._scale_at = -1e9, 0.0, 0.0
 
     def look(self, now: float) -> float:
         """Do what is due."""
         tree, tick = self._tree, self._tree.options.tick
+        pause = tree.pause
         if tree.options.max_memory and now >= self._memory_at:
             near = [self._weigh(item, tree.options.max_memory) for item in list(tree.children.values())]
             self._memory_at = now + (min(CLOSE_LOOK, tick) if any(near) else tick)
-        if now >= self._tick_at - EARLY * tick:
-            self._tick_at = now + tick
+        if now >= self._ticked + (1 - EARLY) * pause:
+            self._ticked = now
             self._look_at_folder()
             self._let_leave(now)
             self._live()
@@ -58,8 +59,12 @@ class Care:
                 heartbeat.write(tree.folder / heartbeat.ROSTER, self._roster())
             except OSError as error:
                 self._unwritten(tree.folder, error)
-        times = (self._tick_at + EARLY * tick, self._scale_at, self._memory_at)
+        times = (self._ticked + (1 + EARLY) * pause, self._scale_at, self._memory_at)
         return min(at for at in times if at > now)
+
+    def look_again(self) -> None:
+        """Do at the next look what a tick does."""
+        self._ticked = -1e9
 
     def stopping(self, again: bool) -> None:
         """The tree has begun to end; with `again` the same process will start it anew."""
@@ -185,7 +190,7 @@ class Care:
         ]
         for heart in self._hearts:
             try:
-                heart.beat(ready, wanted, missing=missing, stopping=tree.stopping)
+                heart.beat(ready, wanted, missing=missing, stopping=tree.stopping, dozing=tree.dozing)
             except OSError as error:
                 self._unwritten(heart.path, error)
 

@@ -48,8 +48,10 @@ class Heartbeat:
                 "that exists and that this user may write to"
             ) from None
 
-    def beat(self, ready: int, wanted: int, *, missing: Sequence[str], stopping: bool) -> None:
-        """Say that the supervisor lives now, how many of its workers are ready, and which targets have none."""
+    def beat(self, ready: int, wanted: int, *, missing: Sequence[str], stopping: bool, dozing: bool = False) -> None:
+        """Say that the supervisor lives now, how many of its workers are ready, and which targets have none;
+        `dozing`: that it beats next when it is asked to.
+        """
         record = {
             "pid": os.getpid(),
             "tick": self._tick,
@@ -57,6 +59,7 @@ class Heartbeat:
             "wanted": wanted,
             "missing": list(missing),
             "stopping": stopping,
+            "dozing": dozing,
         }
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if record != self._said or not self._touch(now):

@@ -52,9 +52,15 @@ class Keeping:
         self._heard = 0.0
         self._slept = time.monotonic()
         self._pauses = Pauses()
+        self.begun = False
+        """Whether there is a keeper, or is to be one: from the first worker on that it has to serve."""
+        self.dozing = False
+        """Whether it was told to tick no more."""
+        self._expected = 0.0
 
     def start(self) -> None:
         """Fork a keeper and tell it everything that is not acknowledged; if it cannot be now, `look` tries again."""
+        self.begun = True
         try:
             self._fork()
         except OSError as error:
@@ -81,14 +87,17 @@ class Keeping:
             return exits.OK
 
         self.pid, self.pidfd, ours = process.fork_beside(body, self._close_in_child(), tied=False)
-        self.channel, self._heard = ours, time.monotonic()
+        self.channel, self._heard, self.dozing = ours, time.monotonic(), False
         self._in, self._out = crossing.Inbox[messages.FromKeeper](), crossing.Outbox(ours)
 
     def serve(self, name: str, path: Path, pidfd: int, spec: dict[str, Any]) -> None:
         """Put a worker under the keeper's care."""
         message: messages.Serve = {"serve": name, "path": str(path), "spec": spec}
         self._served[name] = (message, pidfd)
-        self._send(message, [pidfd])
+        if self.begun:
+            self._send(message, [pidfd])
+        else:
+            self.start()
 
     def bury(self, name: str, joined: bool = True, **how: Unpack[messages.PostMortem]) -> bool:
         """A worker has ended: give back what it held. False if it was never served, so that it held nothing.
@@ -105,8 +114,20 @@ class Keeping:
 
     def tell(self, event: dict[str, Any]) -> None:
         """Have the keeper tell the observers of this supervisor; one that is stopped is not told without end."""
+        if not self.begun:
+            self.start()
         if self._out is not None and len(self._out) < MOST_EVENTS:
             self._send({"event": event})
+
+    def doze(self, dozing: bool) -> None:
+        """Tell the keeper whether to tick no more; then `expect` says when it is to do something."""
+        self.dozing, self._heard = dozing, time.monotonic()
+        self._expected = self._heard
+        self._send({"doze": dozing})
+
+    def expect(self, at: float) -> None:
+        """Of a keeper that dozes: the monotonic time at which it wakes at the latest, as its pages say."""
+        self._expected = max(self._heard, at)
 
     def ask_backlog(self, name: str) -> None:
         """Ask how many tasks are ready in the queue of a worker; the answer comes into `backlogs`."""
@@ -128,9 +149,15 @@ class Keeping:
     def patience(self) -> float:
         """Monotonic time at which a keeper that stays silent is to be killed, or something else is to be tried again."""
         if self.channel is None:
-            return self._pauses.until
-        waiting = time.monotonic() + AGAIN if self._out else self._heard + self._silence
-        return min(waiting, self._heard + self._silence)
+            return self._pauses.until if self.begun else float("inf")
+        heard = self._expected if self.dozing else self._heard
+        waiting = time.monotonic() + AGAIN if self._out else heard + self._silence
+        return min(waiting, heard + self._silence)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way to the keeper, or there is none."""
+        return self.channel is None or bool(self._out)
 
     def receive(self) -> list[str]:
         """Read what the keeper says; names of the dead that are dealt with."""
@@ -160,21 +187,24 @@ class Keeping:
 
     def look(self, now: float) -> None:
         """Replace a keeper that has ended, or has been silent for too long while we were awake to hear it."""
-        awake = now - self._slept < self._silence
+        meant = self._expected + self._silence if self.dozing else self._slept
+        awake = now - max(meant, self._slept) < self._silence
         self._slept = now
         if not awake:
             self._heard = now  # it was us who slept (SIGSTOP, suspend): give it time to speak
+            self._expected = max(self._expected, now)
+        heard = self._expected if self.dozing else self._heard
         if self.channel is None:
-            if now >= self._pauses.until:
+            if self.begun and now >= self._pauses.until:
                 self.start()
             return
         if self._out:
             self._out.flush()
         if process.reap(self.pidfd) is not None:
             self._replace("it ended")
-        elif now - self._heard > self._silence:
+        elif now - heard > self._silence:
             process.end(self.pidfd)
-            self._replace(f"no sign of life for {now - self._heard:.1f} s")
+            self._replace(f"no sign of life for {now - heard:.1f} s")
 
     def _replace(self, why: str) -> None:
         log.event(logging.WARNING, "keeper.replaced", pid=self.pid, reason=why)

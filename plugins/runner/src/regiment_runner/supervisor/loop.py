@@ -24,8 +24,8 @@ class Loop:
         if self._handlers.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
-    def sleep(self, until: float, also: Iterable[int]) -> None:
-        """Sleep until that monotonic time or until a descriptor is readable, then call handlers.
+    def sleep(self, until: float, also: Iterable[int]) -> set[int]:
+        """Sleep until that monotonic time or until a descriptor is readable, then call handlers; which were readable.
 
         `also` are descriptors that only wake; whoever is concerned looks after every sleep.
         """
@@ -39,3 +39,4 @@ class Loop:
             handler = self._handlers.get(fd)
             if handler is not None:
                 handler()
+        return {fd for fd, _ in ready}

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,9 @@ from regiment_runner.supervisor.pauses import Pauses
 from regiment_runner.supervisor.services import Services
 from regiment_runner.supervisor.slow import SlowHooks
 from regiment_runner.supervisor.strikes import WorkerView
+
+DOZE = 60.0
+"""Seconds after which a tree that dozes looks around all the same."""
 
 
 class Group:
@@ -128,6 +131,14 @@ class Child:
         """Whether it has neither ended nor begun a task."""
         return not self.page.words[page.TASKS] and not self.page.highest()
 
+    @property
+    def resting(self) -> bool:
+        """Whether it takes tasks and has none, and nothing is to become of it."""
+        words, highest = self.page.words, self.page.highest()
+        working = any(phase in page.OPEN for _, _, phase in self.page.numbers())
+        waiting = words[page.LAST] > highest and words[page.LAST] >= words[page.BASE]  # or asked for
+        return self.serving and not (words[page.ORDERS] or self.fatal or self.recycle or working or waiting)
+
     def busy(self, now: float) -> bool:
         """Whether all its slots have a task, or it holds some that have not started; notes since when it has been idle."""
         words, sheet = self.page.words, self.page
@@ -173,6 +184,10 @@ class Tree:
         self.waiting: list[Child] = []
         """Workers that have ended and whose tasks the keeper has not given back yet."""
         self.loop = Loop()
+        self.dozing = False
+        """Whether nothing runs, and it looks around only when it is told something (`doze`)."""
+        self.ears: Callable[[], Iterable[int]] = tuple
+        """The descriptors by which it is told."""
         self.signal_fds: tuple[int, ...] = ()
         self.exit_code = exits.OK
         self.dead_letters = 0
@@ -185,6 +200,11 @@ class Tree:
         """Whether the end is to be followed by executing this process anew."""
         self.changed = True
         """Whether the roster must be written again."""
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two ticks."""
+        return DOZE if self.dozing else self.options.tick
 
     def order(self, item: Child, order: int) -> None:
         """Give one worker an order through its page, and wake it."""
@@ -212,7 +232,7 @@ class Tree:
 
     def own_fds(self) -> Iterable[int]:
         """Descriptors that a child must not keep."""
-        fds = [*self.signal_fds, *self.keeping.fds, *self.services.fds]
+        fds = [*self.signal_fds, *self.keeping.fds, *self.services.fds, *self.ears()]
         for item in (*self.children.values(), *self.waiting):
             fds += [item.pidfd, item.channel.fileno(), item.wake]
         return [fd for fd in fds if fd >= 0]

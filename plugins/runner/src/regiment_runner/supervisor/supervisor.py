@@ -22,6 +22,7 @@ from regiment_runner.shared.retold import Retold
 from regiment_runner.supervisor import reload as reloading
 from regiment_runner.supervisor.care import EARLY, Care
 from regiment_runner.supervisor.deaths import Deaths
+from regiment_runner.supervisor.doze import Doze
 from regiment_runner.supervisor.hearing import Hearing
 from regiment_runner.supervisor.keeping import Keeping
 from regiment_runner.supervisor.members import Group, Options, Tree
@@ -85,6 +86,7 @@ class Supervisor:
         self.place = Place(app_dir)
         self._stopping = 0.0
         self._watcher: reloading.Watcher | None = None
+        self._woken: set[int] = set()
         self._deadline: float | None = None
         self._killed: float | None = None
         """When the stop timeout ended, and what still ran was killed."""
@@ -116,14 +118,17 @@ class Supervisor:
         except ConfigError:
             page.remove_tree(tree.folder)
             raise
+        self.doze = Doze(tree)
+        tree.ears = lambda: self.doze.fds
         tree.watcher_poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.descendants.adopt()
         tree.keeping = Keeping(tree.own_fds, tag=self.descendants.tag)
         tree.loop.add(tree.watcher_poke, lambda: _drain(tree.watcher_poke))
         self._meet()
         try:
-            self.nursery.fill(time.monotonic())  # the keeper has time until they are configured
-            tree.keeping.start()
+            self.nursery.fill(
+                time.monotonic()
+            )  # a keeper follows the first word of one: what it needs is loaded by then
             if registry().hooks("regiment_event"):
                 log.logger.addHandler(Retold(tree.keeping.tell))
             if tree.options.reload:
@@ -165,6 +170,8 @@ class Supervisor:
         now = time.monotonic()
         for item in list(self.tree.children.values()):
             item.believable()
+        if self.doze.look(now, self._woken):
+            self.care.look_again()
         self.tree.keeping.look(now)
         self.orders.look()
         later = self.nursery.fill(now)
@@ -174,7 +181,8 @@ class Supervisor:
             wake = min(wake, self._deadline)
         if self.signals.stacks_at:
             wake = min(wake, self.signals.stacks_at)
-        self.tree.loop.sleep(wake, [*self.tree.keeping.fds, *self.tree.services.fds])
+        wakers = [*self.tree.keeping.fds, *self.tree.services.fds, *self.doze.wakers]
+        self._woken = self.tree.loop.sleep(wake, wakers)
         for name in self.tree.keeping.receive():
             self.deaths.forget(name)
         while self.tree.keeping.backlogs:
@@ -189,7 +197,7 @@ class Supervisor:
     def _watch(self) -> float:
         """Let each killer look at its workers; returns the monotonic time of the earliest deadline."""
         now, earliest = page.now(), 0
-        ticking = now + int((1 + EARLY) * self.tree.options.tick * 1e9)
+        ticking = now + int((1 + EARLY) * self.tree.pause * 1e9)
         for item in self.tree.children.values():
             killer = item.group.killer
             if killer is None and item.spec is not None:
@@ -254,6 +262,7 @@ class Supervisor:
         if self.tree.options.burst and self.tree.dead_letters and self.tree.exit_code == exits.OK:
             self.tree.exit_code = exits.BAD
         self.care.end()
+        self.doze.end()
         page.remove_tree(self.tree.folder)
         log.event(logging.INFO, "supervisor.stopped", exit_code=self.tree.exit_code)
 

@@ -13,7 +13,7 @@ from regiment_cli.targets import Running
 from regiment_runner import parts
 from regiment_runner.shared import places, procfs
 from regiment_runner.verbs import check, trees
-from regiment_runner.verbs.run import STOP_TIMEOUT
+from regiment_runner.verbs.running import STOP_TIMEOUT
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "busybox"})
 CGROUPS = Path("/sys/fs/cgroup")

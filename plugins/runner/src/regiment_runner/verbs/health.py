@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from regiment_runner.shared import places
+from regiment_runner.shared import asking, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,10 +68,12 @@ def answer(ready: bool, path: str | None) -> tuple[bool, str]:
 
 def _judge(path: str, ready: bool, what: str) -> tuple[bool, str]:
     try:
-        with open(path) as file:
-            beat: Any = _parsed(file.read())
-            touched = os.fstat(file.fileno()).st_mtime
-        pid, age, tick = beat["pid"], silence(beat["boot"], touched), beat["tick"]
+        beat, age = _read(path)
+        pid, tick = beat["pid"], beat["tick"]
+        dozing = bool(beat.get("dozing")) and age > PATIENCE * tick
+        if dozing:  # it says nothing unless it is asked
+            asking.ask(os.path.dirname(path), path)
+            beat, age = _read(path)
         missing, stopping = beat["missing"], beat["stopping"]
         count = f"{beat['ready']} of {beat['wanted']} workers ready"
     except FileNotFoundError:
@@ -89,14 +91,20 @@ def _judge(path: str, ready: bool, what: str) -> tuple[bool, str]:
             f"unhealthy: the heartbeat of supervisor {pid} is from before this host started",
         )
     if age > PATIENCE * tick:
-        return False, (
-            f"unhealthy: supervisor {pid} gave its last sign of life {age:.1f} s ago; expected one every {tick:g} s"
-        )
+        expected = f"within {asking.PATIENCE:g} s of being asked" if dozing else f"every {tick:g} s"
+        return False, f"unhealthy: supervisor {pid} gave its last sign of life {age:.1f} s ago; expected one {expected}"
     if ready and stopping:
         return False, f"not ready: supervisor {pid} is stopping"
     if ready and (missing or not beat["wanted"]):
         return False, f"not ready: no worker of {', '.join(missing) or 'any target'} is ready"
     return True, f"{'ready' if ready else 'healthy'}: supervisor {pid}, {count}"
+
+
+def _read(path: str) -> tuple[Any, float]:
+    """What a heartbeat file says, and the seconds since the sign of life that it is."""
+    with open(path) as file:
+        beat: Any = _parsed(file.read())
+        return beat, silence(beat["boot"], os.fstat(file.fileno()).st_mtime)
 
 
 def _parsed(text: str) -> Any:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from regiment.contracts import OUTCOMES
 from regiment.errors import RegimentError
-from regiment_runner.shared import page, places, procfs
+from regiment_runner.shared import asking, page, places, procfs
 from regiment_runner.shared.ledger import Ledger
 from regiment_runner.shared.page import Page
 from regiment_runner.shared.tally import Tallies, add, tallies
 from regiment_runner.shared.works import Work, works
 from regiment_runner.supervisor.heartbeat import BEAT, ROSTER
-from regiment_runner.verbs.health import silence
+from regiment_runner.verbs.health import PATIENCE, silence
 
 
 class Row(NamedTuple):
@@ -128,7 +128,11 @@ def _ended(folder: Path) -> dict[str, Tallies]:
 def _silence(path: Path, beat: dict[str, Any]) -> float | None:
     """Seconds since the last sign of life; None where there is none."""
     try:
-        return silence(beat["boot"], path.stat().st_mtime)
+        seconds = silence(beat["boot"], path.stat().st_mtime)
+        if seconds > PATIENCE and beat.get("dozing"):  # it gives none unless it is asked
+            asking.ask(str(path.parent), str(path))
+            seconds = silence(beat["boot"], path.stat().st_mtime)
+        return seconds
     except (KeyError, OSError):
         return None
 

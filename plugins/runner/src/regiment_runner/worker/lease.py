@@ -125,6 +125,10 @@ class Hold:
                 self.leased = taken.deliveries
                 lease.next = taken.deliveries[-1].receipt + 1
                 words[page.LAST] = lease.next - 1
+                if words[page.DOZING]:
+                    self.page.wake_watcher()
+            elif limit:
+                words[page.LAST] = lease.next - 1  # nothing: the page says so to a supervisor that wants to doze
             if taken.board != self.board:
                 self.on_board(settlements, before, taken)
         return taken
