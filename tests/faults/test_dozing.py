@@ -33,7 +33,7 @@ def dozing(site: Site, workers: int = 2) -> Tree:
 
 
 def wakes(pid: int) -> int:
-    found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    found = re.search(rb"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{pid}/status").read_bytes(), re.MULTILINE)
     assert found is not None
     return int(found[1])
 

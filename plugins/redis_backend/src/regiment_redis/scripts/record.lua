@@ -49,7 +49,7 @@ local function into(step, length, hash, kept)
   local field = string.format('%.0f', seconds - seconds % length)
   local slice = redis.call('HGET', key, field)
   redis.call('HSET', key, field, added(slice and cmsgpack.unpack(slice) or {}))
-  redis.call('EXPIRE', key, string.format('%.0f', kept + hash))
+  redis.call('PEXPIRE', key, string.format('%.0f', (kept + hash) * 1000))
 end
 
 redis.call('SET', stem .. ':past:ever', added(ever), 'EX', ARGV[9])
