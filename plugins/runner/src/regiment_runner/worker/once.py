@@ -101,7 +101,7 @@ class Once:
         self.id = hashlib.sha256(text.encode()).hexdigest()
         """The same in each run of this task, 64 characters: a key for the other side."""
         self._value: Any = None
-        self._set = self._inside = False
+        self._set = self._inside = self._done = False
         self._runtime, self._book, self._ask, self._mode = attempt.runtime, Book.of(attempt), ask, mode
         self._where = attempt.runtime.queue, f"once:{self.id}"
         self._words = "once(" + ", ".join(map(repr, words)) + ")"
@@ -183,7 +183,8 @@ class Once:
         """The block has ended; whether there is something to enter."""
         self._inside = False
         self._book.inside.discard(self.id)
-        return self.new and (error is None or (self._set and isinstance(error, STRIKES)))
+        self._done = self.new and (error is None or (self._set and isinstance(error, STRIKES)))
+        return self._done
 
     def _end(self) -> None:
         self._enter(self._runtime.codec.pack(self._value, self._where))
@@ -209,8 +210,8 @@ class Once:
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(0.5, pause * 2)
         if found is None:
-            done = "it was done, and not entered: another run may do it again, under the same id" if self._set else "it was not begun"
-            raise Fenced(f"{self._words}: this worker does not hold its task any more, another one may run it now; {done}")
+            what = "it was done, and not entered: the other may do it again, under the same id" if self._done else "it was not begun"
+            raise Fenced(f"{self._words}: this worker does not hold its task any more, another one may run it now; {what}")
         return found
 
 
