@@ -80,7 +80,7 @@ def frozen():
         say("refused", me, "mail")
 
 
-@work.task(timeout=0.5, max_retries=2, backoff=Backoff(0))
+@work.task(timeouts=Timeouts(soft=0.5), max_retries=2, backoff=Backoff(0))
 def struck():
     try:
         with current().once("charge") as effect:
