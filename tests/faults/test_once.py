@@ -109,7 +109,9 @@ def said(folder: Path) -> list[list[str]]:
 
 def until(site: Site, word: str, within: float = 20) -> list[list[str]]:
     """What was said once this was."""
-    return eventually(lambda: (lines := said(site.folder)) and any(word in line for line in lines) and lines, within, site.logs)
+    return eventually(
+        lambda: (lines := said(site.folder)) and any(word in line for line in lines) and lines, within, site.logs
+    )
 
 
 def dead(site: Site) -> Letter:
@@ -181,7 +183,9 @@ def test_a_frozen_zombie_enters_nothing_and_begins_nothing(site: Site) -> None:
     (site.folder / "go").touch()
     for pid in reversed(frozen):
         os.kill(pid, signal.SIGCONT)
-    lines = eventually(lambda: (found := said(site.folder)) and ["refused", "True", "mail"] in found and found, 20, site.logs)
+    lines = eventually(
+        lambda: (found := said(site.folder)) and ["refused", "True", "mail"] in found and found, 20, site.logs
+    )
     charges = [line for line in lines if line[0] == "charge"]
     assert len(charges) == 2 and charges[0] == charges[1]
     assert [line for line in lines if line[0] == "mail"] == [["mail", "False"]]

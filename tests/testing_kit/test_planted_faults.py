@@ -526,7 +526,9 @@ def an_entry_that_ends_the_others(self: Any, queue: str, consumer: str, receipt:
 
 
 @planted(CONNECTOR, MemoryConnector, "enter", "test_only_who_holds_a_task_may_enter")
-def an_entry_by_whoever_names_the_receipt(self: Any, queue: str, consumer: str, receipt: int, entries: Any = NONE) -> Any:
+def an_entry_by_whoever_names_the_receipt(
+    self: Any, queue: str, consumer: str, receipt: int, entries: Any = NONE
+) -> Any:
     entry = held(self, queue, receipt)
     if entry is not None:
         entry.ledger = {**entry.ledger, **entries}

@@ -188,7 +188,7 @@ def test_a_second_run_of_a_test_finds_what_the_first_has_entered() -> None:
         ("found", "was set where it was done before"),
         ("no word", "the words of once are (); expected one or more str, int or UUID"),
         ("a wrong word", "the words of once are (1.5,)"),
-        ("a wrong mode", "the mode of once is 'twice'; expected \"least\" or \"most\""),
+        ("a wrong mode", 'the mode of once is \'twice\'; expected "least" or "most"'),
         ("a question too many", 'in the mode "least"; expected a plain function without arguments, in the mode "most"'),
         ("no data", "object"),
     ],

@@ -50,7 +50,7 @@ BEGIN DELETE FROM buried WHERE letter = OLD.no; END""",
     ]
 )
 
-HOLDER = f"SELECT held FROM consumers WHERE queue = ? AND name = ? AND state = {LIVING} AND held <> ''"
+HOLDER = "SELECT held FROM consumers WHERE queue = ? AND name = ? AND state = ? AND held <> ''"
 
 
 class Ledger(Base):
@@ -76,7 +76,7 @@ class Ledger(Base):
         id, uid = found
         both = merged(self._entered(db, uid), entries)
         self._make(db, "entered", TABLES)
-        db.execute(f"UPDATE queues SET paused = paused | {ENTERED} WHERE name = ? AND paused & {ENTERED} = 0", (queue,))
+        db.execute("UPDATE queues SET paused = paused | ? WHERE name = ? AND NOT paused & ?", (ENTERED, queue, ENTERED))
         if uid is None:
             uid = new_uid()
             db.execute("UPDATE tasks SET uid = ? WHERE id = ?", (uid, id))
@@ -124,7 +124,7 @@ def restore(db: sqlite3.Connection, uid: str, entries: Sequence[tuple[str, bytes
 
 def _held(db: sqlite3.Connection, queue: str, consumer: str, receipt: int) -> tuple[int, str | None] | None:
     """Number and id of the task that this consumer holds under this receipt."""
-    row = db.execute(HOLDER, (number_of(db, queue), consumer)).fetchone()
+    row = db.execute(HOLDER, (number_of(db, queue), consumer, LIVING)).fetchone()
     inside = [] if row is None else spans.cut(spans.parse(row[0]), receipt, receipt)[0]
     if not inside:
         return None

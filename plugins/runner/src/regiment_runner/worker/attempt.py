@@ -190,7 +190,9 @@ class Attempt(Trial):
         it was not done).
         """
         if attempt_now.get(None) is not self or number_now.get(self.number) != self.number:
-            raise RuntimeError("once was asked for outside of its task: after the end of it, or in a thread that is not in it")
+            raise RuntimeError(
+                "once was asked for outside of its task: after the end of it, or in a thread that is not in it"
+            )
         return once(self, words, ask, mode)
 
     def take(self, number: int, queue: str | None = None) -> Taking:

@@ -8,7 +8,6 @@ import contextvars
 import hashlib
 import inspect
 import json
-import random
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -18,8 +17,18 @@ from uuid import UUID
 from regiment.bounds import seen
 from regiment.broker import refuse_without
 from regiment.contracts.ledger import LEDGER, Ledgered
-from regiment.errors import ArgumentsError, Cancelled, ConfigError, Fail, Fenced, RegimentError, StoreUnavailable, TaskTimeout
+from regiment.errors import (
+    ArgumentsError,
+    Cancelled,
+    ConfigError,
+    Fail,
+    Fenced,
+    RegimentError,
+    StoreUnavailable,
+    TaskTimeout,
+)
 from regiment.registry import registry
+from regiment_runner.shared.pause import Pause
 from regiment_runner.worker.trial import Trial
 
 T = TypeVar("T")
@@ -149,7 +158,9 @@ class Once:
     def _begin(self) -> None:
         book = self._book
         if self.id in book.inside:
-            raise RuntimeError(f"{self._words} was begun inside of itself, or twice at a time; expected one after the other")
+            raise RuntimeError(
+                f"{self._words} was begun inside of itself, or twice at a time; expected one after the other"
+            )
         if self.id not in book.entries and (self._mode == "least" or not book.was_read):
             book.entries.update(self._entered(NONE))  # G2: whoever has lost the task learns it before the effect
             book.was_read = True
@@ -197,7 +208,7 @@ class Once:
         """Ask the store, repeatedly if it does not answer; `Fenced` if this worker does not hold the task any more."""
         runtime, book = self._runtime, self._book
         assert runtime.broker is not None
-        end, pause = time.monotonic() + runtime.config.push_timeout, 0.02
+        end, pause = time.monotonic() + runtime.config.push_timeout, Pause(0.02, 0.5)
         while True:
             try:
                 with runtime.broker.connector() as connector:
@@ -205,13 +216,18 @@ class Once:
                     found = able.enter(runtime.queue, book.consumer, book.receipt, entries)
                 break
             except StoreUnavailable:
-                if time.monotonic() + pause > end:
+                if time.monotonic() > end:
                     raise
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(0.5, pause * 2)
+                time.sleep(pause())
         if found is None:
-            what = "it was done, and not entered: the other may do it again, under the same id" if self._done else "it was not begun"
-            raise Fenced(f"{self._words}: this worker does not hold its task any more, another one may run it now; {what}")
+            what = (
+                "it was done, and not entered: the other may do it again, under the same id"
+                if self._done
+                else "it was not begun"
+            )
+            raise Fenced(
+                f"{self._words}: this worker does not hold its task any more, another one may run it now; {what}"
+            )
         return found
 
 

@@ -66,7 +66,7 @@ def holding(open: Open, payload: bytes = b"a", **terms: Any) -> Consumer:
 
 def again(worker: Consumer) -> int:
     """The receipt under which this consumer leases the task that comes next."""
-    deliveries = until(lambda: worker.take())
+    deliveries = until(worker.take)
     assert len(deliveries) == 1
     return deliveries[0].receipt
 
