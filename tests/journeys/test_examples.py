@@ -119,6 +119,19 @@ def test_orders_leave_one_receipt_and_one_record_each_although_each_failed_once(
     assert "ended: done done done" in told.stdout
 
 
+def test_each_order_is_charged_once_whenever_its_worker_is_killed(tmp_path: Path) -> None:
+    told = run("charge.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines() == [
+        "gateway: order 1 is charged",
+        "order 1: receipt 1, found",
+        "gateway: order 2 is charged",
+        "gateway: order 2 was charged before",
+        "order 2: receipt 2, new",
+        "2 payments",
+    ]
+
+
 def test_seats_are_sold_once_each(tmp_path: Path) -> None:
     for _ in range(2):  # also when it is run again
         told = run("seats.py", tmp_path)

@@ -43,6 +43,7 @@ from regiment_executors.threaded import Threaded
 from regiment_killers.process import Process
 from regiment_killers.thread import Thread
 from regiment_local import places
+from regiment_local.entries import NONE, merged
 from regiment_local.memory import MemoryConnector, charging, lease, looking, steering
 from regiment_local.memory import history as memory_history
 from regiment_local.memory.acts import Acts
@@ -53,10 +54,13 @@ from regiment_local.memory.flow import Flow
 from regiment_local.memory.following import Followers
 from regiment_local.memory.history import History
 from regiment_local.memory.joins import Joins, Standing
+from regiment_local.memory.ledger import Ledger
 from regiment_local.memory.letters import Letters
+from regiment_local.memory.opened import Opened
 from regiment_local.memory.queue import Queue
 from regiment_local.memory.rings import Ring
 from regiment_local.memory.steering import Steering
+from regiment_local.memory.store import store as memory_store
 from regiment_local.memory.tasks import CLOSED, LIVING, Entry
 from regiment_local.memory.uniques import Keys
 from regiment_runner.shared import page
@@ -279,9 +283,9 @@ def a_purge_that_keeps_what_is_delayed(self: Any, queue: str) -> int:
 
 @planted(CONNECTOR, Letters, "bury", "test_no_more_letters_are_kept_than_the_terms_allow")
 def dead_letters_without_a_bound(
-    self: Letters, payload: bytes, task_id: str, reason: bytes, priority: int, terms: Terms, ticket: Any
+    self: Letters, payload: bytes, task_id: str, reason: bytes, of: Entry, terms: Terms
 ) -> None:
-    sound_letters["bury"](self, payload, task_id, reason, priority, Terms(), ticket)
+    sound_letters["bury"](self, payload, task_id, reason, of, Terms())
 
 
 @planted(CONNECTOR, MemoryConnector, "revive", "test_reviving_twice_doubles_nothing")
@@ -500,6 +504,81 @@ def marks_for_those_who_listen_now(self: Any, seconds: float, wake_fd: int | Non
 @planted(CONNECTOR, Followers, "follow", "test_nothing_is_heard_when_the_time_of_a_follower_is_over")
 def a_follower_that_never_leaves(self: Any, inbox: Any, key: Any, rank: int, seconds: float) -> None:
     sound_followers["follow"](self, inbox, key, rank, 3600.0)
+
+
+# What tasks have entered: the extra `ledger`
+
+sound_ledger: Mapping[str, Any] = {**vars(Ledger)}
+
+
+def held(self: Any, queue: str, receipt: int) -> Entry | None:
+    """The task that anybody holds under this receipt."""
+    found = self._store().look(queue).consumers.values()
+    return next((of.held[receipt] for of in found if receipt in of.held), None)
+
+
+@planted(CONNECTOR, MemoryConnector, "enter", "test_entries_are_put_over_those_of_the_same_names")
+def an_entry_that_ends_the_others(self: Any, queue: str, consumer: str, receipt: int, entries: Any = NONE) -> Any:
+    entry = held(self, queue, receipt)
+    if entries and entry is not None:
+        entry.ledger = NONE
+    return sound_ledger["enter"](self, queue, consumer, receipt, entries)
+
+
+@planted(CONNECTOR, MemoryConnector, "enter", "test_only_who_holds_a_task_may_enter")
+def an_entry_by_whoever_names_the_receipt(
+    self: Any, queue: str, consumer: str, receipt: int, entries: Any = NONE
+) -> Any:
+    entry = held(self, queue, receipt)
+    if entry is not None:
+        entry.ledger = {**entry.ledger, **entries}
+    return None if entry is None else entry.ledger
+
+
+@planted(CONNECTOR, MemoryConnector, "enter", "test_a_task_has_a_bounded_size_of_entries")
+def entries_of_which_only_the_new_ones_are_measured(
+    self: Any, queue: str, consumer: str, receipt: int, entries: Any = NONE
+) -> Any:
+    merged(NONE, entries)
+    entry = held(self, queue, receipt)
+    if entry is not None:
+        entry.ledger = {**entry.ledger, **entries}
+    return entry and entry.ledger
+
+
+@planted(CONNECTOR, lease, "settle", "test_entries_go_with_a_task_that_comes_again")
+def a_new_try_that_forgets_what_was_entered(queue: Queue, me: Any, settlement: Any) -> Any:
+    if type(settlement).__name__ == "Again" and settlement.receipt in me.held:
+        me.held[settlement.receipt].ledger = NONE
+    return sound_lease["settle"](queue, me, settlement)
+
+
+@planted(CONNECTOR, lease, "release", "test_entries_go_with_a_task_that_is_released")
+def a_suspect_that_loses_what_it_entered(queue: Queue, of: Any, done: Any, suspects: Any, only: Any) -> Any:
+    for receipt in suspects:
+        if receipt in of.held:
+            of.held[receipt].ledger = NONE
+    return sound_lease["release"](queue, of, done, suspects, only)
+
+
+@planted(CONNECTOR, Queue, "take_back", "test_entries_go_with_a_task_that_is_taken_back")
+def what_is_taken_back_begins_anew(self: Queue, me: Any) -> Any:
+    for other in self.consumers.values():
+        for entry in () if other is me else other.held.values():
+            entry.ledger = NONE
+    return sound_queue["take_back"](self, me)
+
+
+@planted(CONNECTOR, Letters, "bury", "test_entries_go_with_a_letter_and_its_revival")
+def a_dead_letter_without_its_entries(self: Letters, *args: Any) -> None:
+    sound_letters["bury"](self, *args)
+    self.ledgers.clear()
+
+
+@planted(CONNECTOR, Opened, "_changed", "test_a_closed_connector_enters_nothing")
+def a_store_that_nobody_closes(self: Any) -> Any:
+    self._open = self._open or memory_store(self.name)
+    return self._open
 
 
 # The operator's hand: the extra `steer`
@@ -960,7 +1039,8 @@ def one_that_was_replaced_and_is_still_named(self: Keys, claim: Any, ticket: Any
 
 @planted(CONNECTOR, Letters, "bury", "test_a_ticket_lives_with_its_task")
 def a_dead_letter_without_its_ticket(self: Letters, *args: Any) -> None:
-    sound_letters["bury"](self, *args[:-1], None)
+    sound_letters["bury"](self, *args)
+    self.tickets.clear()
 
 
 @planted(CONNECTOR, Flow, "__init__", "test_tasks_without_a_ticket_go_on_beside_those_that_have_one")

@@ -70,6 +70,8 @@ class Attempt(Protocol):
     def commit(self) -> Commit:
         """What this task wants done in the very step in which it succeeds, or not at all."""
 
+    def once(self, *words: Any, ask: Any = None, mode: Literal["least", "most"] = "least") -> Any: ...
+
     def remaining(self) -> float | None:
         """Seconds until this task's limit, negative if it has passed; None if there is no limit."""
 

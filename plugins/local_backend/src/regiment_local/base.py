@@ -36,7 +36,10 @@ class Base:
     """Construction, opening and closing; every verb is one `_write` or one `_read`."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=True, durable=True, max_payload=500_000_000, extras=frozenset({"effects", "flow", "history", "steer"})
+        shared=True,
+        durable=True,
+        max_payload=500_000_000,
+        extras=frozenset({"effects", "flow", "history", "ledger", "steer"}),
     )
 
     def __init__(

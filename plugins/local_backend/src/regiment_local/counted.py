@@ -22,7 +22,7 @@ SELECT c.turn, c.lease, q.stamp, q.board,
     (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
     (SELECT min(due) FROM delayed WHERE queue = q.no), c.no
 FROM consumers c JOIN queues q ON q.no = c.queue JOIN waiters w ON w.topic IN (?, ?) AND w.pipe = ?
-WHERE c.queue = ? AND c.name = ? AND c.state = {LIVING} AND c.held = '' AND c.lost = '' AND q.paused = {FLOWING}"""
+WHERE c.queue = ? AND c.name = ? AND c.state = {LIVING} AND c.held = '' AND c.lost = '' AND q.paused & {PAUSED | FLOWING} = {FLOWING}"""
 WATCHER = f"""
 SELECT w.consumer, w.due FROM watchers w JOIN consumers c ON c.no = w.consumer
 WHERE w.queue = ? AND c.state = {LIVING} AND w.due >= ?"""

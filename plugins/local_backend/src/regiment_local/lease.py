@@ -14,7 +14,7 @@ from regiment_local.base import number_of, queue_topic
 from regiment_local.consumers import Consumers
 from regiment_local.counted import closed_topic
 from regiment_local.effects import NONE
-from regiment_local.flow.layout import FLOWING, PAUSED
+from regiment_local.flow.layout import ENTERED, FLOWING, PAUSED
 from regiment_local.lanes import PLACES
 from regiment_local.laying import boot
 from regiment_local.schema import LIVING, PLACE_BITS
@@ -27,7 +27,7 @@ SELECT c.turn, c.lease, q.stamp, q.board,
     (SELECT min(deadline) FROM consumers WHERE queue = q.no AND state < 2 AND no <> c.no),
     (SELECT min(due) FROM delayed WHERE queue = q.no)
 FROM consumers c JOIN queues q ON q.no = c.queue JOIN waiters w ON w.topic = ? AND w.pipe = ?
-WHERE c.queue = ? AND c.name = ? AND c.state = {LIVING} AND c.held = '' AND c.lost = '' AND q.paused = 0"""
+WHERE c.queue = ? AND c.name = ? AND c.state = {LIVING} AND c.held = '' AND c.lost = '' AND q.paused & {PAUSED | FLOWING} = 0"""
 """A consumer that holds nothing, was told of nothing lost, and is registered for calls of its queue."""
 
 FROM_HEAD = """
@@ -131,7 +131,7 @@ class Leases(Consumers, Settling):
             raise Fenced(f"consumer {consumer} of {queue!r} is unknown here, closed, or was taken for dead")
         me, _, last, last_base, held, told, settled, lease, stamp, board, paused, deadline, due = head
         flow = self._begin(db, number, queue) if paused & FLOWING else None
-        this = Turn(number, queue, me, held, settled, deadline, due, flow)
+        this = Turn(number, queue, me, held, settled, deadline, due, flow, paused & ENTERED)
         if turn == last and turn > 0:
             self._flows.clear()  # a repeat counts nothing
             return self._again(db, this, last_base, told, limit, board)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from regiment.contracts import Letter
-from regiment_local import lanes
+from regiment_local import lanes, ledger
 from regiment_local.base import number_of, queue_topic
 from regiment_local.counted import Counted
 from regiment_local.flow.hand import revive
@@ -54,17 +54,24 @@ class Letters(Counted):
 
     def _revive(self, db: sqlite3.Connection, queue: str, letters: Mapping[str, bytes | None]) -> int:
         number, wall, revived = self._queue(db, queue), time.time(), 0
-        flow = self._flow_of(db, number, queue)
+        flow, entered = self._flow_of(db, number, queue), self._has(db, "buried")
         for id, payload in letters.items():
+            entries = ledger.dig(db, number_in(id)) if entered else ()
+            uid = ledger.new_uid() if entries else None
             if flow is not None:
-                revived += revive(flow, number_in(id), payload)
+                done = revive(flow, number_in(id), payload, uid)
+                if done and uid is not None:
+                    ledger.restore(db, uid, entries)
+                revived += done
                 continue
             for old, priority in db.execute(
                 "DELETE FROM letters WHERE queue = ? AND no = ? RETURNING payload, priority",
                 (number, number_in(id)),
             ).fetchall():
-                row = (old if payload is None else payload, wall, 0, None, None, None)
+                row = (old if payload is None else payload, wall, 0, None, None, uid)
                 lanes.append(db, lanes.lane_of(db, number, priority), [row])
+                if uid is not None:
+                    ledger.restore(db, uid, entries)
                 revived += 1
         if revived:
             db.execute("UPDATE queues SET dead = dead - ? WHERE no = ?", (revived, number))

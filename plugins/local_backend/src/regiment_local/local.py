@@ -5,7 +5,7 @@ lanes    tasks in the file     spans     what a consumer holds               wak
 records, joins, following, effects: the extra `effects`, on top of pushing, below settling
 counted, flow, flowing: the extra `flow`; a queue that has never seen a ticket comes near none of it
 places   what `look` and `steer` exchange with people
-base → consumers, settling, lease, release, pushing, looking, steering, notices, letters, keys, history: the verbs by theme, put together here
+base → consumers, settling, lease, release, pushing, looking, steering, notices, letters, keys, history, ledger: the verbs by theme, put together here
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from regiment_local.flowing import Flowed
 from regiment_local.history import History
 from regiment_local.keys import Keys
 from regiment_local.lease import Leases
+from regiment_local.ledger import Ledger
 from regiment_local.letters import Letters
 from regiment_local.looking import Looking
 from regiment_local.notices import Notices
@@ -21,5 +22,5 @@ from regiment_local.release import Releases
 from regiment_local.steering import Steering
 
 
-class LocalConnector(Leases, Releases, Flowed, Looking, Steering, Notices, Letters, Keys, History):
+class LocalConnector(Leases, Releases, Flowed, Looking, Steering, Notices, Letters, Keys, History, Ledger):
     """Tasks in an SQLite file; see `regiment.contracts.Connector`. `url`, `path`, or the default `.regiment/queue.db`."""

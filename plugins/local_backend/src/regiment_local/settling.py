@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from regiment.contracts import Again, Back, Dead, Done, Effect, Park, Settlement
-from regiment_local import lanes, spans
+from regiment_local import lanes, ledger, spans
 from regiment_local.base import queue_topic
 from regiment_local.effects import Effecting
 from regiment_local.schema import PLACE_BITS
@@ -108,6 +108,8 @@ class Settling(Effecting):
                SELECT ?, ?, coalesce(?, t.payload), ?, ?, l.priority FROM tasks t JOIN lanes l ON l.no = ? WHERE id = ?""",
             (queue, dead.task_id, dead.payload, dead.reason, wall, id >> PLACE_BITS, id),
         )
+        if turn.entered:
+            ledger.bury(db, id)
         if turn.flow is None:
             db.execute("DELETE FROM tasks WHERE id = ?", (id,))
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from regiment.contracts import Counts, Glance, Seen, steer
@@ -19,6 +20,7 @@ from regiment_local.counted import Counted
 from regiment_local.flow import hand
 from regiment_local.flow.leasing import Flow
 from regiment_local.lanes import PLACES
+from regiment_local.ledger import carrying
 from regiment_local.looking import State, counts_of
 from regiment_local.schema import PLACE_BITS
 
@@ -97,13 +99,18 @@ class Steering(Counted):
         wanted, done = list(dict.fromkeys(places)), list[str]()
         while wanted:
             part, start = wanted[: steer.STEP], time.monotonic()
-            ended = self._write_durably(self._steer, queue, part, drop, priority, delay)
+            ended = self._write_durably(self._carried, queue, part, drop, priority, delay)
             if ended is not None:  # else tasks before these were moved out of the way
                 done += ended
                 wanted = wanted[len(part) :]
             if wanted:
                 time.sleep(max(PAUSE, time.monotonic() - start))
         return done
+
+    def _carried(self, db: sqlite3.Connection, queue: str, wanted: Sequence[str], drop: bool, *more: Any) -> Any:
+        """`_steer`; what a task has entered stays with it, unless it is dropped."""
+        with nullcontext() if drop or not self._has(db, "carrying") else carrying(db):
+            return self._steer(db, queue, wanted, drop, *more)
 
     def _steer(
         self,

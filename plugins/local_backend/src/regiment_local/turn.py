@@ -42,6 +42,7 @@ class Turn:
         "changed",
         "deadline",
         "due",
+        "entered",
         "flow",
         "held",
         "lost",
@@ -66,8 +67,11 @@ class Turn:
         deadline: float | None,
         due: float | None,
         flow: Flow | None = None,
+        entered: int = 0,
     ) -> None:
         self.flow = flow
+        self.entered = entered
+        """Not 0 if a task of the queue has entries, or had."""
         self.ways: Ways = PLAIN if flow is None else flow
         self.queue, self.name, self.me = queue, name, me
         self.held: list[Held] = spans.parse(held)

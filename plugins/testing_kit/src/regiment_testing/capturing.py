@@ -50,8 +50,8 @@ def capture(*workers: Face, twice: bool = False) -> Iterator[Capture]:
     queue.
 
     `twice`: True if each run that succeeds is followed by another one of the same task, as after the death of a worker between
-    the end of a task and its settlement. What the first run left for its settlement is given up; all else that it did
-    counts. AssertionError if the second run does not succeed.
+    the end of a task and its settlement. What the first run left for its settlement is given up; what it has entered
+    (`once`), and all else that it did, counts. AssertionError if the second run does not succeed.
     """
     before, made = pushing.override, Capture(workers, twice)
     pushing.override = made._broker
@@ -189,7 +189,7 @@ class Capture:
             return Outcome(outcomes.EXPIRED)
         heap.uniques.started(entry)
         parked = 0.0 if entry.parked is None else heap.now - entry.parked
-        before = len(heap.pushed)
+        before, above, heap.running = len(heap.pushed), heap.running, entry
         try:
             outcome, settled = bench.run(entry, parked)
             if self._twice and outcome.kind == outcomes.SUCCESS:
@@ -199,6 +199,8 @@ class Capture:
         except BaseException:
             heap.place(entry, front=True)
             raise
+        finally:
+            heap.running = above
         match settled:
             case Back():
                 heap.place(entry, front=True)

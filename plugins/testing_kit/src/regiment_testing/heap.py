@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from regiment.codec import Codec
 from regiment.contracts import (
     EFFECTS,
     FLOW,
+    LEDGER,
     Applied,
     Capabilities,
     Counts,
@@ -61,6 +63,8 @@ class Entry:
         self.due = 0.0
         self.expires: float | None = None
         self.parked: float | None = None
+        self.entered: dict[str, bytes] = {}
+        """What its runs have entered (`once`)."""
         self.ticket = 0
         """Number of the place where it waits; 0 if it does not wait."""
         self.order = 0
@@ -85,6 +89,8 @@ class Heap:
         """Records and joins."""
         self.uniques = Uniques(lambda: self.now)
         """Who has which key."""
+        self.running: Entry | None = None
+        """The task that runs now."""
         self._ready: dict[str, list[tuple[int, int, int, Entry]]] = {}
         self._later: dict[str, list[tuple[float, int, Entry]]] = {}
         self._tickets = count(1)
@@ -204,7 +210,7 @@ class Heap:
 class Port:
     """The connector of one captured broker: the verbs of a store that a pusher calls, answered by the heap."""
 
-    capabilities = Capabilities(shared=False, durable=False, extras=frozenset({EFFECTS, FLOW}))
+    capabilities = Capabilities(shared=False, durable=False, extras=frozenset({EFFECTS, FLOW, LEDGER}))
 
     def __init__(self, heap: Heap, codec: Codec) -> None:
         self._heap, self._codec = heap, codec
@@ -248,6 +254,17 @@ class Port:
     ) -> list[Met]:
         """Keys count here; pools, lanes and budgets do not, for one task runs at a time."""
         return self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window, tickets))
+
+    def enter(
+        self, queue: str, consumer: str, receipt: int, entries: Mapping[str, bytes] = MappingProxyType({})
+    ) -> Mapping[str, bytes] | None:
+        """What the task that runs now has entered. Bounds are those of a store, and are not tested here."""
+        with self._heap.lock:
+            running = self._heap.running
+            if running is None or running.captured.queue != queue:
+                return None
+            running.entered.update(entries)
+            return dict(running.entered)
 
     def counts(self, queue: str) -> Counts:
         heap = self._heap

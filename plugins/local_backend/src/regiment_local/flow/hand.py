@@ -169,8 +169,8 @@ def _take_out(flow: Flow, kind: Kind, no: int) -> tuple[int, Task]:
 # reviving
 
 
-def revive(flow: Flow, no: int, payload: bytes | None) -> int:
-    """Make a letter a task again, in its lane; 0 if there is none, or its key is held."""
+def revive(flow: Flow, no: int, payload: bytes | None, uid: str | None = None) -> int:
+    """Make a letter a task again, in its lane, with this id; 0 if there is none, or its key is held."""
     found = flow.db.execute(
         "SELECT payload, priority, ticket FROM letters WHERE queue = ? AND no = ?", (flow.queue, no)
     ).fetchone()
@@ -189,7 +189,7 @@ def revive(flow: Flow, no: int, payload: bytes | None) -> int:
             flow.count(spot, 0, 1)
         text = uniques.pack(ticket, flow.wall, flow.wall, spot is None)
     flow.db.execute("DELETE FROM letters WHERE no = ?", (no,))
-    row = (old if payload is None else payload, flow.wall, 0, None, None, None, spot, key, text)
+    row = (old if payload is None else payload, flow.wall, 0, None, None, uid, spot, key, text)
     flow.make_ready(priority, [row])
     flow.flush()
     return 1

@@ -13,8 +13,8 @@ of turns.
 
 from __future__ import annotations
 
-PAUSED, FLOWING = 1, 2
-"""Bits of `queues.paused`: it leases nothing; it has seen a ticket, a rule or a gate. (A release that does not know the second one, and
+PAUSED, FLOWING, ENTERED = 1, 2, 4
+"""Bits of `queues.paused`: it leases nothing; it has seen a ticket, a rule or a gate; it has seen an entry (`ledger`). (A release that does not know the second one, and
 has had the file open since before, takes the queue for paused.)"""
 
 TABLES = """

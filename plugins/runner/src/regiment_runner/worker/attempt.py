@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NoReturn
+from uuid import UUID
 
 from regiment import log
 from regiment import outcome as outcomes
@@ -18,6 +20,7 @@ from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, succe
 from regiment_runner.worker.guarded import DONE, aworked, cancelled, worked
 from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.meant import ASKED, meant
+from regiment_runner.worker.once import Mode, Once, once
 from regiment_runner.worker.opening import LARGE, opened
 from regiment_runner.worker.saying import measured, say_started
 from regiment_runner.worker.sprint import sprint
@@ -178,6 +181,19 @@ class Attempt(Trial):
             if not isinstance(made, Commit):
                 self.made = made = Commit(self.runtime)
             return made
+
+    def once(self, *words: str | int | UUID, ask: Callable[[], Any] | None = None, mode: Mode = "least") -> Once:
+        """`with current().once("charge", order.id) as effect:` an effect on another system that a later run of this task finds done.
+
+        The same words in the same task are the same effect. `mode` "least": a run that is killed between effect and entry has it
+        done again, under the same `effect.id`; "most": the next run gets `Unknown`, unless `ask` can tell what it gave (None:
+        it was not done).
+        """
+        if attempt_now.get(None) is not self or number_now.get(self.number) != self.number:
+            raise RuntimeError(
+                "once was asked for outside of its task: after the end of it, or in a thread that is not in it"
+            )
+        return once(self, words, ask, mode)
 
     def take(self, number: int, queue: str | None = None) -> Taking:
         """`with current().take(100) as tasks:` up to `number` tasks of a queue (this one by default) to do in one go.

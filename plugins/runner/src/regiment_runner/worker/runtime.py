@@ -51,6 +51,8 @@ class Runtime:
         self.committing = threading.Lock()
         self.places: dict[Broker, tuple[Any, ...]] = {}
         """Where the tasks of a broker live, as far as that was asked for (`commit`)."""
+        self.ledgered: set[Broker] = set()
+        """Those of which it is known that their store keeps what tasks enter (`once`)."""
         self.died: Sequence[Callable[[Any], None]] = hooks.get("died", ())
         self.call: Callable[..., Any] = hooks.get("call", _plainly)
         """Calls a hook that belongs to no task where this worker's code runs."""

@@ -64,6 +64,7 @@ class Trial:
     __slots__ = (
         "at",
         "began",
+        "book",
         "claims",
         "delivery",
         "ended",
@@ -97,6 +98,8 @@ class Trial:
         self.runtime, self.source, self.slot, self.line = runtime, source, slot, line
         self.at, self.words, self.memory = page.slot_index(slot), runtime.page.words, runtime.page.map
         self.start_at = self.at * 8 + page.START_AT
+        self.book: Any = None
+        """What it knows of what its task has entered (`once`)."""
         self.began = self.ended = 0
         """Boot clock, nanoseconds: since when what this slot counts next has run, and when this try ended."""
         self.entry = runtime.tally.others
