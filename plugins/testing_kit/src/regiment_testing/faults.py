@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from regiment.config import Use, as_use
-from regiment.contracts import Capabilities, Connector, Effective, Flowing, Steered
+from regiment.contracts import Capabilities, Connector, Effective, Flowing, Ledgered, Steered
 from regiment.errors import StoreUnavailable
 from regiment.registry import registry
 
@@ -112,7 +112,8 @@ def order(folder: str | Path, verb: str, how: str) -> Path:
 
 
 def _check(verb: str, how: str) -> None:
-    if verb not in _ALIASES and not any(callable(getattr(kind, verb, None)) for kind in (Effective, Steered, Flowing)):
+    kinds = (Effective, Steered, Flowing, Ledgered)
+    if verb not in _ALIASES and not any(callable(getattr(kind, verb, None)) for kind in kinds):
         raise ValueError(f"a connector has no verb {verb!r}")
     kind = how.partition(":")[0]
     if kind not in HOWS:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from regiment.contracts import Met, Spot, Ticket, too_many
+from regiment_local.entries import NONE
 from regiment_local.memory.flow import Flow, spots_of
 from regiment_local.memory.queue import Queue
 from regiment_local.memory.tasks import DELAYED, Claim, Entry
@@ -92,6 +93,7 @@ def _replace(
     entry = claim.entry
     assert entry is not None and entry.ticket is not None
     entry.payload, entry.uid, entry.count, entry.note, entry.parked = payload, id, 0, None, None
+    entry.ledger = NONE
     entry.ticket = ticket._replace(pool=entry.ticket.pool, lane=entry.ticket.lane)
     flow.keys.renew(claim, entry.ticket)
     if entry.where == DELAYED:

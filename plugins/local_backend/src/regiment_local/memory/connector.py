@@ -21,12 +21,14 @@ from regiment.contracts import (
     Terms,
 )
 from regiment.errors import Fenced
+from regiment_local.entries import NONE as ENTERED_NOTHING
 from regiment_local.memory import lease, looking
 from regiment_local.memory.bell import Bell
 from regiment_local.memory.charging import Charging
 from regiment_local.memory.effective import Effective
 from regiment_local.memory.effects import Step
 from regiment_local.memory.history import History
+from regiment_local.memory.ledger import Ledger
 from regiment_local.memory.pushing import put
 from regiment_local.memory.steering import Steering
 from regiment_local.memory.tasks import CLOSED, LIVING, Consumer, Entry
@@ -35,8 +37,8 @@ NONE: Final[Mapping[int, Sequence[Effect]]] = MappingProxyType({})
 UNCHANGED: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
-class MemoryConnector(Effective, Steering, Charging, History):
-    """Tasks in the memory of this process, with the extras `effects`, `flow`, `history` and `steer`."""
+class MemoryConnector(Effective, Steering, Charging, History, Ledger):
+    """Tasks in the memory of this process, with the extras `effects`, `flow`, `history`, `ledger` and `steer`."""
 
     # pushing and waiting
 
@@ -229,14 +231,14 @@ class MemoryConnector(Effective, Steering, Charging, History):
         with self._changed().lock:
             of, revived = self._store().queue(queue), 0
             for id, payload in letters.items():
-                ticket = of.letters.tickets.get(id)
+                ticket, ledger = of.letters.tickets.get(id), of.letters.ledgers.get(id, ENTERED_NOTHING)
                 if ticket is not None and not of.flowing().keys.free(ticket):
                     continue
                 letter = of.letters.take(id)
                 if letter is not None:
                     kept = letter.payload if payload is None else payload
                     entry = Entry(kept, letter.priority, 0, time.time())
-                    entry.ticket = ticket
+                    entry.ticket, entry.ledger = ticket, ledger
                     if ticket is not None and ticket.until == "done":
                         of.flowing().keys.claim(entry, ticket)
                     of.append(entry)

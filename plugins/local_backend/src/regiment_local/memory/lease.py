@@ -81,7 +81,7 @@ def settle(queue: Queue, me: Consumer, settlement: Settlement) -> list[int]:
         return []
     if isinstance(settlement, Dead):
         kept = entry.payload if settlement.payload is None else settlement.payload
-        queue.letters.bury(kept, settlement.task_id, settlement.reason, entry.priority, me.terms, entry.ticket)
+        queue.letters.bury(kept, settlement.task_id, settlement.reason, entry, me.terms)
         queue.ended(entry)
     else:
         now = time.time()

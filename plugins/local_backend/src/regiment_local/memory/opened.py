@@ -15,7 +15,7 @@ class Opened:
     """Opening and closing. Connectors of the same `name` (or URL `memory:NAME`) share one store."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=False, durable=False, extras=frozenset({"effects", "steer", "flow", "history"})
+        shared=False, durable=False, extras=frozenset({"effects", "steer", "flow", "history", "ledger"})
     )
 
     def __init__(self, url: str | None = None, *, name: str = "") -> None:

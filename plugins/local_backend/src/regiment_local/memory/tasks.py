@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from regiment.contracts import Terms, Ticket
+from regiment_local.entries import NONE
 
 LIVING: Final = "living"
 FENCED: Final = "fenced"
@@ -36,6 +38,8 @@ class Entry:
     """Where it is, in a queue with budgets; and where it stands there if it is ready: priority, pool and lane."""
     stands: tuple[int, str, str] = field(default=(0, "", ""), init=False)
     claim: Claim | None = field(default=None, init=False)
+    ledger: Mapping[str, bytes] = field(default_factory=lambda: NONE, init=False)
+    """What its runs have entered; replaced as a whole, never changed."""
 
     def place(self) -> tuple[int, int]:
         return self.priority, self.order

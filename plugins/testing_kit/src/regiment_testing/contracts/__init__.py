@@ -51,6 +51,7 @@ for _name in (
     "compressor",
     "connector",
     "effects",
+    "entering",
     "examination",
     "executor",
     "extension",

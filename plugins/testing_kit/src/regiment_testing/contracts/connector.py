@@ -7,6 +7,7 @@ from regiment_testing.contracts.applying import ApplyingContract
 from regiment_testing.contracts.budgets import BudgetContract
 from regiment_testing.contracts.capable import CapableContract
 from regiment_testing.contracts.effects import EffectsContract
+from regiment_testing.contracts.entering import EnteringContract
 from regiment_testing.contracts.flowing import FlowingContract
 from regiment_testing.contracts.following import FollowingContract
 from regiment_testing.contracts.gating import GatingContract
@@ -55,6 +56,7 @@ class ConnectorContract(
     MovingContract,
     ActingContract,
     RecordingContract,
+    EnteringContract,
     FlowingContract,
     StandingContract,
     BudgetContract,
