@@ -21,7 +21,6 @@ from regiment_redis.effects import settled
 from regiment_redis.nodes import AWAY, Nodes
 from regiment_redis.shard import NONE, Shard
 from regiment_redis.spread_effects import SpreadEffects
-from regiment_redis.spread_ledger import SpreadLedger
 from regiment_redis.spread_people import SpreadNames, SpreadPeople
 from regiment_redis.spread_steering import SpreadHand
 from regiment_redis.waiting import Watch, sleep
@@ -138,7 +137,6 @@ class Spread(SpreadEffects):
     def __init__(self, shards: Sequence[Shard], by_queue: bool = False) -> None:
         self._by_queue = by_queue
         super().__init__(nodes := Nodes(shards), by_queue)
-        self.ledger = SpreadLedger(nodes)
         self.people, self.hand, self.names = SpreadPeople(nodes), SpreadHand(nodes), SpreadNames(nodes)
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._unsure: dict[str, int] = {}
