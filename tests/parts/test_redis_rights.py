@@ -32,7 +32,7 @@ DOES = {
     "worker": (
         LOGIN | {"client|id", "client|unblock", "set", "del", "pttl", "blpop", "lpop"},
         "push exchange join renew release board counts announce presence lock_take lock_free "
-        "apply relay outbox records listed tallies",
+        "apply relay outbox records listed tallies enter",
     ),
     "operator": (
         LOGIN | {"config|get", "smembers"},
@@ -191,6 +191,22 @@ def test_nobody_of_the_four_reaches_the_server_or_another_prefix(server: RedisSe
     ):
         with pytest.raises(StoreError, match="this user may not do that"):
             link.command(*words)
+
+
+def test_a_worker_enters_beside_what_it_holds(server: RedisServer) -> None:
+    """Beside a task that has an id as well with the rights for lanes."""
+    store = opened(server, "worker", "lease")
+    store.join("q", "w", Terms())
+    store.push("q", [b"a"], priority=1, token="a")
+    store.push("q", [b"b"], priority=1, token="b", ids=["id"])
+    store.exchange("q", "w", 1, 1, [], 2, 1 << 20)
+    assert store.enter("q", "w", 1, {"a": b"1"}) == {"a": b"1"} == store.enter("q", "w", 1)
+    assert refused(server) == []
+    more = re.findall(r"^\| `worker` \| lanes \| `(.*)` \|$", PAGE, re.MULTILINE)[0].split()
+    assert server.ask("ACL", "SETUSER", "worker", *more) == "OK"
+    assert store.enter("q", "w", 2, {"a": b"2"}) == {"a": b"2"}
+    store.exchange("q", "w", 2, 3, [Done(1, 2)], 1, 1 << 20)
+    assert refused(server) == []
 
 
 def test_a_worker_may_do_every_verb_of_a_worker(server: RedisServer) -> None:

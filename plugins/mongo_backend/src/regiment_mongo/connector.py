@@ -13,6 +13,7 @@ from regiment.contracts import (
     EFFECTS,
     FLOW,
     HISTORY,
+    LEDGER,
     STEER,
     Capabilities,
     Effect,
@@ -28,6 +29,7 @@ from regiment.contracts import (
 from regiment.errors import ConfigError, StoreUnavailable
 from regiment_mongo.address import addresses
 from regiment_mongo.base import MAX_PAYLOAD
+from regiment_mongo.entering import EnteringVerbs
 from regiment_mongo.errors import LayoutGone, OtherKind, translated
 from regiment_mongo.flowing import FlowingVerbs
 from regiment_mongo.history import HistoryVerbs
@@ -41,7 +43,7 @@ T = TypeVar("T")
 CONCERNS = ("majority", "journal", "acknowledged")
 
 
-class MongoConnector(FlowingVerbs, HistoryVerbs):
+class MongoConnector(FlowingVerbs, HistoryVerbs, EnteringVerbs):
     """Tasks in MongoDB.
 
     `url`: `mongodb://` or `mongodb+srv://` with any option of the driver; the database is its path, or `database`, or
@@ -54,7 +56,7 @@ class MongoConnector(FlowingVerbs, HistoryVerbs):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, FLOW, HISTORY, STEER})
+        shared=True, durable=True, max_payload=MAX_PAYLOAD, extras=frozenset({EFFECTS, FLOW, HISTORY, LEDGER, STEER})
     )
 
     def __init__(

@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError
 
 from regiment.contracts import Ticket
 from regiment_mongo.base import Stale
+from regiment_mongo.entries import ENTRIES
 from regiment_mongo.glance import placed
 from regiment_mongo.hand import Begun, Hands
 from regiment_mongo.layout import Document
@@ -178,7 +179,7 @@ class Keying(Hands):
 def replaced(task: Document, new: Document, ticket: Ticket, at: int | None, moment: Moment, number: int) -> Document:
     """What becomes of a task that waits when another one takes its place; `_id`, key, pool and lane are its own."""
     old = task
-    task = {field: value for field, value in old.items() if field not in ("c", "n", "k", "i", "m", "te", "tk")}
+    task = {field: value for field, value in old.items() if field not in ("c", "n", "k", "i", "m", "te", "tk", ENTRIES)}
     first = old["f"][5]
     fields = ticket_fields(ticket, moment.now)["f"]
     fields[5] = first

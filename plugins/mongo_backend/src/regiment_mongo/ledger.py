@@ -10,6 +10,7 @@ from bson import ObjectId, Timestamp
 from regiment.contracts import Again, Back, Dead, Delivery, Done, Park, Settlement
 from regiment_mongo.base import successor
 from regiment_mongo.effects import version
+from regiment_mongo.entries import ENTRIES, size_of
 from regiment_mongo.layout import Document
 from regiment_mongo.moments import Moment
 from regiment_mongo.turns import Turns
@@ -176,7 +177,7 @@ def marks_of(items: Iterable[Document]) -> Document:
 
 
 def weight(item: Document) -> int:
-    return len(item["b"]) + len(item.get("n") or b"") + 128
+    return len(item["b"]) + len(item.get("n") or b"") + 128 + (size_of(item) if ENTRIES in item else 0)
 
 
 def settle(row: Row, settlements: Sequence[Settlement], holds_nothing: bool) -> Plan:

@@ -11,6 +11,7 @@ from pymongo import UpdateOne
 
 from regiment.contracts import Letter, Peeked
 from regiment_mongo.base import LASTING, Session, successor
+from regiment_mongo.entries import ENTRIES
 from regiment_mongo.layout import Document
 from regiment_mongo.moments import date
 from regiment_mongo.spots import fetched, shelved
@@ -140,7 +141,7 @@ class Looks(Tokens):
                     "w": moment.now,
                 }
                 task["b"] = letter["b"] if payload is None else payload
-                task.update((field, letter[field]) for field in ("l", "f") if field in letter)
+                task.update((field, letter[field]) for field in ("l", "f", ENTRIES) if field in letter)
                 if len(letter.get("f", ())) > 1 and letter["f"][2] == "done":
                     count += self.revive_with_key(queue, task, letter["_id"])
                 else:

@@ -20,6 +20,7 @@ from regiment.contracts import Again, Back, Dead
 from regiment_mongo.applying import Applies
 from regiment_mongo.base import LASTING, Copied, Session, Stale
 from regiment_mongo.effects import version
+from regiment_mongo.entries import ENTRIES
 from regiment_mongo.errors import INTERRUPTED
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import LIVE, Facts, Plan, Row, marks_of, moved, waiting
@@ -209,7 +210,7 @@ class Moves(Applies, Rates):
             "at": moment.now,
             "d": number,
             "ex": date(moment.now + row.dead_age * 1000),
-            **{field: item[field] for field in ("i", "l", "f") if field in item},
+            **{field: item[field] for field in ("i", "l", "f", ENTRIES) if field in item},
         }
 
     def _bound_letters(self, queue: str, limit: int, moment: Moment) -> None:

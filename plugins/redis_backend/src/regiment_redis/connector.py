@@ -10,11 +10,13 @@ from regiment.contracts import Board, Capabilities, Counts, Letter, Peeked, Role
 from regiment.contracts.effects import EFFECTS, Applied, Effect, Followed, Record, Tally, When
 from regiment.contracts.flow import FLOW, Met, Rule, Spot, Standing, Ticket
 from regiment.contracts.history import HISTORY, Past, Tallied
+from regiment.contracts.ledger import LEDGER
 from regiment.contracts.steer import STEER, Act, Glance
 from regiment.errors import ConfigError, StoreError
 from regiment_redis.address import Address, node, parse, unguarded
 from regiment_redis.budgets import Budgets
 from regiment_redis.effective import Effects
+from regiment_redis.ledger import NO_ENTRIES
 from regiment_redis.link import Link, link_to
 from regiment_redis.shard import NONE, Shard
 from regiment_redis.spread import Spread
@@ -35,7 +37,7 @@ class RedisConnector:
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, FLOW, HISTORY, STEER})
+        max_payload=LARGEST_PAYLOAD, extras=frozenset({EFFECTS, FLOW, HISTORY, LEDGER, STEER})
     )
 
     def __init__(
@@ -300,6 +302,13 @@ class RedisConnector:
 
     def acts(self, queue: str, limit: int = 100, *, after: str | None = None) -> Sequence[Act]:
         return self._store.people.acts(queue, limit, after)
+
+    # the extra `ledger`
+
+    def enter(
+        self, queue: str, consumer: str, receipt: int, entries: Mapping[str, bytes] = NO_ENTRIES
+    ) -> Mapping[str, bytes] | None:
+        return self._store.ledger.enter(queue, consumer, receipt, entries)
 
     # the extra `history`
 

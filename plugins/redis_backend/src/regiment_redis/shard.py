@@ -19,6 +19,7 @@ from regiment_redis.commands import Commands
 from regiment_redis.effective import RENEWING, Effects, Leaving
 from regiment_redis.effects import Places
 from regiment_redis.hearing import Ear
+from regiment_redis.ledger import Ledger
 from regiment_redis.link import ClusterLink, HasLanes, Link, NoLanes, Scripts
 from regiment_redis.names import Names
 from regiment_redis.outbox import WAITS, Door, Outbox
@@ -57,6 +58,7 @@ class Shard:
         self.people = People(self._scripts, self.stem, self._queues, self._list)
         self.hand = Hand(self._run, self.stem)
         self.budgets = Budgets(self._scripts, self.stem, self._list, self.people.counts)
+        self.ledger = Ledger(self._scripts, self.stem, self.budgets.begin)
         self._commands = Commands(self._scripts, self.stem, self.budgets.begin, self._asking)
         self.names = Names(root, prefix, self._scripts, self.watch)
         self._several = self._clustered

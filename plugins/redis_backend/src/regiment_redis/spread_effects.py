@@ -16,6 +16,7 @@ from regiment_redis.hearing import Ear
 from regiment_redis.nodes import Nodes
 from regiment_redis.outbox import Outbox
 from regiment_redis.shard import Shard
+from regiment_redis.spread_ledger import SpreadLedger
 
 T = TypeVar("T")
 
@@ -25,6 +26,7 @@ class SpreadEffects:
 
     def __init__(self, nodes: Nodes, by_queue: bool) -> None:
         self._nodes = nodes
+        self.ledger = SpreadLedger(nodes)
         self._places = Places(nodes[0].stem, nodes=len(nodes), by_queue=by_queue)
         outbox = Outbox([shard.door for shard in nodes])
         for node, shard in enumerate(nodes):

@@ -18,13 +18,17 @@ for i = 1, #ARGV, 3 do
   --#flow: if p and p.kind == 0 then if f.holder_of(p.key) then letter = nil else f.hold(p) end end
   if letter then
     local id = letter[6] or ''
+    --#flow: id = t.plain_id(id)
     if id ~= '' then
       redis.call('SADD', stem .. ':live', id)
       t.put('ids', 1)
     end
     t.unbury({ARGV[i]})
     elements[#elements + 1] = t.seal({
+      --#plain
       priority = letter[5], place = t.place(), count = 0, parked = 0, note = '', id = id,
+      --#end
+      --#flow: priority = letter[5], place = t.place(), count = 0, parked = 0, note = '', id = letter[6] or '',
       --#flow: ticket = ticket,
       payload = ARGV[i + 1] == '1' and ARGV[i + 2] or letter[2],
     })

@@ -23,6 +23,7 @@ local function change(element)
   if drop then
     if task.id ~= '' then
       redis.call('ZREM', stem .. ':ids', task.id)
+      --#flow: redis.call('ZREM', stem .. ':ids', t.plain_id(task.id))
       t.unlive(task.id)
     end
     return nil

@@ -12,6 +12,8 @@ local function tools()
   local places = 0
   made = t
 
+  -- The id that a user has given, without the entries behind it (enter.lua).
+  --#flow: function t.plain_id(id) return (string.match(id, '^[^\255]*')) end
   local function digits(number) return string.format('%.0f', number) end
   t.digits = digits
 
@@ -263,6 +265,7 @@ local function tools()
   end
 
   function t.unlive(id)
+    --#flow: if string.find(id, '\255', 1, true) then redis.call('SREM', stem .. ':live', t.plain_id(id)) end
     redis.call('SREM', stem .. ':live', id)
     if redis.call('EXISTS', stem .. ':live') == 0 then t.unset('ids') end
   end

@@ -211,7 +211,7 @@ class EnteringContract(Bench):
         worker.exchange(Back(1, 1), limit=0)
         [seen] = worker.connector.peek("q", "ready")
         assert seen.payload == b"payload"
-        assert worker.repeat().deliveries == []
+        assert list(worker.repeat().deliveries) == []
         [delivery] = worker.exchange(max_bytes=len(b"payload")).deliveries
         assert delivery == (2, b"payload", 0, None, 0.0)
         worker.exchange(Dead(2, "id", b"{}"), limit=0)
