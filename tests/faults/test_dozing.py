@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,14 +212,14 @@ def test_a_limit_holds_of_a_task_that_comes_just_as_its_tree_falls_asleep(site: 
 def test_a_task_is_cancelled_and_a_tree_is_told_to_be_quiet_though_it_dozed(site: Site) -> None:
     site.app("lease=4, recheck=60, timeouts=Timeouts(60, grace=0.5)")
     tree = dozing(site)
-    board = connector(site.url, "push")
+    board: Any = connector(site.url, "push")
     long = site.push(seconds=30, options={"id": "long"})
     site.started(long)
-    board.post("work", cancel=["long"])  # type: ignore[attr-defined]
+    board.post("work", cancel=["long"])
     site.store.quiet(4)
     assert long not in site.books().ends
     eventually(lambda: dozes(tree), 15, "it dozes again")
-    board.post("work", orders={f"tree:{os.uname().nodename}:{tree.pid}": "quiet"})  # type: ignore[attr-defined]
+    board.post("work", orders={f"tree:{os.uname().nodename}:{tree.pid}": "quiet"})
     tree.event("supervisor.quiet", within=5)
     board.close()
     left = site.push()
