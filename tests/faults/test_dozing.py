@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.each_store import on_each_store
-from harness.scale import size
+from harness.scale import seeds, size
 from harness.site import Site
+from harness.store import connector
 from harness.tree import Tree
 from harness.wait import alive, eventually
 from regiment_runner.shared import page
@@ -165,3 +168,61 @@ def test_all_that_was_stopped_while_it_dozed_goes_on_as_it_was(site: Site) -> No
     assert sorted(tree.workers()) == sorted(workers)
     assert tree.keeper() == keeper and not tree.events("keeper.replaced")
     site.settle(5, extra_starts=0)
+
+
+@pytest.mark.fault(25)
+def test_a_keeper_and_a_worker_that_are_killed_while_nothing_runs_cost_no_lease(site: Site) -> None:
+    site.app("lease=3, recheck=60")
+    tree = dozing(site)
+    for _ in range(size(2, 10)):
+        eventually(lambda: dozes(tree), 10, "it dozes")
+        keeper, victim = tree.keeper(), tree.workers()[0]
+        os.kill(keeper, signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
+        long = site.push(seconds=4)
+        eventually(lambda old=keeper: tree.keeper() != old, 2, "replaced")  # type: ignore[misc]
+        site.ended(long)
+    assert not tree.events("lease.lost")
+    site.settle(5, extra_starts=0)
+
+
+@pytest.mark.fault(23)
+def test_nothing_is_left_of_a_tree_whose_supervisor_is_killed_while_it_dozes(site: Site) -> None:
+    site.app("recheck=60")
+    tree = dozing(site)
+    pids = [*tree.workers(), tree.keeper()]
+    tree.kill()
+    eventually(lambda: not any(alive(pid) for pid in pids), 1.5, pids)
+
+
+@pytest.mark.parametrize("seed", seeds(1, 5))
+def test_a_limit_holds_of_a_task_that_comes_just_as_its_tree_falls_asleep(site: Site, seed: int) -> None:
+    site.app("timeouts=Timeouts(1, grace=0.2), recheck=60, poison_delays=(0.0,), max_deliveries=1")
+    tree, chance = dozing(site), random.Random(seed)
+    for _ in range(size(3, 30)):
+        site.ended(site.push())
+        time.sleep(3 + chance.uniform(-0.2, 1.1))  # three ticks of calm, and one
+        hangs = site.push("deaf")
+        start = site.started(hangs).starts[hangs][0]
+        eventually(lambda pid=start.pid: not alive(pid), 1.2 + 0.5 + 0.5, "the limit holds")  # type: ignore[misc]
+        tree.ready(2)
+    site.store.quiet(10)
+
+
+def test_a_task_is_cancelled_and_a_tree_is_told_to_be_quiet_though_it_dozed(site: Site) -> None:
+    site.app("lease=4, recheck=60, timeouts=Timeouts(60, grace=0.5)")
+    tree = dozing(site)
+    board: Any = connector(site.url, "push")
+    long = site.push(seconds=30, options={"id": "long"})
+    site.started(long)
+    board.post("work", cancel=["long"])
+    site.store.quiet(4)
+    assert long not in site.books().ends
+    eventually(lambda: dozes(tree), 15, "it dozes again")
+    board.post("work", orders={f"tree:{os.uname().nodename}:{tree.pid}": "quiet"})
+    tree.event("supervisor.quiet", within=5)
+    board.close()
+    left = site.push()
+    time.sleep(1.5)
+    assert left not in site.books().starts
+    tree.stop()

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from regiment.registry import registry
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
@@ -74,8 +72,6 @@ def test_reminders_runs_each_tick_once_and_shows_what_is_scheduled(tmp_path: Pat
 
 
 def test_fair_keeps_its_budgets_and_starves_nobody(tmp_path: Path) -> None:
-    if "local" not in registry().keepers("flow"):
-        pytest.skip("SKIPPED WITHOUT PROOF: sqlite keeps no flow")
     told = run("fair.py", tmp_path)
     assert told.returncode == 0, told.stderr
     assert "5 pushes of one digest: 1 new, all of the task 1" in told.stdout and "digests: 1" in told.stdout

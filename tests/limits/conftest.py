@@ -10,9 +10,6 @@ import pytest
 
 from harness.each_store import Stores
 from harness.site import Site
-from regiment import Queue
-from regiment.broker import extras
-from regiment.contracts import FLOW
 
 _fresh = itertools.count()
 
@@ -20,18 +17,12 @@ STORES: dict[str, Callable[[Stores, Path], str]] = {
     "memory": lambda stores, folder: f"memory://limits-{next(_fresh)}",
     "sqlite": Stores.sqlite,
     "redis": Stores.redis,
+    "mongo": Stores.mongo,
 }
 """Name of a store, as it stands in the names of tests, to what gives an empty one: its URL."""
 
 SHARED = [name for name in STORES if name != "memory"]
 """Those that a tree of processes can use."""
-
-
-def keeping(url: str) -> str:
-    """The URL, if its store counts limits; a store that does not is skipped, and that is said."""
-    if FLOW not in extras(Queue("any", connector=url).broker.make()):
-        pytest.skip(f"SKIPPED WITHOUT PROOF: {url.partition(':')[0]} keeps no flow")
-    return url
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +36,13 @@ def stores() -> Iterator[Stores]:
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, stores: Stores, tmp_path: Path) -> str:
     """The URL of an empty store."""
-    return keeping(STORES[request.param](stores, tmp_path))
+    return STORES[request.param](stores, tmp_path)
 
 
 @pytest.fixture(params=SHARED)
 def store(request: pytest.FixtureRequest, stores: Stores, tmp_path: Path) -> str:
     """The URL of an empty store that processes share."""
-    return keeping(STORES[request.param](stores, tmp_path))
+    return STORES[request.param](stores, tmp_path)
 
 
 @pytest.fixture
