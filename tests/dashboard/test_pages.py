@@ -18,6 +18,8 @@ from harness import servers
 from harness.store import connector
 from harness.wait import eventually
 from regiment.contracts import Dead, Terms
+from regiment.queue import Queue
+from regiment_console.acting import read
 
 
 def test_the_first_page_says_what_needs_attention_in_one_sentence(serve: Any, url: str) -> None:
@@ -38,6 +40,29 @@ def test_a_queue_is_paused_and_goes_on(serve: Any, url: str) -> None:
         assert served.counts().paused is paused
         page = served.ask("/queue?name=mail").text
         assert (f'action="/act/{"resume" if paused else "pause"}"' in page) and ('class="tag">paused' in page) is paused
+
+
+def test_pausing_twice_is_one_act_and_the_page_says_so(serve: Any, url: str) -> None:
+    served: Served = serve(url)
+    said = []
+    for act in ("pause", "pause", "resume", "resume"):
+        said.append(served.ask(f"/act/{act}", {"token": served.token(), "queue": "mail"}).text)
+    assert "is paused already" in said[1] and "is not paused" in said[3]
+    store = connector(url, "look")
+    with contextlib.closing(store):
+        assert [read(act.entry)["what"] for act in store.acts("mail", 10)] == ["resume", "pause"]
+
+
+def test_a_waiting_task_has_its_priority_by_name(serve: Any, url: str) -> None:
+    Queue("mail", connector=url).options(name="send", priority="HIGH").push(number=9)
+    page = serve(url).ask("/queue?name=mail").text
+    assert "<td>HIGH</td>" in page and page.count("<td>NORMAL</td>") == 3
+
+
+def test_an_unknown_address_is_a_page_with_a_way_back(serve: Any, url: str) -> None:
+    answer = serve(url).ask("/no<b>pe")
+    assert answer.status == 404 and "There is no page &#34;no&lt;b&gt;pe&#34; here." in answer.text
+    assert '<a href="/">Back</a>' in answer.text
 
 
 def test_what_waits_is_deleted_only_where_the_name_is_repeated(serve: Any, url: str) -> None:

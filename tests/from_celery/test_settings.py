@@ -313,3 +313,11 @@ def test_a_crontab_of_two_kinds_of_days_is_refused() -> None:
         crontab(day_of_month=1, day_of_week="mon")
     with pytest.raises(Refused, match=r"solar\(…\) cannot be had here"):
         solar("sunset", 1, 2)
+
+
+def test_the_warning_of_what_has_no_effect_names_the_line_of_the_program() -> None:
+    options._told.clear()
+    app = Celery("p", broker="memory://")
+    with pytest.warns(Ignored) as told:
+        app.conf.update(worker_prefetch_multiplier=1)
+    assert told[0].filename == __file__

@@ -389,3 +389,38 @@ def divide(number: int):
     cli("run", "signing", "--burst", "--log-format", "off")
     [again] = cli("dead", "list", "signed", "--json").document["letters"]
     assert again["kind"] == "failure" and again["id"] == "seven"
+
+
+def test_a_list_of_a_queue_that_is_worked_off_says_that_nothing_is_there(cli):
+    cli("push", "hello:greet", "name=Ada")
+    for line in (("dead", "list", "helo"), ("tasks", "list", "helo"), ("dead", "list", "helo", "--group")):
+        answer = cli(*line)
+        assert answer.code == 0 and not answer.out
+        assert 'nothing of a queue named "helo" is in ' in answer.err
+        assert 'Did you mean "hello"? Queues there: hello' in answer.err
+    assert cli("dead", "list", "helo", "--json").document["letters"] == []
+    assert cli("tasks", "lst").code == 1, "a verb that is mistyped is an error"
+
+
+def test_a_push_to_a_paused_queue_says_so(cli):
+    cli("queues", "pause", "hello")
+    said = cli("push", "hello:greet", "name=Ada")
+    assert "the queue is paused: regiment queues resume hello; no worker is alive yet" in said.err
+    assert cli("push", "hello:greet", "name=Bob", "--json").document["paused"] is True
+    cli("queues", "resume", "hello")
+    assert "paused" not in cli("push", "hello:greet", "name=Eve").err
+
+
+def test_a_burst_that_waits_for_delayed_tasks_says_so_once(cli):
+    cli("push", "hello:greet", "name=Ada", "--delay", "4s")
+    ran = cli("run", "hello", "--burst", "--log-format", "json")
+    assert (ran.code, ran.out) == (0, "hello Ada\n")
+    told = [json.loads(line) for line in ran.err.splitlines() if "worker.waiting" in line]
+    assert len(told) == 1
+    assert (told[0]["queue"], told[0]["ready"], told[0]["delayed"]) == ("hello", 0, 1)
+    assert 0 < told[0]["next_in"] <= 4
+
+
+def test_a_burst_that_ends_at_once_says_nothing_of_waiting(cli):
+    cli("push", "hello:greet", "name=Ada")
+    assert "worker.waiting" not in cli("run", "hello", "--burst", "--log-format", "json").err

@@ -21,6 +21,7 @@ from harness.wait import alive, eventually, state_of
 from regiment import Queue
 from regiment.contracts import Counts, Examined, Finding, Park, Terms
 from regiment_console import fleet
+from regiment_console.doctor import _there
 from regiment_local import checks as local
 from regiment_mongo import checks as mongo
 from regiment_redis import checks as redis
@@ -441,3 +442,22 @@ def test_the_page_has_every_rule_and_no_other():
     ]
     rules = {rule for path in sources for rule in re.findall(r'"([A-Z]{1,2}\d\d)"', path.read_text())}
     assert sorted(table) == sorted(rules)
+
+
+def test_remedies_look_at_the_store_that_an_option_chose(cli, tmp_path):
+    url = f"sqlite:///{tmp_path}/other.db"
+    cli("push", "hello:greet", "name=Ada", REGIMENT_CONNECTOR=url)
+    cli("queues", "pause", "hello", "--connector", url)
+    remedy = said(cli("doctor", "--json", "--connector", url))["F12"]["remedy"]
+    assert remedy == f'regiment queues resume --connector {url} "hello"'
+    assert cli("queues", "resume", "--connector", url, "hello").code == 0
+    cli("queues", "pause", "hello")
+    assert said(cli("doctor", "--json", "-A", "hello"))["F12"]["remedy"] == 'regiment queues resume -A hello "hello"'
+    assert said(cli("doctor", "--json"))["F12"]["remedy"] == 'regiment queues resume "hello"'
+
+
+def test_a_remedy_repeats_no_password():
+    assert (
+        _there("regiment dead list --group", None, "redis://:hunter2@h/0")
+        == "regiment dead list --connector URL --group"
+    )

@@ -174,3 +174,11 @@ def test_a_key_of_so_many_seconds_is_free_by_the_clock(bench: Any) -> None:
     assert not place.task.push("a").new
     time.sleep(0.6)
     assert place.task.push("a").new
+
+
+def test_an_answer_shows_what_became_of_the_push(store: str) -> None:
+    bench = Bench(store, Limits(), unique="{name}")
+    first = bench.task.push(name="a")
+    again = bench.task.push(name="a")
+    assert f"id={first.id!r}" in repr(first) and "new=True" in repr(first) and "did='new'" in repr(first)
+    assert "new=False" in repr(again) and "did='kept'" in repr(again) and f"holder={first.id!r}" in repr(again)

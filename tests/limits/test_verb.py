@@ -176,3 +176,28 @@ def test_a_spot_is_typed_as_it_is_shown() -> None:
         ("crm", "a/b"),
         ("", "a"),
     ]
+
+
+def test_a_worker_alone_does_not_say_that_it_goes_without_limits(place: Place) -> None:
+    (place.folder / "alone.py").write_text(
+        "from regiment import Queue\nfrom regiment_limits import Limits, Pool\n"
+        f"crawl = Queue('crawl', connector={place.url!r}, plugins=[Limits(pools={{'crm': Pool(at_once=7)}})])\n"
+        "@crawl.task(pool='crm')\ndef nap(tenant): pass\n"
+    )
+    line = [sys.executable, "-m", "regiment", "run", "alone", "--solo", "--burst"]
+    ran = subprocess.run(line, cwd=place.folder, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0 and "solo.without" not in ran.stderr, ran.stderr
+
+
+def test_a_name_without_limits_is_answered_with_the_nearest_one(place: Place) -> None:
+    place.task.push(tenant="a")
+    assert 'no limits of "crawk". Did you mean "crawl"?' in place("limits", "crawk").stderr
+    assert "by the first worker" not in place("limits", "crawl").stderr
+
+
+def test_before_the_first_worker_the_verb_says_why_no_limit_is_shown(store: str, tmp_path: Path) -> None:
+    Queue("fresh", connector=store, plugins=[LIMITS]).task(pool="crm", lane="{tenant}")(nap).push(tenant="a")
+    line = [sys.executable, "-m", "regiment", "limits", "--connector", store]
+    told = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "pool:crm" in told.stdout
+    assert '"fresh" has no limits in the store: those of its code are written by the first worker' in told.stderr

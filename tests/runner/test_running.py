@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regiment_runner.verbs.running import Given, _read
+from regiment_runner.verbs.running import Given, _read, announcement
 
 
 def test_a_plain_line_is_read_as_click_reads_it() -> None:
@@ -60,3 +60,12 @@ def test_no_process_of_a_tree_imports_click(tmp_path: Path) -> None:
         timeout=60,
     )
     assert told.stdout.split() == ["False"]
+
+
+def test_people_are_told_how_many_plugins_are_loaded_and_which_are_strange() -> None:
+    plugins = ["redis (regiment-redis 0.2.0)", "limits (2) (regiment-limits 0.2.0)", "audit (acme-audit 1.0)"]
+    fields = dict(regiment="0.2.0", workers=1, target="app", queue="q", pid=7, connector="q.db", plugins=plugins)
+    last = announcement(fields).splitlines()[-1]
+    assert last == "  plugins  3 loaded, among them audit (acme-audit 1.0); regiment plugins lists them"
+    assert announcement(fields | {"plugins": plugins[:2]}).endswith("  plugins  2 loaded; regiment plugins lists them")
+    assert announcement(fields | {"plugins": []}).endswith("  plugins  none")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -192,4 +194,12 @@ def tell(text: str) -> None:
     """Say once in a process that something has no effect."""
     if text not in _told:
         _told.add(text)
-        warnings.warn(text, Ignored, stacklevel=4)
+        warnings.warn(text, Ignored, stacklevel=_depth())
+
+
+def _depth() -> int:
+    """How far above `tell` the program's own line stands: beyond this package, and what Python does between."""
+    here, depth, frame = os.path.dirname(__file__), 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((here, "<frozen")):
+        depth, frame = depth + 1, frame.f_back
+    return depth

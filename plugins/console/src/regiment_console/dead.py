@@ -39,7 +39,7 @@ def list_letters(
 ) -> None:
     """List dead letters of QUEUE, or of all queues, newest first."""
     with open_store(app, connector) as store:
-        queues = [store.known(queue)] if queue else list(store.looking.queues())
+        queues = store.listed(queue)
         if group:
             _grouped(store, queues, as_json)
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -92,6 +94,7 @@ def examined(
     finally:
         if store is not None:
             store.looking.close()
+    found = [one._replace(remedy=_there(one.remedy, app, connector)) for one in found]
     return (store.where if store else None), found
 
 
@@ -113,6 +116,23 @@ def _sound(one: Any) -> Finding:
     if not isinstance(one, Finding) or one.level not in LEVELS:
         raise TypeError(f"regiment_checks gave {one!r:.80}; expected a Finding with a level of {', '.join(LEVELS)}")
     return one
+
+
+_COMMAND = re.compile(
+    r"\bregiment (?:queues|dead|tasks|workers|limits|flows|schedules|results|why|audit)\b"
+    r"(?: (?:list|show|find|cancel|move|pause|resume|drain|purge|replay|try|quiet|clear|recount|tend|open|retry)\b)?"
+)
+
+
+def _there(remedy: str, app: str | None, connector: str | None) -> str:
+    """A remedy whose commands look at the store that was chosen by an option; a URL that may have a password is not repeated."""
+    if connector is not None:
+        option = f"--connector {shlex.quote(connector) if '@' not in connector else 'URL'}"
+    elif app is not None:
+        option = f"-A {shlex.quote(app)}"
+    else:
+        return remedy
+    return _COMMAND.sub(lambda found: f"{found[0]} {option}", remedy)
 
 
 def _chosen(found: list[Finding], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:

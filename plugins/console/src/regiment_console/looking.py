@@ -156,11 +156,11 @@ def list_tasks(
 
 
 def _queues(store: Store, queue: str | None) -> list[str]:
+    verb = nearest(str(queue), list(command.commands)).replace('"', '"regiment tasks ', 1)
     try:
-        return chosen(store, queue)
+        return chosen(store, queue) if verb else store.listed(queue)
     except RegimentError as error:
-        verb = nearest(str(queue), list(command.commands)).replace('"', '"regiment tasks ', 1)
-        raise RegimentError(f"{error}.{verb}" if verb else str(error)) from None
+        raise RegimentError(f"{error}.{verb}") from None
 
 
 def _listed(

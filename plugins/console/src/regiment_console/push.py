@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -57,13 +58,13 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
         _many(task, found, how, as_json)
         return
     pushed = how.push(**values)
-    where, workers = _surroundings(found, pushed.queue)
+    where, workers, paused = _surroundings(found, pushed.queue)
     if as_json:
-        show_json({**pushed._asdict(), "store": where, "workers": workers})
+        show_json({**pushed._asdict(), "store": where, "workers": workers, "paused": paused})
     elif pushed.existed:
         say(f'{task} {pushed.id} was queued before on "{pushed.queue}" ({where}); nothing was added')
     else:
-        say(f'queued {task} {pushed.id} on "{pushed.queue}" ({where}); {_alive(workers)}')
+        say(f'queued {task} {pushed.id} on "{pushed.queue}" ({where}); {_alive(pushed.queue, workers, paused)}')
 
 
 def _refuse_own_memory(found: Any) -> None:
@@ -89,11 +90,11 @@ def _many(task: str, found: Any, how: Any, as_json: bool) -> None:
         say(rest)
         raise
     queue = found.queue.name if hasattr(found, "queue") else found.configuration().name
-    where, workers = _surroundings(found, queue)
+    where, workers, paused = _surroundings(found, queue)
     if as_json:
-        show_json({"tasks": total, "queue": queue, "store": where, "workers": workers})
+        show_json({"tasks": total, "queue": queue, "store": where, "workers": workers, "paused": paused})
     else:
-        say(f'queued {many(total, "task")} {task} on "{queue}" ({where}); {_alive(workers)}')
+        say(f'queued {many(total, "task")} {task} on "{queue}" ({where}); {_alive(queue, workers, paused)}')
 
 
 def _lines() -> Iterator[dict[str, Any]]:
@@ -136,8 +137,8 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def _surroundings(found: Any, queue: str) -> tuple[str, int | None]:
-    """Where the task waits, and how many workers serve its queue (None: unknown)."""
+def _surroundings(found: Any, queue: str) -> tuple[str, int | None, bool | None]:
+    """Where the task waits, how many workers serve its queue, and whether that is paused (None: unknown)."""
     from regiment_cli.serving import serving
 
     outlet = found.queue.outlet if hasattr(found, "queue") else found.outlet
@@ -147,14 +148,15 @@ def _surroundings(found: Any, queue: str) -> tuple[str, int | None]:
     where = made.describe()
     try:
         made.open("look")
-        return where, serving(made).get(queue, (0, 0.0))[0]
+        return where, serving(made).get(queue, (0, 0.0))[0], made.counts(queue).paused
     except RegimentError:
-        return where, None
+        return where, None, None
     finally:
         made.close()
 
 
-def _alive(workers: int | None) -> str:
+def _alive(queue: str, workers: int | None, paused: bool | None) -> str:
     if workers is None:
         return "whether a worker is alive cannot be told"
-    return f"{many(workers, 'worker')} alive" if workers else "no worker is alive yet: regiment run"
+    said = f"{many(workers, 'worker')} alive" if workers else "no worker is alive yet: regiment run"
+    return f"the queue is paused: regiment queues resume {shlex.quote(queue)}; {said}" if paused else said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -78,9 +78,24 @@ class Store:
         """The queue, if the store has it; else an error with the nearest name."""
         names = self.looking.queues()
         if queue not in names:
-            have = f"Queues there: {', '.join(map(shown_name, names))}" if names else "It has no queue."
-            raise RegimentError(f'no queue named "{queue}" in {self.where}.{nearest(queue, names)} {have}')
+            raise RegimentError(f'no queue named "{queue}" in {self.where}.{_others(queue, names)}')
         return queue
+
+    def listed(self, queue: str | None) -> list[str]:
+        """The queues of which a list is asked for, all if none is named. A queue that is worked off is not known to a store: that
+        nothing is there is said then, with the nearest name.
+        """
+        names = list(self.looking.queues())
+        if queue is None or queue in names:
+            return names if queue is None else [queue]
+        say(f'nothing of a queue named "{queue}" is in {self.where}.{_others(queue, names)}')
+        return []
+
+
+def _others(queue: str, names: Sequence[str]) -> str:
+    """What a queue's name could have meant, and which there are."""
+    have = f"Queues there: {', '.join(map(shown_name, names))}" if names else "It has no queue."
+    return f"{nearest(queue, names)} {have}"
 
 
 def shown_name(name: str) -> str:

@@ -15,7 +15,9 @@ Form = Mapping[str, Any]
 
 
 def pause(store: Store, queue: str, form: Form, via: str) -> str:
-    """Lease nothing more from it."""
+    """Lease nothing more from it; where nothing is leased already, nothing is done, and no account is kept of it."""
+    if store.looking.board(queue).paused:
+        return f'"{queue}" is paused already'
     with store.open("push") as writing, account(writing, queue, "pause", via=via) as made:
         writing.post(queue, paused=True)
         made.done = True
@@ -23,7 +25,9 @@ def pause(store: Store, queue: str, form: Form, via: str) -> str:
 
 
 def resume(store: Store, queue: str, form: Form, via: str) -> str:
-    """Lease from it again."""
+    """Lease from it again; where that is so already, nothing is done, and no account is kept of it."""
+    if not store.looking.board(queue).paused:
+        return f'"{queue}" is not paused'
     with store.open("push") as writing, account(writing, queue, "resume", via=via) as made:
         writing.post(queue, paused=False)
         made.done = True

@@ -80,6 +80,7 @@ class Dashboard:
             Route("/act/{act}", self._guarded(self.act, operator=True), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
+        routes.append(Route("/{rest:path}", self._guarded(self.nowhere), methods=["GET"]))
         return Starlette(routes=routes, lifespan=self._alive, middleware=[Middleware(Sealed)])
 
     @asynccontextmanager
@@ -254,6 +255,11 @@ class Dashboard:
                 request, "message.html", 404, title="It is gone", text=f'There is no dead letter "{id}" any more.'
             )
         return self._page(request, "letter.html", queue=queue, letter=found)
+
+    async def nowhere(self, request: Request) -> Response:
+        """Whatever else is asked for."""
+        text = f'There is no page "{request.path_params["rest"]:.100}" here.'
+        return self._page(request, "message.html", 404, title="Page not found", text=text)
 
     # Forms
 

@@ -8,6 +8,7 @@ from typing import Any
 from regiment.errors import DecodeError
 from regiment_console import letters, masks
 from regiment_console.groups import group_of, grouped
+from regiment_console.seen import NAMES
 from regiment_console.store import Store
 
 MOST = 100
@@ -20,7 +21,8 @@ def tasks(store: Store, queue: str, state: Any) -> list[dict[str, Any]]:
     """The first tasks of a state."""
     codec, found = store.codec(), []
     for one in store.looking.peek(queue, state, MOST):
-        shown: dict[str, Any] = {"due": one.due, "priority": one.priority, "count": one.count, "consumer": one.consumer}
+        priority = NAMES.get(one.priority, str(one.priority))
+        shown: dict[str, Any] = {"due": one.due, "priority": priority, "count": one.count, "consumer": one.consumer}
         try:
             task = codec.decode(one.payload, queue)
             shown |= {"id": task.id, "name": task.name or queue, "kwargs": _short(task.kwargs), "runs": task.run_count}

@@ -23,6 +23,10 @@ class Admitted(Pushed):
     holder: str
     """The id of the task that has the key, or had it until this one replaced it; else empty."""
 
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if value != "")
+        return f"Admitted(id={self.id!r}, queue={self.queue!r}, {said})"
+
 
 class Sent:
     """Called in the place of `Broker.push`, to learn what the tickets of a push have met.

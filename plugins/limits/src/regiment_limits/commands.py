@@ -88,6 +88,8 @@ def show(queue: str | None, lanes: int, app: str | None, connector: str | None, 
         looking = flowing(store.looking, "regiment limits needs")
         names = [queue] if queue else list(looking.queues())
         found = {name: _standings(looking, name, lanes) for name in names}
+        there = looking.queues() if queue else ()
+        near = nearest(queue, there) if queue and queue not in there else ""
         where = store.where
     if as_json:
         listed = [_record(name, one) for name, all_of_it in found.items() for one in all_of_it]
@@ -95,10 +97,15 @@ def show(queue: str | None, lanes: int, app: str | None, connector: str | None, 
         return
     shown = {name: all_of_it for name, all_of_it in found.items() if any(map(_worth_showing, all_of_it))}
     if not shown:
-        say("no limits" + ("" if queue else "; a queue in which nothing is left is only found by its name"))
+        if queue:
+            say(f'no limits of "{queue}".{near}')
+        else:
+            say("no limits; a queue in which nothing is left is only found by its name")
     for name, all_of_it in shown.items():
         put(f'"{shown_name(name)}"')
         put(table(map(_row, all_of_it), HEAD, right=("waiting",)))
+        if not any(one.rule for one in all_of_it):
+            say(f'"{shown_name(name)}" has no limits in the store: those of its code are written by the first worker')
 
 
 def _standings(store: Flowing, queue: str, lanes: int) -> list[Standing]:

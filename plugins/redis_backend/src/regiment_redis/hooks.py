@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 
 from regiment.contracts import Examined, Finding
@@ -22,6 +23,8 @@ def regiment_connectors() -> Mapping[str, Offer]:
 @hookimpl
 def regiment_checks(examined: Examined) -> Iterable[Finding]:
     """Rules of `regiment doctor` for Redis."""
+    if "regiment_redis.connector" not in sys.modules:
+        return ()  # the store is another one, and the driver need not be loaded for that
     from regiment_redis.checks import rules
 
     return rules(examined)

@@ -60,7 +60,7 @@ def list_flows(queue: str | None, app: str | None, connector: str | None, state:
     if as_json:
         show_json(found)
     elif not found:
-        say("no flows")
+        say("no flows. An idle queue is only found by --queue or --app")
     else:
         put("\n".join(f"{one['id']:<32} {one['name']:<16} {one['queue']:<16} {one['state']}" for one in found))
 

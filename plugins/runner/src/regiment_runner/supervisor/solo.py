@@ -132,7 +132,7 @@ class Solo:
         """Services run beside a supervisor, and there is none."""
         found: list[str] = []
         for plugin, call in scope_of(spec).hooks("regiment_services"):
-            found += dict(call(spec, notes.get(plugin)) or {})
+            found += dict(call({**spec, "solo": True}, notes.get(plugin)) or {})
         if found:
             log.event(
                 logging.WARNING,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from regiment import log
@@ -180,6 +181,13 @@ def _announce(record: logging.LogRecord) -> bool:
     return False
 
 
+def _counted(plugins: Sequence[str]) -> str:
+    """How many plugins are loaded, and by name those that are none of regiment's own."""
+    foreign = [name for name in plugins if "(regiment-" not in name and "(pytest-regiment" not in name]
+    more = f", among them {', '.join(foreign)}" if foreign else ""
+    return f"{len(plugins)} loaded{more}; regiment plugins lists them" if plugins else "none"
+
+
 def announcement(fields: dict[str, Any]) -> str:
     """What is started, what it uses, which plugins are loaded."""
     kinds = ("connector", "serializer", "compressor", "executor", "killer")
@@ -190,6 +198,6 @@ def announcement(fields: dict[str, Any]) -> str:
             f'queue "{fields["queue"]}" (pid {fields["pid"]}; Ctrl-C ends it)',
             f"  store    {fields['connector']}",
             f"  uses     {', '.join(uses)}",
-            f"  plugins  {', '.join(fields['plugins']) or 'none'}",
+            f"  plugins  {_counted(fields['plugins'])}",
         ]
     )

@@ -8,9 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from regiment import log
+from regiment.contracts import Counts
 from regiment.errors import Control, Respawn, Stop, StoreUnavailable
 from regiment_runner.worker.lease import Hold
 from regiment_runner.worker.runtime import Runtime
+
+PATIENCE = 1.0
+"""Seconds without a task after which a worker that ends when nothing is left says what it still waits for."""
 
 
 class Waiting:
@@ -19,6 +23,8 @@ class Waiting:
     def __init__(self, runtime: Runtime, hold: Hold, burst: bool, end: Callable[[bool], None]) -> None:
         self._runtime, self._config, self._hold, self._end = runtime, runtime.config, hold, end
         self._recheck = min(self._config.recheck, 0.1) if burst else self._config.recheck
+        self._told = False
+        """True if this worker has said what it waits for."""
         self.next_due: float | None = None
         """When, on the monotonic clock, the first delayed task of the queue is due."""
         self.last_task = time.monotonic()
@@ -48,10 +54,30 @@ class Waiting:
                 self._starve(waited)
 
     def burst_over(self) -> bool:
-        """Whether the queue has nothing left for anybody."""
+        """Whether the queue has nothing left for anybody; what it waits for, if nobody runs anything, is said once."""
         connector, queue = self._hold.lease.connector, self._hold.lease.queue
         counts = self._hold.insist(lambda: connector.counts(queue))
-        return counts is not None and not (counts.ready or counts.delayed or counts.leased)
+        if counts is None:
+            return False
+        waits = bool(counts.ready or counts.delayed)
+        if waits and not counts.leased and not self._told and time.monotonic() - self.last_task >= PATIENCE:
+            self._told = True
+            self._tell(counts)
+        return not (waits or counts.leased)
+
+    def _tell(self, counts: Counts) -> None:
+        due = None if self.next_due is None else round(max(0.0, self.next_due - time.monotonic()), 1)
+        held = "the queue is paused: regiment queues resume lets it go on" if counts.paused else ""
+        log.event(
+            logging.INFO,
+            "worker.waiting",
+            queue=self._config.name,
+            ready=counts.ready,
+            delayed=counts.delayed,
+            **({} if due is None or not counts.delayed else {"next_in": due}),
+            reason=held or "--burst ends when nothing is ready, on lease or delayed",
+            next="regiment why ID says what a task waits for; Ctrl-C ends it now",
+        )
 
     def _starve(self, seconds: float) -> None:
         self.last_task = time.monotonic()
