@@ -205,7 +205,8 @@ if limit > 0 and flags % 2 == 0 then
       if not popped then break end
       local all = #popped
       done = all < asked
-      local fits, size = all, (all > 1 and #table.concat(popped) or #popped[1]) - 10 * all
+      local fits, size = all, -10 * all
+      for i = 1, all do size = size + #popped[i] end
       if size <= room then
         room, want = room - size, want - all
       else
