@@ -28,7 +28,7 @@ BEFORE = {
 }
 """SHA-1 of the scripts as they were when there was no flow."""
 LEAVING = {
-    "exchange": "abaa4bc4a65e85d469c898210510d57aa25f7d97",
+    "exchange": "c71e3db61faa350926f46081a3c5126992c3d64c",
     "release": "73561b397d4a3bd235bed42840704e13f1ce2e37",
     "renew": "f6f03223dfb09ebec465abcd68ebb9e7f159b2a8",
     "apply": "30ad11d4cf7ef9e201dadaa52ee892c012dc65a6",
