@@ -29,7 +29,7 @@ from regiment_redis.scripts import Script
 from regiment_redis.steering import Hand
 from regiment_redis.swift import Swifts
 from regiment_redis.waiting import Watch
-from regiment_redis.wire import Part, Refusal
+from regiment_redis.wire import Part, Refusal, Wire
 
 REMEMBER = 60.0
 """Seconds after which a queue's name is written into the list of queues again, should somebody have emptied the store."""
@@ -237,15 +237,21 @@ class Shard:
                     return self.exchange(queue, consumer, turn, base, *rest, effects=effects, again=error)
             if reply == 0:
                 raise _fenced(queue, consumer)
+        return self._answer(who, stem, wire, (turn, base), reply, holds_nothing and not (gaps or effects))
+
+    def _answer(
+        self, who: tuple[str, str], stem: str, wire: Wire, number: tuple[int, int], reply: list[Any], alone: bool
+    ) -> Taken:
+        """The answer of an ordinary exchange of turn and base `number`. `alone`: what it leased is all that the consumer holds."""
         due, board, lost, elements, now, look, *receipts = reply
         if board >= WAITS:
             board -= WAITS
             self.leaving.send_on(stem)
         if not elements:
-            return self._nothing(queue, consumer, lost, due, board)
-        if look and holds_nothing and not (gaps or lost or effects):
-            self._swifts.follow(who, stem, wire, (turn, base), len(elements), (due, board, now, look))
-        answer: Taken = _new(Taken, (lost, deliveries(base, elements, receipts, now), due / 1000, board))
+            return self._nothing(*who, lost, due, board)
+        if look and alone and not lost:
+            self._swifts.follow(who, stem, wire, number, len(elements), (due, board, now, look))
+        answer: Taken = _new(Taken, (lost, deliveries(number[1], elements, receipts, now), due / 1000, board))
         return answer
 
     def _nothing(self, queue: str, consumer: str, lost: Sequence[int], due: int, board: int) -> Taken:
