@@ -20,7 +20,7 @@ from regiment_testing.contracts.bench import Consumer, push
 from regiment_testing.contracts.charged import ACME, CRM, FAR, able, admit, fill, numbers, right, rule, worker
 
 BEFORE = {
-    "exchange": "0ea19e7d5e7e55a6d0cc9d4b02831df9eb8785d3",
+    "exchange": "e6d37cb06c214c5a1a34759be17c17430b7e73df",
     "release": "b8d15de2d79f1805de67ae2b4cdb0d1b27fd277c",
     "renew": "7f663c963cd1001d51adffca69bf5b29e9a095bc",
     "push": "ff04db5b7597d931d705879c67ecaf548e0bb92f",
@@ -28,7 +28,7 @@ BEFORE = {
 }
 """SHA-1 of the scripts as they were when there was no flow."""
 LEAVING = {
-    "exchange": "abaa4bc4a65e85d469c898210510d57aa25f7d97",
+    "exchange": "c71e3db61faa350926f46081a3c5126992c3d64c",
     "release": "73561b397d4a3bd235bed42840704e13f1ce2e37",
     "renew": "f6f03223dfb09ebec465abcd68ebb9e7f159b2a8",
     "apply": "30ad11d4cf7ef9e201dadaa52ee892c012dc65a6",

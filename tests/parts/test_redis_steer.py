@@ -330,7 +330,7 @@ def test_on_a_full_server_a_hand_drops_and_moves_and_is_accounted_for(
 
 
 def test_who_does_not_steer_runs_the_scripts_of_before() -> None:
-    assert Script("exchange").sha == "0ea19e7d5e7e55a6d0cc9d4b02831df9eb8785d3"
+    assert Script("exchange").sha == "e6d37cb06c214c5a1a34759be17c17430b7e73df"
     assert Script("push").sha == "ff04db5b7597d931d705879c67ecaf548e0bb92f"
 
 

@@ -41,13 +41,13 @@ class Asking:
         if head is None:
             if len(self._heads) > 1000:
                 self._heads.clear()
-            head = _after_count(pack(("EVALSHA", self._script.sha, 1, stem, consumer)))
+            head = after_count(pack(("EVALSHA", self._script.sha, 1, stem, consumer)))
             self._heads[stem, consumer] = head
         middle = self._middles.get(bounds)
         if middle is None:
             if len(self._middles) > 1000:
                 self._middles.clear()
-            middle = self._middles[bounds] = _after_count(pack([str(one) for one in bounds]))
+            middle = self._middles[bounds] = after_count(pack([str(one) for one in bounds]))
         a, b = b"%d" % turn, b"%d" % base
         asked = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (head, len(a), a, len(b), b, middle)
         if done is None:
@@ -68,7 +68,7 @@ class Asking:
     ) -> bytes:
         """The same exchange with more arguments at its end."""
         command = self.ordinary(stem, consumer, turn, base, bounds, done)
-        return b"*%d\r\n%b%b" % (13 + len(args), command[5:], _after_count(pack(args)))
+        return b"*%d\r\n%b%b" % (13 + len(args), command[5:], after_count(pack(args)))
 
 
 def whole(
@@ -111,6 +111,6 @@ def _flat(settlements: Sequence[Settlement]) -> list[Part]:
     return args
 
 
-def _after_count(command: bytes) -> bytes:
+def after_count(command: bytes) -> bytes:
     """A packed command without its first line, which says how many parts it has."""
     return command[command.index(b"\n") + 1 :]

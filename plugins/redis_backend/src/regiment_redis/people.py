@@ -48,7 +48,22 @@ class People:
         return [_counts(*reply) for part in parts for reply in self._scripts.run_all(_COUNTS, part)]
 
     def queues(self) -> Sequence[str]:
-        return [queue for queue in sorted(map(name, self._names())) if self._is_used(queue)]
+        names = sorted(map(name, self._names()))
+        parts = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+        return [queue for part in parts for queue in self._used(part)]
+
+    def _used(self, queues: list[str]) -> list[str]:
+        """Those of some queues that have something, or a notice board that was used: two round trips."""
+        try:
+            counts = dict(zip(queues, self.counts_many(queues), strict=True))
+            empty = [queue for queue, found in counts.items() if not _some(found)]
+            boards = self._scripts.run_all(_BOARD, [(self._stem(queue), [ms(NOTICE_AGE)]) for queue in empty])
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            return [queue for queue in queues if self._is_used(queue)]
+        unused = {queue for queue, board in zip(empty, boards, strict=True) if board[0] % WAITS == 0}
+        return [queue for queue in queues if queue not in unused]
 
     def _is_used(self, queue: str) -> bool:
         try:
@@ -57,8 +72,7 @@ class People:
             raise
         except StoreError:
             return True  # something there is not what it should be: it is shown, and says so where it is read
-        some = found.ready or found.delayed or found.leased or found.dead or found.consumers
-        return bool(some) or self.board(queue).version > 0
+        return _some(found) or self.board(queue).version > 0
 
     def peek(self, queue: str, state: Literal["ready", "delayed", "leased"], limit: int) -> Sequence[Peeked]:
         return [
@@ -134,3 +148,8 @@ class People:
 def _counts(ready: int, delayed: int, leased: int, dead: int, oldest: int, consumers: int, paused: int) -> Counts:
     age = None if oldest < 0 else oldest / 1000
     return Counts(ready, delayed, leased, dead, age, consumers, bool(paused))
+
+
+def _some(found: Counts) -> bool:
+    """True if there is anything in a queue."""
+    return bool(found.ready or found.delayed or found.leased or found.dead or found.consumers)

@@ -28,11 +28,14 @@ from regiment_redis.receipts import LARGEST, low_spans, lowered, raised
 from regiment_redis.records import deliveries
 from regiment_redis.scripts import Script
 from regiment_redis.steering import Hand
+from regiment_redis.swift import Swifts
 from regiment_redis.waiting import Watch
-from regiment_redis.wire import Part, Refusal
+from regiment_redis.wire import Part, Refusal, Wire
 
 REMEMBER = 60.0
 """Seconds after which a queue's name is written into the list of queues again, should somebody have emptied the store."""
+RENEWED = 100
+"""Leases that one script renews."""
 
 _PUSH, _JOIN, _RENEW, _RELEASE = (Script(n) for n in ("push", "join", "renew", "release"))
 
@@ -54,7 +57,7 @@ class Shard:
         self._stems: dict[str, str] = {}
         self._listed: dict[str, float] = {}
         self._due: dict[tuple[str, str], float] = {}
-        self._asking = Asking()
+        self._asking, self._swifts = Asking(), Swifts()
         self.people = People(self._scripts, self.stem, self._queues, self._list)
         self.hand = Hand(self._run, self.stem)
         self.budgets = Budgets(self._scripts, self.stem, self._list, self.people.counts)
@@ -171,10 +174,12 @@ class Shard:
         self, consumers: Sequence[tuple[str, str]], seconds: float
     ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """Renew; those that are not known here, and those that are fenced."""
-        queues: dict[str, list[Part]] = {}
+        queues: dict[str, list[str]] = {}
         for queue, consumer in consumers:
-            queues.setdefault(queue, [ms(seconds)]).append(consumer)
-        calls = [(self.stem(queue), args) for queue, args in queues.items()]
+            queues.setdefault(queue, []).append(consumer)
+        # Ten thousand in one script would stop the server for as long as it takes to renew them.
+        asked = [(queue, all[i : i + RENEWED]) for queue, all in queues.items() for i in range(0, len(all), RENEWED)]
+        calls: list[tuple[str, list[Part]]] = [(self.stem(queue), [ms(seconds), *some]) for queue, some in asked]
         if self._several:
             replies = self._scripts.run_all(RENEWING, calls)
             for (stem, _), reply in zip(calls, replies, strict=True):
@@ -182,8 +187,8 @@ class Shard:
                     self.leaving.send_on(stem)
         else:
             replies = self._scripts.run_all(_RENEW, calls)
-        unknown = [(queue, c.decode()) for queue, lost in zip(queues, replies, strict=True) for c in lost[0]]
-        fenced = [(queue, c.decode()) for queue, lost in zip(queues, replies, strict=True) for c in lost[1]]
+        unknown = [(queue, c.decode()) for (queue, _), lost in zip(asked, replies, strict=True) for c in lost[0]]
+        fenced = [(queue, c.decode()) for (queue, _), lost in zip(asked, replies, strict=True) for c in lost[1]]
         return unknown, fenced
 
     def exchange(
@@ -209,6 +214,12 @@ class Shard:
         wire = link.wire
         if wire is None or not wire.open:
             wire = link.ready()
+        who = (queue, consumer)
+        if who in self._swifts.ready and holds_nothing and limit and not effects:
+            taken = self._swifts.exchange(who, wire, (turn, base), settlements, limit, max_bytes)
+            if taken is not None:
+                return taken
+            wire = link.ready()
         script, bounds = EXCHANGE, (limit, max_bytes, (1 if holds_nothing else 0) + (2 if gaps else 0))
         if not (effects or self._scripts.lanes or settlements):
             command = self._asking.ordinary(stem, consumer, turn, base, bounds)
@@ -228,13 +239,21 @@ class Shard:
                     return self.exchange(queue, consumer, turn, base, *rest, effects=effects, again=error)
             if reply == 0:
                 raise _fenced(queue, consumer)
-        due, board, lost, elements, now, *receipts = reply
+        return self._answer(who, stem, wire, (turn, base), reply, holds_nothing and not (gaps or effects))
+
+    def _answer(
+        self, who: tuple[str, str], stem: str, wire: Wire, number: tuple[int, int], reply: list[Any], alone: bool
+    ) -> Taken:
+        """The answer of an ordinary exchange of turn and base `number`. `alone`: what it leased is all that the consumer holds."""
+        due, board, lost, elements, now, look, *receipts = reply
         if board >= WAITS:
             board -= WAITS
             self.leaving.send_on(stem)
         if not elements:
-            return self._nothing(queue, consumer, lost, due, board)
-        answer: Taken = _new(Taken, (lost, deliveries(base, elements, receipts, now), due / 1000, board))
+            return self._nothing(*who, lost, due, board)
+        if look and alone and not lost:
+            self._swifts.follow(who, stem, wire, number, len(elements), (due, board, now, look))
+        answer: Taken = _new(Taken, (lost, deliveries(number[1], elements, receipts, now), due / 1000, board))
         return answer
 
     def _nothing(self, queue: str, consumer: str, lost: Sequence[int], due: int, board: int) -> Taken:

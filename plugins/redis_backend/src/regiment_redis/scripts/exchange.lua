@@ -4,8 +4,8 @@
 --          nodes share a consumer), then the settlements:
 --          "D" first last | "B" first last | "A" receipt delay-ms priority-or-empty payload | "P" receipt delay-ms
 --          | "X" receipt task-id reason has-payload payload
--- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms}, and in
---          the repeat of a turn also the receipts of the elements
+-- returns  0 if fenced, else {ms until the next is due or -1, board version, lost receipts, elements, now in ms, the queue's
+--          face without its stamp or empty}, and in the repeat of a turn also the receipts of the elements
 --#include now.lua
 --#effects given.lua
 local consumer, turn, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
@@ -56,7 +56,7 @@ if turn == last then
       end
     end
   end
-  return {(upcoming()), version, lost, elements, now, receipts}
+  return {(upcoming()), version, lost, elements, now, '', receipts}
 end
 local flag = tonumber(ARGV[6])
 --#flow: flag = flag % 4
@@ -205,7 +205,8 @@ if limit > 0 and flags % 2 == 0 then
       if not popped then break end
       local all = #popped
       done = all < asked
-      local fits, size = all, (all > 1 and #table.concat(popped) or #popped[1]) - 10 * all
+      local fits, size = all, -10 * all
+      for i = 1, all do size = size + #popped[i] end
       if size <= room then
         room, want = room - size, want - all
       else
@@ -294,4 +295,4 @@ else
 end
 --#flow: f.flush()
 if gap < 0 or gap * 24 > lease then tools().put('stamp', tools().digits(now)) end
-return {next_due, version, lost, got, now}
+return {next_due, version, lost, got, now, got[1] and string.sub(made and redis.call('HGET', stem, 'face') or face, 7) or ''}
