@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from regiment import log
 from regiment.contracts import Counts
@@ -67,6 +68,7 @@ class Waiting:
 
     def _tell(self, counts: Counts) -> None:
         due = None if self.next_due is None else round(max(0.0, self.next_due - time.monotonic()), 1)
+        soon: dict[str, Any] = {} if due is None or not counts.delayed else {"next_in": due}
         held = "the queue is paused: regiment queues resume lets it go on" if counts.paused else ""
         log.event(
             logging.INFO,
@@ -74,7 +76,7 @@ class Waiting:
             queue=self._config.name,
             ready=counts.ready,
             delayed=counts.delayed,
-            **({} if due is None or not counts.delayed else {"next_in": due}),
+            **soon,
             reason=held or "--burst ends when nothing is ready, on lease or delayed",
             next="regiment why ID says what a task waits for; Ctrl-C ends it now",
         )
