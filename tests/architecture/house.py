@@ -172,6 +172,7 @@ def picture() -> str:
                 "regiment_dashboard",
                 "regiment_dask",
                 "regiment_metrics",
+                "regiment_opentelemetry",
                 "regiment_testing",
                 "regiment_pytest",
                 "regiment_sergeant",
