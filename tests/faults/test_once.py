@@ -120,7 +120,7 @@ def dead(site: Site) -> Letter:
     return letter
 
 
-@pytest.mark.fault(90)
+@pytest.mark.fault(92)
 @on_each_store
 def test_a_worker_killed_between_effect_and_entry_has_it_done_again_under_the_same_id(site: Site) -> None:
     ready(site)
@@ -132,7 +132,7 @@ def test_a_worker_killed_between_effect_and_entry_has_it_done_again_under_the_sa
     site.store.quiet(10)
 
 
-@pytest.mark.fault(90)
+@pytest.mark.fault(92)
 @on_each_store
 @pytest.mark.parametrize("mode", ["least", "most"])
 def test_a_worker_killed_behind_the_entry_has_the_value_found(site: Site, mode: str) -> None:
@@ -144,7 +144,7 @@ def test_a_worker_killed_behind_the_entry_has_the_value_found(site: Site, mode: 
     site.store.quiet(10)
 
 
-@pytest.mark.fault(90)
+@pytest.mark.fault(92)
 @on_each_store
 def test_an_effect_that_is_to_be_done_at_most_once_is_unknown_after_a_kill(site: Site) -> None:
     ready(site)
@@ -155,7 +155,7 @@ def test_an_effect_that_is_to_be_done_at_most_once_is_unknown_after_a_kill(site:
     assert b"Unknown" in letter.reason and key.encode() in letter.reason
 
 
-@pytest.mark.fault(90)
+@pytest.mark.fault(92)
 @on_each_store
 def test_whoever_can_ask_the_other_side_goes_on_after_a_kill(site: Site) -> None:
     ready(site)
@@ -165,7 +165,7 @@ def test_whoever_can_ask_the_other_side_goes_on_after_a_kill(site: Site) -> None
     site.store.quiet(10)
 
 
-@pytest.mark.fault(90)
+@pytest.mark.fault(92)
 @on_each_store
 def test_a_frozen_zombie_enters_nothing_and_begins_nothing(site: Site) -> None:
     """Its whole tree is stopped between an effect and its entry for longer than the lease; another one ends the task meanwhile."""
@@ -194,7 +194,7 @@ def test_a_frozen_zombie_enters_nothing_and_begins_nothing(site: Site) -> None:
     site.store.quiet(10)
 
 
-@pytest.mark.fault(90)
+@pytest.mark.fault(92)
 @on_each_store
 @pytest.mark.parametrize("killer", ["process", "thread"])
 def test_a_strike_behind_an_effect_comes_when_that_is_entered(site: Site, killer: str) -> None:
