@@ -30,7 +30,7 @@ from regiment_testing.contracts.charged import (
 )
 from regiment_testing.contracts.leaving import at_once
 
-SOON = 0.4
+SOON = 0.8
 """Seconds that a gate of these checks is closed."""
 LONG = 20.0
 """Seconds that nobody who is told `SOON` or less would wait."""
