@@ -194,3 +194,32 @@ def test_solo_has_its_limits_as_well(site: Site, tmp_path: Path) -> None:
     )
     assert told.returncode == 0, told.stderr
     assert Run(site).store().flow("work", [("", "")])[0].rule == Rule(at_once=1)
+
+
+SCHEDULED = """
+import os, time
+from regiment import Queue
+from regiment_limits import Lane, Limits
+from regiment_schedules import schedule, tick
+
+work = Queue("work", connector={connector}, plugins=[Limits(lane=Lane(at_once=1))])
+OUT = os.open({out!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+@work.task(lane="report", schedules=[schedule(every=1)])
+def report() -> None:
+    due = tick().timestamp()
+    os.write(OUT, f"start report {{due:.0f}} {{time.monotonic()}}\\n".encode())
+    time.sleep(1.5)
+    os.write(OUT, f"end report {{due:.0f}} {{time.monotonic()}}\\n".encode())
+"""
+
+
+def test_ticks_of_a_task_whose_lane_has_room_for_one_run_one_after_the_other_and_none_is_left_out(site: Site) -> None:
+    run = Run(site)
+    text = SCHEDULED.format(connector=repr(site.url), out=str(run.out))
+    (site.folder / "scheduled.py").write_text(text)
+    site.tree("scheduled:work", 2)
+    run.ended(4, 40)
+    assert run.most() == 1
+    ticks = [int(words[2]) for words in run.lines("start")]
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))

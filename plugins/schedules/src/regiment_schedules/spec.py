@@ -125,7 +125,8 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
         found += error.problems
     if spec["overlap"] == "queue":
         found.append(
-            'overlap has no "queue": for ticks one after the other give the task a queue of its own with one worker'
+            'overlap has no "queue": for ticks one after the other give the task a lane of which one runs at once '
+            "(regiment-limits), or a queue of its own with one worker"
         )
     for field, known in (("catch_up", CATCH_UP), ("overlap", OVERLAP), ("priority", (None, *PRIORITIES))):
         if spec[field] not in known:
