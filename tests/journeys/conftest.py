@@ -84,7 +84,7 @@ class Shell:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 

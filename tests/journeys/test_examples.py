@@ -115,7 +115,7 @@ def test_orders_leave_one_receipt_and_one_record_each_although_each_failed_once(
     assert "ended: done done done" in told.stdout
 
 
-def test_each_order_is_charged_once_whenever_its_worker_is_killed(tmp_path: Path) -> None:
+def test_charge_each_order_once_whenever_its_worker_is_killed(tmp_path: Path) -> None:
     told = run("charge.py", tmp_path)
     assert told.returncode == 0, told.stderr
     assert told.stdout.splitlines() == [

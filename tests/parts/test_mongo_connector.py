@@ -40,7 +40,7 @@ from regiment_mongo import Mongo, claiming
 from regiment_mongo.address import addresses
 from regiment_mongo.clock import Clock
 from regiment_mongo.connector import MongoConnector
-from regiment_mongo.hand import _Begun
+from regiment_mongo.hand import Begun
 from regiment_mongo.layout import LAYOUT
 from regiment_mongo.ledger import waiting
 
@@ -224,7 +224,7 @@ def everything_of_an_operator(made: MongoConnector) -> None:
 def left_by_a_hand(made: MongoConnector, queue: str, places: list[str]) -> str:
     """Its process was killed after it had taken the tasks at these places; it is overdue. Its name."""
     node = made._nodes[0]
-    begun = _Begun(queue, *node._fit(queue, places))
+    begun = Begun(queue, *node._fit(queue, places))
     document = node._written(queue, begun, node.moment(queue))
     assert document is not None
     node._consumers.update_one({"_id": begun.name}, {"$set": {"until": 0}})

@@ -20,7 +20,7 @@ from regiment_testing.contracts.hand import steer
 MIB = 1 << 20
 CHARGED = {"charge": b"receipt 7", "é\n": b"\x00\xff"}
 BEFORE = {
-    "exchange": "0ea19e7d5e7e55a6d0cc9d4b02831df9eb8785d3",
+    "exchange": "e6d37cb06c214c5a1a34759be17c17430b7e73df",
     "release": "b8d15de2d79f1805de67ae2b4cdb0d1b27fd277c",
     "renew": "7f663c963cd1001d51adffca69bf5b29e9a095bc",
     "push": "ff04db5b7597d931d705879c67ecaf548e0bb92f",

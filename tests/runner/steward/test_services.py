@@ -175,7 +175,8 @@ def test_without_a_duty_there_is_no_such_process(start: Any) -> None:
     run = start("what='none'")
     run.tree.ready()
     assert run.tree.keeper()  # which finds that it is the only child besides the worker
-    assert run.seen("services") and not run.seen("made")
+    eventually(lambda: run.seen("services"), 10)
+    assert not run.seen("made")
 
 
 @pytest.mark.parametrize("kind", ["duty", "server"])

@@ -354,7 +354,5 @@ class Shard:
 
 
 def _fenced(queue: str, consumer: str) -> Fenced:
-    return Fenced(
-        f'the queue "{queue}" does not know the consumer {consumer} (any more): it was taken for dead, was closed, '
-        "or spoke out of turn"
-    )
+    why = "it was taken for dead, was closed, or spoke out of turn"
+    return Fenced(f'the queue "{queue}" does not know the consumer {consumer} (any more): {why}')
