@@ -203,7 +203,7 @@ class ProgramContract(FlowBench):
         steps = st.tuples(st.sampled_from(WHATS), numbers, numbers, numbers)
 
         @settings(
-            max_examples=20,
+            max_examples=6,
             deadline=None,
             database=None,
             derandomize=True,
