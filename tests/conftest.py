@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import clock, servers, stalls
+from harness.each_store import Stores
 from harness.lanes import lane
 from harness.site import Site
 
@@ -69,6 +70,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             scope="module",
             ids=[f"redis-{release}" for release in found] or ["no-redis"],
         )
+
+
+@pytest.fixture(scope="module")
+def stores() -> Iterator[Stores]:
+    """The servers that tests of one module share."""
+    made = Stores()
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -80,13 +80,6 @@ class Project:
                 tree.wait()
 
 
-@pytest.fixture(scope="module")
-def stores() -> Iterator[Stores]:
-    made = Stores()
-    yield made
-    made.close()
-
-
 @pytest.fixture(params=list(STORES))
 def url(request: pytest.FixtureRequest, stores: Stores, tmp_path: Path) -> str:
     """An empty store, of each kind."""

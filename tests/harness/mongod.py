@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import MongoClient, monitoring
 from pymongo.errors import PyMongoError
 
 
@@ -214,3 +214,20 @@ def cluster(members: int = 1, replica_set: str | None = None, *options: str) -> 
         for member in started:
             member.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Killer(monitoring.CommandListener):
+    """Kills this process before its `left`-th request."""
+
+    def __init__(self, left: int = 10**6) -> None:
+        self.left = left
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name not in ("getMore", "listCollections", "listIndexes", "hello"):
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...

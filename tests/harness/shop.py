@@ -76,13 +76,6 @@ class Shop:
                 tree.wait()
 
 
-@pytest.fixture(scope="module")
-def stores() -> Iterator[Stores]:
-    made = Stores()
-    yield made
-    made.close()
-
-
 @pytest.fixture(params=list(STORES))
 def shop(request: pytest.FixtureRequest, stores: Stores, tmp_path: Path) -> Iterator[Shop]:
     give: Callable[[Stores, Path], str] = STORES[request.param]

@@ -25,14 +25,6 @@ SHARED = [name for name in STORES if name != "memory"]
 """Those that a tree of processes can use."""
 
 
-@pytest.fixture(scope="module")
-def stores() -> Iterator[Stores]:
-    """The servers that tests of this module share."""
-    made = Stores()
-    yield made
-    made.close()
-
-
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, stores: Stores, tmp_path: Path) -> str:
     """The URL of an empty store."""

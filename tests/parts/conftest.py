@@ -11,6 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import mongod
+from harness.servers import RedisServer, redis
+from regiment_redis.connector import RedisConnector
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +44,20 @@ def mongo_url(request: pytest.FixtureRequest) -> str:
         return given
     found: mongod.Cluster = request.getfixturevalue("mongo_set")
     return found.url
+
+
+@pytest.fixture(scope="module")
+def node(redis_release: str) -> Iterator[RedisServer]:
+    """A server of Redis that tests of one module share."""
+    with redis() as server:
+        yield server
+
+
+@pytest.fixture
+def store(node: RedisServer) -> Iterator[RedisConnector]:
+    """A connection to it that leases, when it is empty."""
+    node.ask("FLUSHALL")
+    connector = RedisConnector(node.url)
+    connector.open("lease")
+    yield connector
+    connector.close()

@@ -173,28 +173,11 @@ def test_several_clusters_keep_no_budgets_and_say_so(url: str) -> None:
 # Kills
 
 
-class Killer(monitoring.CommandListener):
-    """Kills this process before its `left`-th request."""
-
-    def __init__(self) -> None:
-        self.left = 10**6
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name not in ("getMore", "listCollections", "listIndexes", "hello"):
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
-
-
 def killed(url: str, number: int, work: Callable[[MongoConnector, Callable[[], None]], object]) -> bool:
     """Whether a process was killed before the `number`-th request of the second part of its work, which it begins by a call."""
     if (pid := os.fork()) == 0:
         try:
-            killer = Killer()
+            killer = mongod.Killer()
             monitoring.register(killer)
             connector = MongoConnector(url, timeout=10)
             connector.open("lease")

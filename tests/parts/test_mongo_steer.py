@@ -265,28 +265,11 @@ def test_a_call_that_was_not_answered_says_at_its_repeat_what_was_done(
     operator.close()
 
 
-class Killer(monitoring.CommandListener):
-    """Kills this process before its `left`-th request."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name not in ("getMore", "listCollections", "listIndexes", "hello"):
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
-
-
 def killed(url: str, places: list[str], number: int, change: dict[str, Any]) -> bool:
     """Whether a process that steers was killed before its `number`-th request, and not done by then."""
     if (pid := os.fork()) == 0:
         try:
-            killer = Killer(10**6)
+            killer = mongod.Killer()
             monitoring.register(killer)
             operator = opened(url, "look")
             operator._nodes[0].held_for = -1.0  # overdue at once

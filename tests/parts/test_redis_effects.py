@@ -15,6 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness.proxy import Proxy
+from harness.recorded import PLAIN
 from harness.servers import RedisServer, redis, sentinel
 from harness.wait import eventually
 from regiment.contracts import Arrive, Done, Drop, Join, Keep, Role, Send, Terms
@@ -26,11 +27,7 @@ from regiment_testing.contracts.bench import Child, push
 from regiment_testing.contracts.leaving import apply, holding, keep, send, values, waiting_tasks
 
 MIB = 1 << 20
-BEFORE = {
-    "exchange": "e6d37cb06c214c5a1a34759be17c17430b7e73df",
-    "release": "b8d15de2d79f1805de67ae2b4cdb0d1b27fd277c",
-    "renew": "7f663c963cd1001d51adffca69bf5b29e9a095bc",
-}
+BEFORE = {name: PLAIN[name] for name in ("exchange", "release", "renew")}
 """SHA-1 of the scripts as they were when there were no effects."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from harness.recorded import PLAIN
 from harness.servers import RedisServer, redis
 from regiment.contracts import Back, Done, QueueFull, Role, Rule, Send, Terms, Ticket
 from regiment.errors import StoreError
@@ -19,13 +20,7 @@ from regiment_redis.scripts import Script
 from regiment_testing.contracts.bench import Consumer, push
 from regiment_testing.contracts.charged import ACME, CRM, FAR, able, admit, fill, numbers, right, rule, worker
 
-BEFORE = {
-    "exchange": "e6d37cb06c214c5a1a34759be17c17430b7e73df",
-    "release": "b8d15de2d79f1805de67ae2b4cdb0d1b27fd277c",
-    "renew": "7f663c963cd1001d51adffca69bf5b29e9a095bc",
-    "push": "ff04db5b7597d931d705879c67ecaf548e0bb92f",
-    "join": "08ebb3a7fe17191057cc6c4e18b8593ed6d9e122",
-}
+BEFORE = {name: PLAIN[name] for name in ("exchange", "release", "renew", "push", "join")}
 """SHA-1 of the scripts as they were when there was no flow."""
 LEAVING = {
     "exchange": "c71e3db61faa350926f46081a3c5126992c3d64c",

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from harness.servers import RedisServer, redis
+from harness.servers import RedisServer
 from regiment.contracts import Terms
 from regiment_redis.connector import RedisConnector
 from regiment_redis.shard import RENEWED
-
-
-@pytest.fixture(scope="module")
-def node(redis_release: str) -> Iterator[RedisServer]:
-    with redis() as server:
-        yield server
-
-
-@pytest.fixture
-def store(node: RedisServer) -> Iterator[RedisConnector]:
-    node.ask("FLUSHALL")
-    connector = RedisConnector(node.url)
-    connector.open("lease")
-    yield connector
-    connector.close()
 
 
 def calls(node: RedisServer) -> int:

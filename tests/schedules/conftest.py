@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.each_store import STORES, Stores
-
-
-@pytest.fixture(scope="module")
-def stores() -> Iterator[Stores]:
-    """The servers that tests of this module share."""
-    made = Stores()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -5,6 +5,5 @@ from pathlib import Path
 from harness.shop import Shop as Shop
 from harness.shop import local as local
 from harness.shop import shop as shop
-from harness.shop import stores as stores
 
 HERE = Path(__file__).parent

@@ -349,7 +349,7 @@ def _fitted(given: Sequence[str], function: Any, wanted: Sequence[str]) -> Calla
 
 
 def _as_offer(offer: Any) -> Offer:
-    if isinstance(offer, Offer):
+    if isinstance(offer, Offer) and ":" in offer.target:
         return offer
     raise TypeError(f'an offer is {offer!r}; expected Offer("module:attribute", …)')
 

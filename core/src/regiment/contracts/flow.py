@@ -14,7 +14,7 @@ of pool "" is that of the queue: its numbers, budgets and gate are of the whole 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from regiment.contracts.store import Connector
 from regiment.errors import QueueFull
@@ -65,6 +65,12 @@ class Rule(NamedTuple):
     """Ready and delayed tasks. It bounds `admit` alone (L10)."""
     lanes: Rule | None = None
     """Of a pool: the rule of each of its lanes that has none of its own; it has no `lanes`."""
+
+
+def as_rule(fields: Sequence[Any]) -> Rule:
+    """For stores: the rule of these fields, with lists where there were tuples, as JSON makes them of one."""
+    at_once, rate, burst, weight, waiting, lanes = fields
+    return Rule(at_once, rate and (rate[0], rate[1]), burst, weight, waiting, lanes and as_rule(lanes))
 
 
 class Met(NamedTuple):

@@ -35,3 +35,24 @@ class Ledgered(Connector, Protocol):
         taking back, `Dead` and `revive` carry them; `Done`, `purge`, `drop` and `steer(drop=True)` end them. `ValueError`, and nothing is
         written, if the task would then have more than `MOST_ENTRIES`, or more than `LARGEST_LEDGER` bytes of them.
         """
+
+
+def merged_entries(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> dict[str, bytes]:
+    """For stores: the new entries over the old ones of the same names; `ValueError` if they would be too many or too large."""
+    both = {**old, **{name: bytes(value) for name, value in new.items()}}
+    size = sum(len(name.encode()) + len(value) for name, value in both.items())
+    if said := excess_of_entries(len(both), size):
+        raise ValueError(said)
+    return both
+
+
+def excess_of_entries(entries: int, size: int) -> str:
+    """For stores: which bound so many entries of so many bytes exceed, in words; empty if none."""
+    if entries > MOST_ENTRIES:
+        return f"the task would have {entries} entries; a task has at most {MOST_ENTRIES}"
+    if size > LARGEST_LEDGER:
+        return (
+            f"the entries of the task would have {size:,} bytes with their names; at most {LARGEST_LEDGER:,} are kept: "
+            "enter a short value, such as an id under which the other side finds the rest"
+        )
+    return ""

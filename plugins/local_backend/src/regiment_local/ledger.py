@@ -12,9 +12,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from regiment.contracts import merged_entries
 from regiment_local import spans
 from regiment_local.base import Base, number_of
-from regiment_local.entries import NONE, merged
+from regiment_local.entries import NONE
 from regiment_local.flow.layout import ENTERED
 from regiment_local.schema import LIVING
 
@@ -74,7 +75,7 @@ class Ledger(Base):
         if found is None:
             return None
         id, uid = found
-        both = merged(self._entered(db, uid), entries)
+        both = merged_entries(self._entered(db, uid), entries)
         self._make(db, "entered", TABLES)
         db.execute("UPDATE queues SET paused = paused | ? WHERE name = ? AND NOT paused & ?", (ENTERED, queue, ENTERED))
         if uid is None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from pymongo.errors import PyMongoError
 
-from regiment.contracts import LARGEST_LEDGER
+from regiment.contracts import LARGEST_LEDGER, merged_entries
 from regiment.errors import StoreError, StoreUnavailable
 from regiment_mongo.base import Stale
-from regiment_mongo.entries import ENTRIES, entries_of, merged
+from regiment_mongo.entries import ENTRIES, entries_of
 from regiment_mongo.layout import Document
 from regiment_mongo.ledger import LIVE, Row
 from regiment_mongo.moving import Moves
@@ -62,7 +62,7 @@ class Enters(Moves):
 
     def _write_entries(self, row: Row, receipt: int, entries: Mapping[str, bytes]) -> dict[str, bytes]:
         """Write, if nobody has changed the consumer since it was read; else `Stale`."""
-        both = merged(entries_of(row.held[receipt]), entries)
+        both = merged_entries(entries_of(row.held[receipt]), entries)
         kept = [[name, value] for name, value in both.items()]
         if row.bytes() > LARGEST_DOCUMENT:
             raise StoreError(

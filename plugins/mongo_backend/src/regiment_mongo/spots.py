@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from regiment.contracts import Rule, Spot, Ticket
+from regiment.contracts import Rule, Spot, Ticket, as_rule
 from regiment_mongo.layout import Document
 
 SHIFT = 2**31
@@ -115,19 +115,6 @@ def packed(rule: Rule) -> list[Any]:
     return [rule.at_once, rate, rule.burst, rule.weight, rule.waiting, lanes]
 
 
-def unpacked(stored: list[Any]) -> Rule:
-    """The rule that was stored so."""
-    at_once, rate, burst, weight, waiting, lanes = stored
-    return Rule(
-        at_once,
-        None if rate is None else (rate[0], rate[1]),
-        burst,
-        weight,
-        waiting,
-        None if lanes is None else unpacked(lanes),
-    )
-
-
 class Held(NamedTuple):
     """The rule that a spot has of its own."""
 
@@ -149,7 +136,7 @@ class Rules:
         for key, document in documents.items():
             for field, source in (("o", "operator"), ("c", "code")):
                 if field in document:
-                    self.own[key] = Held(unpacked(document[field][0]), source, document[field][1])
+                    self.own[key] = Held(as_rule(document[field][0]), source, document[field][1])
                     break
             if "g" in document:
                 self.gates[key] = document["g"]

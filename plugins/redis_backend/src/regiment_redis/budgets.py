@@ -119,7 +119,7 @@ class Budgets:
         return [(spot_of(spot), int(waiting), int(running)) for spot, waiting, running in rows]
 
     def ticket(self, queue: str, payload: bytes) -> Ticket | None:
-        for state in ("ready", "delayed", "leased"):
+        for state in ("leased", "ready", "delayed"):  # who asks is mostly a task that runs
             after: str | None = None
             while True:
                 look = Look(self._scripts.run, self._stem(queue), 100, payload)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from regiment.contracts import LARGEST_LEDGER, MOST_ENTRIES
+from regiment.contracts import LARGEST_LEDGER, MOST_ENTRIES, excess_of_entries
 from regiment_redis.link import Scripts
 from regiment_redis.receipts import LARGEST
 from regiment_redis.scripts import Script
@@ -34,14 +34,5 @@ class Ledger:
         if found is None:
             return None
         if isinstance(found, int):
-            raise ValueError(_refusal(found))
+            raise ValueError(excess_of_entries(-found, found))  # below 0: how many they would be; above: their bytes
         return {name.decode(): value for name, value in zip(found[::2], found[1::2], strict=True)}
-
-
-def _refusal(found: int) -> str:
-    if found < 0:
-        return f"the task would have {-found} entries; a task has at most {MOST_ENTRIES}"
-    return (
-        f"the entries of the task would have {found:,} bytes with their names; at most {LARGEST_LEDGER:,} are kept: "
-        "enter a short value, such as an id under which the other side finds the rest"
-    )

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from regiment.contracts.flow import Rule, Spot, Ticket
+from regiment.contracts.flow import Rule, Spot, Ticket, as_rule
 from regiment_redis.asking import ms
 from regiment_redis.wire import Part
 
@@ -99,23 +99,14 @@ def charged(payloads: Sequence[bytes], tickets: Sequence[Ticket], ids: Sequence[
 
 def rule_texts(rule: Rule, by: str) -> tuple[bytes, bytes]:
     """A rule as it is told, and as it is kept."""
-    told = json.dumps([_whole(rule), by]).encode()
+    told = json.dumps([rule, by]).encode()
     return told, _packed(rule)
 
 
 def rule_of(told: bytes) -> tuple[Rule, str]:
     """A rule that was told so, and who made it."""
     whole, by = json.loads(told)
-    return _made(whole), by
-
-
-def _whole(rule: Rule) -> list[Any]:
-    return [*rule[:5], None if rule.lanes is None else _whole(rule.lanes)]
-
-
-def _made(whole: list[Any]) -> Rule:
-    at_once, rate, burst, weight, waiting, lanes = whole
-    return Rule(at_once, None if rate is None else (rate[0], rate[1]), burst, weight, waiting, lanes and _made(lanes))
+    return as_rule(whole), by
 
 
 def _packed(rule: Rule) -> bytes:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import inf
 from typing import Any
 
-from regiment.contracts.flow import Rule
+from regiment.contracts.flow import Rule, as_rule
 
 COLUMNS = "no, pool, lane, waiting, running, gate, tat, closed, opens, code, operator"
 COLUMNS_OF_P = ", ".join(f"p.{name}" for name in COLUMNS.split(", "))
@@ -112,16 +112,4 @@ def write(rule: Rule | None) -> str | None:
 @lru_cache(maxsize=4096)
 def read(text: str) -> Rule:
     """The rule that `write` was given."""
-    return _rule(json.loads(text))
-
-
-def _rule(fields: list[Any]) -> Rule:
-    at_once, rate, burst, weight, waiting, lanes = fields
-    return Rule(
-        at_once,
-        None if rate is None else (rate[0], rate[1]),
-        burst,
-        weight,
-        waiting,
-        None if lanes is None else _rule(lanes),
-    )
+    return as_rule(json.loads(text))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiment_local.entries import NONE, merged
+from regiment.contracts import merged_entries
+from regiment_local.entries import NONE
 from regiment_local.memory.opened import Opened
 from regiment_local.memory.tasks import LIVING
 
@@ -22,5 +23,5 @@ class Ledger(Opened):
             if entry is None:
                 return None
             if entries:
-                entry.ledger = merged(entry.ledger, entries)
+                entry.ledger = merged_entries(entry.ledger, entries)
             return entry.ledger
