@@ -71,20 +71,19 @@ class Hearing:
     def _configured(self, item: Child, message: messages.Configured) -> None:
         item.spec, group = message["configured"], item.group
         assert item.spec is not None
+        self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
+        if "notes" in message:
+            self._services(group, item.spec, message["notes"])
         parts = item.spec["parts"]
-        if not self._tree.keeping.begun or group.high > 1 or len(self._tree.groups) > 1:
-            # While a driver is imported here nobody watches a limit, so not for the sake of one worker; but of a keeper: its
-            # first one comes before anything runs.
+        self.arm(group, item.spec)
+        # A killer that ends nothing reaches a task by the guard of its limit, or not at all.
+        item.view.cancels.have(item.spec["graces"], unlimited=group.killer is None or bool(group.killer.ends))
+        if group.high > 1 or len(self._tree.groups) > 1:
+            # While a driver is imported here nobody watches a limit, so not for the sake of one worker.
             for kind in ("serializer", "compressor", "executor"):
                 if parts[kind] != "none":
                     self._share(f"{kind}s", parts[kind])
             self._share("connectors", item.spec["connector"]["name"])
-        self._tree.keeping.serve(item.name, item.page.path, item.pidfd, item.spec)
-        if "notes" in message:
-            self._services(group, item.spec, message["notes"])
-        self.arm(group, item.spec)
-        # A killer that ends nothing reaches a task by the guard of its limit, or not at all.
-        item.view.cancels.have(item.spec["graces"], unlimited=group.killer is None or bool(group.killer.ends))
         if group.label not in self._announced:
             self._announced.add(group.label)
             log.event(

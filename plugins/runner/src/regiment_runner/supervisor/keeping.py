@@ -52,15 +52,12 @@ class Keeping:
         self._heard = 0.0
         self._slept = time.monotonic()
         self._pauses = Pauses()
-        self.begun = False
-        """Whether there is a keeper, or is to be one: from the first worker on that it has to serve."""
         self.dozing = False
         """Whether it was told to tick no more."""
         self._expected = 0.0
 
     def start(self) -> None:
         """Fork a keeper and tell it everything that is not acknowledged; if it cannot be now, `look` tries again."""
-        self.begun = True
         try:
             self._fork()
         except OSError as error:
@@ -94,10 +91,7 @@ class Keeping:
         """Put a worker under the keeper's care."""
         message: messages.Serve = {"serve": name, "path": str(path), "spec": spec}
         self._served[name] = (message, pidfd)
-        if self.begun:
-            self._send(message, [pidfd])
-        else:
-            self.start()
+        self._send(message, [pidfd])
 
     def bury(self, name: str, joined: bool = True, **how: Unpack[messages.PostMortem]) -> bool:
         """A worker has ended: give back what it held. False if it was never served, so that it held nothing.
@@ -114,8 +108,6 @@ class Keeping:
 
     def tell(self, event: dict[str, Any]) -> None:
         """Have the keeper tell the observers of this supervisor; one that is stopped is not told without end."""
-        if not self.begun:
-            self.start()
         if self._out is not None and len(self._out) < MOST_EVENTS:
             self._send({"event": event})
 
@@ -149,7 +141,7 @@ class Keeping:
     def patience(self) -> float:
         """Monotonic time at which a keeper that stays silent is to be killed, or something else is to be tried again."""
         if self.channel is None:
-            return self._pauses.until if self.begun else float("inf")
+            return self._pauses.until
         heard = self._expected if self.dozing else self._heard
         waiting = time.monotonic() + AGAIN if self._out else heard + self._silence
         return min(waiting, heard + self._silence)
@@ -195,7 +187,7 @@ class Keeping:
             self._expected = max(self._expected, now)
         heard = self._expected if self.dozing else self._heard
         if self.channel is None:
-            if self.begun and now >= self._pauses.until:
+            if now >= self._pauses.until:
                 self.start()
             return
         if self._out:

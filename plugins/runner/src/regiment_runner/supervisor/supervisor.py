@@ -126,9 +126,8 @@ class Supervisor:
         tree.loop.add(tree.watcher_poke, lambda: _drain(tree.watcher_poke))
         self._meet()
         try:
-            self.nursery.fill(
-                time.monotonic()
-            )  # a keeper follows the first word of one: what it needs is loaded by then
+            self.nursery.fill(time.monotonic())  # the keeper has time until they are configured
+            tree.keeping.start()
             if registry().hooks("regiment_event"):
                 log.logger.addHandler(Retold(tree.keeping.tell))
             if tree.options.reload:
