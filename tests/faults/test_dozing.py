@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -123,7 +122,7 @@ def test_a_worker_that_dies_in_a_tree_that_dozes_is_replaced_at_once(site: Site)
 def test_a_folder_that_is_removed_from_a_tree_that_dozes_is_made_again_within_a_second(site: Site) -> None:
     site.app("recheck=60")
     tree = dozing(site)
-    shutil.rmtree(tree.folder.parent)
+    tree.lose_folder()
     removed = time.monotonic()
     assert tree.event("supervisor.pages_lost")["workers"] == 2
     assert time.monotonic() - removed < 2  # a tick, and the reading of the log

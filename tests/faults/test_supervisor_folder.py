@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 
 import pytest
@@ -20,7 +19,7 @@ def test_a_tree_whose_folder_is_removed_says_so_and_makes_another_with_new_worke
     old = tree.workers()
     numbers = site.push_many([{"seconds": 0.5}] * 4)
     site.started(*numbers[:1])
-    shutil.rmtree(tree.folder.parent)
+    tree.lose_folder()
     lost = tree.event("supervisor.pages_lost")
     assert lost["workers"] == 2
     assert "RemoveIPC=" in lost["reason"]
@@ -43,7 +42,7 @@ def test_a_death_after_the_folder_was_removed_loses_and_doubles_nothing(site: Si
     slow = site.push(seconds=2.5)
     line = site.started(slow).starts[slow][0]
     keeper = tree.keeper()
-    shutil.rmtree(tree.folder.parent)
+    tree.lose_folder()
     os.kill(keeper, signal.SIGKILL)
     tree.event("keeper.replaced")
     if victim == "worker":

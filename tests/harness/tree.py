@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,13 @@ class Tree:
         with self.pages() as pages:
             pids = [(int(one.words[page.PID]), one.words[page.STATE]) for one in pages]
         return [pid for pid, state in pids if pid and state == page.READY and alive(pid)]
+
+    def lose_folder(self) -> None:
+        """Remove the folder of its pages, and that of all trees. What its keeper writes there meanwhile goes too."""
+        try:
+            shutil.rmtree(self.folder.parent)
+        except OSError:
+            shutil.rmtree(self.folder.parent)
 
     def keeper(self) -> int:
         """Pid of its keeper."""

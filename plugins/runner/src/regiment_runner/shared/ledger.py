@@ -16,6 +16,10 @@ LEDGER = "ledger.json"
 """Name of the file in a tree's folder."""
 
 
+PART = ".part"
+"""What the name of a ledger ends with that is being written."""
+
+
 class Account:
     """What is known of one queue of one store: `total` of the ended workers, `told` to the store, and what is being told."""
 
@@ -54,7 +58,7 @@ class Ledger:
         """Replace the file. Where the folder is gone, or has no room, what this process knows is all there is."""
         self.closed = {name: path for name, path in self.closed.items() if os.path.exists(path)}
         accounts = {key: account.plain() for key, account in self.accounts.items()}
-        part = f"{self._path}.part"
+        part = f"{self._path}{PART}"
         try:
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
                 json.dump({"source": self.source, "closed": self.closed, "accounts": accounts}, file)

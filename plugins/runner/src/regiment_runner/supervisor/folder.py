@@ -8,6 +8,8 @@ import os
 import struct
 from typing import Any
 
+from regiment_runner.shared.ledger import PART
+
 _MOVED = 0x40
 """IN_MOVED_FROM."""
 _TAKEN = _MOVED | 0x200 | 0x400 | 0x800
@@ -37,15 +39,15 @@ class Watch:
         return True
 
     def read(self) -> bool:
-        """Take note of what was told; whether anything was taken but the parts of files that this process writes."""
-        found, mine = False, f".{os.getpid()}".encode()
+        """Take note of what was told; whether anything was taken but the parts of files that this process and its keeper (`ledger`) write."""
+        found, parts = False, (f".{os.getpid()}".encode(), PART.encode())
         with contextlib.suppress(BlockingIOError):
             while self.fd >= 0:
                 told, at = os.read(self.fd, 65536), 0
                 while at < len(told):
                     _, mask, _, size = _EVENT(told, at)
                     name, at = told[at + 16 : at + 16 + size].rstrip(b"\0"), at + 16 + size
-                    found = found or mask != _MOVED or not name.endswith(mine)
+                    found = found or mask != _MOVED or not name.endswith(parts)
         return found
 
     def close(self) -> None:

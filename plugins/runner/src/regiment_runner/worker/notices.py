@@ -40,8 +40,8 @@ class Notices:
         self._hold.board = -1
 
     def look(self, settlements: Sequence[Settlement], before: Sequence[Delivery], taken: Taken) -> None:
-        """Read the board, and take off it what has been settled (O1). A worker that goes on with what it has just leased, from a
-        board that it knows, gathers them first.
+        """Read the board, and take off it what has been settled (O1). A worker that goes on with tasks that stand on the board that
+        it knows gathers them first: they end without a run, so it is asked again at once.
         """
         settled, later = _spans(settlements), []
         while self._ended:
@@ -74,7 +74,9 @@ class Notices:
             self.ended(*one)
 
     def _waits(self, taken: Taken) -> bool:
-        now, known = time.monotonic(), taken.board == self._read and bool(taken.deliveries)
+        now, cancelled = time.monotonic(), self._runtime.cancelled
+        known = taken.board == self._read and bool(taken.deliveries)
+        known = known and all(id_of(delivery.payload) in cancelled for delivery in taken.deliveries)
         if known and len(self._over) < MOST_PUT_OFF and now < self._due:
             return True
         self._due = now + PUT_OFF
