@@ -784,3 +784,20 @@ def test_a_busy_worker_takes_what_was_cancelled_off_the_board_in_few_steps(
     one.run()
     board = one.connector.board("q")
     assert ran == [] and board.cancelled == frozenset() and board.version - before <= 2
+
+
+def test_nothing_that_has_ended_stays_on_the_board_while_a_task_runs(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes."""
+    monkeypatch.setattr("regiment_runner.worker.notices.PUT_OFF", 3600.0)
+    one = bench(None, tasks_per_transaction=1)
+    Notices(one.source.hold, one.source.runtime)
+    ids, there = [f"own-{n}" for n in range(5)], list[frozenset[str]]()
+    for n, id in enumerate(ids):
+        one.task.options(id=id).push(n=n)
+    one.push(9)
+    one.connector.post("q", cancel=ids)
+    act.append(lambda n: there.append(one.connector.board("q").cancelled))
+    one.run()
+    assert ran == [9] and there == [frozenset()]
