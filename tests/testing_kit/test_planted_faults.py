@@ -35,6 +35,7 @@ from regiment.contracts import (
     Terms,
     View,
     history,
+    merged_entries,
 )
 from regiment.errors import DecodeError, TaskTimeout
 from regiment_compressors.zlib import ZlibCompressor
@@ -43,7 +44,7 @@ from regiment_executors.threaded import Threaded
 from regiment_killers.process import Process
 from regiment_killers.thread import Thread
 from regiment_local import places
-from regiment_local.entries import NONE, merged
+from regiment_local.entries import NONE
 from regiment_local.memory import MemoryConnector, charging, lease, looking, steering
 from regiment_local.memory import history as memory_history
 from regiment_local.memory.acts import Acts
@@ -539,7 +540,7 @@ def an_entry_by_whoever_names_the_receipt(
 def entries_of_which_only_the_new_ones_are_measured(
     self: Any, queue: str, consumer: str, receipt: int, entries: Any = NONE
 ) -> Any:
-    merged(NONE, entries)
+    merged_entries(NONE, entries)
     entry = held(self, queue, receipt)
     if entry is not None:
         entry.ledger = {**entry.ledger, **entries}
