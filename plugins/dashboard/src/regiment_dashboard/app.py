@@ -27,6 +27,7 @@ from regiment_cli.text import age
 from regiment_console.store import Store
 from regiment_dashboard import acting, drawing, reading
 from regiment_dashboard.doors import HEADERS, Doors, Visitor
+from regiment_dashboard.panels import Failed, Panels
 from regiment_dashboard.watching import Watch
 
 HERE = Path(__file__).parent
@@ -39,14 +40,14 @@ Page = Callable[[Request], Awaitable[Response]]
 class Dashboard:
     """The pages of one store. `make` builds what reads it, in the thread that uses it."""
 
-    def __init__(self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors) -> None:
-        self._make, self._where, self._watch, self._doors = make, where, watch, doors
+    def __init__(self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors, panels: Panels) -> None:
+        self._make, self._where, self._watch, self._doors, self._panels = make, where, watch, doors, panels
         self._store: Store | None = None
         self._away = 0.0, ""
         """When the store was found away last (monotonic time), and in what words."""
         self._asking = ThreadPoolExecutor(1, "asking")
         self._pages = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
+            loader=panels.loader(FileSystemLoader(HERE / "templates")),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -61,7 +62,7 @@ class Dashboard:
             "spikes": drawing.spikes,
             "lasted": drawing.lasted,
         }
-        self._pages.globals["query"] = _query
+        self._pages.globals |= {"query": _query, "panels": panels.navigation}
 
     def application(self) -> Starlette:
         """All routes."""
@@ -80,6 +81,11 @@ class Dashboard:
             Route("/act/{act}", self._guarded(self.act, operator=True), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
+        for path, _ in self._panels.navigation:
+            routes += [
+                Route(f"/{path}", self._guarded(self.panel), methods=["GET"], name=path),
+                Route(f"/{path}/{{act}}", self._guarded(self.panel_act, operator=True), methods=["POST"], name=path),
+            ]
         routes.append(Route("/{rest:path}", self._guarded(self.nowhere), methods=["GET"]))
         return Starlette(routes=routes, lifespan=self._alive, middleware=[Middleware(Sealed)])
 
@@ -91,6 +97,7 @@ class Dashboard:
             yield
         finally:
             self._watch.stop()
+            self._panels.stop()
             self._asking.shutdown(wait=False, cancel_futures=True)
 
     # What every request passes
@@ -110,7 +117,7 @@ class Dashboard:
 
     async def _answer(self, request: Request, page: Page, visitor: Visitor, stranger: bool, operator: bool) -> Response:
         if visitor.role is None and not stranger:
-            back = quote(f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path)
+            back = quote(f"{_path(request)}?{request.url.query}" if request.url.query else _path(request))
             return RedirectResponse(f"{_root(request)}/sign-in?back={back}", 303)
         if request.method == "POST":
             refusal = await self._refused(request, visitor, operator)
@@ -188,7 +195,7 @@ class Dashboard:
             "where": self._where,
             "role": visitor.role,
             "token": token,
-            "path": request.url.path,
+            "path": _path(request),
         }
         return HTMLResponse(self._pages.get_template(template).render(**common, **values), status)
 
@@ -256,6 +263,35 @@ class Dashboard:
             )
         return self._page(request, "letter.html", queue=queue, letter=found)
 
+    async def panel(self, request: Request) -> Response:
+        """The page of a plugin; if it fails, a box with the reason."""
+        path = _path(request).strip("/")
+        seen = await asyncio.to_thread(self._watch.wanted)
+        try:
+            template, shown = await self._panels.show(path, list(seen.queues), dict(request.query_params))
+            return self._page(request, template, **{**shown, "here": f"{_root(request)}/{path}"})
+        except Exception as error:
+            if isinstance(error, StoreUnavailable) or (
+                isinstance(error, RegimentError) and not isinstance(error, StoreError)
+            ):
+                raise
+            why = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+            text = f"The panel {path} cannot be shown: {why}"
+            return self._page(request, "message.html", 502, title="That page has failed", text=text)
+
+    async def panel_act(self, request: Request) -> Response:
+        """Do what a form of a plugin's page says."""
+        path, seen = _path(request).strip("/").partition("/")[0], self._watch.seen
+        values = {field: str(given[0]) for field, given in request.state.form.items()}
+        try:
+            said = await self._panels.act(path, request.path_params["act"], list(seen.queues), values, _via(request))
+        except Failed as error:
+            text = f"The panel {path} has failed: {error}"
+            return self._page(request, "message.html", 502, title="That page has failed", text=text)
+        await asyncio.to_thread(self._watch.again)
+        back = _root(request) + _local(values.get("back", f"/{path}"))
+        return self._page(request, "message.html", title="Done", text=said, back=back)
+
     async def nowhere(self, request: Request) -> Response:
         """Whatever else is asked for."""
         text = f'There is no page "{request.path_params["rest"]:.100}" here.'
@@ -270,8 +306,7 @@ class Dashboard:
             return _closed(404, "There is no such form.")
         queue = str(form.get("queue", [""])[0])
         values = {field: given if field == "letter" else given[0] for field, given in form.items()}
-        client = request.client.host if request.client else "?"
-        said = await self._ask(acting.act, name, queue, values, f"dashboard from {client}")
+        said = await self._ask(acting.act, name, queue, values, _via(request))
         await asyncio.to_thread(self._watch.again)
         back = (
             f"{_root(request)}/queue?{urlencode({'name': queue})}"
@@ -330,6 +365,15 @@ async def _form(request: Request) -> dict[str, list[str]] | None:
 
 def _root(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def _path(request: Request) -> str:
+    """The address without that of the dashboard itself."""
+    return request.url.path.removeprefix(_root(request)) or "/"
+
+
+def _via(request: Request) -> str:
+    return f"dashboard from {request.client.host if request.client else '?'}"
 
 
 def _one(request: Request, name: str) -> str:
