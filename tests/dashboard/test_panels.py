@@ -21,7 +21,7 @@ from regiment_limits.budgets import rules_of
 from regiment_limits.ruling import settle
 from regiment_schedules import Schedules, schedules
 from regiment_schedules.records import Row, row_key
-from regiment_workflows import FlowQueue, Workflows, flow
+from regiment_workflows import FlowQueue, Workflows, flow, group
 
 LIMITS = Limits(pools={"crm": Pool(at_once=2, lane=Lane(at_once=1))})
 
@@ -87,7 +87,7 @@ def test_a_flow_is_a_picture_with_states_and_is_cancelled_and_opened(serve: Any,
     queue = FlowQueue("mail", connector=url, plugins=[Workflows()])
     task = queue.task(double)
     with flow("nightly") as made:
-        many = made.add(task.map(range(30)), name="rows")
+        many = made.add(group(task.s(n=n) for n in range(30)), name="rows")
         gate = made.gate("approval")
         made.add(task.s(n=1), name="last", after=[many, gate])
     made.start(id="n-1")

@@ -32,7 +32,9 @@ from regiment_dashboard.watching import Watch
 
 HERE = Path(__file__).parent
 MOST_FORM = 64 * 1024
-"""Bytes of a form, and names of ticked letters in it, that are read."""
+"""Bytes of a form that are read."""
+SENDING = 10.0
+"""Seconds in which a form has to be there."""
 T = TypeVar("T")
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -351,12 +353,16 @@ def _closed(status: int, text: str) -> Response:
 
 
 async def _form(request: Request) -> dict[str, list[str]] | None:
-    """The fields of a form; None if it is too large, or no form."""
+    """The fields of a form; None if it is too large, too slow, or no form."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_FORM:
-            return None
+    try:
+        async with asyncio.timeout(SENDING):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_FORM:
+                    return None
+    except TimeoutError:
+        return None
     try:
         return parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=reading.MOST + 20, errors="strict")
     except ValueError:

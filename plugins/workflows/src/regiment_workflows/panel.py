@@ -69,7 +69,7 @@ def _one(run: Run[Any]) -> dict[str, Any]:
 
 def _cancel(asked: Asked) -> Done:
     run = _run(asked)
-    if not run.cancel():
+    if run.state() not in ("running", "filling") or not run.cancel():
         return Done(f"{run.id} has ended already", run.id, changed=False)
     return Done(f"cancelled {run.id}: nothing of it starts any more", run.id)
 
