@@ -39,7 +39,7 @@ def test_axe_finds_nothing_serious_on_any_page(full: Served, chromium: Any, sche
         for path in PAGES:
             page.goto(f"http://127.0.0.1:{full.port}{path}")
             assert page.locator("h1").count() == 1 and page.title().endswith("regiment"), path
-            assert said == [], path
+            assert [one for one in said if "404" not in one or path != "/nothing"] == [], path
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
                 f"{path} is wider than its window"
             )

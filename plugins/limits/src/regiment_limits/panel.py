@@ -21,7 +21,7 @@ LOOKED = 1000
 """Lanes of a pool among which they are looked for."""
 MOST_TASKS = 50
 """Tasks of a queue that run, and as many that are ready, of which it is shown what they hold and wait for."""
-NAMED = 5
+NAMED = 3
 """Ids that are named beside a number."""
 
 
@@ -41,7 +41,9 @@ class Line(NamedTuple):
     spot: Spot
     limits: str
     by: str
-    running: str
+    running: int
+    most: int | None
+    """How many may run at once; None: any number."""
     waiting: int
     gate: str
     """Why nothing of it may go now; empty if something may."""
@@ -64,7 +66,7 @@ class LimitsPage:
             store = cast("Flowing", connector)
             found = {queue: _queue(store, queue) for queue in asked.queues}
         shown = {queue: one for queue, one in found.items() if one["lines"] or one["unique"]}
-        return "limits.html", {"queues": shown, "named": NAMED, "most": MOST_TASKS}
+        return "limits.html", {"queues": shown, "most": MOST_TASKS}
 
 
 def _queue(store: Flowing, queue: str) -> dict[str, Any]:
@@ -106,7 +108,8 @@ def _line(one: Standing, members: list[Member]) -> Line:
         one.spot,
         in_words(one.rule),
         f"an operator, {one.by}" if one.source == "operator" else one.source,
-        f"{one.running:,}" + ("" if most is None else f" of {most:,}"),
+        one.running,
+        most,
         one.waiting,
         "; ".join(closed(one)),
         one.gate > 0,
