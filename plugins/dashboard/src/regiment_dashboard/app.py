@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qs, quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -42,14 +42,17 @@ Page = Callable[[Request], Awaitable[Response]]
 class Dashboard:
     """The pages of one store. `make` builds what reads it, in the thread that uses it."""
 
-    def __init__(self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors, panels: Panels) -> None:
+    def __init__(
+        self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors, panels: Panels | None = None
+    ) -> None:
         self._make, self._where, self._watch, self._doors, self._panels = make, where, watch, doors, panels
         self._store: Store | None = None
         self._away = 0.0, ""
         """When the store was found away last (monotonic time), and in what words."""
         self._asking = ThreadPoolExecutor(1, "asking")
+        ours = FileSystemLoader(HERE / "templates")
         self._pages = Environment(
-            loader=panels.loader(FileSystemLoader(HERE / "templates")),
+            loader=ours if panels is None else panels.loader(ours),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -64,7 +67,7 @@ class Dashboard:
             "spikes": drawing.spikes,
             "lasted": drawing.lasted,
         }
-        self._pages.globals |= {"query": _query, "panels": panels.navigation}
+        self._pages.globals |= {"query": _query, "panels": panels.navigation if panels else ()}
 
     def application(self) -> Starlette:
         """All routes."""
@@ -83,23 +86,24 @@ class Dashboard:
             Route("/act/{act}", self._guarded(self.act, operator=True), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
-        for path, _ in self._panels.navigation:
+        for path, _ in self._panels.navigation if self._panels else ():
             routes += [
-                Route(f"/{path}", self._guarded(self.panel), methods=["GET"], name=path),
-                Route(f"/{path}/{{act}}", self._guarded(self.panel_act, operator=True), methods=["POST"], name=path),
+                Route(f"/{path}", self._guarded(partial(self.panel, path)), methods=["GET"]),
+                Route(
+                    f"/{path}/{{act}}", self._guarded(partial(self.panel_act, path), operator=True), methods=["POST"]
+                ),
             ]
         routes.append(Route("/{rest:path}", self._guarded(self.nowhere), methods=["GET"]))
         return Starlette(routes=routes, lifespan=self._alive, middleware=[Middleware(Sealed)])
 
     @asynccontextmanager
     async def _alive(self, app: Starlette) -> AsyncIterator[None]:
-        thread = threading.Thread(target=self._watch.run, name="watch", daemon=True)
-        thread.start()
         try:
             yield
         finally:
             self._watch.stop()
-            self._panels.stop()
+            if self._panels:
+                self._panels.stop()
             self._asking.shutdown(wait=False, cancel_futures=True)
 
     # What every request passes
@@ -265,12 +269,13 @@ class Dashboard:
             )
         return self._page(request, "letter.html", queue=queue, letter=found)
 
-    async def panel(self, request: Request) -> Response:
+    async def panel(self, path: str, request: Request) -> Response:
         """The page of a plugin; if it fails, a box with the reason."""
-        path = _path(request).strip("/")
         seen = await asyncio.to_thread(self._watch.wanted)
         try:
-            template, shown = await self._panels.show(path, list(seen.queues), dict(request.query_params))
+            template, shown = await cast("Panels", self._panels).show(
+                path, list(seen.queues), dict(request.query_params)
+            )
             return self._page(request, template, **{**shown, "here": f"{_root(request)}/{path}"})
         except Exception as error:
             if isinstance(error, StoreUnavailable) or (
@@ -281,12 +286,14 @@ class Dashboard:
             text = f"The panel {path} cannot be shown: {why}"
             return self._page(request, "message.html", 502, title="That page has failed", text=text)
 
-    async def panel_act(self, request: Request) -> Response:
+    async def panel_act(self, path: str, request: Request) -> Response:
         """Do what a form of a plugin's page says."""
-        path, seen = _path(request).strip("/").partition("/")[0], self._watch.seen
+        seen = self._watch.seen
         values = {field: str(given[0]) for field, given in request.state.form.items()}
         try:
-            said = await self._panels.act(path, request.path_params["act"], list(seen.queues), values, _via(request))
+            said = await cast("Panels", self._panels).act(
+                path, request.path_params["act"], list(seen.queues), values, _via(request)
+            )
         except Failed as error:
             text = f"The panel {path} has failed: {error}"
             return self._page(request, "message.html", 502, title="That page has failed", text=text)
