@@ -15,7 +15,7 @@ from harness.wait import eventually
 from regiment.errors import ConfigError
 from regiment_dashboard import mounted
 
-PAGES = f"mounted('URL', hosts=[], operator_token='{SECRETS['operator']}', viewer_token='{SECRETS['viewer']}')"
+PAGES = f"mounted('STORE', hosts=[], operator_token='{SECRETS['operator']}', viewer_token='{SECRETS['viewer']}')"
 FRAMEWORKS = {
     "starlette": f"""
 from regiment_dashboard import mounted
@@ -69,7 +69,7 @@ class Mounted(Served):
 def test_people_sign_in_look_and_act_under_the_path_of_the_application(
     framework: str, file: str, tmp_path: Path
 ) -> None:
-    app = Mounted(FRAMEWORKS[framework].replace("URL", file), tmp_path)
+    app = Mounted(FRAMEWORKS[framework].replace("STORE", file), tmp_path)
     try:
         stranger = app.ask("/x/queue?name=mail")
         assert (stranger.status, stranger.headers["location"]) == (303, "/x/sign-in?back=/queue%3Fname%3Dmail")

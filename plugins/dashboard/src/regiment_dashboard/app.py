@@ -54,6 +54,7 @@ class Dashboard:
         self._pages = Environment(
             loader=ours if panels is None else panels.loader(ours),
             autoescape=True,
+            finalize=drawing.cut,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -66,6 +67,7 @@ class Dashboard:
             "bars": drawing.bars,
             "spikes": drawing.spikes,
             "lasted": drawing.lasted,
+            "whole": drawing.Whole,
         }
         self._pages.globals |= {"query": _query, "panels": panels.navigation if panels else ()}
 
