@@ -15,7 +15,7 @@ import pytest
 
 from dashboard.conftest import Served
 from harness.wait import eventually
-from regiment_dashboard.app import SENDING
+from regiment_dashboard.asked import SENDING
 from regiment_dashboard.serving import ASKING
 
 HEAD = b"POST /act/purge HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"

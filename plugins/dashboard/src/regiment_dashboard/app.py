@@ -10,31 +10,25 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regiment.errors import RegimentError, StoreError, StoreUnavailable
 from regiment_cli.text import age
 from regiment_console.store import Store
-from regiment_dashboard import acting, drawing, reading
-from regiment_dashboard.doors import HEADERS, Doors, Visitor
+from regiment_dashboard import acting, asked, drawing, reading
+from regiment_dashboard.doors import Doors, Visitor
 from regiment_dashboard.panels import Failed, Panels
 from regiment_dashboard.watching import Watch
 
 HERE = Path(__file__).parent
-MOST_FORM = 64 * 1024
-"""Bytes of a form that are read."""
-SENDING = 10.0
-"""Seconds in which a form has to be there."""
 T = TypeVar("T")
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -69,7 +63,7 @@ class Dashboard:
             "lasted": drawing.lasted,
             "whole": drawing.Whole,
         }
-        self._pages.globals |= {"query": _query, "panels": panels.navigation if panels else ()}
+        self._pages.globals |= {"query": asked.query, "panels": panels.navigation if panels else ()}
 
     def application(self) -> Starlette:
         """All routes."""
@@ -96,7 +90,7 @@ class Dashboard:
                 ),
             ]
         routes.append(Route("/{rest:path}", self._guarded(self.nowhere), methods=["GET"]))
-        return Starlette(routes=routes, lifespan=self._alive, middleware=[Middleware(Sealed)])
+        return Starlette(routes=routes, lifespan=self._alive, middleware=[Middleware(asked.Sealed)])
 
     @asynccontextmanager
     async def _alive(self, app: Starlette) -> AsyncIterator[None]:
@@ -113,7 +107,7 @@ class Dashboard:
     def _guarded(self, page: Page, *, stranger: bool = False, operator: bool = False) -> Page:
         async def guarded(request: Request) -> Response:
             if not self._doors.host_is_ours(request.headers.get("host", "")):
-                return _closed(
+                return asked.closed(
                     400, "This page is not served under that name. The dashboard's --host option names those that are."
                 )
             visitor = self._doors.visitor(request.cookies.get(self._doors.name))
@@ -125,8 +119,8 @@ class Dashboard:
 
     async def _answer(self, request: Request, page: Page, visitor: Visitor, stranger: bool, operator: bool) -> Response:
         if visitor.role is None and not stranger:
-            back = quote(f"{_path(request)}?{request.url.query}" if request.url.query else _path(request))
-            return RedirectResponse(f"{_root(request)}/sign-in?back={back}", 303)
+            back = quote(f"{asked.path(request)}?{request.url.query}" if request.url.query else asked.path(request))
+            return RedirectResponse(f"{asked.root(request)}/sign-in?back={back}", 303)
         if request.method == "POST":
             refusal = await self._refused(request, visitor, operator)
             if refusal is not None:
@@ -150,16 +144,16 @@ class Dashboard:
     async def _refused(self, request: Request, visitor: Visitor, operator: bool) -> Response | None:
         """Why a form is not obeyed; None if it is."""
         if not self._doors.from_ourselves(request.headers):
-            return _closed(403, "This was sent by another page, and nothing was changed.")
+            return asked.closed(403, "This was sent by another page, and nothing was changed.")
         if operator and visitor.role != "operator":
-            return _closed(403, "Only an operator may do that, and nothing was changed.")
-        form = await _form(request)
+            return asked.closed(403, "Only an operator may do that, and nothing was changed.")
+        form = await asked.form(request)
         if form is None:
-            return _closed(400, "This form could not be read, and nothing was changed.")
+            return asked.closed(400, "This form could not be read, and nothing was changed.")
         request.state.form = form
         token = str((request.state.form.get("token") or [""])[0])
         if not self._doors.form_is_ours(visitor, token):
-            return _closed(
+            return asked.closed(
                 403, "This form is old, or of another session, and nothing was changed. Load the page again."
             )
         return None
@@ -171,7 +165,7 @@ class Dashboard:
             httponly=True,
             samesite="strict",
             secure=request.url.scheme == "https",
-            path=f"{_root(request)}/",
+            path=f"{asked.root(request)}/",
         )
 
     async def _ask(self, work: Callable[..., T], *args: Any) -> T:
@@ -180,7 +174,7 @@ class Dashboard:
         """
         since = time.monotonic()
 
-        def asked() -> T:
+        def work_on_it() -> T:
             at, away = self._away
             if at > since:
                 raise StoreUnavailable(away)
@@ -193,17 +187,17 @@ class Dashboard:
                     self._away = time.monotonic(), str(error)
                 raise
 
-        return await asyncio.get_running_loop().run_in_executor(self._asking, asked)
+        return await asyncio.get_running_loop().run_in_executor(self._asking, work_on_it)
 
     def _page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         visitor: Visitor = request.state.visitor
         token = self._doors.form_token(visitor)
         common = {
-            "root": _root(request),
+            "root": asked.root(request),
             "where": self._where,
             "role": visitor.role,
             "token": token,
-            "path": _path(request),
+            "path": asked.path(request),
         }
         return HTMLResponse(self._pages.get_template(template).render(**common, **values), status)
 
@@ -223,7 +217,7 @@ class Dashboard:
 
     async def queue(self, request: Request) -> Response:
         """One queue, and what waits in it."""
-        name, state = _one(request, "name"), request.query_params.get("state", "ready")
+        name, state = asked.one(request, "name"), request.query_params.get("state", "ready")
         if state not in ("ready", "delayed", "leased"):
             raise RegimentError(f'no state "{state}"; there are ready, delayed and leased')
         seen = await asyncio.to_thread(self._watch.wanted)
@@ -255,7 +249,7 @@ class Dashboard:
 
     async def group(self, request: Request) -> Response:
         """The letters of a group."""
-        queue, wanted = _one(request, "queue"), request.query_params.get("group")
+        queue, wanted = asked.one(request, "queue"), request.query_params.get("group")
         letters, upto = await self._ask(reading.group, queue, wanted)
         return self._page(
             request, "group.html", queue=queue, group=wanted, letters=letters, upto=upto, most=reading.MOST
@@ -263,7 +257,7 @@ class Dashboard:
 
     async def letter(self, request: Request) -> Response:
         """Everything in a letter."""
-        queue, id = _one(request, "queue"), _one(request, "id")
+        queue, id = asked.one(request, "queue"), asked.one(request, "id")
         found = await self._ask(reading.letter, queue, id)
         if found is None:
             return self._page(
@@ -278,7 +272,7 @@ class Dashboard:
             template, shown = await cast("Panels", self._panels).show(
                 path, list(seen.queues), dict(request.query_params)
             )
-            return self._page(request, template, **{**shown, "here": f"{_root(request)}/{path}"})
+            return self._page(request, template, **{**shown, "here": f"{asked.root(request)}/{path}"})
         except Exception as error:
             if isinstance(error, StoreUnavailable) or (
                 isinstance(error, RegimentError) and not isinstance(error, StoreError)
@@ -294,13 +288,13 @@ class Dashboard:
         values = {field: str(given[0]) for field, given in request.state.form.items()}
         try:
             said = await cast("Panels", self._panels).act(
-                path, request.path_params["act"], list(seen.queues), values, _via(request)
+                path, request.path_params["act"], list(seen.queues), values, asked.via(request)
             )
         except Failed as error:
             text = f"The panel {path} has failed: {error}"
             return self._page(request, "message.html", 502, title="That page has failed", text=text)
         await asyncio.to_thread(self._watch.again)
-        back = _root(request) + _local(values.get("back", f"/{path}"))
+        back = asked.root(request) + asked.local(values.get("back", f"/{path}"))
         return self._page(request, "message.html", title="Done", text=said, back=back)
 
     async def nowhere(self, request: Request) -> Response:
@@ -314,94 +308,29 @@ class Dashboard:
         """Do what a form says, and go back to where it was."""
         name, form = request.path_params["act"], request.state.form
         if name not in acting.ACTS:
-            return _closed(404, "There is no such form.")
+            return asked.closed(404, "There is no such form.")
         queue = str(form.get("queue", [""])[0])
         values = {field: given if field == "letter" else given[0] for field, given in form.items()}
-        said = await self._ask(acting.act, name, queue, values, _via(request))
+        said = await self._ask(acting.act, name, queue, values, asked.via(request))
         await asyncio.to_thread(self._watch.again)
         back = (
-            f"{_root(request)}/queue?{urlencode({'name': queue})}"
+            f"{asked.root(request)}/queue?{urlencode({'name': queue})}"
             if name in ("pause", "resume", "purge")
-            else f"{_root(request)}/dead"
+            else f"{asked.root(request)}/dead"
         )
         return self._page(request, "message.html", title="Done", text=said, back=back)
 
     async def sign_in(self, request: Request) -> Response:
         """Ask for a token."""
-        return self._page(request, "sign_in.html", back=_local(request.query_params.get("back", "/")), wrong=False)
+        return self._page(request, "sign_in.html", back=asked.local(request.query_params.get("back", "/")), wrong=False)
 
     async def signed_in(self, request: Request) -> Response:
         """Let in who knows a token; a wrong one costs a second."""
         form = request.state.form
-        back, visitor = _local(str(form.get("back", ["/"])[0])), self._doors.sign_in(str(form.get("key", [""])[0]))
+        back, visitor = asked.local(str(form.get("back", ["/"])[0])), self._doors.sign_in(str(form.get("key", [""])[0]))
         if visitor is None:
             await asyncio.sleep(1.0)
             return self._page(request, "sign_in.html", 403, back=back, wrong=True)
-        answer = RedirectResponse(f"{_root(request)}{back}", 303)
+        answer = RedirectResponse(f"{asked.root(request)}{back}", 303)
         self._remember(answer, request, visitor)
         return answer
-
-
-class Sealed:
-    """Every answer, whatever it is of, has the headers that forbid what is not ours."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sealed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, sealed)
-
-
-def _closed(status: int, text: str) -> Response:
-    return PlainTextResponse(text + "\n", status)
-
-
-async def _form(request: Request) -> dict[str, list[str]] | None:
-    """The fields of a form; None if it is too large, too slow, or no form."""
-    body = b""
-    try:
-        async with asyncio.timeout(SENDING):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MOST_FORM:
-                    return None
-    except TimeoutError:
-        return None
-    try:
-        return parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=reading.MOST + 20, errors="strict")
-    except ValueError:
-        return None
-
-
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
-def _path(request: Request) -> str:
-    """The address without that of the dashboard itself."""
-    return request.url.path.removeprefix(_root(request)) or "/"
-
-
-def _via(request: Request) -> str:
-    return f"dashboard from {request.client.host if request.client else '?'}"
-
-
-def _one(request: Request, name: str) -> str:
-    found = request.query_params.get(name)
-    if not found:
-        raise RegimentError(f"this page needs ?{name}=")
-    return found
-
-
-def _local(path: str) -> str:
-    """A path of these pages: what could lead elsewhere leads to the first one."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
-
-
-def _query(**values: Any) -> str:
-    return urlencode({name: value for name, value in values.items() if value is not None})
