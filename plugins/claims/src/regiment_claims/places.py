@@ -1,0 +1,92 @@
+"""Where claims are kept, as all places do it; and which one an option names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+GRACE = 60.0
+"""Seconds for which a bucket is kept beyond its end: as far as the clocks of hosts may be apart, and a reader may take."""
+MARKER = "claims-of-regiment"
+"""A file in every place: where it is missing, a folder is not mounted, or another one is."""
+TEXT = b"What tasks of regiment claim, in folders by the second at which it is over (docs/claims.md).\n"
+
+
+class Bucket(NamedTuple):
+    """What is kept until one moment."""
+
+    until: int
+    blobs: int
+    size: int
+
+
+class Place(Protocol):
+    """Bytes by their digest, in buckets. What cannot be reached raises `OSError`, or whatever its driver does."""
+
+    def put(self, digest: str, data: bytes, until: int) -> None:
+        """Keep these bytes in a bucket, whole or not at all; safe on disk, or acknowledged, when this returns."""
+
+    def blobs(self, digest: str, size: int, until: int) -> Iterator[bytes]:
+        """What is kept under this digest with this size: in the bucket `until` first, then in all that are later."""
+
+    def renew(self, digest: str, size: int, until: int, later: int) -> bool:
+        """Keep what is in a bucket until `later`, too; False if it is gone."""
+
+    def there(self) -> bool:
+        """True if this is a place of claims: if not, nothing can be said of what is not found."""
+
+    def sweep(self, now: float) -> list[Bucket]:
+        """Remove the buckets that are over; those that it has removed."""
+
+    def buckets(self) -> list[Bucket]:
+        """What is kept, the earliest end first."""
+
+
+def place_of(url: str, options: Mapping[str, Any] | None = None) -> Place:
+    """The place of a URL; nothing is opened yet."""
+    scheme, _, path = url.partition("://")
+    if scheme == "file":
+        from regiment_claims.folder import Folder
+
+        return Folder(path)
+    from regiment_claims.remote import Remote
+
+    return Remote(url, options or {})
+
+
+def ends(names: Iterable[str]) -> list[int]:
+    """The buckets among the names of a folder, the earliest end first; whatever else lies there is nobody's business."""
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 12)
+
+
+class Held:
+    """A place in this process, for `capture()`."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, dict[str, bytes]] = {}
+
+    def put(self, digest: str, data: bytes, until: int) -> None:
+        self._held.setdefault(until, {})[digest] = data
+
+    def blobs(self, digest: str, size: int, until: int) -> Iterator[bytes]:
+        for end, held in sorted(self._held.items()):
+            if end >= until and len(held.get(digest, b"")) == size:
+                yield held[digest]
+
+    def renew(self, digest: str, size: int, until: int, later: int) -> bool:
+        found = next(self.blobs(digest, size, until), None)
+        if found is not None:
+            self.put(digest, found, later)
+        return found is not None
+
+    def there(self) -> bool:
+        return True
+
+    def sweep(self, now: float) -> list[Bucket]:
+        over = [one for one in self.buckets() if one.until + GRACE < now]
+        for one in over:
+            del self._held[one.until]
+        return over
+
+    def buckets(self) -> list[Bucket]:
+        return [Bucket(end, len(held), sum(map(len, held.values()))) for end, held in sorted(self._held.items())]
