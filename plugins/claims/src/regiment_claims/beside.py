@@ -31,10 +31,10 @@ class Beside:
         if record is not None and len(record.value) == size:
             yield record.value
 
-    def renew(self, digest: str, size: int, until: int, later: int) -> bool:
+    def renew(self, digest: str, size: int, until: int, end: int) -> bool:
         found = next(self.blobs(digest, size, until), None)
         if found is not None:
-            self.put(digest, found, later)
+            self.put(digest, found, end)
         return found is not None
 
     def there(self) -> bool:

@@ -11,9 +11,10 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from regiment.task import new_id
-from regiment_claims.places import GRACE, MARKER, TEXT, Bucket, ends
+from regiment_claims.places import GRACE, MARKER, TEXT, Bucket, ends, later
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -39,18 +40,18 @@ class Folder:
 
     def blobs(self, digest: str, size: int, until: int) -> Iterator[bytes]:
         with self._root() as root:
-            for end in self._later(root, until):
-                with _bucket(root, end) as bucket:
+            for one in later(until, partial(os.listdir, root)):
+                with _bucket(root, one) as bucket:
                     found = None if bucket is None else _read(bucket, digest, size)
                 if found is not None:
                     yield found
 
-    def renew(self, digest: str, size: int, until: int, later: int) -> bool:
-        with self._root() as root, _bucket(root, later, make=True) as new:
+    def renew(self, digest: str, size: int, until: int, end: int) -> bool:
+        with self._root() as root, _bucket(root, end, make=True) as new:
             if _size(new, digest) == size:
                 return True
-            for end in self._later(root, until):
-                with _bucket(root, end) as old:
+            for one in later(until, partial(os.listdir, root)):
+                with _bucket(root, one) as old:
                     if old is None or old == new or _size(old, digest) != size:
                         continue
                     # A second name of the same bytes: nothing is copied.
@@ -94,11 +95,6 @@ class Folder:
             return os.listdir(self._path)
         except FileNotFoundError:
             return []
-
-    def _later(self, root: int, until: int) -> Iterator[int]:
-        """The bucket that a claim names, then those that end later; these are only looked for if they are wanted."""
-        yield until
-        yield from (end for end in ends(os.listdir(root)) if end > until)
 
     @contextmanager
     def _root(self, make: bool = False) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 GRACE = 60.0
@@ -29,8 +29,8 @@ class Place(Protocol):
     def blobs(self, digest: str, size: int, until: int) -> Iterator[bytes]:
         """What is kept under this digest with this size: in the bucket `until` first, then in all that are later."""
 
-    def renew(self, digest: str, size: int, until: int, later: int) -> bool:
-        """Keep what is in a bucket until `later`, too; False if it is gone."""
+    def renew(self, digest: str, size: int, until: int, end: int) -> bool:
+        """Keep what is in a bucket until `end`, too; False if it is gone."""
 
     def there(self) -> bool:
         """True if this is a place of claims: if not, nothing can be said of what is not found."""
@@ -59,6 +59,17 @@ def ends(names: Iterable[str]) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 12)
 
 
+def later(until: int, names: Callable[[], Iterable[str]]) -> Iterator[int]:
+    """The bucket that a claim names, then those that end later, the last one first; they are only looked for if they are wanted,
+    and again until there are no new ones: a blob may be renewed while somebody looks for it.
+    """
+    seen = {until}
+    yield until
+    while new := [end for end in ends(names()) if end > until and end not in seen]:
+        yield from reversed(new)
+        seen.update(new)
+
+
 class Held:
     """A place in this process, for `capture()`."""
 
@@ -73,10 +84,10 @@ class Held:
             if end >= until and len(held.get(digest, b"")) == size:
                 yield held[digest]
 
-    def renew(self, digest: str, size: int, until: int, later: int) -> bool:
+    def renew(self, digest: str, size: int, until: int, end: int) -> bool:
         found = next(self.blobs(digest, size, until), None)
         if found is not None:
-            self.put(digest, found, later)
+            self.put(digest, found, end)
         return found is not None
 
     def there(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regiment.task import new_id
-from regiment_claims.places import GRACE, MARKER, TEXT, Bucket, ends
+from regiment_claims.places import GRACE, MARKER, TEXT, Bucket, ends, later
 
 WHOLE = frozenset(["s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"])
 """Schemes of storage where a write is whole or not at all; elsewhere a file gets its name when it is written."""
@@ -34,24 +34,24 @@ class Remote:
 
     def blobs(self, digest: str, size: int, until: int) -> Iterator[bytes]:
         fs, root = self._open()
-        for end in self._later(until):
-            path = f"{root}/{end}/{digest}"
+        for one in later(until, self._names):
+            path = f"{root}/{one}/{digest}"
             if self._size(path) == size:
                 with contextlib.suppress(FileNotFoundError):
                     yield bytes(fs.cat_file(path))
 
-    def renew(self, digest: str, size: int, until: int, later: int) -> bool:
+    def renew(self, digest: str, size: int, until: int, end: int) -> bool:
         fs, root = self._open()
-        new = f"{root}/{later}/{digest}"
+        new = f"{root}/{end}/{digest}"
         if self._size(new) == size:
             return True
-        for end in self._later(until):
-            old = f"{root}/{end}/{digest}"
+        for one in later(until, self._names):
+            old = f"{root}/{one}/{digest}"
             if self._size(old) == size:
                 if self._whole:
                     fs.cp_file(old, new)
                 else:
-                    self._write(f"{root}/{later}", digest, fs.cat_file(old))
+                    self._write(f"{root}/{end}", digest, fs.cat_file(old))
                 return True
         return False
 
@@ -69,22 +69,18 @@ class Remote:
     def buckets(self) -> list[Bucket]:
         fs, root = self._open()
         found = []
-        for end in self._ends():
+        for end in ends(self._names()):
             with contextlib.suppress(FileNotFoundError):
                 sizes = [one["size"] for one in fs.ls(f"{root}/{end}", detail=True) if one["type"] == "file"]
                 found.append(Bucket(end, len(sizes), sum(sizes)))
         return found
 
-    def _ends(self) -> list[int]:
+    def _names(self) -> list[str]:
         fs, root = self._open()
         try:
-            return ends(os.path.basename(path.rstrip("/")) for path in fs.ls(root, detail=False))
+            return [os.path.basename(path.rstrip("/")) for path in fs.ls(root, detail=False)]
         except FileNotFoundError:
             return []
-
-    def _later(self, until: int) -> Iterator[int]:
-        yield until
-        yield from (end for end in self._ends() if end > until)
 
     def _open(self) -> tuple[Any, str]:
         """The file system of this process, and the path in it. A child of a fork opens its own."""

@@ -50,7 +50,7 @@ def _at_most(value: Any, above: int) -> int:
     if value is None or kind is bool or kind is float:
         return 25
     if kind is int:
-        return _NUMBER + value.bit_length() // 3
+        return _NUMBER + int(value.bit_length()) // 3
     if kind is not dict and kind is not list:
         return _OTHER
     total = _NUMBER
