@@ -28,7 +28,9 @@ PLUGINS = [
 if os.environ.get("CLAIMS_OFF"):
     PLUGINS = PLUGINS[1:]
 
-shop = FlowQueue("claims-shop", connector=os.environ["STORE"], lease=3.0, max_retries=2, backoff=Backoff(0.1), plugins=PLUGINS)
+shop = FlowQueue(
+    "claims-shop", connector=os.environ["STORE"], lease=3.0, max_retries=2, backoff=Backoff(0.1), plugins=PLUGINS
+)
 
 
 @shop.task

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from regiment_claims.places import GRACE, MARKER, Bucket, Held, Place, place_of
+from regiment_claims.choosing import place_of
+from regiment_claims.places import GRACE, MARKER, Bucket, Held, Place
 
 DATA = b"large" * 1000
 DIGEST, SIZE = sha256(DATA).hexdigest(), len(DATA)
@@ -111,7 +112,7 @@ def test_a_file_is_never_seen_in_part(tmp_path: Path) -> None:
     digest, url = sha256(data).hexdigest(), f"file://{tmp_path}/place"
     (tmp_path / "data").write_bytes(data)
     text = (
-        "import sys; from regiment_claims.places import place_of\n"
+        "import sys; from regiment_claims.choosing import place_of\n"
         f"data = open({str(tmp_path / 'data')!r}, 'rb').read(); place = place_of({url!r}); print('go', flush=True)\n"
         f"for until in range(1000, 2000): place.put({digest!r}, data, until)\n"
     )

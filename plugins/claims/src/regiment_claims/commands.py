@@ -8,7 +8,8 @@ import click
 
 from regiment.errors import ConfigError, RegimentError
 from regiment.masking import shown_url
-from regiment_claims.places import Bucket, Place, place_of
+from regiment_claims.choosing import place_of
+from regiment_claims.places import Bucket, Place
 from regiment_claims.references import human
 from regiment_claims.settings import STORE, problems_of
 from regiment_claims.values import in_words

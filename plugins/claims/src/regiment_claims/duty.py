@@ -9,7 +9,7 @@ from typing import Any
 from regiment import log
 from regiment.contracts import Served
 from regiment.masking import shown_url
-from regiment_claims.places import place_of
+from regiment_claims.choosing import place_of
 from regiment_claims.references import human
 
 EVERY = 300.0

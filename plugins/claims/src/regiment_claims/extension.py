@@ -18,8 +18,9 @@ from regiment.hooks import hookimpl
 from regiment.masking import shown_url
 from regiment.outcome import Outcome
 from regiment.task import Task, new_id
+from regiment_claims.choosing import place_of
 from regiment_claims.errors import ClaimError, ClaimTooLarge, ClaimUnreachable, ClaimUnreadable
-from regiment_claims.places import Held, Place, place_of
+from regiment_claims.places import Held, Place
 from regiment_claims.references import FORMAT, Reference, bucket, human, read, references, written
 from regiment_claims.settings import ABOVE, LETTER_TTL, LIMIT, STORE, STORE_LIMIT, TTL, problems_of
 from regiment_claims.values import got, in_words, put

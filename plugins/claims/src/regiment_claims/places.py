@@ -1,9 +1,9 @@
-"""Where claims are kept, as all places do it; and which one an option names."""
+"""Where claims are kept, as all places do it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 GRACE = 60.0
 """Seconds for which a bucket is kept beyond its end: as far as the clocks of hosts may be apart, and a reader may take."""
@@ -40,18 +40,6 @@ class Place(Protocol):
 
     def buckets(self) -> list[Bucket]:
         """What is kept, the earliest end first."""
-
-
-def place_of(url: str, options: Mapping[str, Any] | None = None) -> Place:
-    """The place of a URL; nothing is opened yet."""
-    scheme, _, path = url.partition("://")
-    if scheme == "file":
-        from regiment_claims.folder import Folder
-
-        return Folder(path)
-    from regiment_claims.remote import Remote
-
-    return Remote(url, options or {})
 
 
 def ends(names: Iterable[str]) -> list[int]:
