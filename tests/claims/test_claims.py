@@ -13,6 +13,8 @@ from regiment import Queue, Retry, current
 from regiment.errors import ArgumentsError, ConfigError, EncodeError, PayloadTooLarge
 from regiment_claims import ClaimRefused, Claims, ClaimTooLarge
 from regiment_results import Results, ResultTooLarge, ResultUnreadable, handle
+from regiment_schedules import schedule
+from regiment_schedules.declared import encoded
 from regiment_testing import capture
 from regiment_workflows import FlowQueue, Workflows, chain
 
@@ -235,3 +237,10 @@ def test_a_result_that_a_plugin_keeps_which_is_not_here_says_which() -> None:
             ResultUnreadable, match=r'does not name here: Use\("claims"\), or Claims\(\) of regiment_claims'
         ):
             handle(blind, made.id).result(0)
+
+
+def test_a_schedule_whose_arguments_would_be_claims_is_refused() -> None:
+    clock = Queue("claims-clock", connector=NOWHERE, plugins=[Claims("memory://clock", above=1000)])
+    task = clock.task(work)
+    with pytest.raises(ConfigError, match="so large that Claims"):
+        encoded(task, schedule("0 9 * * *", kwargs={"data": b"x" * 5000}))
