@@ -163,7 +163,9 @@ def test_who_reads_a_file_reads_it_to_its_end_while_it_is_swept(tmp_path: Path) 
     [one.start() for one in readers]
     for until in range(1001, 1060):
         place.renew(DIGEST, SIZE, until - 1, until)
-        place.sweep(until - 5 + GRACE)  # what was renewed is kept a while beside what it becomes, as its grace makes sure
+        place.sweep(
+            until - 5 + GRACE
+        )  # what was renewed is kept a while beside what it becomes, as its grace makes sure
     stop.set()
     [one.join() for one in readers]
     assert not missed
