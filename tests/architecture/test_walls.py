@@ -32,6 +32,7 @@ ALSO = {
     "regiment_limits": "regiment_console",
     "regiment_django": "regiment_results",
     "regiment_pytest": "regiment_testing",
+    "regiment_sergeant": "regiment_runner",
     "regiment_celery": "regiment_results regiment_schedules regiment_workflows",
 }
 """Who builds on further distributions, by declared dependency: flows are made of what results keep, pages show what verbs say,
