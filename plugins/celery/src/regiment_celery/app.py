@@ -21,6 +21,7 @@ from regiment_celery.ending import Ending, handlers_of
 from regiment_celery.exceptions import NotRegistered
 from regiment_celery.lanes import Lane
 from regiment_celery.options import Refused, tell
+from regiment_celery.rates import budgets
 from regiment_celery.result import AsyncResult, GroupResult
 from regiment_celery.sending import Sending
 from regiment_celery.signals import Signal
@@ -192,7 +193,7 @@ class Celery(Sending):
             "retry_on": (),
         }
         own = {name: value for name, value in self.own.items() if name not in ("name", "plugins")}
-        plugins += self.own.get("plugins", ())
+        plugins += [*self.own.get("plugins", ()), *budgets(self.tasks, self.own.get("plugins", ()))]
         return WorkerConfig(name=queue, **{**settings, **own, "plugins": plugins})
 
     @property
@@ -231,6 +232,8 @@ class Celery(Sending):
         made = base(self, function, name, options)
         self.tasks[name] = made
         self._version += 1
+        if made.rate is not None:
+            self.changed()
         return made
 
     def _named(self, function: Callable[..., Any]) -> str:

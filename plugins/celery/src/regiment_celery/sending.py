@@ -13,6 +13,7 @@ from regiment_celery.canvas import Signature, linked
 from regiment_celery.conf import Conf, matches
 from regiment_celery.eager import run_here
 from regiment_celery.options import CALL, ROUTES, Refused, judge
+from regiment_celery.rates import pool_of
 from regiment_celery.result import AsyncResult
 from regiment_celery.values import ERRORS, LINKS, packed
 
@@ -102,6 +103,8 @@ class Sending(Queue):
             made["headers"] = {str(key): str(value) for key, value in given["headers"].items()}
         if self.conf["result_backend"] and given.get("ignore_result", self.conf["task_ignore_result"]):
             made["result"] = False
+        if task is not None and task.rate is not None:
+            made["pool"] = pool_of(name)
         return made
 
     def priority(self, value: Any) -> str:
