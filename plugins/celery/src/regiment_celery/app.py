@@ -8,6 +8,7 @@ from datetime import datetime
 from importlib import import_module
 from typing import Any
 
+from regiment.bounds import seen
 from regiment.config import WorkerConfig
 from regiment.errors import nearest
 from regiment.pushing import Outlet
@@ -63,7 +64,8 @@ _PASSIVE = (
 
 
 class Celery(Sending):
-    """An application of Celery. `regiment=` are settings of `WorkerConfig` for all its queues.
+    """An application of Celery. `regiment=` are settings of `WorkerConfig` for all its queues; `{"canvas": False}` there says that
+    it makes no chains, groups, chords and errbacks, which makes its runs cheaper.
 
     `regiment run MODULE:APP` serves its default queue and all other queues that its settings and tasks name.
     """
@@ -85,6 +87,9 @@ class Celery(Sending):
     ) -> None:
         self.main, self.namespace = main, namespace
         self.own = dict(regiment or {})
+        self.canvas = self.own.pop("canvas", True)
+        if not isinstance(self.canvas, bool):
+            raise Refused(f'Celery(regiment={{"canvas": …}}) is {seen(self.canvas)}; expected True or False')
         self.tasks: dict[str, Any] = {}
         self.periodic = Periodic(self)
         self.discover: list[Callable[[], Any]] = []
@@ -171,7 +176,7 @@ class Celery(Sending):
 
     def _configured(self, queue: str) -> WorkerConfig:
         conf, settings = self.conf, dict[str, Any]()
-        plugins: list[Any] = [Workflows(), Ending(self)]
+        plugins: list[Any] = [Workflows(), Ending(self)] if self.canvas else []
         if os.environ.get("DJANGO_SETTINGS_MODULE"):
             plugins.append(Connections())
         if conf["result_backend"]:

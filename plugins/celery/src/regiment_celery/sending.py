@@ -22,6 +22,7 @@ class Sending(Queue):
     """What an application has to push with."""
 
     conf: Conf
+    canvas: bool
     periodic: Any
     tasks: dict[str, Any]
 
@@ -52,6 +53,8 @@ class Sending(Queue):
         options = {key: value for key, value in options.items() if value is not None}
         task_id = options.pop("task_id", None)
         judge(CALL, f"{name}.apply_async", options)
+        if link_error:
+            self.want_canvas(f"link_error of {name}")
         task = self.tasks.get(name)
         if self.conf["task_always_eager"]:
             eager: AsyncResult = run_here(self.task_named(name), tuple(args or ()), dict(kwargs or {}), {"link": link})
@@ -64,6 +67,11 @@ class Sending(Queue):
             way["id"] = str(task_id)
         pushed = self.pushing(name, way).send(message)
         return AsyncResult(pushed.id, app=self, pushed=pushed)
+
+    def want_canvas(self, what: str) -> None:
+        """`Refused` in an application that has said that it has no canvas: nobody would go on after a step."""
+        if not self.canvas:
+            raise Refused(f'{what}: this application was made with regiment={{"canvas": False}}; leave that out')
 
     def signature(self, task: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Signature:
         """A signature of a task, or of a name."""
