@@ -192,7 +192,10 @@ def test_after_the_logout_the_dashboard_is_closed_again(shop: Shop) -> None:
 
 def test_the_admin_leads_to_it(shop: Shop) -> None:
     clerk = Browser(shop, "clerk")
-    assert '/admin/regiment_django/dashboard/"' in clerk.ask("/admin/").text
+    page = clerk.ask("/admin/").text
+    assert '/admin/regiment_django/dashboard/"' in page
+    style = re.search(r'href="(/static/[^"]+\.css)"', page)
+    assert style is not None and clerk.ask(style[1]).status == 200
     answer = clerk.ask("/admin/regiment_django/dashboard/")
     assert (answer.status, answer.headers["location"]) == (302, "/regiment/")
     assert clerk.ask("/admin/regiment_django/dashboard/add/").status == 403
