@@ -33,6 +33,7 @@ from regiment_runner.worker.trial import Trial
 
 T = TypeVar("T")
 Mode = Literal["least", "most"]
+Scope = Literal["task", "queue"]
 NONE: Final[Mapping[str, bytes]] = {}
 BEGUN: Final = b""
 """Value of an entry that says: begun, and perhaps done. The record of a value is never empty."""
@@ -48,7 +49,9 @@ class Unknown(RegimentError, Fail):
         Fail.__init__(self, reason=text)
 
 
-def once(attempt: Trial, words: tuple[Any, ...], ask: Callable[[], Any] | None, mode: Mode) -> Once:
+def once(
+    attempt: Trial, words: tuple[Any, ...], ask: Callable[[], Any] | None, mode: Mode, scope: Scope, keep: float
+) -> Once:
     """The effect of these words; an error in words for what makes no sense, or a store without the extra."""
     runtime, task = attempt.runtime, attempt.task
     if runtime.broker is None or task is None:
@@ -73,7 +76,15 @@ def once(attempt: Trial, words: tuple[Any, ...], ask: Callable[[], Any] | None, 
     if runtime.broker not in runtime.ledgered:
         refuse_without(LEDGER, "current().once needs", runtime.broker.make(), registry().scope(runtime.config.plugins))
         runtime.ledgered.add(runtime.broker)
-    return Once(attempt, words, ask, mode)
+    if scope == "task":
+        return Once(attempt, words, ask, mode)
+    if scope != "queue" or mode != "least":
+        raise ArgumentsError(
+            f'once got scope={seen(scope)} and mode={seen(mode)}; expected the scope "task", or "queue" with the mode "least"'
+        )
+    from regiment_runner.worker.once_shared import Shared
+
+    return Shared(attempt, words, keep)
 
 
 class Book:
