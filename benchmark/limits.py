@@ -179,9 +179,13 @@ def slots(place: Place) -> str:
         place.workers[index].end()
         place.workers[index] = place.worker()
     time.sleep(5.0)
+    begun = time.time()
     place.push("slot", 4 * SLOTS, 2.0, "after")
     place.until(4 * SLOTS, "after", "end", PATIENCE)
-    events = [(at, 1) for at in place.times("start", "after")] + [(at, -1) for at in place.times("end", "after")]
+    # Tasks that were killed before and run again now have their slots, too.
+    starts = {(words[3], words[2]): float(words[4]) for words in place.lines("start") if float(words[4]) > begun}
+    ends = {(words[3], words[2]): float(words[4]) for words in place.lines("end") if float(words[4]) > begun}
+    events = [(at, 1) for at in starts.values()] + [(ends[one], -1) for one in starts if one in ends]
     now = most = 0
     for _, step in sorted(events):
         now += step

@@ -22,6 +22,7 @@ from regiment_cli.release import Release
 from regiment_limits import Breaker, Limits, Pool
 from regiment_limits.breaker import State, after, counted, key_of, read, tell, tripped
 from regiment_limits.budgets import BREAKER
+from regiment_limits.reasons import closed
 from regiment_limits.ruling import mend, settle
 
 RULE = {**BREAKER, "least": 4, "pause": 10.0, "longest": 35.0}
@@ -97,6 +98,7 @@ def test_a_pool_that_trips_is_closed_for_its_pause_and_runs_one_at_a_time_until_
     standing = place.standing()
     assert 8 < standing.gate <= 10 and standing.rule == Rule(at_once=1)
     assert tripped(place.store, place.queue, ["sms", "crm"]) == ["crm"]
+    assert any("too many of its tasks failed (breaker), and one at a time goes" in text for text in closed(standing))
     later = place.state().until + 1
     _, did, _ = tell(place.store, place.queue, "crm", RULE, place.mine, later, later, 1, 0)
     assert did == "healed" and place.standing().rule == place.mine and not place.state().tripped

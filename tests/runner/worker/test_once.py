@@ -262,7 +262,9 @@ def test_an_effect_of_the_queue_that_fails_is_anybodys_again_under_the_same_id()
 
 def test_an_effect_of_the_queue_is_done_again_by_the_task_that_was_killed_at_it_and_by_no_other() -> None:
     two("shared", cut=True)
-    assert len(steps) == 1 and runs[-1] == (False, 8), "a run that was killed at its claim leaves it to the next run of its task"
+    assert len(steps) == 1 and runs[-1] == (False, 8), (
+        "a run that was killed at its claim leaves it to the next run of its task"
+    )
 
 
 def test_a_task_that_finds_another_one_at_an_effect_of_the_queue_comes_again() -> None:

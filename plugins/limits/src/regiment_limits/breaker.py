@@ -17,6 +17,8 @@ from regiment_limits.ruling import probing, written
 
 TRIES = 8
 """So often an end is told anew, if others tell theirs at the same time."""
+ONE_AT_A_TIME = "breaker: one at a time"
+"""Who made the rule of a pool that has tripped."""
 KEPT = 2
 """The record is kept for so many times the longest of its times."""
 Did = Literal["counted", "tripped", "again", "healed"]
@@ -125,7 +127,7 @@ def tripped(store: Any, queue: str, pools: Collection[str]) -> list[str]:
 
 def _shut(store: Any, queue: str, spot: Spot, mine: Rule | None, seconds: float) -> None:
     """One at a time from now on, and none for so long. A gate that is closed for longer, or waits for somebody, stays so."""
-    store.rule(queue, spot, probing(written(store, queue).get(spot[0], mine)), by="breaker: one at a time")
+    store.rule(queue, spot, probing(written(store, queue).get(spot[0], mine)), by=ONE_AT_A_TIME)
     (standing,) = store.flow(queue, [spot])
     if standing.gate < seconds and standing.gate != FOREVER:
         store.gate(queue, spot, seconds)

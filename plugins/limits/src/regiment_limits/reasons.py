@@ -10,6 +10,7 @@ from regiment.broker import extras
 from regiment.contracts import FLOW, FOREVER, STEER, Connector, Flowing, Standing, Ticket
 from regiment_cli.text import age, many
 from regiment_console.steering import find
+from regiment_limits.breaker import ONE_AT_A_TIME
 from regiment_limits.budgets import rate_in_words
 from regiment_limits.later import written
 
@@ -42,12 +43,16 @@ def closed(one: Standing) -> Iterator[str]:
     if one.gate == FOREVER:
         yield f"{what} is paused: regiment limits resume"
     elif one.gate > 0:
-        yield f"{what} is closed for {age(one.gate)}"
+        yield f"{what} is closed for {age(one.gate)}{_tripped(one)}"
     rule = one.rule
     if rule is not None and rule.at_once is not None and one.running >= rule.at_once:
         yield f"{what} is full: {one.running:,} of {rule.at_once:,} run{_by(one)}"
     if rule is not None and rule.rate is not None and one.until_rate > 0:
         yield f"{what} has a rate of {rate_in_words(rule.rate)}: the next may go in {age(one.until_rate)}{_by(one)}"
+
+
+def _tripped(one: Standing) -> str:
+    return ": too many of its tasks failed (breaker), and one at a time goes then" if one.by == ONE_AT_A_TIME else ""
 
 
 def _by(one: Standing) -> str:
