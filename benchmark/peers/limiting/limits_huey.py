@@ -29,4 +29,6 @@ def of_tenant(number, seconds, tenant):
 TASKS = {"rated": rated, "slot": slot, "tenant": of_tenant}
 
 if __name__ == "__main__":
-    limited.main(lambda what, *words: TASKS[what](*words))
+    import limits_huey  # its tasks have the name of their module
+
+    limited.main(lambda what, *words: limits_huey.TASKS[what](*words))

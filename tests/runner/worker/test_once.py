@@ -285,8 +285,11 @@ def test_an_effect_of_the_queue_is_forgotten_when_its_time_is_over() -> None:
 @pytest.mark.parametrize(
     ("step", "text"),
     [
-        ("a wrong scope", "once got scope='world' and mode='least'; expected the scope \"task\", or \"queue\" with"),
-        ("shared, most", "once got scope='queue' and mode='most'; expected"),
+        (
+            "a wrong scope",
+            "once got scope='world', mode='least' and ask=None; expected the scope \"task\", or \"queue\"",
+        ),
+        ("shared, most", "once got scope='queue', mode='most' and"),
         ("kept for no time", "once got keep=0; expected"),
     ],
 )

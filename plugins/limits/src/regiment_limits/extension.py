@@ -34,14 +34,6 @@ class Limiting:
     understands = frozenset({"limits"})
     """The tag of tasks in a pool with a breaker (`guarding`)."""
 
-    def __new__(cls, **options: Any) -> Limiting:
-        """One that tells breakers how tasks end, only where there is one: each end costs something then."""
-        if cls is Limiting and breakers_of(options):
-            from regiment_limits.guarding import Guarding
-
-            return super().__new__(Guarding)
-        return super().__new__(cls)
-
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
         """All problems of the options, one sentence each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regiment import log, pushing
 from regiment import outcome as outcomes
@@ -15,10 +15,12 @@ from regiment.contracts import Push
 from regiment.hooks import hookimpl
 from regiment.outcome import Outcome
 from regiment.task import Task, new_id
-from regiment_limits.breaker import Did, State, tell
 from regiment_limits.budgets import breakers_of, rules_of
 from regiment_limits.extension import Limiting
 from regiment_limits.stores import flowing
+
+if TYPE_CHECKING:
+    from regiment_limits.breaker import Did, State
 
 NAME = "limits"
 """Of the tag that says in which pool a task is; empty: the store knows."""
@@ -98,6 +100,8 @@ class Guarding(Limiting):
             return
         store, wall = self._opened(config), time.time()
         at = wall + self._ahead
+        from regiment_limits.breaker import tell
+
         state, did, said = tell(
             store, config.name, pool, rule, self._rules.get(pool), at, at - seconds, pending.good, int(bad)
         )
@@ -119,6 +123,14 @@ class Guarding(Limiting):
         store, self._store = self._store, None
         if store is not None:
             store.close()
+
+
+class Limited(Limiting):
+    """What a queue gets that names `Limits(…)`: what tells breakers how tasks end only where there is one, for each end costs something then."""
+
+    def __new__(cls, **options: Any) -> Limiting:  # type: ignore[misc]
+        """The one or the other."""
+        return Guarding(**options) if breakers_of(options) else Limiting(**options)
 
 
 def _say(pool: str, state: State, did: Did) -> None:

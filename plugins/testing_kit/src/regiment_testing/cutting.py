@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 MOST = 100
 """Of one attempt so many runs are cut; what it does behind that is not."""
@@ -48,3 +49,13 @@ class Cutter:
             self.dead = True
             self._dies()
             raise Cut(what)
+
+
+@contextmanager
+def step(cutter: Cutter | None, what: str, number: bool = True) -> Iterator[None]:
+    """Around what a task does to its store; behind it a run may be cut. `what` is empty for what only looks."""
+    if cutter is not None:
+        cutter.check()
+    yield
+    if cutter is not None and what:
+        cutter.step(what, number)

@@ -7,7 +7,6 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import count
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +29,7 @@ from regiment.contracts import (
     When,
 )
 from regiment.task import PRIORITIES, Task
-from regiment_testing.cutting import Cutter
+from regiment_testing.cutting import Cutter, step
 from regiment_testing.left import Left
 from regiment_testing.uniques import Uniques
 
@@ -226,16 +225,6 @@ class Port:
     def describe(self) -> str:
         return "regiment_testing.capture"
 
-    @contextmanager
-    def _step(self, what: str, number: bool = True) -> Iterator[None]:
-        """Around what a task does to the store; behind it a run may be cut. `what` is empty for what only looks."""
-        cutter = self._heap.cutter
-        if cutter is not None:
-            cutter.check()
-        yield
-        if cutter is not None and what:
-            cutter.step(what, number)
-
     def push(
         self,
         queue: str,
@@ -249,7 +238,7 @@ class Port:
         id_window: float = 3600.0,
         token_window: float = 60.0,
     ) -> list[int]:
-        with self._step("push"):
+        with step(self._heap.cutter, "push"):
             met = self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window))
         return [one.index for one in met]
 
@@ -268,7 +257,7 @@ class Port:
         token_window: float = 60.0,
     ) -> list[Met]:
         """Keys count here; pools, lanes and budgets do not, for one task runs at a time."""
-        with self._step("push"):
+        with step(self._heap.cutter, "push"):
             return self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window, tickets))
 
     def enter(
@@ -276,7 +265,7 @@ class Port:
     ) -> Mapping[str, bytes] | None:
         """What the task that runs now has entered. Bounds are those of a store, and are not tested here."""
         done = next((id for id, value in entries.items() if value), "")  # an empty one says: begun
-        with self._step(f"once {done[:8]}" if done else "", number=False), self._heap.lock:
+        with step(self._heap.cutter, f"once {done[:8]}" if done else "", number=False), self._heap.lock:
             running = self._heap.running
             if running is None or running.captured.queue != queue:
                 return None
@@ -298,7 +287,7 @@ class Port:
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         until = float("inf") if ttl is None else self._heap.now + ttl
-        with self._step(f"set {key}"):
+        with step(self._heap.cutter, f"set {key}"):
             self._heap.keys[key] = (value, until)
 
     def get(self, key: str) -> bytes | None:
@@ -306,7 +295,7 @@ class Port:
         return value if until > self._heap.now else None
 
     def delete(self, key: str) -> bool:
-        with self._step(f"delete {key}"):
+        with step(self._heap.cutter, f"delete {key}"):
             known = self.get(key) is not None
             self._heap.keys.pop(key, None)
             return known
@@ -344,7 +333,7 @@ class Port:
         token_window: float = 60.0,
         when: Sequence[When] = (),
     ) -> Applied:
-        with self._step("apply"), self._heap.lock:
+        with step(self._heap.cutter, "apply"), self._heap.lock:
             return self._heap.left.apply(queue, effects, token, when)
 
     def records(self, queue: str, keys: Sequence[str]) -> Sequence[Record | None]:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 from uuid import UUID
 
 from regiment import log
@@ -20,7 +20,7 @@ from regiment_runner.worker.ending import NO_RULES, adrive, drive, ending, succe
 from regiment_runner.worker.guarded import DONE, aworked, cancelled, worked
 from regiment_runner.worker.leaving import kept
 from regiment_runner.worker.meant import ASKED, meant
-from regiment_runner.worker.once import Mode, Once, Scope, once
+from regiment_runner.worker.once import Mode, Once, once
 from regiment_runner.worker.opening import LARGE, opened
 from regiment_runner.worker.saying import measured, say_started
 from regiment_runner.worker.sprint import sprint
@@ -187,7 +187,7 @@ class Attempt(Trial):
         *words: str | int | UUID,
         ask: Callable[[], Any] | None = None,
         mode: Mode = "least",
-        scope: Scope = "task",
+        scope: Literal["task", "queue"] = "task",
         keep: float = 86_400.0,
     ) -> Once:
         """`with current().once("charge", order.id) as effect:` an effect on another system that a later run of this task finds done.
@@ -201,7 +201,11 @@ class Attempt(Trial):
             raise RuntimeError(
                 "once was asked for outside of its task: after the end of it, or in a thread that is not in it"
             )
-        return once(self, words, ask, mode, scope, keep)
+        if scope == "task":
+            return once(self, words, ask, mode)
+        from regiment_runner.worker.once_shared import shared
+
+        return shared(self, words, ask, mode, scope, keep)
 
     def take(self, number: int, queue: str | None = None) -> Taking:
         """`with current().take(100) as tasks:` up to `number` tasks of a queue (this one by default) to do in one go.

@@ -33,7 +33,6 @@ from regiment_runner.worker.trial import Trial
 
 T = TypeVar("T")
 Mode = Literal["least", "most"]
-Scope = Literal["task", "queue"]
 NONE: Final[Mapping[str, bytes]] = {}
 BEGUN: Final = b""
 """Value of an entry that says: begun, and perhaps done. The record of a value is never empty."""
@@ -49,9 +48,7 @@ class Unknown(RegimentError, Fail):
         Fail.__init__(self, reason=text)
 
 
-def once(
-    attempt: Trial, words: tuple[Any, ...], ask: Callable[[], Any] | None, mode: Mode, scope: Scope, keep: float
-) -> Once:
+def once(attempt: Trial, words: tuple[Any, ...], ask: Callable[[], Any] | None, mode: Mode) -> Once:
     """The effect of these words; an error in words for what makes no sense, or a store without the extra."""
     runtime, task = attempt.runtime, attempt.task
     if runtime.broker is None or task is None:
@@ -76,15 +73,7 @@ def once(
     if runtime.broker not in runtime.ledgered:
         refuse_without(LEDGER, "current().once needs", runtime.broker.make(), registry().scope(runtime.config.plugins))
         runtime.ledgered.add(runtime.broker)
-    if scope == "task":
-        return Once(attempt, words, ask, mode)
-    if scope != "queue" or mode != "least":
-        raise ArgumentsError(
-            f'once got scope={seen(scope)} and mode={seen(mode)}; expected the scope "task", or "queue" with the mode "least"'
-        )
-    from regiment_runner.worker.once_shared import Shared
-
-    return Shared(attempt, words, keep)
+    return Once(attempt, words, ask, mode)
 
 
 class Book:

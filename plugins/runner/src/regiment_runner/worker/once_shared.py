@@ -16,7 +16,7 @@ from regiment.errors import ArgumentsError, Fenced, Requeue, StoreUnavailable
 from regiment.registry import registry
 from regiment.task import new_id
 from regiment_runner.shared.pause import Pause
-from regiment_runner.worker.once import NONE, Once
+from regiment_runner.worker.once import NONE, Mode, Once, once
 from regiment_runner.worker.trial import Trial
 
 BEGUN, DONE = b"b", b"d"
@@ -26,6 +26,17 @@ HELD = 3600.0
 AGAIN = 2.0
 """Seconds after which a task looks again that has found another one at it."""
 TRIES: Final = 5
+
+
+def shared(attempt: Trial, words: tuple[Any, ...], ask: Any, mode: Mode, scope: str, keep: float) -> Once:
+    """The effect of these words, of the queue; an error in words for what makes no sense, or a store without the extras."""
+    if scope != "queue" or mode != "least" or ask is not None:
+        raise ArgumentsError(
+            f'once got scope={seen(scope)}, mode={seen(mode)} and ask={seen(ask)}; expected the scope "task", or "queue" in the mode '
+            '"least", which asks nobody'
+        )
+    once(attempt, words, None, "least")  # its checks
+    return Shared(attempt, words, keep)
 
 
 class Shared(Once):
