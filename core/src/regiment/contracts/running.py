@@ -70,7 +70,9 @@ class Attempt(Protocol):
     def commit(self) -> Commit:
         """What this task wants done in the very step in which it succeeds, or not at all."""
 
-    def once(self, *words: Any, ask: Any = None, mode: Literal["least", "most"] = "least") -> Any: ...
+    def once(
+        self, *words: Any, ask: Any = None, mode: Any = "least", scope: Any = "task", keep: float = 86_400
+    ) -> Any: ...
 
     def remaining(self) -> float | None:
         """Seconds until this task's limit, negative if it has passed; None if there is no limit."""

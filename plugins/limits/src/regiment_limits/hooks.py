@@ -17,7 +17,7 @@ def regiment_extensions() -> Mapping[str, Offer]:
     """What a queue names to have budgets, lanes and keys."""
     return {
         "limits": Offer(
-            "regiment_limits.extension:Limiting", summary="Budgets, turns and unique tasks, counted in the store."
+            "regiment_limits.guarding:Limited", summary="Budgets, turns and unique tasks, counted in the store."
         )
     }
 
