@@ -11,11 +11,11 @@ LEAST_SECRET = 16
 """Characters that a secret has at least."""
 
 
-def address(text: str, example: str) -> tuple[str, int]:
-    """The host and the port of `--listen`."""
+def address(text: str, example: str, option: str = "--listen") -> tuple[str, int]:
+    """The host and the port that `option` has named."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f'--listen is "{text}"; expected HOST:PORT, such as {example}')
+        raise ConfigError(f'{option} is "{text}"; expected HOST:PORT, such as {example}')
     return host.strip("[]"), int(port)
 
 

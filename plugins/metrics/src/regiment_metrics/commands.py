@@ -19,7 +19,7 @@ from regiment_cli.reaching import chosen
 from regiment_cli.terminal import Duration, show_json
 from regiment_metrics.sampling import Sampler, look
 from regiment_metrics.scaling import record, wanted
-from regiment_metrics.serving import TARGET, Pages, Quiet, Server
+from regiment_metrics.serving import TARGET, Pages, listening
 
 
 def store_options(function: Any) -> Any:
@@ -56,7 +56,7 @@ def metrics(
     broker, _ = chosen(None, app, connector)
     sampler = Sampler(broker.open, every)
     try:
-        server = Server((host, port), Quiet)
+        server = listening(host, port)
     except OSError as error:
         raise ConfigError(f"cannot serve at {listen}: {error.strerror}; name another: --listen HOST:PORT") from None
     server.set_app(Pages(sampler, token))

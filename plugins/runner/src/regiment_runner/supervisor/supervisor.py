@@ -9,7 +9,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from regiment import exits, installed, log
 from regiment.errors import ConfigError, RegimentError
@@ -41,7 +43,8 @@ class Supervisor:
     """Supervises workers of `targets` until told to stop; `run()` returns the exit code.
 
     `tick`, `crash_backoff` (first and last delay) and `stop_timeout` are seconds; `give_up` the number of failed starts
-    in a row after which it gives up. To be run in the thread that created it stays in: children die with that thread.
+    in a row after which it gives up; `beside` what servers are to run beside the keeper, as data that plugins find in
+    `spec["beside"]` of `regiment_services`. To be run in the thread that created it stays in: children die with that thread.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Supervisor:
         preload: bool = False,
         reload: bool = False,
         heartbeat: str | None = None,
+        beside: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         groups = _groups([targets] if isinstance(targets, str) else targets, workers)
         options = Options(
@@ -76,6 +80,7 @@ class Supervisor:
             preload,
             reload,
             os.path.abspath(heartbeat) if heartbeat else None,
+            beside,
         )
         installed.leave_out(options.app_dir)
         if reload:
