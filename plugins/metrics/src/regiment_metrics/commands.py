@@ -12,7 +12,7 @@ import click
 
 from regiment.config import CONNECTOR_VARIABLE
 from regiment.errors import ConfigError, RegimentError, nearest
-from regiment_cli.listening import address, secret, this_host_alone
+from regiment_cli.listening import address, refused, secret, this_host_alone
 from regiment_cli.options import json_option
 from regiment_cli.printing import put, say
 from regiment_cli.reaching import chosen
@@ -58,7 +58,7 @@ def metrics(
     try:
         server = listening(host, port)
     except OSError as error:
-        raise ConfigError(f"cannot serve at {listen}: {error.strerror}; name another: --listen HOST:PORT") from None
+        raise refused("--listen", listen, error) from None
     server.set_app(Pages(sampler, token))
     thread = threading.Thread(target=sampler.run, name="sampler")
     for number in (signal.SIGTERM, signal.SIGINT):

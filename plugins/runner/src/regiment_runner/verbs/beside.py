@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from regiment.errors import ConfigError, PluginError
 from regiment.known import COMMANDS
 from regiment.registry import registry
-from regiment_cli.listening import address, secret, this_host_alone
+from regiment_cli.listening import address, refused, secret, this_host_alone
 
 SERVERS = {"metrics": "127.0.0.1:9464", "dashboard": "127.0.0.1:8420"}
 """Option, and where it serves if nobody says otherwise."""
@@ -65,7 +65,5 @@ def _checked(asked: Asked) -> dict[str, Any]:
     try:  # who serves takes it for itself: a port that this process held would be in its workers, too
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        raise ConfigError(
-            f"cannot serve at {asked.where}: {error.strerror}; name another: {option} HOST:PORT"
-        ) from None
+        raise refused(option, asked.where, error) from None
     return {"host": host, "port": port, "token_file": token_file and str(token_file)}
