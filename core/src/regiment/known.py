@@ -11,7 +11,7 @@ _OFFERED = {
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
     **{f"regiment-{name}": name for name in ("results", "schedules", "workflows", "limits", "dask", "django")},
-    "regiment-opentelemetry": "opentelemetry",
+    **{f"regiment-{name}": name for name in ("opentelemetry", "sentry")},
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
