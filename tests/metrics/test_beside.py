@@ -199,7 +199,7 @@ def test_the_stores_queues_are_served_by_one_of_two_trees(start: Any, tmp_path: 
         tree.ready()
     push(tmp_path)
     for port, tree in zip(ports, trees, strict=True):
-        eventually(lambda: value(port, "regiment_store_up") == 1.0, 20, tree.text)  # noqa: B023
+        eventually(lambda: value(port, "regiment_store_up") == 1.0, 20, tree.text)
     each = [value(port, "regiment_queue_tasks", queue="q", state="ready") for port in ports]
     assert sorted(one is None for one in each) == [False, True], "a sum over all trees is right"
     for port in ports:
