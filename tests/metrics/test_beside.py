@@ -284,7 +284,7 @@ class Nothing:
 def test_an_address_that_is_no_address_of_this_host_is_refused(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN)
     with pytest.raises(
-        ConfigError, match="cannot serve at 192.0.2.1:9464: Cannot assign requested address; name another"
+        ConfigError, match=r"cannot serve at 192\.0\.2\.1:9464: Cannot assign requested address; name another"
     ):
         as_data([Asked("metrics", "192.0.2.1:9464", str(tmp_path / "token"))])
 

@@ -52,6 +52,7 @@ def intake() -> Iterator[Intake]:
             assert self.path == "/api/1/envelope/" and "sentry_key=public" in self.headers["X-Sentry-Auth"]
             if made.slow.is_set():
                 made.over.wait(300)
+                return
             made.take(body)
             self.send_response(200)
             self.end_headers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import socket
 from pathlib import Path
@@ -59,7 +60,10 @@ class Beside:
             port = taken.getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
             doors = Doors(
-                frozenset({*LOCAL, shown.lower()}), {"operator": self._token} if self._token else {}, "operator", port
+                frozenset({*LOCAL, shown.lower(), os.uname().nodename.lower()}),
+                {"operator": self._token} if self._token else {},
+                "operator",
+                port,
             )
             pages = Dashboard(
                 lambda: Store(config, "of this tree", quiet=True),

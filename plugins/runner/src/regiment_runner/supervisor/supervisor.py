@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from regiment import exits, installed, log
@@ -64,7 +63,7 @@ class Supervisor:
         preload: bool = False,
         reload: bool = False,
         heartbeat: str | None = None,
-        beside: Mapping[str, Any] = MappingProxyType({}),
+        beside: Mapping[str, Any] | None = None,
     ) -> None:
         groups = _groups([targets] if isinstance(targets, str) else targets, workers)
         options = Options(
@@ -80,7 +79,7 @@ class Supervisor:
             preload,
             reload,
             os.path.abspath(heartbeat) if heartbeat else None,
-            beside,
+            beside or {},
         )
         installed.leave_out(options.app_dir)
         if reload:
