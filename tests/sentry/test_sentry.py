@@ -51,16 +51,17 @@ def retries():
         raise ValueError("not yet")
 
 
-@work.task(timeouts=Timeouts(soft=0.2), max_retries=0)
-def slow():
-    time.sleep(30)
-
-
 @work.task
 def dies():
     if not os.path.exists({died!r}):
         open({died!r}, "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
+"""
+SLOW = """
+
+@work.task(timeouts=Timeouts(soft=0.2), max_retries=0)
+def slow():
+    time.sleep(30)
 """
 ASYNC = """
 
@@ -146,7 +147,7 @@ def test_each_try_is_reported_if_that_is_asked_for_and_all_are_one_issue(reporte
 
 
 def test_a_task_that_was_asked_to_run_again_or_timed_out_is_told_apart(reported: Reported) -> None:
-    reported.write()
+    reported.write(more=SLOW)
     reported.push("app.slow.push()")
     reported.run()
     (event,) = reported.at.of("event")
@@ -224,7 +225,7 @@ def test_what_tasks_that_run_at_once_tell_the_sdk_stays_apart_when_they_are_trac
 ) -> None:
     more = ASYNC if executor == "asyncio" else ASYNC.replace("async def", "def").replace("await asyncio", "time")
     reported.write("tracing=True", f"executor={executor!r}", more)
-    reported.push("[app.each.push(number=n) for n in range(8)]; app.slow.push")
+    reported.push("[app.each.push(number=n) for n in range(8)]")
     reported.run()
     events = reported.at.of("event")
     assert sorted(event["tags"]["number"] for event in events) == [str(n) for n in range(8)]

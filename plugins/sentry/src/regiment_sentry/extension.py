@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 class Reporting:
     """What a queue gets that names `Sentry(…)`. Each process builds its own. Hooks that would cost a success something are there only
-    with `tracing`, and the one for failures only with `each_try`.
+    with `tracing`, and the one for failures only with one of the two.
     """
 
     def __init__(self, dsn: str = "", each_try: bool = False, tracing: bool = False) -> None:
-        self.dsn, self.each_try = dsn, each_try
-        if each_try:
+        self.dsn, self.each_try, self.tracing = dsn, each_try, tracing
+        if each_try or tracing:
             self.regiment_task_failed = self._task_failed
         if tracing:
             self.regiment_around_push, self.regiment_around_attempt = self._around_push, self._around_attempt
@@ -56,9 +56,16 @@ class Reporting:
 
     @hookimpl
     def _task_failed(self, task: Task, outcome: Outcome) -> None:
-        from regiment_sentry.reports import failed
+        from regiment_sentry.reports import ERRORS, failed
 
-        failed(task, outcome)
+        if outcome.kind not in ERRORS:
+            return
+        if self.tracing:
+            from regiment_sentry.tracing import mark_failed
+
+            mark_failed()
+        if self.each_try:
+            failed(task, outcome)
 
     @hookimpl
     def _around_push(self, push: Push) -> AbstractContextManager[None]:

@@ -21,7 +21,7 @@ ERRORS = frozenset({outcomes.FAILURE, outcomes.TIMEOUT, outcomes.MAX_RETRIES, ou
 
 def failed(task: Task, outcome: Outcome) -> None:
     """Report a try that failed, as the group that its dead letter would be in."""
-    if outcome.kind in ERRORS and sentry_sdk.is_initialized():
+    if sentry_sdk.is_initialized():
         reason = {"kind": outcome.kind, "name": task.name, "error": str(outcome.error or ""), "traceback": outcome.text}
         if outcome.error is not None:
             reason["error_type"] = _type(outcome.error)
@@ -39,13 +39,6 @@ def dead(letter: Mapping[str, Any], each_try: bool) -> None:
         _send(letter, None, None, "error")
     elif not (each_try and outcome.kind in ERRORS):
         _send(letter, task, outcome.error, "error")
-
-
-def ended_as() -> str:
-    """The outcome of the attempt that ends here; empty where there is none."""
-    attempt: Any = attempt_now.get(None)
-    outcome = None if attempt is None else attempt.outcome
-    return "" if outcome is None else str(outcome.kind)
 
 
 def _send(letter: Mapping[str, Any], task: Task | None, error: BaseException | None, level: Any) -> None:
