@@ -65,7 +65,7 @@ class Supervisor:
         heartbeat: str | None = None,
         beside: Mapping[str, Any] | None = None,
     ) -> None:
-        groups = _groups([targets] if isinstance(targets, str) else targets, workers)
+        most = parse_size(max_memory) if isinstance(max_memory, str) else max_memory
         options = Options(
             burst,
             stop_timeout,
@@ -73,7 +73,7 @@ class Supervisor:
             tick,
             crash_backoff,
             give_up,
-            parse_size(max_memory) if isinstance(max_memory, str) else max_memory,
+            most,
             memory_factor,
             scale_down,
             preload,
@@ -83,10 +83,8 @@ class Supervisor:
         )
         installed.leave_out(options.app_dir)
         if reload:
-            if preload:
-                raise ConfigError("--reload and --preload exclude each other: what is preloaded is never read again")
-            reloading.check()
-        self.tree = Tree(options, groups)
+            _reloads(preload)
+        self.tree = Tree(options, _groups([targets] if isinstance(targets, str) else targets, workers))
         self.place = Place(app_dir)
         self._stopping = 0.0
         self._watcher: reloading.Watcher | None = None
@@ -275,6 +273,13 @@ class Supervisor:
         """End what workers have forked that is not theirs any more, and reap it."""
         known = [item.pid for item in self.tree.children.values()]
         self.descendants.look(known, [int(name[1:]) for name in self.tree.children])
+
+
+def _reloads(preload: bool) -> None:
+    """ConfigError where code cannot be reloaded."""
+    if preload:
+        raise ConfigError("--reload and --preload exclude each other: what is preloaded is never read again")
+    reloading.check()
 
 
 def _groups(targets: Sequence[str], workers: int | tuple[int, int]) -> list[Group]:

@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 def with_addresses(args: Sequence[str]) -> list[str]:
     """The words of a line, in which `--dashboard` before what is no HOST:PORT has its default: so it may come before a target."""
     found = list[str]()
-    for word, after in zip(args, [*args[1:], ""], strict=True):
+    for word, after in zip(args, [*args, ""][1:], strict=True):
         name = word.removeprefix("--")
         alone = word.startswith("--") and name in SERVERS and not _ADDRESS.fullmatch(after)
         found.append(f"{word}={SERVERS[name]}" if alone else word)
