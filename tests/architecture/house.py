@@ -174,6 +174,7 @@ def picture() -> str:
                 "regiment_dask",
                 "regiment_metrics",
                 "regiment_opentelemetry",
+                "regiment_sentry",
                 "regiment_testing",
                 "regiment_pytest",
                 "regiment_sergeant",

@@ -11,9 +11,9 @@ _OFFERED = {
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
     **{
-        f"regiment-{name}": name for name in ("results", "schedules", "workflows", "limits", "claims", "dask", "django")
+        f"regiment-{name}": name
+        for name in "results schedules workflows limits claims dask django opentelemetry sentry".split()
     },
-    "regiment-opentelemetry": "opentelemetry",
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""

@@ -9,7 +9,7 @@ import click
 
 from regiment.build import make_broker
 from regiment.errors import ConfigError
-from regiment_cli.listening import LEAST_SECRET, address, secret, this_host_alone
+from regiment_cli.listening import LEAST_SECRET, address, refused, secret, this_host_alone
 from regiment_cli.printing import say
 from regiment_console.store import Store, choose, store_options
 from regiment_dashboard.doors import LOCAL, Doors, Role
@@ -59,7 +59,7 @@ def command(
     try:
         taken = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ConfigError(f"cannot serve at {listen}: {error.strerror}; name another: --listen HOST:PORT") from None
+        raise refused("--listen", listen, error) from None
     with taken:
         from regiment_dashboard.app import Dashboard
         from regiment_dashboard.panels import Panels

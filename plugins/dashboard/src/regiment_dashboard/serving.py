@@ -63,6 +63,14 @@ class Bounded(H11Protocol):
 
 def serve(application: Any, listening: socket.socket, prefix: str) -> None:
     """Serve until SIGTERM or Ctrl-C; what is being answered then has a second."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn has its own while it serves, and sends itself the same again afterwards.
+        signal.signal(number, lambda *_: None)
+    serve_here(application, listening, prefix)
+
+
+def serve_here(application: Any, listening: socket.socket, prefix: str = "") -> None:
+    """Serve in this thread, which need not be the main one."""
     Bounded.most = min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
     settings = uvicorn.Config(
         application,
@@ -75,8 +83,4 @@ def serve(application: Any, listening: socket.socket, prefix: str) -> None:
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(
-            number, lambda *_: None
-        )  # uvicorn has its own while it serves, and sends itself the same again afterwards
     uvicorn.Server(settings).run(sockets=[listening])

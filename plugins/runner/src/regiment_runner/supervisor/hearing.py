@@ -102,7 +102,7 @@ class Hearing:
         """Have the services that plugins of this target want; a tree that cannot have them does not start."""
         group.notes = notes
         try:
-            self._tree.services.ask(group.label, spec, notes)
+            self._tree.services.ask(group.label, {**spec, "beside": dict(self._tree.options.beside)}, notes)
         except RegimentError as error:
             self.give_up(error.exit_code, str(error))
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,6 +166,7 @@ class Options(NamedTuple):
     preload: bool
     reload: bool
     heartbeat: str | None
+    beside: Mapping[str, Any]
 
 
 class Tree:
