@@ -10,10 +10,8 @@ _OFFERED = {
     "regiment-compressors": "zlib gzip bzip2 lzma zstd",
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
-    **{
-        f"regiment-{name}": name
-        for name in "results schedules workflows limits claims dask django opentelemetry sentry".split()
-    },
+    **{f"regiment-{name}": name for name in ("results", "schedules", "workflows", "limits", "claims")},
+    **{f"regiment-{name}": name for name in ("dask", "django", "opentelemetry", "sentry")},
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
