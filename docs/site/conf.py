@@ -35,7 +35,7 @@ extensions = [
     "site_docstrings",
     "site_pictures",
 ]
-nitpicky = False
+suppress_warnings = ["ref.python"]  # two classes of one name, in a signature: the name is not made a link
 
 myst_heading_anchors = 6
 myst_fence_as_directive = ["mermaid"]
