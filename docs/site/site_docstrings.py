@@ -7,6 +7,8 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
+from regiment.settings import Settings
+
 CODE = re.compile(r"(``[^`]+``|`[^`]+`)")
 
 
@@ -21,6 +23,8 @@ def plain(line: str) -> str:
 
 def docstring(app: Sphinx, kind: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """A docstring with its code marked as code; what is indented further than its text is an example."""
+    if lines and lines[0].startswith("Alias for field number"):  # what Python says of a field of a tuple
+        lines.clear()
     joined = re.sub(r"(`[^`\n]*)\n +([^`\n]*`)", r"\1 \2", "\n".join(lines))
     found: list[str] = []
     example = False
@@ -34,13 +38,18 @@ def docstring(app: Sphinx, kind: str, name: str, thing: Any, options: Any, lines
     lines[:] = found
 
 
-def member(app: Sphinx, kind: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what has no docstring of its own: fields of tuples whose meaning the record tells."""
-    return True if (getattr(thing, "__doc__", "") or "").startswith("Alias for field number") else None
+def signature(
+    app: Sphinx, kind: str, name: str, thing: Any, options: Any, given: str | None, returned: str | None
+) -> tuple[str, None] | None:
+    """A record of settings takes its fields."""
+    if kind != "class" or not issubclass(thing, Settings):
+        return None
+    fields = (field if default is ... else f"{field}={default!r}" for field, default in thing._defaults.items())
+    return f"({', '.join(fields)})", None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", docstring)
-    app.connect("autodoc-skip-member", member)
+    app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True}
