@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +51,23 @@ def listed(entries: list[Entry]) -> list[str]:
     return [f"{entry.title.replace('`', '')} </{entry.page}>" for entry in entries]
 
 
+def described(package: str) -> str:
+    """What a package says of itself and of each of its public names, as Sphinx is asked for it. Names that load when they are
+    first used are asked for one by one: no list of members has them.
+    """
+    module = import_module(package)
+    asked = [f".. automodule:: {package}"]
+    for name in getattr(module, "__all__", ()):
+        thing = getattr(module, name)
+        if inspect.isclass(thing):
+            asked.append(f".. autoclass:: {package}.{name}\n   :members:")
+        elif inspect.isfunction(thing):
+            asked.append(f".. autofunction:: {package}.{name}")
+        else:
+            asked.append(f".. autodata:: {package}.{name}\n   :no-value:")
+    return "\n".join(asked)
+
+
 def distributions() -> str:
     """A section for each distribution: its own page, and its public names from their docstrings."""
     sections = []
@@ -57,8 +76,7 @@ def distributions() -> str:
         name = re.search(r'^name = "(.+)"', (folder / "pyproject.toml").read_text(), re.MULTILINE)
         assert name is not None, folder
         sections += [f"## {name[1]}", f"[Its own page](../../plugins/{folder.name}/README.md)."]
-        members = "\n   :members:\n   :imported-members:" if "__all__" in (package / "__init__.py").read_text() else ""
-        sections += [f"```{{eval-rst}}\n.. automodule:: {package.name}{members}\n```"]
+        sections += [f"```{{eval-rst}}\n{described(package.name)}\n```"]
     return "\n\n".join(sections)
 
 
