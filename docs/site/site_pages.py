@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from site_docstrings import plain
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,10 @@ def described(package: str) -> str:
         elif inspect.isfunction(thing):
             asked.append(f".. autofunction:: {package}.{name}")
         else:
-            asked.append(f".. autodata:: {package}.{name}\n   :no-value:")
+            meaning = (inspect.getdoc(type(thing)) or "").replace(
+                "\n", " "
+            )  # a proxy has no value before there is an application
+            asked.append(f"\n.. py:data:: {package}.{name}\n\n   {plain(meaning)}\n")
     return "\n".join(asked)
 
 
