@@ -68,7 +68,7 @@ def described(package: str) -> str:
             meaning = (inspect.getdoc(type(thing)) or "").replace(
                 "\n", " "
             )  # a proxy has no value before there is an application
-            asked.append(f"\n.. py:data:: {package}.{name}\n\n   {plain(meaning)}\n")
+            asked.append(f"\n.. py:data:: {name}\n\n   {plain(meaning)}\n")
     return "\n".join(asked)
 
 
