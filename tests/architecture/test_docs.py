@@ -22,6 +22,8 @@ from regiment.hooks import Specs
 from regiment.known import COMMANDS
 from regiment.pushing import OPTIONS
 from regiment_cli.main import cli
+from regiment_console import asked
+from regiment_dashboard import panels
 from regiment_runner import Supervisor
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +144,8 @@ def test_the_settings_page_tells_every_variable_of_the_environment() -> None:
 # Hooks
 
 
-HOOKS = {name: function for name, function in vars(Specs).items() if name.startswith("regiment_")}
+SPECS = (Specs, asked.Specs, panels.Specs)
+HOOKS = {name: function for specs in SPECS for name, function in vars(specs).items() if name.startswith("regiment_")}
 
 
 def test_the_hooks_page_tells_every_hook_with_its_arguments() -> None:
@@ -162,6 +165,8 @@ def test_the_example_of_a_hook_implements_it(name: str) -> None:
     exec(compile(source, f"{page.name}, {name}", "exec"), module)
     plugin = type("Example", (), {name: staticmethod(module[name])})
     made = manager()
+    for specs in SPECS[1:]:
+        made.add_hookspecs(specs)
     made.register(plugin)
     made.check_pending()
     assert [found.function for found in getattr(made.hook, name).get_hookimpls()] == [module[name]]

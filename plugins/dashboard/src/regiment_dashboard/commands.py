@@ -62,6 +62,7 @@ def command(
         raise ConfigError(f"cannot serve at {listen}: {error.strerror}; name another: --listen HOST:PORT") from None
     with taken:
         from regiment_dashboard.app import Dashboard
+        from regiment_dashboard.panels import Panels
         from regiment_dashboard.serving import serve
         from regiment_dashboard.watching import Watch
 
@@ -69,7 +70,7 @@ def command(
         doors = Doors(names, tokens, "viewer" if read_only else "operator", taken.getsockname()[1])
         broker = make_broker(config)
         store = Store(config, why)
-        pages = Dashboard(lambda: Store(config, why), store.where, Watch(broker.open), doors)
+        pages = Dashboard(lambda: Store(config, why), store.where, Watch(broker.open), doors, Panels(config))
         store.looking.close()
         shown = f"[{host}]" if ":" in host else host
         say(f"serving http://{shown}:{taken.getsockname()[1]}{prefix}/" + (" (read only)" if read_only else ""))
