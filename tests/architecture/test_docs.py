@@ -34,6 +34,7 @@ PAGES = [
     *sorted(ROOT.glob("plugins/*/README.md")),
     ROOT / "core/README.md",
 ]
+LINKING = [*PAGES, *sorted(ROOT.glob("examples/**/README.md"))]
 RECORDS = [Timeouts, Backoff, Starvation, Logging, WorkerConfig]
 
 
@@ -213,8 +214,13 @@ def test_what_is_marked_as_runnable_runs_as_it_stands(block: Block, tmp_path: Pa
 
 def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
     """Every command line that begins with `regiment`, in blocks and in running text, as words."""
+    typed = {"": "", "sh": "", "console": "$ "}  # what is typed begins with; the rest of a console is what is said
     lines = [
-        line for block in blocks(page) if block.language in ("", "sh", "console") for line in block.text.splitlines()
+        line
+        for block in blocks(page)
+        if block.language in typed
+        for line in block.text.splitlines()
+        if line.startswith(typed[block.language])
     ]
     lines += re.findall(r"`(regiment [^`]*)`", prose(page))
     for line in lines:
@@ -278,7 +284,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if "://" in target:
@@ -287,6 +293,17 @@ def test_links_lead_somewhere(page: Path) -> None:
         found = (page.parent / path).resolve() if path else page
         assert found.exists(), f"{page.name}: {target}"
         assert not anchor or anchor in anchors(found), f"{page.name}: {target}"
+
+
+def test_every_page_stands_in_the_navigation_under_one_kind() -> None:
+    index = ROOT / "docs/index.md"
+    kinds = re.findall(r"^## (.+)$", index.read_text(), re.MULTILINE)
+    assert kinds == ["Tutorial", "How-to", "Reference", "Explanation"]
+    listed = re.findall(r"^ *- \[.+?\]\((\S+?\.md)\)", index.read_text(), re.MULTILINE)
+    assert len(listed) == len(set(listed)), "a page is listed twice"
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").glob("**/*.md")} - {"index.md"}
+    missing = pages - set(listed)
+    assert not missing, f"docs/index.md does not list {sorted(missing)}: write a line in the section of its kind"
 
 
 def test_the_fault_matrix_names_for_each_row_exactly_the_tests_that_show_it() -> None:

@@ -149,6 +149,7 @@ class Timeouts(Settings):
         return self.hard, self.hard + self.grace
 
     def check(self) -> list[str]:
+        """All problems of these values, one sentence each; a soft limit comes before the hard one."""
         found = super().check()
         if not found and self.hard is not None and self.soft is not None and self.soft >= self.hard:
             found.append(f"timeouts.soft is {self.soft!r} and hard is {self.hard!r}; soft must come first")
@@ -165,7 +166,7 @@ class Backoff(Settings):
 
 
 class Starvation(Settings):
-    """Call `on_starvation` after this many seconds without a task."""
+    """Call `on_starvation` after `time_with_no_tasks` seconds without a task."""
 
     time_with_no_tasks: float = field(LIMIT)
 
@@ -178,6 +179,7 @@ class Logging(Settings):
     handlers: Sequence[Any] = ()
 
     def check(self) -> list[str]:
+        """All problems of these values, one sentence each; levels are those of `logging`, by name."""
         levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
         found = super().check()
         named = [] if found else [level for level in self.events.values() if level is not None]
