@@ -46,3 +46,10 @@ def test_a_push_into_the_memory_of_the_command_itself_is_refused(cli):
     answer = cli("push", "hello:greet", "name=Ada", REGIMENT_CONNECTOR="memory://")
     assert answer.code == 2
     assert "nothing was queued" in answer.err
+
+
+def test_workers_are_seen_as_soon_as_they_have_started(cli, read_until, wait_for):
+    run = cli.start("run", "hello", "--workers", "2")
+    for _ in range(2):
+        read_until(run, "worker.ready")
+    wait_for(lambda: cli.counts().get("workers") == 2, 5)  # a lease has 30 s: the first renewal comes later than that
