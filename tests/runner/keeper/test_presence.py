@@ -101,4 +101,4 @@ def test_a_record_of_an_older_release_is_read_and_one_that_is_damaged_hides_no_o
     old = {"host": "elsewhere", "pid": 1, "release": "", "workers": [{"pid": 2, "queue": "q", "tasks": 3, "rate": 1.0}]}
     damaged = {**old, "pid": 5, "targets": [{"label": "x"}]}
     [tree] = trees_of(json.dumps(one).encode() for one in (damaged, old))
-    assert (tree.pid, tree.targets, tree.tasks, tree.regiment) == (1, [], 3, "")
+    assert (tree.pid, tree.targets, tree.ended, tree.regiment) == (1, [], {"q": 3}, "")

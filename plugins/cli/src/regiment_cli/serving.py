@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 from regiment.broker import extras
@@ -44,8 +45,8 @@ class Tree(NamedTuple):
     """Its release of regiment; empty if it is one that does not tell."""
     plugins: frozenset[str] = frozenset()
     targets: Sequence[Target] = ()
-    tasks: int = 0
-    """How many tasks its workers have ended."""
+    ended: Mapping[str, int] = MappingProxyType({})
+    """Queue -> how many tasks its workers have ended since they started."""
 
     @property
     def name(self) -> str:
@@ -107,12 +108,19 @@ def trees_of(records: Iterable[bytes]) -> list[Tree]:
                 regiment=str(record.get("regiment", "")),
                 plugins=frozenset(map(str, record.get("plugins", ()))),
                 targets=_targets(record),
-                tasks=sum(int(worker.get("tasks", 0)) for worker in record["workers"]),
+                ended=_ended(record),
             )
         except Exception:
             continue  # a record of another release, or a foreign one: it must not hide the others
         found.append(tree)
     return sorted(found, key=lambda tree: (tree.host, tree.pid))  # two may have the same: keepers of one that has ended
+
+
+def _ended(record: Mapping[str, Any]) -> Mapping[str, int]:
+    found = Counter[str]()
+    for worker in record["workers"]:
+        found[str(worker["queue"])] += int(worker.get("tasks", 0))
+    return found
 
 
 def _targets(record: Mapping[str, Any]) -> list[Target]:
