@@ -67,10 +67,10 @@ def test_the_first_line_on_stderr_says_which_store_and_who_chose_it(cli):
     ]
     assert first == [
         f"store: {cli.folder}/.regiment/queue.db, from the default (REGIMENT_CONNECTOR is not set)",
-        "store: other.db, from --connector",
-        "store: other.db, from the environment (REGIMENT_CONNECTOR)",
-        "store: other.db, from -A app:q: WorkerConfig(connector=…)",
-        "store: other.db, from REGIMENT_APP app: WorkerConfig(connector=…)",
+        f"store: {cli.folder}/other.db, from --connector",
+        f"store: {cli.folder}/other.db, from the environment (REGIMENT_CONNECTOR)",
+        f"store: {cli.folder}/other.db, from -A app:q: WorkerConfig(connector=…)",
+        f"store: {cli.folder}/other.db, from REGIMENT_APP app: WorkerConfig(connector=…)",
     ]
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.wait import eventually
 from regiment_runner.shared import page
 from regiment_runner.shared.heads import id_of
 from regiment_runner.shared.page import Page
