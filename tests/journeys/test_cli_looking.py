@@ -408,7 +408,7 @@ def test_a_push_to_a_paused_queue_says_so(cli):
     assert "the queue is paused: regiment queues resume hello; no worker is alive yet" in said.err
     assert cli("push", "hello:greet", "name=Bob", "--json").document["paused"] is True
     cli("queues", "resume", "hello")
-    assert "paused" not in cli("push", "hello:greet", "name=Eve").err
+    assert "the queue is paused" not in cli("push", "hello:greet", "name=Eve").err
 
 
 def test_a_burst_that_waits_for_delayed_tasks_says_so_once(cli):
