@@ -279,9 +279,9 @@ def as_use(choice: str | Use) -> Use:
     if "://" in choice or (colon and not rest) or (colon and lower in SCHEMES):
         return Use(f"{lower}:", url=Url(f"{lower}:{rest}"))
     if not all(part.isidentifier() for part in rest.split(".")) if colon else not _is_name(choice):
-        seen = f'"{choice[:8]}…"' if len(choice) > 8 else repr(choice)
+        seen = f'"{choice[:8]}…"' if len(choice) > 8 and not rest.isdigit() else f'"{choice}"'
         raise ConfigError(
-            f"{seen} is no name and no URL; expected a name, a URL (redis://host:6379/0, sqlite:///queue.db) or "
+            f"{seen} is no name and no URL; expected a name, a URL with its scheme (redis://localhost:6379, sqlite:///queue.db) or "
             '"module:Class"'
         )
     return Use(choice)

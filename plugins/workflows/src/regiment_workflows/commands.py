@@ -17,6 +17,7 @@ from regiment_cli.options import json_option
 from regiment_cli.printing import draw, put, say
 from regiment_cli.reaching import chosen, where_options
 from regiment_cli.terminal import Duration, show_json
+from regiment_cli.text import table
 from regiment_cli.verbs import Group
 from regiment_workflows import keys
 from regiment_workflows.finding import runs_of
@@ -60,7 +61,8 @@ def list_flows(queue: str | None, app: str | None, connector: str | None, state:
     elif not found:
         say("no flows. An idle queue is only found by --queue or --app")
     else:
-        put("\n".join(f"{one['id']:<32} {one['name']:<16} {one['queue']:<16} {one['state']}" for one in found))
+        head = ("id", "name", "queue", "state")
+        put(table([tuple(one[name] for name in head) for one in found], head))
 
 
 @command.command("show")

@@ -85,6 +85,7 @@ class Hearing:
                     self._share(f"{kind}s", parts[kind])
             self._share("connectors", item.spec["connector"]["name"])
         if group.label not in self._announced:
+            plugins: dict[str, Any] = {} if self._announced else {"plugins": message["plugins"]}  # once a tree
             self._announced.add(group.label)
             log.event(
                 logging.INFO,
@@ -95,7 +96,7 @@ class Hearing:
                 queue=item.spec["queue"],
                 workers=group.size,
                 **parts,
-                plugins=message["plugins"],
+                **plugins,
             )
 
     def _services(self, group: Group, spec: dict[str, Any], notes: dict[str, Any]) -> None:

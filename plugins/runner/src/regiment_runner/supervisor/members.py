@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from regiment import exits
 from regiment_runner.shared import crossing, messages, page, process
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.tally import Tallies
 from regiment_runner.supervisor.keeping import Keeping
 from regiment_runner.supervisor.loop import Loop
 from regiment_runner.supervisor.numbers import Target
@@ -197,6 +198,8 @@ class Tree:
         """Whether nothing more is to be leased (SIGUSR2)."""
         self.stopping = False
         """Whether the end has begun."""
+        self.ended: Tallies = {}
+        """What workers that are gone have counted."""
         self.again = False
         """Whether the end is to be followed by executing this process anew."""
         self.changed = True

@@ -225,7 +225,7 @@ class Supervisor:
         """Finish what runs, give back the rest; a second call more than a second later ends at once, if `repeated`."""
         now = time.monotonic()
         if not self.tree.stopping:
-            log.event(logging.INFO, "supervisor.stopping", reason=why, timeout=self.tree.options.stop_timeout)
+            log.event(self._level(), "supervisor.stopping", reason=why, timeout=self.tree.options.stop_timeout)
             self.tree.stopping = True
             self._stopping, self._deadline = now, now + self.tree.options.stop_timeout
             self.tree.order_all(page.STOP)
@@ -265,7 +265,12 @@ class Supervisor:
         self.care.end()
         self.doze.end()
         page.remove_tree(self.tree.folder)
-        log.event(logging.INFO, "supervisor.stopped", exit_code=self.tree.exit_code)
+        log.event(self._level(), "supervisor.stopped", exit_code=self.tree.exit_code)
+
+    def _level(self) -> int:
+        """A tree of which no worker was ever ready has said why: what follows that is for those who look closely."""
+        failed = self.tree.exit_code != exits.OK and not any(group.proven for group in self.tree.groups)
+        return logging.DEBUG if failed else logging.INFO
 
     # What the parts of a tree share
 

@@ -44,6 +44,12 @@ def _server(name: str, what: str) -> Callable[[Any], Any]:
     return lambda function: where(token(function))
 
 
+def _foreign(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """What others call `--workers`."""
+    if value is not None:
+        raise click.UsageError(f"-c and --concurrency are other tools' words; here it is --workers {value}", ctx)
+
+
 @click.command("run", cls=Run)
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET[=N|=A..B]...")
 @click.option("--workers", metavar="N|A..B", help="Workers of each target without its own number.  [default: 1]")
@@ -66,6 +72,7 @@ def _server(name: str, what: str) -> Callable[[Any], Any]:
 @click.option("--preload", is_flag=True, help="Import the application before the workers are forked.")
 @click.option("--reload", is_flag=True, help="Restart workers when a Python file of the application changes.")
 @click.option("--heartbeat", metavar="PATH", help="Write a file every second, for regiment health.")
+@click.option("-c", "--concurrency", "foreign", hidden=True, expose_value=False, callback=_foreign)
 @click.option("--solo", is_flag=True, help="One worker in the foreground: no limits, no respawn, stdin kept.")
 @_server("metrics", "Serve metrics of this tree and its store to Prometheus")
 @_server("dashboard", "Serve the dashboard of its store")

@@ -138,7 +138,7 @@ def run(given: Given) -> int:
     servers = as_data(asked(given))
     from regiment_runner.supervisor import Supervisor
 
-    return Supervisor(
+    supervisor = Supervisor(
         given.targets,
         workers=number,
         burst=given.burst,
@@ -149,7 +149,25 @@ def run(given: Given) -> int:
         reload=given.reload,
         heartbeat=given.heartbeat,
         beside=servers,
-    ).run()
+    )
+    code = supervisor.run()
+    if style == "console" and any(group.proven for group in supervisor.tree.groups):
+        say(summary(supervisor.tree.ended))
+    return code
+
+
+def summary(counted: dict[str, list[int]]) -> str:
+    """How the tasks of a tree ended, in words; what runs again is not over, and is counted apart."""
+    from regiment.contracts import OUTCOMES
+
+    counts = dict(
+        zip(OUTCOMES, map(sum, zip(*(row[: len(OUTCOMES)] for row in counted.values()), strict=True)), strict=False)
+    )
+    again = sum(counts.get(name, 0) for name in ("failure", "timeout", "retry", "requeue"))
+    words = [f"{counts.get('success', 0):,} done", f"{counts.get('dead', 0):,} failed"]
+    words += [f"{counts[name]:,} {name}" for name in ("cancelled", "expired") if counts.get(name)]
+    words += [f"{again:,} {'run' if again == 1 else 'runs'} to be repeated"] if again else []
+    return ", ".join(words) + ("; regiment dead list says why" if counts.get("dead") else "")
 
 
 def asked(given: Given) -> list[Asked]:
@@ -222,6 +240,6 @@ def announcement(fields: dict[str, Any]) -> str:
             f'queue "{fields["queue"]}" (pid {fields["pid"]}; Ctrl-C ends it)',
             f"  store    {fields['connector']}",
             f"  uses     {', '.join(uses)}",
-            f"  plugins  {_counted(fields['plugins'])}",
+            *([f"  plugins  {_counted(fields['plugins'])}"] if "plugins" in fields else []),
         ]
     )
