@@ -30,11 +30,12 @@ ALSO = {
     "regiment_workflows": "regiment_results",
     "regiment_dashboard": "regiment_console",
     "regiment_limits": "regiment_console",
-    "regiment_django": "regiment_results",
+    "regiment_django": "regiment_results regiment_outbox",
+    "regiment_sqlalchemy": "regiment_outbox",
     "regiment_pytest": "regiment_testing",
     "regiment_celery": "regiment_results regiment_schedules regiment_workflows",
 }
-"""Who builds on further distributions, by declared dependency: flows are made of what results keep, pages show what verbs say,
+"""Who builds on further distributions, by declared dependency: flows are made of what results keep, pages show what verbs say, outboxes share their relay,
 and limits account for acts as verbs do."""
 NEVER_MEET = {
     *(("worker", "keeper"), ("keeper", "worker"), ("keeper", "parts"), ("shared", "parts")),

@@ -106,18 +106,19 @@ def test_a_push_in_a_transaction_is_a_row_of_it_and_is_relayed_with_all_that_bel
 
 
 def test_a_relay_that_dies_between_push_and_delete_doubles_nothing(letters: Any) -> None:
-    from django.db import connections, transaction
+    from django.db import transaction
 
     from regiment_django.models import Outbox
+    from regiment_outbox import table
 
     with transaction.atomic():
         for number in range(3):
             letters.tasks["count"].push(things=[number])
     first = relay_of(letters)
-    (shelf,) = first._shelves.values()
-    with connections["default"].cursor() as cursor:
-        rows = shelf._read(cursor, "")
-    shelf._push(rows[:2])
+    (shelf,) = first.shelves.values()
+    with shelf.database.begin() as (run, locks):
+        rows = table.claim(run, ["letters"], locks)
+    shelf.push(rows[:2])
     assert ready(letters).ready == 2 and Outbox.objects.count() == 3
     relay_of(letters).look(0.0)
     assert ready(letters).ready == 3 and Outbox.objects.count() == 0
@@ -126,13 +127,13 @@ def test_a_relay_that_dies_between_push_and_delete_doubles_nothing(letters: Any)
 def test_large_pushes_are_read_and_relayed_some_at_a_time(letters: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from django.db import transaction
 
-    from regiment_django import relay
     from regiment_django.models import Outbox
+    from regiment_outbox import table
 
     with transaction.atomic():
         for number in range(6):
             letters.tasks["count"].push(things=[number] * 1000)
-    monkeypatch.setattr(relay, "BYTES", 5000)
+    monkeypatch.setattr(table, "BYTES", 5000)
     mine, left = relay_of(letters), []
     while mine.look(0.0) == 0.0:
         left.append(Outbox.objects.count())
