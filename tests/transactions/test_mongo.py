@@ -33,6 +33,9 @@ def shop(replicas: mongod.Cluster) -> Iterator[Any]:
     url = replicas.at(database)
     queue = Queue("parcels", connector=url)
     queue.task(ship)
+    queue.broker.open(
+        "push"
+    ).close()  # makes the collections: a transaction that is open meanwhile would have to be repeated
     with replicas.primary().client() as client:
         client[database].create_collection("orders")
         yield client, client[database].orders, queue

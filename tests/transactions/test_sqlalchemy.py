@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -239,6 +240,12 @@ plain = Queue("plain")
 @parcels.task
 def ship(order: int) -> None:
     print("shipped", order, flush=True)
+@parcels.task
+def twice(order: int) -> None:
+    from sqlalchemy import create_engine
+    from regiment_sqlalchemy import enqueue
+    with create_engine("sqlite:///shop.db").begin() as connection:
+        enqueue(connection, ship, order=order + 1)
 @apart.task
 def later(order: int) -> None: ...
 @plain.task
@@ -291,6 +298,18 @@ def test_the_verb_shows_what_waits_and_what_was_refused_and_relays_by_hand(shop:
     assert "1 row deleted" in regiment("outbox", "drop", "--all", "shop_parcels:parcels")
     metadata.drop_all(engine)
     assert "metadata.create_all(engine) makes it" in regiment("outbox", "list", "shop_parcels:parcels", code=4)
+
+
+def test_a_burst_ends_when_queue_and_outbox_are_empty(shop: Any) -> None:
+    engine, regiment = shop
+    import shop_parcels
+
+    with engine.begin() as connection:
+        enqueue_many(connection, shop_parcels.ship, [{"order": 1}, {"order": 2}])
+        enqueue(connection, shop_parcels.twice, order=3)
+    told = regiment("run", "shop_parcels:parcels", "--burst")
+    assert re.findall(r"^shipped (\d)$", told, re.M) == ["1", "2", "4"]
+    assert rows(engine) == 0
 
 
 def test_a_tree_relays_what_is_written_while_it_runs(shop: Any) -> None:

@@ -11,12 +11,14 @@ import itertools
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from regiment import log
 from regiment.broker import effective
-from regiment.contracts import Connector, Effect, Send, Served
+from regiment.build import connector_use, make_broker
+from regiment.config import WorkerConfig
+from regiment.contracts import AtWork, Connector, Effect, Send, Served
 from regiment.errors import ConfigError, PluginError, StoreError, StoreUnavailable
 from regiment.task import new_id
 from regiment_outbox import table
@@ -143,6 +145,25 @@ class Shelf:
         )
 
 
+class Here:
+    """A queue of this process, as a relay is told of it (`regiment.contracts.Served`)."""
+
+    def __init__(self, label: str, config: WorkerConfig) -> None:
+        self.label, self.queue, self.config = label, config.name, config
+        use, _ = connector_use(config)
+        self.spec: Mapping[str, Any] = {
+            "connector": [use.name, {name: str(value) for name, value in use.options.items()}]
+        }
+
+    def connect(self) -> Connector:
+        """A connection to the store of the queue."""
+        return make_broker(self.config, self.label).open("duty")
+
+    def at_work(self, seconds: float) -> Sequence[AtWork]:
+        """Nothing: it belongs to no tree."""
+        return ()
+
+
 class Relay(ABC):
     """The duty. Any number of stewards may relay one outbox."""
 
@@ -165,6 +186,11 @@ class Relay(ABC):
     def look(self, now: float) -> float:
         """Relay what is there."""
         return min([shelf.look() for shelf in self.shelves.values()], default=3600.0)
+
+
+def fetch(relay: Relay) -> bool:
+    """Relay what is there, for a burst; True if there was something, or if a database or a store did not answer."""
+    return any(shelf.look() != POLL for shelf in relay.shelves.values())
 
 
 def groups(rows: Sequence[Row]) -> Iterator[list[Row]]:

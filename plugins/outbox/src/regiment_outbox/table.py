@@ -46,7 +46,7 @@ def claim(run: Run, queues: Sequence[str], locks: bool) -> list[Row]:
     if not found:
         return []
     lengths = {row[0]: row[2] for row in found}
-    order = [(row[0], row[1]) for row in found]
+    order: Sequence[Sequence[Any]] = [row[:2] for row in found]
     if locks:
         order = list(run(f"SELECT id, queue {waiting} AND id <= %s ORDER BY id", [*queues, found[-1][0]]))
     chosen, others, size = list[int](), set[str](), 0

@@ -15,9 +15,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from regiment import log
-from regiment.build import connector_use, make_broker
-from regiment.config import WorkerConfig, as_use
-from regiment.contracts import AtWork, Connector
+from regiment.config import as_use
 from regiment.errors import ConfigError, StoreError, TargetError
 from regiment_cli import targets
 from regiment_cli.options import json_option
@@ -26,6 +24,7 @@ from regiment_cli.said import settings
 from regiment_cli.terminal import show_json
 from regiment_cli.text import many, table
 from regiment_cli.verbs import Group
+from regiment_outbox.relay import Here
 from regiment_sqlalchemy.relay import Engined, Relay
 from regiment_sqlalchemy.schema import outbox
 from regiment_sqlalchemy.settings import problems_of
@@ -39,30 +38,15 @@ def command() -> None:
 
 
 class Target(NamedTuple):
-    """A queue with an outbox, as a relay is told of it (`regiment.contracts.Served`)."""
+    """A queue with an outbox, and the database of that."""
 
-    label: str
-    config: WorkerConfig
+    here: Here
     url: str
 
     @property
     def queue(self) -> str:
         """The name of its queue."""
-        return self.config.name
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """What tells its store from others."""
-        use, _ = connector_use(self.config)
-        return {"connector": [use.name, {name: str(value) for name, value in use.options.items()}]}
-
-    def connect(self) -> Connector:
-        """A connection to the store of the queue."""
-        return make_broker(self.config, self.label).open("duty")
-
-    def at_work(self, seconds: float) -> Sequence[AtWork]:
-        """Nothing: it belongs to no tree."""
-        return ()
+        return self.here.queue
 
 
 def _found(names: Sequence[str], url: str | None) -> list[Target]:
@@ -81,7 +65,7 @@ def _found(names: Sequence[str], url: str | None) -> list[Target]:
             at = url or use.options.get("url")
             if at is None:
                 raise ConfigError(f"{label}: its Outbox() names no database; expected --url, as SQLAlchemy writes it")
-            found.append(Target(label, config, at))
+            found.append(Target(Here(label, config), at))
     if not found:
         raise TargetError(
             f"no queue of {', '.join(faces)} has an outbox; expected Queue(…, plugins=[Outbox(url=…)]), of regiment_sqlalchemy"
@@ -169,13 +153,13 @@ def relay(names: Sequence[str], url: str | None, once: bool) -> int:
     found, duty = _found(names, url), Relay()
     log.logger.addHandler(Saying(logging.WARNING))
     for target in found:
-        duty.learn(target, {"url": target.url})
+        duty.learn(target.here, {"url": target.url})
     if once:
         return _relay_once(duty)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    say(f"relaying {', '.join(sorted(target.label for target in found))}; Ctrl-C ends it")
+    say(f"relaying {', '.join(sorted(target.here.label for target in found))}; Ctrl-C ends it")
     while not ended.wait(duty.look(time.time())):
         pass
     for shelf in duty.shelves.values():

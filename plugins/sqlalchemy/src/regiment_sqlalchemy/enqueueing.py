@@ -38,7 +38,7 @@ def enqueue_many(within: Connection | Session, task: Any, many: Iterable[dict[st
     made, total = _pushing(task), 0
     stream = made.parameters.bind_each(many)
     while chunk := list(islice(stream, BULK)):
-        total += len(_write(within, made, chunk, new_ids(len(chunk))))
+        total += len(_write(within, made, chunk, list(new_ids(len(chunk)))))
     return total
 
 

@@ -23,6 +23,7 @@ class Relayed:
 
     def __init__(self, url: str | None = None) -> None:
         self.url = url
+        self._relay: Any = None
 
     @hookimpl
     def regiment_notes(self, app: Application) -> Any:
@@ -33,3 +34,16 @@ class Relayed:
     def regiment_services(self, spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
         """The relay, where trees relay."""
         return {} if notes is None else {"outbox": Service("regiment_sqlalchemy.relay:Relay")}
+
+    @hookimpl(optionalhook=True)
+    def regiment_fetch(self, app: Application) -> bool:
+        """In a burst, which has no services: relay what is there."""
+        if self.url is None:
+            return False
+        from regiment_outbox.relay import Here, fetch
+        from regiment_sqlalchemy.relay import Relay
+
+        if self._relay is None:
+            self._relay = Relay()
+            self._relay.learn(Here(app.config.name, app.config), {"url": self.url})
+        return fetch(self._relay)
