@@ -157,6 +157,23 @@ def test_what_an_outbox_cannot_carry_is_refused_in_words_and_capture_needs_none(
         assert len(queue.pushed) == 1 and Outbox.objects.count() == 0
 
 
+def test_a_burst_relays_what_waits_and_a_row_that_its_store_refuses_stays_with_the_reason(letters: Any) -> None:
+    from django.db import transaction
+
+    from regiment_django.models import Outbox
+    from regiment_runner.worker.fetching import fetched
+
+    with transaction.atomic():
+        for number in range(3):
+            letters.tasks["count"].push(things=[number])
+    bad = Outbox.objects.order_by("id")[1]
+    Outbox.objects.filter(id=bad.id).update(effects="[1]")
+    assert fetched(letters), "the burst goes on"
+    assert not fetched(letters), "it may end"
+    assert ready(letters).ready == 2
+    assert Outbox.objects.get().reason.startswith("TypeError: ")
+
+
 WRITER = """
 import sys, time, django
 django.setup()
@@ -242,7 +259,7 @@ def test_each_row_comes_to_its_queue_exactly_once_under_kills_of_application_rel
     import shutil
 
     shutil.copy(migrated / "default.db", tmp_path)
-    rows, kills, pause = scale.size(300, 10_000), scale.size(6, 40), scale.size(1, 3)
+    rows, kills, pause = scale.size(1000, 10_000), scale.size(6, 40), scale.size(1, 3)
     random = Random(scale.FIRST_SEED)
     with redis() as server:
         outage = Outage(Project(tmp_path), server, rows)
