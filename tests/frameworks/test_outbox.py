@@ -157,7 +157,9 @@ def test_what_an_outbox_cannot_carry_is_refused_in_words_and_capture_needs_none(
         assert len(queue.pushed) == 1 and Outbox.objects.count() == 0
 
 
-def test_a_burst_relays_what_waits_and_a_row_that_its_store_refuses_stays_with_the_reason(letters: Any) -> None:
+def test_a_burst_relays_what_waits_and_a_row_that_its_store_refuses_stays_with_the_reason(
+    letters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from django.db import transaction
 
     from regiment_django.models import Outbox
@@ -168,6 +170,7 @@ def test_a_burst_relays_what_waits_and_a_row_that_its_store_refuses_stays_with_t
             letters.tasks["count"].push(things=[number])
     bad = Outbox.objects.order_by("id")[1]
     Outbox.objects.filter(id=bad.id).update(effects="[1]")
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "depot_settings")
     assert fetched(letters), "the burst goes on"
     assert not fetched(letters), "it may end"
     assert ready(letters).ready == 2
