@@ -34,7 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group("outbox", cls=Group)
 def command() -> None:
-    """Pushes that wait in a database of SQLAlchemy (without a verb: list)."""
+    """Pushes that wait in a database of SQLAlchemy: shown, relayed, and what a store refused."""
 
 
 class Target(NamedTuple):
