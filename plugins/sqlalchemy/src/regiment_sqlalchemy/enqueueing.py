@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from regiment import pushing
 from regiment.bounds import seen
@@ -18,6 +17,9 @@ from regiment.pushing import BULK, Pushing
 from regiment.task import new_id, new_ids
 from regiment_outbox.rows import rows_of
 from regiment_sqlalchemy.schema import outbox
+
+if TYPE_CHECKING:  # SQLAlchemy has it only where greenlet is installed
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 OTHERWISE = "push it after the commit, with its own push(…)"
 
@@ -79,18 +81,19 @@ def _pushing(task: Any) -> Pushing[...]:
 
 
 def _asynchronous(within: Any) -> AsyncConnection | AsyncSession:
-    if not isinstance(within, (AsyncConnection, AsyncSession)):
+    if not hasattr(within, "run_sync"):
         raise ArgumentsError(
             f"aenqueue got {seen(within)}; expected an AsyncConnection or AsyncSession of SQLAlchemy. For the others: enqueue(…)"
         )
-    return within
+    found: AsyncConnection | AsyncSession = within
+    return found
 
 
 def _refuse_no_transaction(within: Any) -> None:
     """`ArgumentsError` for what has no transaction that the row could be part of."""
-    if isinstance(within, (AsyncConnection, AsyncSession)):
+    if hasattr(within, "run_sync"):
         raise ArgumentsError(f"enqueue got {seen(within)}; expected await aenqueue(…) for it")
-    if isinstance(within, Engine) or not isinstance(within, (Connection, Session)):
+    if isinstance(within, Engine) or not isinstance(within, (Connection, Session, scoped_session)):
         hint = (
             "with engine.begin() as connection: …"
             if isinstance(within, Engine)
