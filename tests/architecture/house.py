@@ -167,6 +167,7 @@ def picture() -> str:
                 "regiment_results",
                 "regiment_schedules",
                 "regiment_limits",
+                "regiment_claims",
                 "regiment_workflows",
                 "regiment_outbox",
                 "regiment_django",

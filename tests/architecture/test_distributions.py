@@ -211,7 +211,7 @@ def test_the_root_distribution_holds_no_code(wheels: Path) -> None:
 
 def test_who_blocks_an_extension_by_its_name_blocks_all_of_its_distribution() -> None:
     found = {point.name for point in metadata.entry_points(group="regiment")}
-    ours = {"results", "schedules", "workflows", "limits"}
+    ours = {"results", "schedules", "workflows", "limits", "claims"}
     assert ours <= found
     for name in ours:
         (point,) = [one for one in metadata.entry_points(group="regiment") if one.name == name]

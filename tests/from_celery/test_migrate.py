@@ -70,7 +70,7 @@ def test_each_use_is_judged_with_its_line_and_what_to_do(project: Path) -> None:
         "crontab(day_of_month=, day_of_week=)": "refused",
         "task first": "supported",
         "task first: bind": "supported",
-        "task first: rate_limit": "refused",
+        "task first: rate_limit": "mapped",
         "task first: acks_late": "supported",
         "task first: time_limit": "mapped",
         "task first: track_started": "ignored",
@@ -94,11 +94,10 @@ def test_without_write_a_diff_is_shown_and_nothing_changes(project: Path) -> Non
     assert "+from regiment_celery import Celery, shared_task\n" in told.stdout
     assert (
         "\ntasks.py\n" in told.stdout
-        and "    13  refused    task first: rate_limit: a rate is one over all workers, of regiment-limits"
-        in told.stdout
+        and "    13  mapped     task first: rate_limit: over all workers together, not each: a pool" in told.stdout
     )
     assert (
-        "8 refused, 2 mapped, 3 ignored" in told.stderr
+        "7 refused, 3 mapped, 3 ignored" in told.stderr
         and "imports of 1 file would change; --write does it" in told.stderr
     )
 
@@ -161,7 +160,7 @@ def test_a_class_with_run_is_refused_and_its_options_are_judged(tmp_path: Path) 
     found = [(one["line"], one["verdict"], one["what"]) for one in json.loads(told.stdout)["findings"]]
     assert found[1:] == [
         (5, "supported", "Base: autoretry_for"),
-        (6, "refused", "Base: rate_limit"),
+        (6, "mapped", "Base: rate_limit"),
         (8, "refused", "Base.run"),
     ]
 

@@ -196,6 +196,15 @@ def typing(app: Celery) -> None:
             made(app, typing=value).delay(1)
 
 
+def rate_limit(app: Celery) -> None:
+    made(app, rate_limit="10/m", queue="slow")
+    assert app.way("plain", {}) == {"queue": "slow", "pool": "plain"}
+    found = [one.options for one in app.lane("slow").config.plugins if isinstance(one, Use) and one.name == "limits"]
+    assert found == [{"pools": {"plain": {"rate": (10, 60.0)}}}]
+    made(app, name="free", rate_limit=0)
+    assert "pool" not in app.way("free", {})
+
+
 PROOFS: dict[str, Callable[[Celery], None]] = {
     one.__name__.rstrip("_"): one
     for one in (
@@ -211,7 +220,7 @@ PROOFS: dict[str, Callable[[Celery], None]] = {
             retry_backoff,
         ),
         *(retry_backoff_max, retry_jitter, ignore_result, expires, queue, options_, time_limit, soft_time_limit),
-        *(priority, typing),
+        *(priority, typing, rate_limit),
     )
 }
 

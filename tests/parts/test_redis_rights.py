@@ -16,6 +16,7 @@ from harness.servers import RedisServer, redis
 from harness.site import Site
 from regiment.contracts import Arrive, Dead, Done, Drop, Join, Keep, Seal, Send, Shut, Terms, When
 from regiment.errors import StoreError, StoreUnavailable
+from regiment.task import new_id
 from regiment_redis.connector import RedisConnector
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +92,7 @@ def push_in_every_way(store: RedisConnector) -> None:
     assert list(push("q", [b"1", b"3"], priority=1, token="b", ids=["a", "c"])) == [0]
     push("q", [b"1"] * 3, priority=2, token="c")
     push("q", [b"4"], priority=1, delay=60, token="d")
+    push("q", [b"6"], priority=1, token=new_id())
     push("q", [b"5"], priority=3, delay=30, token="e")
 
 

@@ -10,7 +10,9 @@ _OFFERED = {
     "regiment-compressors": "zlib gzip bzip2 lzma zstd",
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
-    **{f"regiment-{name}": name for name in ("results", "schedules", "workflows", "limits", "dask", "django")},
+    **{
+        f"regiment-{name}": name for name in ("results", "schedules", "workflows", "limits", "claims", "dask", "django")
+    },
     "regiment-opentelemetry": "opentelemetry",
     "regiment-sqlalchemy": "outbox",
 }
@@ -24,7 +26,7 @@ COMMANDS = {
     **dict.fromkeys(("push", "queues", "tasks", "why", "dead", "audit", "doctor", "config"), "regiment-console"),
     **dict.fromkeys(("workers quiet", "workers drain", "workers resume"), "regiment-console"),
     **dict.fromkeys(("plugins show", "demo", "completion"), "regiment-console"),
-    **{name: f"regiment-{name}" for name in ("results", "schedules", "limits")},
+    **{name: f"regiment-{name}" for name in ("results", "schedules", "limits", "claims")},
     "flows": "regiment-workflows",
     "dashboard": "regiment-dashboard",
     "outbox": "regiment-sqlalchemy",

@@ -11,7 +11,38 @@ SECRET_KEY = "only for the example"  # noqa: S105
 DEBUG = True
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "project.urls"
-INSTALLED_APPS = ["shop", "django_tasks", "regiment_django"]
+INSTALLED_APPS = [
+    "shop",
+    "django_tasks",
+    "regiment_django",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+LOGIN_URL = "admin:login"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -269,9 +269,9 @@ class Connector(Protocol):
         """Sleep until one of the queues has something to lease, `wake_fd` is readable, or `seconds` have passed.
 
         Holds no lease. Each consumer's last exchange came back empty; a push, a return or a promotion since then ends
-        the wait at once. So does a task that is pushed meanwhile with a due time earlier than any known one (the next
-        exchange learns the new `next_due`). Returns the queues that it believes to be ready; may return too early, with
-        none. Does not read `wake_fd`.
+        the wait at once. A task that is pushed meanwhile with a due time earlier than any known one ends at least one of the
+        waits (the next exchange learns the new `next_due`); when that consumer stops waiting or ends, one of the others.
+        Returns the queues that it believes to be ready; may return too early, with none. Does not read `wake_fd`.
         """
 
     def counts(self, queue: str) -> Counts:

@@ -8,6 +8,7 @@ from datetime import datetime
 from importlib import import_module
 from typing import Any
 
+from regiment.bounds import seen
 from regiment.config import WorkerConfig
 from regiment.errors import nearest
 from regiment.pushing import Outlet
@@ -21,6 +22,7 @@ from regiment_celery.ending import Ending, handlers_of
 from regiment_celery.exceptions import NotRegistered
 from regiment_celery.lanes import Lane
 from regiment_celery.options import Refused, tell
+from regiment_celery.rates import budgets
 from regiment_celery.result import AsyncResult, GroupResult
 from regiment_celery.sending import Sending
 from regiment_celery.signals import Signal
@@ -62,7 +64,8 @@ _PASSIVE = (
 
 
 class Celery(Sending):
-    """An application of Celery. `regiment=` are settings of `WorkerConfig` for all its queues.
+    """An application of Celery. `regiment=` are settings of `WorkerConfig` for all its queues; `{"canvas": False}` there says that
+    it makes no chains, groups, chords and errbacks, which makes its runs cheaper.
 
     `regiment run MODULE:APP` serves its default queue and all other queues that its settings and tasks name.
     """
@@ -84,6 +87,9 @@ class Celery(Sending):
     ) -> None:
         self.main, self.namespace = main, namespace
         self.own = dict(regiment or {})
+        self.canvas = self.own.pop("canvas", True)
+        if not isinstance(self.canvas, bool):
+            raise Refused(f'Celery(regiment={{"canvas": …}}) is {seen(self.canvas)}; expected True or False')
         self.tasks: dict[str, Any] = {}
         self.periodic = Periodic(self)
         self.discover: list[Callable[[], Any]] = []
@@ -170,7 +176,7 @@ class Celery(Sending):
 
     def _configured(self, queue: str) -> WorkerConfig:
         conf, settings = self.conf, dict[str, Any]()
-        plugins: list[Any] = [Workflows(), Ending(self)]
+        plugins: list[Any] = [Workflows(), Ending(self)] if self.canvas else []
         if os.environ.get("DJANGO_SETTINGS_MODULE"):
             plugins.append(Connections())
         if conf["result_backend"]:
@@ -192,7 +198,7 @@ class Celery(Sending):
             "retry_on": (),
         }
         own = {name: value for name, value in self.own.items() if name not in ("name", "plugins")}
-        plugins += self.own.get("plugins", ())
+        plugins += [*self.own.get("plugins", ()), *budgets(self.tasks, self.own.get("plugins", ()))]
         return WorkerConfig(name=queue, **{**settings, **own, "plugins": plugins})
 
     @property
@@ -231,6 +237,8 @@ class Celery(Sending):
         made = base(self, function, name, options)
         self.tasks[name] = made
         self._version += 1
+        if made.rate is not None:
+            self.changed()
         return made
 
     def _named(self, function: Callable[..., Any]) -> str:

@@ -78,6 +78,7 @@ class Canvas:
                 self.errors(one)
         id = options.pop("task_id", None)
         with_args = self.begun(args, kwargs, options)
+        self.app_of().want_canvas(repr(self))
         run = with_args.piece(False).start(id=id)
         kind = GroupResult if isinstance(self, Group) else FlowResult
         return kind(run.id, app=self.app_of(), run=run)
@@ -208,6 +209,8 @@ class Signature(Canvas):
         """What pushes it, and its message, with `more` in it."""
         app, options = self.app_of(), {key: value for key, value in self.options.items() if value is not None}
         linked_to, errbacks = linked(options.pop("link", None)), linked(options.pop("link_error", None))
+        if errbacks:
+            app.want_canvas(f"link_error of {self.task}")
         task_id = options.pop("task_id", None)
         way = app.way(self.task, options)
         if task_id is not None:

@@ -61,6 +61,7 @@ TASK: Mapping[str, Option] = {
         soft_time_limit="`Timeouts(soft)`: `SoftTimeLimitExceeded` is a BaseException, which `except Exception` lets through",
         priority="HIGH, NORMAL and LOW: on Redis 0-2, 3-5 and 6-9, where 0 is the most urgent; elsewhere the other way round",
         typing="arguments are always checked where they are given",
+        rate_limit="over all workers together, not each: a pool of the task's name, of `regiment-limits`, which it needs",
     ),
     **_of(
         IGNORED,
@@ -97,7 +98,6 @@ TASK: Mapping[str, Option] = {
     "store_errors_even_if_ignored": Option(REFUSED, "a dead letter keeps the error: regiment dead list", (None, False)),
     **_of(
         REFUSED,
-        rate_limit="a rate is one over all workers, of regiment-limits and a Queue of your own (docs/limits.md); or give the task a queue with few workers",
         serializer=f"{QUEUE_WIDE}: task_serializer=",
         compression=f"{QUEUE_WIDE}: task_compression=",
         backend="results are kept in the store of the tasks; Celery(backend=…) switches them on",

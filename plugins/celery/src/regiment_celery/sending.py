@@ -13,6 +13,7 @@ from regiment_celery.canvas import Signature, linked
 from regiment_celery.conf import Conf, matches
 from regiment_celery.eager import run_here
 from regiment_celery.options import CALL, ROUTES, Refused, judge
+from regiment_celery.rates import pool_of
 from regiment_celery.result import AsyncResult
 from regiment_celery.values import ERRORS, LINKS, packed
 
@@ -21,6 +22,7 @@ class Sending(Queue):
     """What an application has to push with."""
 
     conf: Conf
+    canvas: bool
     periodic: Any
     tasks: dict[str, Any]
 
@@ -51,6 +53,8 @@ class Sending(Queue):
         options = {key: value for key, value in options.items() if value is not None}
         task_id = options.pop("task_id", None)
         judge(CALL, f"{name}.apply_async", options)
+        if link_error:
+            self.want_canvas(f"link_error of {name}")
         task = self.tasks.get(name)
         if self.conf["task_always_eager"]:
             eager: AsyncResult = run_here(self.task_named(name), tuple(args or ()), dict(kwargs or {}), {"link": link})
@@ -63,6 +67,11 @@ class Sending(Queue):
             way["id"] = str(task_id)
         pushed = self.pushing(name, way).send(message)
         return AsyncResult(pushed.id, app=self, pushed=pushed)
+
+    def want_canvas(self, what: str) -> None:
+        """`Refused` in an application that has said that it has no canvas: nobody would go on after a step."""
+        if not self.canvas:
+            raise Refused(f'{what}: this application was made with regiment={{"canvas": False}}; leave that out')
 
     def signature(self, task: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Signature:
         """A signature of a task, or of a name."""
@@ -102,6 +111,8 @@ class Sending(Queue):
             made["headers"] = {str(key): str(value) for key, value in given["headers"].items()}
         if self.conf["result_backend"] and given.get("ignore_result", self.conf["task_ignore_result"]):
             made["result"] = False
+        if task is not None and task.rate is not None:
+            made["pool"] = pool_of(name)
         return made
 
     def priority(self, value: Any) -> str:

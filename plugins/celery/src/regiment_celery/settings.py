@@ -58,7 +58,7 @@ SETTINGS: Mapping[str, Option] = {
             ("security_key_password", 'sign: regiment={"serializer": Use("signed", …)}', (None,)),
             (
                 "task_default_rate_limit",
-                "a rate is one over all workers, of regiment-limits and a Queue of your own (docs/limits.md)",
+                "give each task its rate_limit=, which is one over all workers",
                 (None,),
             ),
             ("task_default_exchange", ROUTES, (None,)),

@@ -18,6 +18,7 @@ from regiment_celery.eager import run_here
 from regiment_celery.exceptions import CeleryError, Ignore, MaxRetriesExceededError, Reject
 from regiment_celery.notes import note
 from regiment_celery.options import TASK, Refused, judge
+from regiment_celery.rates import rate_of
 from regiment_celery.request import Context, request_of
 from regiment_celery.result import AsyncResult, exception_of
 from regiment_celery.values import BEFORE, ERROR, ERRORS, LINKS, Call, Failure
@@ -46,6 +47,7 @@ class Task(TaskFunction[..., Any]):
         self.how = options
         """The options that it was given, with those of its base."""
         self.settings = settings_of(options)
+        self.rate = rate_of(f"task {name!r}", options.get("rate_limit"))
         self.offered: dict[str, Any] = {}
         self.always: dict[str, Any] = {}
         Pushing.__init__(self, app.outlet, {"name": name}, Call(function, f"task {name!r}", self.bound))

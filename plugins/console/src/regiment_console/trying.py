@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from regiment import exits
+from regiment import exits, log
 from regiment.build import make_codec
 from regiment.context import attempt_now
 from regiment.contracts import Application, Letter
@@ -189,6 +189,8 @@ def _around(app: Application, task: Task, reg: Registry, call: Caller) -> Iterat
     token = attempt_now.set(Here(task))
     try:
         call(handlers.get("initialize"))
+        for _, started in reg.hooks("regiment_worker_started"):
+            log.tell(started, app)
         with ExitStack() as stack:
             for _, around in reg.hooks("regiment_around_attempt"):
                 stack.enter_context(around(task))
@@ -203,6 +205,8 @@ def _around(app: Application, task: Task, reg: Registry, call: Caller) -> Iterat
                 raise
             finally:
                 call(handlers.get("post_work"), task, error is None, error)
+        for _, stopping in reg.hooks("regiment_worker_stopping"):
+            log.tell(stopping, app)
         call(handlers.get("finalize"))
     finally:
         attempt_now.reset(token)

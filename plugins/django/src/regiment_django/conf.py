@@ -9,11 +9,13 @@ from regiment.bounds import seen
 from regiment.config import WorkerConfig
 from regiment.errors import nearest
 
-KEYS = ("connector", "defaults", "queues", "on_commit", "using", "outbox", "modules")
+KEYS = ("connector", "defaults", "queues", "on_commit", "using", "outbox", "modules", "dashboard")
 FIELDS = tuple(name for name in WorkerConfig._defaults if name != "name")
 """What can be said of a queue."""
 MODULES = ("tasks",)
 """Modules of each application that are imported at the start, if `modules` says nothing else."""
+DASHBOARD = "/regiment/"
+"""Where the dashboard is, if `dashboard` says nothing else."""
 
 
 def said() -> Mapping[str, Any]:
@@ -28,6 +30,11 @@ def modules() -> tuple[str, ...]:
     """Names of the modules that are looked for in each application."""
     found = said().get("modules", MODULES)
     return (found,) if isinstance(found, str) else tuple(found)
+
+
+def dashboard() -> str:
+    """Where the dashboard is: a path of this project, or the URL of one that is served elsewhere."""
+    return str(said().get("dashboard", DASHBOARD))
 
 
 def of_queue(name: str) -> dict[str, Any]:
@@ -63,7 +70,8 @@ def problems() -> list[str]:
         return [*found, f'REGIMENT["queues"] is {seen(queues)}; expected a dict, name of a queue: its settings']
     for name, fields in queues.items():
         found += _fields(f'REGIMENT["queues"]["{name}"]', fields)
-    return found + transactions(of_transactions()) + _modules(setting.get("modules", MODULES))
+    found += transactions(of_transactions()) + _modules(setting.get("modules", MODULES))
+    return found + _dashboard(setting.get("dashboard", DASHBOARD))
 
 
 def transactions(options: Mapping[str, Any]) -> list[str]:
@@ -106,6 +114,12 @@ def _modules(given: Any) -> list[str]:
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) and name.isidentifier() for name in names):
         return []
     return [f'REGIMENT["modules"] is {seen(given)}; expected a list of names of modules, such as ["tasks"]']
+
+
+def _dashboard(given: Any) -> list[str]:
+    if isinstance(given, str) and given.startswith(("/", "https://", "http://")) and given != "/":
+        return []
+    return [f'REGIMENT["dashboard"] is {seen(given)}; expected a path such as "/regiment/", or a URL']
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

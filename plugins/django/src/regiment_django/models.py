@@ -1,4 +1,4 @@
-"""The outbox: pushes that are part of a transaction, until they are relayed to their store."""
+"""The outbox: pushes that are part of a transaction, until they are relayed to their store; and the permission of the dashboard."""
 
 from __future__ import annotations
 
@@ -31,3 +31,16 @@ class Outbox(models.Model):  # type: ignore[misc]
 
     def __str__(self) -> str:
         return f"{self.task} for queue {self.queue}"
+
+
+class Dashboard(models.Model):  # type: ignore[misc]
+    """No table: the permission to act on the dashboard, and its line in the admin."""
+
+    id = models.BigAutoField(primary_key=True)
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        permissions = [("operate_dashboard", "Can act on the dashboard")]
+        verbose_name = "dashboard"
+        verbose_name_plural = "dashboard"

@@ -29,6 +29,7 @@ from regiment_redis.records import deliveries
 from regiment_redis.scripts import Script
 from regiment_redis.steering import Hand
 from regiment_redis.swift import Swifts
+from regiment_redis.tokens import place
 from regiment_redis.waiting import Watch
 from regiment_redis.wire import Part, Refusal, Wire
 
@@ -133,15 +134,15 @@ class Shard:
             return ()
         if self._listed.get(queue, 0.0) < time.monotonic():
             self._list(queue)
-        mode, due = ("at", ms(at)) if at is not None else ("in", ms(delay)) if delay > 0 else ("now", 0)
+        part, bit = (f":{token}", "") if ids else place(token)
         left_out = self._run(
             _PUSH,
             self.stem(queue),
-            token,
+            part,
             max(ms(token_window), 1),
             priority,
-            mode,
-            due,
+            f"={ms(at)}" if at is not None else f"+{ms(delay)}" if delay > 0 else "",
+            bit,
             ms(id_window),
             len(ids) if ids else 0,
             *(ids or ()),

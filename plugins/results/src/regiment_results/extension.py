@@ -17,6 +17,7 @@ from regiment.errors import ArgumentsError, EncodeError, PayloadTooLarge
 from regiment.hooks import hookimpl
 from regiment.outcome import CANCELLED, COUNTED, EXPIRED, SUCCESS, Outcome
 from regiment.task import Task
+from regiment_results.keepers import Keepers, keepers_of, least, weighed
 from regiment_results.records import (
     FINAL,
     FINISHED,
@@ -66,6 +67,9 @@ class Keeping(Choices):
         self.limit, self.track, self.history, self.by, self.listed = limit, track, history, by, listed
         self._each, self._worker = by == "queue", ""
         self._codecs: dict[str, Codec] = {}
+        self._keepers: Keepers = {}
+        self._most: int = limit
+        self._config: Any = None
 
     # Where tasks are pushed
 
@@ -104,7 +108,9 @@ class Keeping(Choices):
     def regiment_worker_started(self, worker: Any) -> None:
         """Learn how this worker's queue writes its values."""
         self._codec(worker.config)
-        self._worker = host_and_pid()
+        self._worker, self._config = host_and_pid(), worker.config
+        self._keepers = keepers_of(worker.config)
+        self._most = least(self._keepers, self.limit)
 
     def _codec(self, config: Any) -> Codec:
         from regiment.build import make_codec
@@ -125,7 +131,7 @@ class Keeping(Choices):
                 began = now - (_clock(_boot) - attempt.started) / 1e9
                 record = [FORMAT, SUCCESS, outcome.value, None, task.run_count + 1, began, now, self._worker]
                 value, date = self._codecs[queue].pack(record, (queue, key)), int(task.date * 1000)
-                if len(value) <= self.limit and 0 <= date < FINAL:
+                if len(value) <= self._most and 0 <= date < FINAL:
                     return (_new(Keep, (key, value, self.ttl, FINAL + date, self.listed, None)),)
             except Exception as error:
                 del error  # it is met again, and said, below
@@ -151,7 +157,7 @@ class Keeping(Choices):
         ran = outcome.kind in COUNTED if settles == "dead" else not unrun
         runs = 0 if task is None else task.run_count + ran
         key, make = key_of(task_id), partial(outcome_record, runs, outcome, now, _ran())
-        value = self._packed(codec, (queue, key), make)
+        value = self._packed(codec, (queue, key), make, outcome.value, ttl)
         return (Keep(key, value, ttl, rank_of(now if task is None else task.date), self.listed),)
 
     def _place(self, task: Task | None) -> tuple[str, Codec]:
@@ -161,11 +167,15 @@ class Keeping(Choices):
         queue, codec = next(iter(self._codecs.items()))
         return queue if task is None else task.queue, codec
 
-    def _packed(self, codec: Codec, where: tuple[str, str], make: Callable[..., list[Any]]) -> bytes:
-        """The bytes of an outcome; where its value cannot be kept, of the outcome without it, which says why."""
+    def _packed(
+        self, codec: Codec, where: tuple[str, str], make: Callable[..., list[Any]], returned: Any, ttl: float
+    ) -> bytes:
+        """The bytes of an outcome; where its value is kept elsewhere, or cannot be kept, of the outcome without it, which says so."""
         lack: tuple[Any, ...]
         try:
-            value = codec.pack(make(), where)
+            value, lack = weighed(self._keepers, codec, make, where, returned, ttl, self._config)
+            if lack:
+                return codec.pack(make(lack), where)
             if len(value) <= self.limit:
                 return value
             lack = ("large", len(value), self.limit)

@@ -28,6 +28,7 @@ from regiment_results.errors import (
     gone,
 )
 from regiment_results.finding import broker_of, call_on, keeping_of, refuse_timeout
+from regiment_results.keepers import OURS, fetched, keepers_of
 from regiment_results.listening import Answer, Want, listen
 from regiment_results.records import FINAL, WAITING, Note, Outcome, Progress, key_of, rank_of, read, try_key
 from regiment_results.settings import Choices
@@ -69,7 +70,11 @@ class Handle(Pushed, Generic[R]):
 
     async def aresult(self, timeout: float | None = None) -> R:
         """`result` without blocking the event loop."""
-        return self._value(self._found or await self._await(timeout))
+        import asyncio
+
+        record = self._found or await self._await(timeout)
+        # What is kept elsewhere is read from there, which may take a while.
+        return await asyncio.to_thread(self._value, record) if keepers_of(self._broker.config) else self._value(record)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the task has ended, however that may be; raises what `result` does, but for how it ended."""
@@ -184,9 +189,20 @@ class Handle(Pushed, Generic[R]):
             raise ResultUnreadable(f"the record of task {self.id} is {found!r}; expected an outcome")
         if not found.success:
             self._failed(found)
+        if found.lack and found.lack[0] not in OURS:
+            return self._elsewhere(found.lack)
         if found.lack:
             self._lacking(found.lack)
         value: R = found.value
+        return value
+
+    def _elsewhere(self, lack: tuple[Any, ...]) -> R:
+        """The value that a plugin keeps; that says itself what is wrong with it."""
+        config, what = self._broker.config, f"what task {self.id} of queue {self.queue} returned"
+        try:
+            value: R = fetched(keepers_of(config), lack, config, what)
+        except LookupError as error:
+            raise ResultUnreadable(f"{what} cannot be read: {error}") from error
         return value
 
     def _failed(self, found: Outcome) -> NoReturn:

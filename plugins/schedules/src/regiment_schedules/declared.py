@@ -76,6 +76,11 @@ def encoded(task: TaskFunction[..., Any], one: Schedule) -> tuple[bytes, str, di
     (payload,), (ticket,) = send.payloads, send.tickets or (None,)
     plain = broker.codec.decode(payload, task.queue.name)
     plain.id, plain.date = "-", 0.0
+    if "claims" in (plain.tags or ()):
+        raise ConfigError(
+            f"{one!r} of {task!r}: its arguments are so large that Claims(…) keeps them elsewhere for a time, and a schedule pushes them for "
+            "ever. Let the task read them from where they are, and pass where that is"
+        )
     spec = one.spec if ticket is None else {**one.spec, "ticket": list(ticket._replace(id=""))}
     return payload, hashlib.blake2b(broker.codec.encode(plain), digest_size=12).hexdigest(), spec
 

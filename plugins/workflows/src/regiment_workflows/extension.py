@@ -12,7 +12,6 @@ from typing import Any
 
 from regiment import log
 from regiment.broker import Broker
-from regiment.codec import Codec
 from regiment.context import attempt_now
 from regiment.contracts import Application, Arrive, Effect, Keep, Record, Service, Shut
 from regiment.errors import Cancelled, EncodeError, PayloadTooLarge
@@ -20,6 +19,7 @@ from regiment.hooks import hookimpl
 from regiment.outcome import RESPAWN, SUCCESS, Outcome
 from regiment.task import Task
 from regiment_results.errors import ResultTooLarge, ResultUnreadable
+from regiment_results.keepers import keepers_of, weighed
 from regiment_results.records import FINISHED, error_of, key_of, outcome_record
 from regiment_workflows import keys
 from regiment_workflows.keys import CHUNK, NAME
@@ -125,7 +125,8 @@ class Working(Choices):
         return ask(self._broker(own or queue), lambda store: store.records(queue, names))
 
     def _values(self, queue: str) -> Values:
-        return Values(partial(self._records, own=queue), self._broker(queue).codec)
+        broker = self._broker(queue)
+        return Values(partial(self._records, own=queue), broker.codec, broker.config)
 
     # What they leave behind
 
@@ -148,23 +149,29 @@ class Working(Choices):
         key, queue, arrivals = key_of(task.id), task.queue, arrivals_of(task.id, mark)
         if not is_piece(outcome.value):
             make = partial(outcome_record, task.run_count + 1, outcome, time.time(), ran())
-            value = self._packed(self._broker(queue).codec, (queue, key), make, bool(mark["w"]))
+            value = self._packed((queue, key), make, outcome.value, mark)
             return [Keep(key, value, mark["t"], keys.step_rank(task.date, keys.YES)), *arrivals]
         ref, grown = self._grown(outcome.value, queue, task.id, mark, arrivals)
         record = outcome_record(task.run_count + 1, outcome, time.time(), ran(), ("piece", ref))
         value = self._broker(queue).codec.pack(record, (queue, key))
         return [Keep(key, value, mark["t"], keys.step_rank(task.date, keys.GROWN)), *grown]
 
-    def _packed(self, codec: Codec, where: tuple[str, str], make: Callable[..., list[Any]], wanted: bool) -> bytes:
+    def _packed(
+        self, where: tuple[str, str], make: Callable[..., list[Any]], returned: Any, mark: dict[str, Any]
+    ) -> bytes:
         """The bytes of an outcome. A value that cannot be kept fails the step that made it, where a later one wants it (W13)."""
         lack: tuple[Any, ...]
+        broker, wanted = self._broker(where[0]), bool(mark["w"])
+        codec, config = broker.codec, broker.config
         try:
-            value = codec.pack(make(), where)
+            value, lack = weighed(keepers_of(config), codec, make, where, returned, mark["t"], config)
         except (EncodeError, PayloadTooLarge) as error:
             if wanted:
                 raise ResultUnreadable(f"what the step returned cannot be kept for the next one: {error}") from error
             lack = ("refused", str(error)[:500])
         else:
+            if lack:
+                return codec.pack(make(lack), where)
             if len(value) <= self.limit:
                 return value
             lack = ("large", len(value), self.limit)

@@ -251,7 +251,7 @@ class Run(Reached, Generic[R]):
             self._failed(json.loads(record.value))
         plan = self.plan()
         skipped = self.records(self.home, [keys.skipped_key(self.id)])[0] is not None
-        values, wire = Values(self.records, self._broker.codec), plan.data["value"]
+        values, wire = Values(self.records, self._broker.codec, self._broker.config), plan.data["value"]
         if isinstance(wire, dict):
             found: Any = {name: self._one(values, ref, skipped) for name, ref in wire.items()}
             return next(iter(found.values())) if len(found) == 1 else found  # type: ignore[no-any-return]

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
 from regiment.codec import Codec
+from regiment.config import WorkerConfig
 from regiment.contracts import Record
 from regiment.errors import DecodeError
+from regiment_results.keepers import OURS, fetched, keepers_of
 from regiment_results.records import FINAL, Outcome, key_of, read
 from regiment_workflows.errors import ValueGone
 from regiment_workflows.keys import CHUNK, count_key, flow_key, task_id
@@ -36,8 +38,8 @@ class Failed(NamedTuple):
 class Values:
     """Reads what references stand for."""
 
-    def __init__(self, ask: Ask, codec: Codec) -> None:
-        self._ask, self._codec = ask, codec
+    def __init__(self, ask: Ask, codec: Codec, config: WorkerConfig) -> None:
+        self._ask, self._codec, self._config = ask, codec, config
 
     def of(self, refs: Mapping[str, Wire]) -> dict[str, Any]:
         """The values of references by name, with one request for each queue that keeps some of them."""
@@ -89,6 +91,12 @@ class Values:
                 return Failed(id, ended.kind, error.type if error else "", error.message if error else "")
             if not ended.lack:
                 return ended.value
+            if ended.lack[0] not in OURS:
+                what = f"the value of task {id} of queue {queue}"
+                try:
+                    return fetched(keepers_of(self._config), ended.lack, self._config, what)
+                except LookupError as error:
+                    raise ValueGone(f"{what} cannot be read: {error}") from error
             if ended.lack[0] != "piece":
                 raise ValueGone(
                     f"the value of task {id} of queue {queue} was not kept: {ended.lack[0]} {ended.lack[1]}"

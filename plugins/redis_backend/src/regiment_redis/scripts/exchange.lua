@@ -30,9 +30,10 @@ if odd % 2 == 1 then
 end
 -- Milliseconds until a delayed task is due or another consumer is overdue; -1: nothing is to come. When it is known that
 -- nobody is overdue before `soon`, that is told instead of the first deadline: a look too early costs one exchange.
+local known
 local function upcoming(soon)
-  local first = tonumber(redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2])
-  local deadline
+  known = redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2]
+  local first, deadline = tonumber(known), nil
   --#flow: soon = nil
   if soon and soon - now > 6000 then
     deadline = redis.call('ZCARD', stem .. ':consumers') > 1 and soon or nil
@@ -276,7 +277,9 @@ else
   if made then made.rouse() elseif not written then redis.call('HDEL', stem, '-') end
   if limit > 0 then
     mark = mark + 2
-    if not waiting then redis.call('ZADD', stem .. ':waiting', 0, consumer) end
+    next_due = upcoming(next_look)
+    -- Who is told when the next task is due is told by its score (`rouse` in tools.lua).
+    redis.call('ZADD', stem .. ':waiting', flag > 1 and 0 or known or 'inf', consumer)
   elseif waiting then
     -- It may have been woken for a task that it does not want now: somebody else shall have it.
     local t = tools()
@@ -285,7 +288,7 @@ else
   head = struct.pack('>I7I7I4I7B', turn, base, left, 0, mark)
   --#flow: head = head .. f.pack(mine)
   if gone then redis.call('RPUSH', batch, head) else redis.call('LSET', batch, 0, head) end
-  next_due = upcoming(next_look)
+  if limit == 0 then next_due = upcoming(next_look) end
   if next_due > 0 and next_due < 6000 and limit > 0 then
     -- Of a crowd that sleeps until the same task is due, the first by name is on time, and the others look 5 ms after
     -- each other, at most 40 ms late: all at once, they would keep each other from running it.

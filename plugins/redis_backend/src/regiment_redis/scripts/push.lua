@@ -1,19 +1,27 @@
 -- Stores payloads at the tail of their priority, or as due later. The first write can be refused for lack of memory;
 -- then nothing has happened.
 -- KEYS[1]  stem of the queue
--- ARGV     1 token, 2 ms that it is remembered, 3 priority, 4 "now", "in" or "at", 5 ms of delay, or ms since the epoch,
---          6 ms that ids are remembered, 7 number of ids (0, or one for each payload), ids, payloads
+-- ARGV     1 token: ":" and its text, or "s:" and the part of a process's tokens that has its bit, 2 ms that it is remembered, 3 priority,
+--          4 due: empty, "+" and ms of delay, or "=" and ms since the epoch, 5 the token's bit, or empty, 6 ms that ids are remembered,
+--          7 number of ids (0, or one for each payload), ids, payloads
 -- returns  the indexes (from 0) of payloads that were left out, as text with commas; the same for a token seen before
 --#flow: if not redis.call('HGET', KEYS[1], 'flow') then return redis.error_reply('NOFLOW this queue has never seen a ticket or a rule') end
-local token = KEYS[1] .. ':token:' .. ARGV[1]
-if not redis.call('SET', token, '', 'NX', 'PX', ARGV[2]) then return redis.call('GET', token) end
+local token = KEYS[1] .. ':token' .. ARGV[1]
+if ARGV[5] == '' then
+  if not redis.call('SET', token, '', 'NX', 'PX', ARGV[2]) then return redis.call('GET', token) end
+else
+  if redis.call('SETBIT', token, ARGV[5], 1) == 1 then return '' end
+  redis.call('PEXPIRE', token, ARGV[2])
+end
 --#include now.lua
 --#flow flowed.lua
 --#include tools.lua
 local priority, from = tonumber(ARGV[3]), 8 + tonumber(ARGV[7])
 local due = now
-if ARGV[4] == 'in' then due = now + tonumber(ARGV[5]) end
-if ARGV[4] == 'at' then due = math.max(now, tonumber(ARGV[5])) end
+if ARGV[4] ~= '' then
+  due = tonumber(string.sub(ARGV[4], 2))
+  due = string.byte(ARGV[4]) == 43 and now + due or math.max(now, due)
+end
 local head, elements, out = string.char(priority), {}, ''
 local micros, pack = clock[1] * 1000000 + clock[2], struct.pack
 if from == 8 then

@@ -67,6 +67,7 @@ if ARGV[2] == '1' then t.entomb(consumer) end
 -- A consumer that was woken and died took the wake-up with it: pass it on.
 --#flow: f.flush()
 --#flow: if f.handed or f.closed or f.added > 0 then t.rouse() end
-if t.earlier then t.rouse() elseif redis.call('EXISTS', stem .. ':waiting') == 1 then t.wake(t.length()) end
+if t.earlier then t.rouse() end
+if redis.call('EXISTS', stem .. ':waiting') == 1 then t.wake(t.length()) end
 --#effects: do return tonumber(redis.call('HGET', stem, 'version')) or 0 end
 return 1

@@ -116,7 +116,7 @@ local function tools()
   end
 
   --#end
-  -- Due later. A task that is due before every other one wakes all who wait, so that each learns the new time.
+  -- Due later. A task that is due before every other one ends some waits, so that those learn the new time (`rouse`).
   function t.delay(element, due)
     local key = stem .. ':delayed'
     local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -156,7 +156,7 @@ local function tools()
     if most > 0 then redis.call('PEXPIRE', marks, 60000) end
   end
 
-  -- The consumer waits no more.
+  -- The consumer waits no more. If nobody else has been told when the next task is due, some are woken, who are then told.
   function t.awake(consumer)
     --#flow: f.hand_over(consumer)
     redis.call('ZREM', stem .. ':waiting', consumer)
@@ -165,6 +165,8 @@ local function tools()
       redis.call('DEL', stem .. ':wake')
     else
       redis.call('LTRIM', stem .. ':wake', 0, sleepers - 1)
+      local first = redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2]
+      if first and redis.call('ZCOUNT', stem .. ':waiting', 0, first) == 0 then t.wake(8) end
     end
   end
 
@@ -179,15 +181,16 @@ local function tools()
     return all
   end
 
-  -- At the end of a verb that may have made tasks ready.
+  -- At the end of a verb that may have made tasks ready, or due before all others: then eight of those who wait are told, and not
+  -- thousands. Their scores in `waiting` are the times they know of, "inf" if they know of none. A score of 0 is of one that
+  -- may be busy though it is listed here (it waits at several servers), or of an older release: then all are told.
   function t.rouse()
     --#flow: t.added, f.added = t.added + f.added, 0
     --#flow: if redis.call('EXISTS', stem .. ':waiting') == 1 and f.untold() then t.wake(1) end
-    if t.earlier then
-      t.wake(1000000)
-    elseif t.added > 0 and redis.call('EXISTS', stem .. ':waiting') == 1 then
-      t.wake(math.min(t.added, t.length()))
-    end
+    if not (t.earlier or t.added > 0) or redis.call('EXISTS', stem .. ':waiting') == 0 then return end
+    local most = t.added > 0 and math.min(t.added, t.length()) or 0
+    if t.earlier then most = math.max(most, redis.call('ZCOUNT', stem .. ':waiting', 0, 0) > 0 and 1000000 or 8) end
+    t.wake(most)
   end
 
   -- All deadlines move by `gap` (lease-rules R8): the store was away, or its clock jumped.

@@ -5,6 +5,7 @@ One is asked before a byte of the payload is decoded, the other with what came o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from regiment import errors
@@ -12,6 +13,7 @@ from regiment import outcome as outcomes
 from regiment.config import WorkerConfig
 from regiment.contracts import Delivery
 from regiment.errors import DecodeError, Forged, TaskTimeout
+from regiment.known import DISTRIBUTIONS, written
 from regiment.outcome import Outcome
 from regiment.registry import registry
 from regiment.task import Task
@@ -102,7 +104,7 @@ def admit(
         kind = "forged" if isinstance(found, Forged) else outcomes.UNREADABLE
         return Bury(kind, str(found))
     if found.tags is not None and (lacking := found.tags.keys() - understood(config)):
-        text = f"it has tags for {', '.join(sorted(lacking))}, which no plugin of the queue {found.queue!r} understands here"
+        text = f"it has tags for {', '.join(sorted(lacking))}, which no plugin of the queue {found.queue!r} understands here{_homes(lacking)}"
         return Wait(
             min(60.0, max(1.0, delivery.parked)), f"{text}; it waits, without end, for a worker with that plugin"
         )
@@ -127,6 +129,12 @@ def admit(
     if delivery.count >= most_ends(config):
         return Judge(Outcome(outcomes.POISON, text=_poison(delivery), evidence=evidence))
     return RUN
+
+
+def _homes(tags: Iterable[str]) -> str:
+    """Which of our distributions understand these tags, and how a queue names them."""
+    ours = sorted(tag for tag in tags if tag in DISTRIBUTIONS)
+    return "".join(f" (pip install {DISTRIBUTIONS[tag]}, and plugins=[…] with {written(tag)})" for tag in ours)
 
 
 _understood: dict[int, tuple[object, frozenset[str]]] = {}

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from regiment.contracts import Done
+from regiment.task import new_id
 from regiment_testing.contracts.bench import MIB, Bench, Consumer, Open, fresh, push, shared, together
 
 
@@ -91,6 +92,24 @@ class PushContract(Bench):
         for _ in range(2):
             push(connector, "q", b"a", delay=60, token=token)
         assert connector.counts("q").delayed == 1
+
+    def test_the_tokens_of_one_process_count_one_by_one_in_any_order(self, open: Open) -> None:
+        """Those that regiment makes end in numbers that ascend; threads send them out of order, repeats come late and by other connections."""
+        process = new_id().partition("-")[0]
+        numbers = [5, 4, 8191, 8192, 6, 0, 70_000]
+        tokens = (
+            [f"{process}-{n:x}" for n in numbers]
+            + [f"{process}-{n:x}0" for n in (5, 8192)]
+            + [f"{process}-0x5", f"{process}-05"]
+        )
+        first, second = open("push"), open("push")
+        for number, token in enumerate(tokens):
+            push(first if number % 2 else second, "q", b"%d" % number, token=token)
+        for token in reversed(tokens):
+            push(second, "q", b"again", token=token)
+        push(first, "other", b"elsewhere", token=tokens[0])
+        assert Consumer(open("lease")).payloads(50) == [b"%d" % number for number in range(len(tokens))]
+        assert first.counts("other").ready == 1
 
     def test_a_token_is_forgotten_after_its_window(self, open: Open) -> None:
         """The window ends: then the same token makes a new push."""
