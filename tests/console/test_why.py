@@ -34,13 +34,13 @@ def test_a_task_whose_queue_is_paused_says_who_paused_it_and_why(desk: Desk, me:
     assert desk("why t").out.splitlines()[0] == 'send t of "mail" is ready'
     assert reasons(desk, "t") == [
         f'"mail" is paused by {me} T ago: new mail server; regiment queues resume mail',
-        'no living worker serves "mail": regiment run',
+        'no living worker serves "mail": regiment run TARGET',
     ]
 
 
 def test_a_task_whose_queue_nobody_serves_says_so(desk: Desk):
     desk.send.options(id="t").push()
-    assert reasons(desk, "t") == ['no living worker serves "mail": regiment run']
+    assert reasons(desk, "t") == ['no living worker serves "mail": regiment run TARGET']
 
 
 def test_a_task_whose_workers_are_told_to_be_quiet_says_by_whom(desk: Desk, me: str):

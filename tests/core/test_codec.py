@@ -229,7 +229,7 @@ def test_a_task_that_is_too_large_is_refused_in_words() -> None:
         codec(limit=1000).encode(task(blob=b"x" * 2000))
     assert str(caught.value) == (
         "<Task send id-1> has 2,044 bytes when encoded; payload_limit is 1,000. Nothing was sent. Store the data "
-        "elsewhere and push where they are, or raise payload_limit for producers and workers alike"
+        "elsewhere (regiment-claims does it) or raise payload_limit for producers and workers alike"
     )
 
 

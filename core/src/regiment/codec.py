@@ -291,7 +291,7 @@ class Codec:
     def _too_large(self, what: object, size: int) -> PayloadTooLarge:
         return PayloadTooLarge(
             f"{what} has {size:,} bytes when encoded; payload_limit is {self._limit:,}. Nothing was sent. Store the "
-            "data elsewhere and push where they are, or raise payload_limit for producers and workers alike"
+            "data elsewhere (regiment-claims does it) or raise payload_limit for producers and workers alike"
         )
 
 

@@ -129,4 +129,4 @@ def _refuse(store: Store, queue: str, counts: Counts) -> None:
             f'"{queue}" is paused and has {_left(counts)}: nothing is leased until regiment queues resume {queue}'
         )
     if not serving(store.looking).get(queue, (0, 0.0))[0]:
-        say(f'  no living worker serves "{queue}": regiment run')
+        say(f'  no living worker serves "{queue}": regiment run TARGET')

@@ -67,7 +67,7 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
     elif pushed.existed:
         say(f'{task} {pushed.id} was queued before on "{pushed.queue}" ({where}); nothing was added')
     else:
-        say(f'queued {task} {pushed.id} on "{pushed.queue}" ({where}); {_alive(pushed.queue, workers, paused)}')
+        say(f'queued {task} {pushed.id} on "{pushed.queue}" ({where}); {_alive(task, pushed.queue, workers, paused)}')
         name = getattr(found, "name", None)
         if names is not None and isinstance(name, str) and name not in names:
             say(
@@ -103,7 +103,7 @@ def _many(task: str, found: Any, how: Any, as_json: bool) -> None:
     if as_json:
         show_json({"tasks": total, "queue": queue, "store": where, "workers": workers, "paused": paused})
     else:
-        say(f'queued {many(total, "task")} {task} on "{queue}" ({where}); {_alive(queue, workers, paused)}')
+        say(f'queued {many(total, "task")} {task} on "{queue}" ({where}); {_alive(task, queue, workers, paused)}')
 
 
 def _lines() -> Iterator[dict[str, Any]]:
@@ -184,8 +184,12 @@ def _surroundings(found: Any, queue: str) -> tuple[str, int | None, bool | None,
         made.close()
 
 
-def _alive(queue: str, workers: int | None, paused: bool | None) -> str:
+def _alive(task: str, queue: str, workers: int | None, paused: bool | None) -> str:
     if workers is None:
         return "whether a worker is alive cannot be told"
-    said = f"{many(workers, 'worker')} alive" if workers else "no worker is alive yet: regiment run"
+    said = (
+        f"{many(workers, 'worker')} alive"
+        if workers
+        else f"no worker is alive yet: regiment run {task.partition(':')[0]}"
+    )
     return f"the queue is paused: regiment queues resume {shlex.quote(queue)}; {said}" if paused else said

@@ -83,7 +83,7 @@ def nobody(facts: Facts) -> str | None:
     """No worker that would take it lives."""
     if not facts.waits or facts.workers:
         return None
-    return f'no living worker serves "{facts.queue}": regiment run'
+    return f'no living worker serves "{facts.queue}": regiment run TARGET'
 
 
 def quiet(facts: Facts) -> str | None:

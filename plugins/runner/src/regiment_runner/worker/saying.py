@@ -75,7 +75,7 @@ def _now_and_then(seconds: float) -> None:
         known = log.attempt_fields()
         fields: dict[str, Any] = {name: known.get(name) for name in ("task", "id") if known.get(name)}
         if more:
-            fields["besides"] = f"{more:,} more"
+            fields["not_shown"] = f"{more:,} others that succeeded"
         log.event(logging.INFO, "task.success", None, **fields, seconds=round(seconds, 3))
 
 
