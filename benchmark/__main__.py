@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmark.growth.sizes import Sizes
 from benchmark.measure import profile
 from benchmark.measure.faults import FAULTS, PATIENCE
 from benchmark.measure.run import GROUPS, Busy, Plan, Run
@@ -49,7 +50,17 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=2.0, help="about so long for each figure")
     parser.add_argument("--million", type=int, default=1_000_000, help="how many tasks wait in that phase")
     parser.add_argument(
-        "--beside", type=Path, metavar="CHECKOUT", help="another checkout, with its environment, for that phase"
+        "--beside",
+        type=Path,
+        metavar="CHECKOUT",
+        help="another checkout, for the phases beside (with its environment) and growth",
+    )
+    for name, most in Sizes()._asdict().items():
+        parser.add_argument(
+            f"--growth-{name}", type=type(most), default=most, metavar="N", help=f"of the phase growth; {most:,}"
+        )
+    parser.add_argument(
+        "--redis", metavar="RELEASE", help="the redis-server of this release, such as 6.2, and not the first one found"
     )
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds to wait in the fault phases")
     parser.add_argument(
@@ -90,7 +101,12 @@ def main() -> int:
             chosen,
             frozenset(given.phases),
             given.rounds,
-            Scale(given.seconds, given.million, given.beside),
+            Scale(
+                given.seconds,
+                given.million,
+                given.beside,
+                Sizes(**{name: getattr(given, f"growth_{name}") for name in Sizes._fields}),
+            ),
             given.quick,
             frozenset(given.variants),
             given.minutes,

@@ -61,7 +61,7 @@ def place(kind: Store) -> Iterator[Place]:
     folder = Path(tempfile.mkdtemp(prefix="regiment-bench-"))
     try:
         if kind == "redis":
-            with servers.redis("--maxclients", "2000") as server:
+            with servers.redis("--maxclients", "12000") as server:
                 yield Place.of_redis(server, folder)
         elif kind == "mongo":
             with mongod.cluster(replica_set="bench") as cluster:

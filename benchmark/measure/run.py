@@ -16,7 +16,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from benchmark.measure import flows, machine, results, turns, venvs
+from benchmark.measure import flows, growth, machine, results, turns, venvs
 from benchmark.measure.faults import FAULTS
 from benchmark.measure.places import place
 from benchmark.measure.processes import Failed
@@ -32,12 +32,15 @@ GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Session, Scale, Wanted], Foun
     "flows": (("chain", "chord"), flows.flows),
     "kept": (("kept",), results.kept),
     "beside": (("beside",), results.beside),
+    "growth": (("growth",), growth.growth),
 }
 """What is measured in one session each, with the names of its phases."""
-CHOSEN = frozenset({"wait", "waiters", "kept", "beside", "chain", "chord"})
+CHOSEN = frozenset({"wait", "waiters", "kept", "beside", "chain", "chord", "growth"})
 """Phases of those variants only that name them."""
-ONCE = frozenset({"two", "sizes", "million", "waiters", "kept", "beside", "chain", "chord"})
+ONCE = frozenset({"two", "sizes", "million", "waiters", "kept", "beside", "chain", "chord", "growth"})
 """Phases of the first round only, and not of a quick run, unless they are asked for by name."""
+LATE = frozenset({"million", "growth"})
+"""Groups that come behind the faults: they take long and fill the stores."""
 
 
 FAILURES = (Failed, OSError, RuntimeError, AssertionError)
@@ -144,13 +147,13 @@ class Run:
                 yield system, variant
 
     def _speed_steps(self, round: int, late: bool) -> Iterator[Step]:
-        """The steps of a round; the million comes `late`, behind the faults."""
+        """The steps of a round; the million and growth come `late`, behind the faults."""
         for group, (phases, _) in GROUPS.items():
-            if (group == "million") is not late or not any(self._wanted(p, round) for p in phases):
+            if (group in LATE) is not late or not any(self._wanted(p, round) for p in phases):
                 continue
             for system, variant in self._variants():
                 wanted = any(self._wanted(phase, round, variant) for phase in phases)
-                if variant.speed and wanted and (variant.crowd or not late):
+                if variant.speed and wanted and (variant.crowd or group != "million"):
                     yield Step(system, variant, group, round)
 
     def _begin(self, step: Step) -> bool:

@@ -1,0 +1,195 @@
+"""What grows: for each subject its figures, named "what|size|figure"."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from benchmark.growth.crowd import Crowd
+from benchmark.growth.meter import BATCH, BULK, DAY, PART, PAYLOAD, PRIORITY, SLICES, Consumer, Figures, Meter
+from benchmark.growth.sizes import CONSUMERS, QUEUES, TASKS, steps
+from regiment.contracts import Dead
+from regiment.contracts.flow import FLOW, Ticket
+from regiment.task import new_ids
+
+Row = tuple[str, int, Figures]
+REASON = b'{"kind": "error", "text": "ValueError: %b"}' % (b"r" * 40)
+WEIGHED = 6_000_000
+"""Pushes to which the bytes of tokens are extrapolated: a minute of 100,000 a second."""
+EARLY = 79_000.0
+"""Seconds after which the first of the earliest delayed pushes is due; each is due a second before the last."""
+
+
+def waiting(meter: Meter) -> Iterator[Row]:
+    """Tasks that wait."""
+    queue, have = "waiting", 0
+    one = Consumer(meter, queue)
+    for size in steps(TASKS, meter.sizes.tasks):
+        had, before = have, meter.bytes()
+        have = meter.fill(have, size, lambda some: meter.push(queue, some))
+        if have - had >= BULK:
+            yield "a task", have, {"bytes": (meter.bytes() - before) / (have - had)}
+        yield "exchange of 1", have, meter.timed(lambda: one.work(PART, 1), lambda: meter.push(queue, PART))
+        many = 10 * BATCH
+        yield f"exchange of {BATCH}, a task", have, meter.timed(lambda: one.work(many, BATCH), lambda: meter.push(queue, many))
+        yield "push", have, meter.timed(lambda: meter.pushes(queue, PART), lambda: None)
+        one.work(PART * SLICES, BATCH)
+
+
+def delayed(meter: Meter) -> Iterator[Row]:
+    """Tasks that are due tomorrow."""
+    queue, have = "delayed", 0
+    one = Consumer(meter, queue)
+    for size in steps(TASKS, meter.sizes.tasks):
+        had, before = have, meter.bytes()
+        have = meter.fill(have, size, lambda some: meter.push(queue, some, DAY))
+        if have - had >= BULK:
+            yield "a delayed task", have, {"bytes": (meter.bytes() - before) / (have - had)}
+        yield "delayed push", have, meter.timed(lambda: meter.pushes(queue, PART, 2 * DAY))
+        yield "exchange of 1 beside them", have, meter.timed(lambda: one.work(PART, 1), lambda: meter.push(queue, PART))
+
+
+def dead(meter: Meter) -> Iterator[Row]:
+    """Dead letters, below the limit of the queue."""
+    queue, have = "dead", 0
+    one, other = Consumer(meter, queue), Consumer(meter, queue)
+    ids = new_ids(10**9)
+
+    def die(count: int) -> int:
+        taken = one.exchange(count)
+        one.end(Dead(each.receipt, next(ids), REASON) for each in taken.deliveries)
+        one.exchange(0)
+        return len(taken.deliveries)
+
+    def more(count: int) -> int:
+        meter.push(queue, count)
+        return die(count)
+
+    for size in steps(TASKS, meter.sizes.tasks):
+        had, before = have, meter.bytes()
+        have = meter.fill(have, size, more)
+        if have - had >= BULK:
+            yield "a dead letter", have, {"bytes": (meter.bytes() - before) / (have - had)}
+        yield f"death, {BATCH} a request", have, meter.timed(lambda: die(BATCH), lambda: meter.push(queue, BATCH))
+        yield "exchange of 1 beside them", have, meter.timed(lambda: other.work(PART, 1), lambda: meter.push(queue, PART))
+        yield "a page of 100 of them", have, meter.timed(lambda: len(meter.store.dead(queue, 100)) and 1)
+
+
+def consumers(meter: Meter) -> Iterator[Row]:
+    """Consumers of one queue; on Redis all of them wait as workers do while a delayed task comes that is due before all others."""
+    queue, all_ = "consumers", list[Consumer]()
+    due = EARLY
+    for size in steps(CONSUMERS, meter.sizes.consumers):
+        before, had = meter.bytes(), len(all_)
+        all_ += [Consumer(meter, queue) for _ in range(size - had)]
+        if size - had >= BATCH:
+            yield "a consumer", size, {"bytes": (meter.bytes() - before) / (size - had)}
+        one, who = all_[0], [(queue, each.id) for each in all_]
+        yield "exchange of 1", size, meter.timed(lambda one=one: one.work(PART, 1), lambda: meter.push(queue, PART))  # type: ignore[misc]
+        one.exchange(0)
+        yield "renewal, a consumer", size, meter.timed(_often(lambda who=who: len(who) - len(meter.store.renew(who, 3600.0)), size))  # type: ignore[misc]
+        yield "counts()", size, meter.timed(_often(lambda: meter.store.counts(queue) and 1, 10))
+        if meter.kind == "redis":
+            with Crowd(all_) as crowd:
+                looks = list[int]()
+
+                def earliest(crowd: Crowd = crowd, looks: list[int] = looks) -> int:
+                    nonlocal due
+                    due -= 1.0
+                    meter.push(queue, 1, due)
+                    looks.append(crowd.settle())
+                    return 1
+
+                found = meter.timed(earliest)
+                yield "earliest delayed push", size, {**found, "looks": sorted(looks)[len(looks) // 2]}
+        meter.store.purge(queue)
+
+
+def _often(work: Callable[[], int], pieces: int) -> Callable[[], int]:
+    """The work, as often as makes a hundred pieces or so: a clock of CPU needs them."""
+    return lambda: sum(work() for _ in range(max(1, BATCH // pieces)))
+
+
+def queues(meter: Meter) -> Iterator[Row]:
+    """Queues with a task in each."""
+    names = list[str]()
+    for size in steps(QUEUES, meter.sizes.queues):
+        before, had = meter.bytes(), len(names)
+        new = [f"queue-{number}" for number in range(had, size)]
+        names += new
+        yield "first push to each", size, meter.timed(lambda new=new: sum(meter.push(name) for name in new), slices=1)  # type: ignore[misc]
+        if size - had >= BATCH:
+            yield "a queue", size, {"bytes": (meter.bytes() - before) / (size - had)}
+        again = max(1, PART // size)
+        each = meter.timed(lambda a=again: sum(meter.push(name) for _ in range(a) for name in names), slices=3)  # type: ignore[misc]
+        yield "push to each", size, each
+        yield "queues()", size, meter.timed(lambda: len(meter.store.queues()) and 1, slices=3)
+
+
+def weights(meter: Meter) -> Iterator[Row]:
+    """Bytes that stay behind tasks that are gone: of ids, of tokens; and of lanes that have a task."""
+    tenth = max(BULK, meter.sizes.pushes // 10)
+    yield "an id", tenth, {"bytes": _left(meter, lambda: _with_ids(meter, tenth)) / tenth}
+    if meter.kind == "redis":
+        yield "a process that pushes once", BULK, {"bytes": _left(meter, lambda: _processes(meter, BULK)) / BULK}
+        done = 0
+
+        def one_by_one() -> None:
+            nonlocal done
+            until = time.monotonic() + meter.sizes.seconds
+            while done < meter.sizes.pushes and time.monotonic() < until:
+                done += meter.pushes("pushed", BULK)
+
+        left = _left(meter, one_by_one)
+        yield "a push of one process", done, {"bytes": left / done}
+        yield "6,000,000 of them (extrapolated)", done, {"bytes": left / done * WEIGHED}
+    if FLOW in getattr(meter.store, "extras", lambda: meter.store.capabilities.extras)():
+        lanes = max(BATCH, tenth // 10)
+        plain = _held(meter, lambda: _in_lanes(meter, "one-lane", lanes, 1))
+        apart = _held(meter, lambda: _in_lanes(meter, "many-lanes", lanes, lanes))
+        yield "a lane that has a task (without the task)", lanes, {"bytes": (apart - plain) / lanes}
+
+
+def _held(meter: Meter, work: Callable[[], object]) -> float:
+    before = meter.bytes()
+    work()
+    return meter.bytes() - before
+
+
+def _left(meter: Meter, work: Callable[[], object]) -> float:
+    def all_() -> None:
+        work()
+        for queue in meter.store.queues():
+            meter.store.purge(queue)
+
+    for queue in ("pushed", "named"):
+        meter.push(queue)
+    return _held(meter, all_)
+
+
+def _with_ids(meter: Meter, count: int) -> None:
+    for first in range(0, count, BULK):
+        ids = [f"order-{number:026d}" for number in range(first, min(first + BULK, count))]
+        meter.store.push("named", [PAYLOAD] * len(ids), priority=PRIORITY, token=next(new_ids(1)), ids=ids)
+
+
+def _processes(meter: Meter, count: int) -> None:
+    for number in range(count):
+        meter.store.push("pushed", [PAYLOAD], priority=PRIORITY, token=f"{number:018d}-0", token_window=600.0)
+
+
+def _in_lanes(meter: Meter, queue: str, count: int, lanes: int) -> None:
+    for first in range(0, count, BULK):
+        tickets = [Ticket(lane=f"tenant-{number % lanes}") for number in range(first, min(first + BULK, count))]
+        payloads = [PAYLOAD] * len(tickets)
+        meter.store.admit(queue, payloads, tickets, priority=PRIORITY, token=next(new_ids(1)))
+
+
+SUBJECTS: dict[str, Callable[[Meter], Iterator[Row]]] = {
+    "waiting": waiting,
+    "delayed": delayed,
+    "dead": dead,
+    "consumers": consumers,
+    "queues": queues,
+    "weights": weights,
+}
