@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from benchmark.growth.sizes import Sizes
@@ -17,6 +18,7 @@ from benchmark.report import front
 from benchmark.report import page as report
 from benchmark.report.journal import Journal
 from benchmark.report.summary import Summary
+from harness import servers
 
 RESULTS = Path(__file__).with_name("results")
 PHASES = [phase for phases, _ in GROUPS.values() for phase in phases] + list(FAULTS)
@@ -60,7 +62,12 @@ def arguments() -> argparse.ArgumentParser:
             f"--growth-{name}", type=type(most), default=most, metavar="N", help=f"of the phase growth; {most:,}"
         )
     parser.add_argument(
-        "--redis", metavar="RELEASE", help="the redis-server of this release, such as 6.2, and not the first one found"
+        "--redis",
+        nargs="+",
+        default=[],
+        metavar="RELEASE",
+        help="of redis-server: 7 6.2 measures everything on Redis on both; "
+        "the first one found if none is named, and only on it",
     )
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds to wait in the fault phases")
     parser.add_argument(
@@ -113,9 +120,12 @@ def main() -> int:
             given.anyhow,
             given.patience,
             given.wait,
+            given.redis[1:],
         )
         try:
-            if not Run(plan, journal).run():
+            with servers.using(servers.release_of(given.redis[0])) if given.redis else nullcontext():
+                ended = Run(plan, journal).run()
+            if not ended:
                 print("the time is up; the same command goes on from here")
         except Busy as error:
             print(error, file=sys.stderr)

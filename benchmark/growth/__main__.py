@@ -1,6 +1,6 @@
 """One subject on one store, in the process that is measured: a line of JSON for each figure. `benchmark.measure.growth` starts it.
 
-    python -m benchmark.growth waiting redis://127.0.0.1:6379/0 PID '{"tasks": 10000}'
+python -m benchmark.growth waiting redis://127.0.0.1:6379/0 PID '{"tasks": 10000}'
 """
 
 from __future__ import annotations

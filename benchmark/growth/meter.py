@@ -57,7 +57,9 @@ class Meter:
         self.store.open("lease")
         self._until = time.monotonic() + sizes.seconds
 
-    def timed(self, work: Callable[[], int], prepare: Callable[[], object] = lambda: None, slices: int = SLICES) -> Figures:
+    def timed(
+        self, work: Callable[[], int], prepare: Callable[[], object] = lambda: None, slices: int = SLICES
+    ) -> Figures:
         """µs of CPU of the server and of this process, and µs that passed, for each of the pieces that `work` says it did."""
         found = []
         for _ in range(slices):
@@ -79,7 +81,9 @@ class Meter:
             return metering.redis_counters(info.decode())["memory"]
         if self.kind == "sqlite":
             with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=30)) as db:
-                pages, free, size = (db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count", "page_size"))
+                pages, free, size = (
+                    db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count", "page_size")
+                )
                 return float((pages - free) * size)
         from pymongo import MongoClient
 
@@ -119,7 +123,9 @@ class Consumer:
     def exchange(self, limit: int = 1) -> Taken:
         """One request; what it takes is done with the next one."""
         self.turn += 1
-        taken: Taken = self.meter.store.exchange(self.queue, self.id, self.turn, self.base, self._ends, limit, 8 << 20, True)
+        taken: Taken = self.meter.store.exchange(
+            self.queue, self.id, self.turn, self.base, self._ends, limit, 8 << 20, True
+        )
         many = len(taken.deliveries)
         self.end([Done(self.base, self.base + many - 1)] if many else [])
         self.base += many

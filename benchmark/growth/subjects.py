@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmark.growth.crowd import Crowd
 from benchmark.growth.meter import BATCH, BULK, DAY, PART, PAYLOAD, PRIORITY, SLICES, Consumer, Figures, Meter
@@ -30,9 +33,12 @@ def waiting(meter: Meter) -> Iterator[Row]:
         if have - had >= BULK:
             yield "a task", have, {"bytes": (meter.bytes() - before) / (have - had)}
         yield "exchange of 1", have, meter.timed(lambda: one.work(PART, 1), lambda: meter.push(queue, PART))
-        many = 10 * BATCH
-        yield f"exchange of {BATCH}, a task", have, meter.timed(lambda: one.work(many, BATCH), lambda: meter.push(queue, many))
-        yield "push", have, meter.timed(lambda: meter.pushes(queue, PART), lambda: None)
+        yield (
+            f"exchange of {BATCH}, a task",
+            have,
+            meter.timed(lambda: one.work(BULK, BATCH), lambda: meter.push(queue, BULK)),
+        )
+        yield "push", have, meter.timed(lambda: meter.pushes(queue, PART))
         one.work(PART * SLICES, BATCH)
 
 
@@ -71,42 +77,49 @@ def dead(meter: Meter) -> Iterator[Row]:
         if have - had >= BULK:
             yield "a dead letter", have, {"bytes": (meter.bytes() - before) / (have - had)}
         yield f"death, {BATCH} a request", have, meter.timed(lambda: die(BATCH), lambda: meter.push(queue, BATCH))
-        yield "exchange of 1 beside them", have, meter.timed(lambda: other.work(PART, 1), lambda: meter.push(queue, PART))
+        yield (
+            "exchange of 1 beside them",
+            have,
+            meter.timed(lambda: other.work(PART, 1), lambda: meter.push(queue, PART)),
+        )
         yield "a page of 100 of them", have, meter.timed(lambda: len(meter.store.dead(queue, 100)) and 1)
 
 
 def consumers(meter: Meter) -> Iterator[Row]:
     """Consumers of one queue; on Redis all of them wait as workers do while a delayed task comes that is due before all others."""
-    queue, all_ = "consumers", list[Consumer]()
-    due = EARLY
+    queue, all_, due = "consumers", list[Consumer](), itertools.count(EARLY, -1.0)
     for size in steps(CONSUMERS, meter.sizes.consumers):
         before, had = meter.bytes(), len(all_)
         all_ += [Consumer(meter, queue) for _ in range(size - had)]
         if size - had >= BATCH:
             yield "a consumer", size, {"bytes": (meter.bytes() - before) / (size - had)}
-        one, who = all_[0], [(queue, each.id) for each in all_]
-        yield "exchange of 1", size, meter.timed(lambda one=one: one.work(PART, 1), lambda: meter.push(queue, PART))  # type: ignore[misc]
-        one.exchange(0)
-        yield "renewal, a consumer", size, meter.timed(_often(lambda who=who: len(who) - len(meter.store.renew(who, 3600.0)), size))  # type: ignore[misc]
+        yield "exchange of 1", size, meter.timed(partial(all_[0].work, PART, 1), lambda: meter.push(queue, PART))
+        all_[0].exchange(0)
+        yield "renewal, a consumer", size, meter.timed(_often(partial(_renew, meter, all_), size))
         yield "counts()", size, meter.timed(_often(lambda: meter.store.counts(queue) and 1, 10))
         if meter.kind == "redis":
             with Crowd(all_) as crowd:
                 looks = list[int]()
-
-                def earliest(crowd: Crowd = crowd, looks: list[int] = looks) -> int:
-                    nonlocal due
-                    due -= 1.0
-                    meter.push(queue, 1, due)
-                    looks.append(crowd.settle())
-                    return 1
-
-                found = meter.timed(earliest)
-                yield "earliest delayed push", size, {**found, "looks": sorted(looks)[len(looks) // 2]}
+                found = meter.timed(partial(_earliest, meter, queue, due, crowd, looks))
+                yield "earliest delayed push", size, {**found, "looks": statistics.median(looks)}
         meter.store.purge(queue)
 
 
+def _renew(meter: Meter, all_: list[Consumer]) -> int:
+    unknown = meter.store.renew([(one.queue, one.id) for one in all_], 3600.0)
+    assert not unknown, f"{len(unknown)} of {len(all_)} consumers are not known any more"
+    return len(all_)
+
+
+def _earliest(meter: Meter, queue: str, due: Iterator[float], crowd: Crowd, looks: list[int]) -> int:
+    """One push, and the looks of all that it wakes."""
+    meter.push(queue, 1, next(due))
+    looks.append(crowd.settle())
+    return 1
+
+
 def _often(work: Callable[[], int], pieces: int) -> Callable[[], int]:
-    """The work, as often as makes a hundred pieces or so: a clock of CPU needs them."""
+    """The work, as often as makes a hundred pieces or so: what is shorter is lost in the clock."""
     return lambda: sum(work() for _ in range(max(1, BATCH // pieces)))
 
 
@@ -115,15 +128,17 @@ def queues(meter: Meter) -> Iterator[Row]:
     names = list[str]()
     for size in steps(QUEUES, meter.sizes.queues):
         before, had = meter.bytes(), len(names)
-        new = [f"queue-{number}" for number in range(had, size)]
-        names += new
-        yield "first push to each", size, meter.timed(lambda new=new: sum(meter.push(name) for name in new), slices=1)  # type: ignore[misc]
+        names += [f"queue-{number}" for number in range(had, size)]
+        yield "first push to each", size, meter.timed(partial(_push_each, meter, names[had:]), slices=1)
         if size - had >= BATCH:
             yield "a queue", size, {"bytes": (meter.bytes() - before) / (size - had)}
-        again = max(1, PART // size)
-        each = meter.timed(lambda a=again: sum(meter.push(name) for _ in range(a) for name in names), slices=3)  # type: ignore[misc]
-        yield "push to each", size, each
+        each = partial(_push_each, meter, names * max(1, PART // size))
+        yield "push to each", size, meter.timed(each, slices=3)
         yield "queues()", size, meter.timed(lambda: len(meter.store.queues()) and 1, slices=3)
+
+
+def _push_each(meter: Meter, names: list[str]) -> int:
+    return sum(meter.push(name) for name in names)
 
 
 def weights(meter: Meter) -> Iterator[Row]:
@@ -132,22 +147,22 @@ def weights(meter: Meter) -> Iterator[Row]:
     yield "an id", tenth, {"bytes": _left(meter, lambda: _with_ids(meter, tenth)) / tenth}
     if meter.kind == "redis":
         yield "a process that pushes once", BULK, {"bytes": _left(meter, lambda: _processes(meter, BULK)) / BULK}
-        done = 0
-
-        def one_by_one() -> None:
-            nonlocal done
-            until = time.monotonic() + meter.sizes.seconds
-            while done < meter.sizes.pushes and time.monotonic() < until:
-                done += meter.pushes("pushed", BULK)
-
-        left = _left(meter, one_by_one)
-        yield "a push of one process", done, {"bytes": left / done}
-        yield "6,000,000 of them (extrapolated)", done, {"bytes": left / done * WEIGHED}
+        made = list[int]()
+        left = _left(meter, lambda: made.append(_one_by_one(meter)))
+        yield "a push of one process", made[0], {"bytes": left / made[0]}
+        yield f"{WEIGHED:,} of them, extrapolated", made[0], {"bytes": left / made[0] * WEIGHED}
     if FLOW in getattr(meter.store, "extras", lambda: meter.store.capabilities.extras)():
-        lanes = max(BATCH, tenth // 10)
-        plain = _held(meter, lambda: _in_lanes(meter, "one-lane", lanes, 1))
-        apart = _held(meter, lambda: _in_lanes(meter, "many-lanes", lanes, lanes))
-        yield "a lane that has a task (without the task)", lanes, {"bytes": (apart - plain) / lanes}
+        plain = _held(meter, lambda: _in_lanes(meter, "one-lane", tenth, 1))
+        apart = _held(meter, lambda: _in_lanes(meter, "many-lanes", tenth, tenth // 10))
+        yield "a lane (beside its tasks)", tenth // 10, {"bytes": (apart - plain) / (tenth // 10)}
+
+
+def _one_by_one(meter: Meter) -> int:
+    """Push as many as shall be weighed, or as many as the time allows; how many."""
+    done, until = 0, time.monotonic() + meter.sizes.seconds
+    while done < meter.sizes.pushes and time.monotonic() < until:
+        done += meter.pushes("pushed", BULK)
+    return done
 
 
 def _held(meter: Meter, work: Callable[[], object]) -> float:

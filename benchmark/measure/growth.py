@@ -23,24 +23,36 @@ PATIENCE = 20.0
 
 def growth(session: Session, scale: Scale, wanted: Wanted) -> Found:
     """Each subject; of another checkout, if there is one, right before this one's, with " before" behind its names."""
-    kind = session.variant.store
+    on = session.variant.store, session.variant.release
     for subject in SUBJECTS:
         found: Figures = {}
         if scale.beside is not None:
-            found = {f"{name} before": value for name, value in measured(kind, subject, scale.growth, scale.beside).items()}
-        yield f"growth {subject}", {**found, **measured(kind, subject, scale.growth, ROOT)}
+            found = {
+                f"{name} before": value for name, value in measured(on, subject, scale.growth, scale.beside).items()
+            }
+        yield f"growth {subject}", {**found, **measured(on, subject, scale.growth, ROOT)}
 
 
-def measured(kind: Store, subject: str, sizes: Sizes, tree: Path) -> Figures:
-    """What a process finds that has the plugins of `tree`."""
-    sizes = sizes.on(kind)
+def measured(on: tuple[Store, str], subject: str, sizes: Sizes, tree: Path) -> Figures:
+    """What a process finds that has the plugins of `tree`, on a store of a kind and release."""
+    sizes = sizes.on(on[0])
     sources = [str(tree.resolve() / "core" / "src"), *map(str, tree.resolve().glob("plugins/*/src"))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sources)}
-    with place(kind) as where:
-        line = [sys.executable, "-m", "benchmark.growth", subject, where.url, str(where.pid or 0), json.dumps(sizes._asdict())]
+    with place(*on) as where:
+        line = [
+            sys.executable,
+            "-m",
+            "benchmark.growth",
+            subject,
+            where.url,
+            str(where.pid or 0),
+            json.dumps(sizes._asdict()),
+        ]
         patience = PATIENCE * sizes.seconds
         try:
-            done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=patience)
+            done = subprocess.run(
+                line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=patience
+            )
         except subprocess.TimeoutExpired:
             raise Failed(f"growth, {subject}: not measured within {patience:g} s") from None
     if done.returncode:

@@ -56,12 +56,14 @@ class Place:
 
 
 @contextmanager
-def place(kind: Store) -> Iterator[Place]:
-    """A store of its own for one session; empty, and gone afterwards. Failed where its server is not installed."""
+def place(kind: Store, release: str = "") -> Iterator[Place]:
+    """A store of its own for one session; empty, and gone afterwards. Failed where its server is not installed, in this
+    `release` if it is a Redis.
+    """
     folder = Path(tempfile.mkdtemp(prefix="regiment-bench-"))
     try:
         if kind == "redis":
-            with servers.redis("--maxclients", "12000") as server:
+            with servers.redis("--maxclients", "12000", release=release) as server:
                 yield Place.of_redis(server, folder)
         elif kind == "mongo":
             with mongod.cluster(replica_set="bench") as cluster:

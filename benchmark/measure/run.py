@@ -25,6 +25,7 @@ from benchmark.measure.speed import GROUPS as SPEED
 from benchmark.measure.speed import Found, Scale, Wanted
 from benchmark.peers.system import System, Variant
 from benchmark.report.journal import Journal
+from harness import servers
 
 GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Session, Scale, Wanted], Found]]] = {
     **SPEED,
@@ -67,6 +68,8 @@ class Plan:
     """Seconds that the fault phases wait."""
     wait: float
     """Seconds to wait for a quiet machine, at each step."""
+    releases: Sequence[str] = ()
+    """Further releases of redis-server: what is on Redis is measured on each of them as well."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ class Run:
         return self._turns() if self.plan.quick else True
 
     def _prepare(self) -> None:
-        self.journal.write(phase="machine", figures=machine.description())
+        stores = {"redis-server": servers.version(), "and": ", ".join(map(servers.release_of, self.plan.releases))}
+        self.journal.write(phase="machine", figures={**machine.description(), **{k: v for k, v in stores.items() if v}})
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(self._install, self.plan.systems))
 
@@ -145,6 +149,8 @@ class Run:
                 if self.plan.quick and not (variant.quick or name in self.plan.variants):
                     continue
                 yield system, variant
+                if variant.store == "redis":
+                    yield from ((system, replace(variant, release=release)) for release in self.plan.releases)
 
     def _speed_steps(self, round: int, late: bool) -> Iterator[Step]:
         """The steps of a round; the million and growth come `late`, behind the faults."""
@@ -167,13 +173,13 @@ class Run:
                     "anyhow with --anyhow"
                 )
             self._say(
-                f"round {step.round + 1}, {step.group}: {step.system.name}, {step.variant.name}"
+                f"round {step.round + 1}, {step.group}: {step.system.name}, {step.variant.title}"
                 + (f" (others use {busy:.0%})" if busy > machine.BUSY else "")
             )
         return True
 
     def _finished(self, step: Step) -> bool:
-        return self.journal.finished(step.system.name, step.variant.name, step.group, step.round)
+        return self.journal.finished(step.system.name, step.variant.title, step.group, step.round)
 
     def _speed(self, step: Step) -> None:
         def wanted(phase: str) -> bool:
@@ -256,19 +262,19 @@ class Run:
     @contextmanager
     def _session(self, step: Step) -> Iterator[Session]:
         with (
-            place(step.variant.store) as where,
+            place(step.variant.store, step.variant.release) as where,
             Session(step.system, step.variant, self._bins[step.system.name], where) as session,
         ):
             yield session
 
     def _failed(self, step: Step, error: Exception) -> None:
-        self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
+        self._say(f"failed: {step.system.name}, {step.variant.title}: {error}")
         self._write(step, "failed", error=str(error))
 
     def _write(self, step: Step, phase: str, figures: dict[str, Any] | None = None, **more: str) -> None:
         self.journal.write(
             system=step.system.name,
-            variant=step.variant.name,
+            variant=step.variant.title,
             store=step.variant.store,
             group=step.group,
             round=step.round,

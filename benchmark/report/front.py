@@ -43,8 +43,8 @@ def write(summary: Summary, rows: Sequence[Row], name: str) -> str:
 
 
 def _part(summary: Summary, rows: Sequence[Row], name: str) -> str:
-    chosen = [row for row in rows if row[1].name == EACH.get(row[0].name, row[0].variants[0].name)]
-    extra = [row for row in rows if row[0].name == "regiment" and row[1].name in ("redis 100", "sqlite 1")]
+    chosen = [row for row in rows if row[1].title == EACH.get(row[0].name, row[0].variants[0].name)]
+    extra = [row for row in rows if row[0].name == "regiment" and row[1].title in ("redis 100", "sqlite 1")]
     order = sorted([*chosen, *extra], key=rows.index)
     table = render(summary, SHORT, order).partition("\n\n\n\n")[2]
     machine = summary.machine

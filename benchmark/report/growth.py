@@ -9,7 +9,8 @@ from benchmark.report.tables import number
 
 TEXT = (
     "CPU µs for each piece of work, server / client, at the connector, where so many of a kind are there; medians of short slices in one process for each table "
-    "(SQLite has no server). Bytes: of the store, for each. " + '"Before": the other checkout, on a store of its own in the same run.'
+    "(SQLite has no server). Bytes: of the store, for each. "
+    + '"Before": the other checkout, on a store of its own in the same run.'
 )
 BYTES = "bytes"
 Cells = dict[str, dict[int, dict[str, float]]]
@@ -22,7 +23,7 @@ def tables(summary: Summary) -> str:
     for (_, variant, phase, key), figure in summary.figures.items():
         if phase.startswith("growth ") and figure.median is not None:
             what, size, name = key.split("|")
-            found[variant.partition(",")[0], phase.partition(" ")[2]][what][int(size)][name] = figure.median
+            found[variant.replace(", growth", ""), phase.partition(" ")[2]][what][int(size)][name] = figure.median
     if not found:
         return ""
     parts = [f"## Growth\n\n{TEXT}\n"]

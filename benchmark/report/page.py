@@ -112,13 +112,13 @@ def _promise(row: tuple[System, Variant]) -> str:
 
 def _bar(summary: Summary, row: Row, phase: str, name: str) -> Bar | None:
     system, variant = row
-    figure = summary.get(system.name, variant.name, phase, name)
-    if figure is None or variant.store != "redis":
+    figure = summary.get(system.name, variant.title, phase, name)
+    if figure is None or variant.store != "redis" or variant.release:
         return None
     color = COLORS.get(system.name, OTHER)
-    label = f"{system.name} ({variant.name})"
+    label = f"{system.name} ({variant.title})"
     if figure.median is None:
-        lost = summary.median(system.name, variant.name, phase, "lost")
-        waited = summary.median(system.name, variant.name, phase, "waited_s")
+        lost = summary.median(system.name, variant.title, phase, "lost")
+        waited = summary.median(system.name, variant.title, phase, "waited_s")
         return Bar(label, None, f"never in {waited:g} s" + (f", {lost:g} lost" if lost else ""), color)
     return Bar(label, figure.median, number(figure.median), color)

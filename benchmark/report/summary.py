@@ -7,9 +7,10 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmark.peers.system import System, Variant
+from benchmark.peers.system import ON, System, Variant
 from benchmark.report.journal import Record
 
 
@@ -64,17 +65,19 @@ class Summary:
 
     def ratio(self, system: str, variant: Variant, other: str, phase: str, name: str) -> float | None:
         """To the figure of regiment or of the limit on the same store, one task at a time."""
-        mine = self.median(system, variant.name, phase, name)
-        base = self.median(other, f"{variant.store} 1", phase, name)
+        mine = self.median(system, variant.title, phase, name)
+        base = self.median(other, f"{variant.store} 1{variant.behind}", phase, name)
         return mine / base if mine is not None and base else None
 
     def rows(self, all_systems: Iterable[System]) -> Iterator[tuple[System, Variant]]:
         """What was measured, in the order of the systems."""
         measured = {key[:2] for key in self.figures} | {key[:2] for key in self.failed}
+        releases = sorted({title.rpartition(ON)[2] for _, title in measured if ON in title})
         for system in all_systems:
             for variant in system.variants:
-                if (system.name, variant.name) in measured:
-                    yield system, variant
+                for one in (variant, *(replace(variant, release=release) for release in releases)):
+                    if (system.name, one.title) in measured:
+                        yield system, one
 
     def plain(self) -> dict[str, Any]:
         """As data."""

@@ -192,9 +192,9 @@ def render(
         heads.append(last[0])
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for system, variant in rows:
-        cells, seen = [f"{system.name} ({variant.name})"], False
+        cells, seen = [f"{system.name} ({variant.title})"], False
         for column in table.columns:
-            who = (system.name, variant.name, column.phase)
+            who = (system.name, variant.title, column.phase)
             figure = summary.get(*who, column.name)
             seen = seen or figure is not None
             cells.append(_cell(figure, summary.median(*who, "waited_s")))
@@ -230,6 +230,7 @@ def _behind(summary: Summary, rows: Sequence[Row], column: Column, batch: str) -
         for system, variant in rows
         if system.name not in ("regiment", "limit")
         and variant.store == "redis"
+        and not variant.release
         and variant.batch == batch
         and (value := summary.median(system.name, variant.name, column.phase, column.name)) is not None
     ]

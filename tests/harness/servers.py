@@ -58,6 +58,11 @@ def program() -> str:
     )
 
 
+def version() -> str:
+    """The release that `program` gives; empty if there is none."""
+    return _chosen[-1] if _chosen else next(iter(releases()), "")
+
+
 def _missing(text: str) -> str:
     import pytest
 
@@ -130,7 +135,8 @@ def _reply(stream: object) -> object:
 class RedisServer:
     """One redis-server process. `kill` is SIGKILL, `stop` SIGTERM; `start` brings it back on its port with its data.
 
-    `parent` is where its folder is made, `environment` what it gets beside this process's variables.
+    `parent` is where its folder is made, `environment` what it gets beside this process's variables; `release` ("6.2") is looked for
+    in place of the one that others get.
     """
 
     def __init__(
@@ -141,8 +147,9 @@ class RedisServer:
         port: int | None = None,
         parent: str | None = None,
         environment: dict[str, str] | None = None,
+        release: str = "",
     ) -> None:
-        self.program = program()
+        self.program = releases()[release_of(release)] if release else program()
         self.environment = environment
         self.folder = Path(tempfile.mkdtemp(prefix="regiment-redis-", dir=parent))
         self.port = port or free_port()
@@ -245,10 +252,14 @@ class RedisServer:
 
 @contextmanager
 def redis(
-    *options: str, aof: bool = True, parent: str | None = None, environment: dict[str, str] | None = None
+    *options: str,
+    aof: bool = True,
+    parent: str | None = None,
+    environment: dict[str, str] | None = None,
+    release: str = "",
 ) -> Iterator[RedisServer]:
     """A server of one's own."""
-    server = RedisServer(*options, aof=aof, parent=parent, environment=environment)
+    server = RedisServer(*options, aof=aof, parent=parent, environment=environment, release=release)
     try:
         yield server.start()
     finally:
