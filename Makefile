@@ -36,7 +36,7 @@ fuzz: $(BIN)/.ready  ## chance against whatever reads what others wrote, FUZZ se
 
 lint: $(BIN)/.ready  ## ruff, static security checks included, and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy $(SOURCES)
-	MYPYPATH=tests:benchmark/peers/apps $(BIN)/mypy --no-namespace-packages benchmark
+	MYPYPATH=tests:benchmark/peers/apps:examples/plugins/postgres_connector/tests $(BIN)/mypy --no-namespace-packages benchmark
 
 models: $(BIN)/.ready  ## the rules of the stores in small models, explored completely; seconds
 	$(BIN)/python -m pytest -q tests/models

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from benchmark.measure.places import ABSENT
 from benchmark.peers.system import ON, System, Variant
 from benchmark.report.journal import Record
 
@@ -38,6 +39,8 @@ class Summary:
         self.machine: dict[str, Any] = {}
         self.versions: dict[str, dict[str, str]] = {}
         self.failed: dict[tuple[str, str, str], str] = {}
+        self.absent: set[tuple[str, str]] = set()
+        """System and variant of what has no server here."""
         self.dates: list[str] = []
         found: dict[Key, list[float | None]] = defaultdict(list)
         for record in records:
@@ -49,6 +52,8 @@ class Summary:
                 self.versions[record["system"]] = figures or {"left out": record["error"]}
             elif phase == "failed":
                 self.failed[record["system"], record["variant"], record["group"]] = record["error"]
+                if record["error"].startswith(ABSENT):
+                    self.absent.add((record["system"], record["variant"]))
             elif phase != "end":
                 for name, value in figures.items():
                     found[record["system"], record["variant"], phase, name].append(value)

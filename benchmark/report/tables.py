@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from benchmark.measure.places import ABSENT
 from benchmark.peers.system import System, Variant
 from benchmark.report.summary import Figure, Summary
 
@@ -202,6 +203,8 @@ def render(
                 for other in ("regiment", "limit"):
                     ratio = summary.ratio(system.name, variant, other, column.phase, column.name)
                     cells.append(f"{ratio:.2f}" if ratio is not None else "–")
+        if not seen and (system.name, variant.title) in summary.absent and not variant.only:
+            cells[1:], seen = [ABSENT] * len(cells[1:]), True
         if last:
             cells.append(last[1]((system, variant)))
         if seen:

@@ -65,6 +65,13 @@ class Server:
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr}")
 
+    @property
+    def pid(self) -> int:
+        """The main process; RuntimeError if it does not run."""
+        if self._process is None:
+            raise RuntimeError("this PostgreSQL is not started")
+        return self._process.pid
+
     def start(self) -> Server:
         """Start, and wait until it serves."""
         options = (
