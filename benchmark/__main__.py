@@ -101,6 +101,7 @@ def main() -> int:
     if given.what == "run":
         try:
             chosen = systems.chosen(given.systems or (["regiment", "limit"] if given.quick else []))
+            releases = [servers.present(wanted) for wanted in given.redis]
         except LookupError as error:
             print(error.args[0], file=sys.stderr)
             return 2
@@ -120,10 +121,10 @@ def main() -> int:
             given.anyhow,
             given.patience,
             given.wait,
-            given.redis[1:],
+            releases[1:],
         )
         try:
-            with servers.using(servers.release_of(given.redis[0])) if given.redis else nullcontext():
+            with servers.using(releases[0]) if releases else nullcontext():
                 ended = Run(plan, journal).run()
             if not ended:
                 print("the time is up; the same command goes on from here")

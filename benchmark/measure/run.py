@@ -113,8 +113,8 @@ class Run:
         return self._turns() if self.plan.quick else True
 
     def _prepare(self) -> None:
-        stores = {"redis-server": servers.version(), "and": ", ".join(map(servers.release_of, self.plan.releases))}
-        self.journal.write(phase="machine", figures={**machine.description(), **{k: v for k, v in stores.items() if v}})
+        redis = [servers.version(), *self.plan.releases]
+        self.journal.write(phase="machine", figures={**machine.description(), "redis-server": " and ".join(redis)})
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(self._install, self.plan.systems))
 

