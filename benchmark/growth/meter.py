@@ -37,7 +37,7 @@ def connector(url: str) -> Any:
     if kind == "redis":
         from regiment_redis.connector import RedisConnector
 
-        return RedisConnector(url)
+        return RedisConnector(url, timeout=60)
     if kind == "sqlite":
         from regiment_local.local import LocalConnector
 

@@ -19,8 +19,8 @@ Row = tuple[str, int, Figures]
 REASON = b'{"kind": "error", "text": "ValueError: %b"}' % (b"r" * 40)
 WEIGHED = 6_000_000
 """Pushes to which the bytes of tokens are extrapolated: a minute of 100,000 a second."""
-EARLY = 79_000.0
-"""Seconds after which the first of the earliest delayed pushes is due; each is due a second before the last."""
+EARLY, SOONER = 79_000.0, 300.0
+"""Seconds after which the first of the earliest delayed pushes is due, and by which each is due before the last: the looks between take time."""
 
 
 def waiting(meter: Meter) -> Iterator[Row]:
@@ -87,7 +87,7 @@ def dead(meter: Meter) -> Iterator[Row]:
 
 def consumers(meter: Meter) -> Iterator[Row]:
     """Consumers of one queue; on Redis all of them wait as workers do while a delayed task comes that is due before all others."""
-    queue, all_, due = "consumers", list[Consumer](), itertools.count(EARLY, -1.0)
+    queue, all_, due = "consumers", list[Consumer](), itertools.count(EARLY, -SOONER)
     for size in steps(CONSUMERS, meter.sizes.consumers):
         before, had = meter.bytes(), len(all_)
         all_ += [Consumer(meter, queue) for _ in range(size - had)]

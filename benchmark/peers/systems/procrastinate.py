@@ -6,7 +6,7 @@ from benchmark.peers.system import Job, System, Variant
 
 
 def commands(job: Job) -> list[list[str]]:
-    line = [f"{job.bin}/procrastinate", "--app", "procrastinate_app.app", "--log-level", "warning", "worker"]
+    line = [job.python, "-m", "procrastinate", "--app", "procrastinate_app.app", "--log-level", "warning", "worker"]
     if job.variant == "tuned":
         line += ["--concurrency", "10", "--delete-jobs", "successful"]
     return [line] * job.workers

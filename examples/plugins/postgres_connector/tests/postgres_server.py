@@ -56,8 +56,8 @@ class Server:
                 self.programs = copy / "bin"
         self.url = f"postgresql://postgres@/postgres?host={self.folder}"
         self._process: subprocess.Popen[bytes] | None = None
-        options = ["--no-sync", "--locale=C", "-E", "UTF8", "-A", "trust", "-U", "postgres"]
-        self._run("initdb", "-D", self.folder / "data", *options)
+        making = ["--no-sync", "--locale=C", "-E", "UTF8", "-A", "trust", "-U", "postgres"]
+        self._run("initdb", "-D", self.folder / "data", *making)
 
     def _run(self, program: str, *arguments: object) -> None:
         command = [str(self.programs / program), *map(str, arguments)]
