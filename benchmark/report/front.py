@@ -50,7 +50,7 @@ def _part(summary: Summary, rows: Sequence[Row], name: str) -> str:
     machine = summary.machine
     lines = [
         f"One run, {min(summary.dates)[:10]}, {machine.get('cores')} cores of {machine.get('processor')}, Python {machine.get('python')}; no-op tasks, "
-        "one worker, defaults of each, Redis unless it says SQLite; medians (least–most). `limit` is a bare loop without a framework. "
+        "one worker, defaults of each, Redis unless it says SQLite (Procrastinate: PostgreSQL); medians (least–most). `limit` is a bare loop without a framework. "
         f"[All figures](benchmark/results/{name}.md), [how they are measured](docs/benchmark.md); `make bench` measures them on your machine.",
         "",
         table,
