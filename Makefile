@@ -8,12 +8,12 @@ SOURCES = $(wildcard core/src/* plugins/*/src/* examples/plugins/*/src/*)
 LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
-.PHONY: help demo test fuzz lint models faults soak bench bench-quick bench-flows bench-results bench-growth picture wheels clean
+.PHONY: help demo test fuzz lint models faults soak bench bench-quick bench-flows bench-results bench-growth picture pictures docs wheels clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-$(BIN)/.ready: pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+$(BIN)/.ready: pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml) tests/requirements.txt docs/site/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check hatchling editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation $(EDIT) -e .
@@ -69,6 +69,13 @@ bench-quick: $(BIN)/.ready  ## regiment and bare loops only, under 5 minutes
 
 picture: $(BIN)/.ready  ## draw who imports whom into docs/architecture.md
 	$(BIN)/python tests/architecture/house.py
+
+docs: $(BIN)/.ready  ## the documentation site, in build/site; a link that leads nowhere, or a page in no navigation, is an error
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs/site . build/site
+	@echo "open build/site/index.html"
+
+pictures: $(BIN)/.ready  ## every page of the dashboard, light and dark, wide and narrow, in dist/pictures
+	$(BIN)/python tests/dashboard/pictures.py dist/pictures
 
 wheels: $(BIN)/.ready  ## one wheel for each distribution, in dist/
 	for member in $(MEMBERS) .; do $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist ./$$member || exit 1; done

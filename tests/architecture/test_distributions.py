@@ -187,14 +187,17 @@ def test_the_core_with_a_runner_and_two_parts_says_which_part_is_missing(wheels:
     assert "pip install regiment-executors" in run.stderr
 
 
-@pytest.mark.parametrize("name", ["regiment-sergeant", "regiment-testing", "regiment-django"])
+@pytest.mark.parametrize("name", ["regiment-sergeant", "regiment-testing", "regiment-django", "regiment-sqlalchemy"])
 def test_what_is_not_everyday_works_beside_the_core(name: str, wheels: Path, tmp_path: Path) -> None:
-    place = Place(tmp_path, wheels, "regiment-core", *PROGRAMS, *EVERYDAY, name)
+    needs = {"regiment-django": ["regiment-outbox"], "regiment-sqlalchemy": ["regiment-outbox"]}.get(name, [])
+    place = Place(tmp_path, wheels, "regiment-core", *PROGRAMS, *EVERYDAY, *needs, name)
     (tmp_path / "used.py").write_text(
         "from regiment_sergeant import Worker\nprint(Worker.push_task.__name__)\n"
         if name == "regiment-sergeant"
         else "import regiment_django.choice, regiment_django.relay as r\nprint(r.Relay().look(0.0))\n"
         if name == "regiment-django"
+        else "import regiment_sqlalchemy.enqueueing, regiment_sqlalchemy.relay as r\nprint(r.Relay().look(0.0))\n"
+        if name == "regiment-sqlalchemy"
         else "from regiment_testing import capture\nwith capture() as q: print(len(q.pushed))\n"
     )
     used = place.python("used.py")

@@ -22,6 +22,8 @@ from regiment.hooks import Specs
 from regiment.known import COMMANDS
 from regiment.pushing import OPTIONS
 from regiment_cli.main import cli
+from regiment_console import asked
+from regiment_dashboard import panels
 from regiment_runner import Supervisor
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,7 @@ PAGES = [
     *sorted(ROOT.glob("plugins/*/README.md")),
     ROOT / "core/README.md",
 ]
+LINKING = [*PAGES, *sorted(ROOT.glob("examples/**/README.md"))]
 RECORDS = [Timeouts, Backoff, Starvation, Logging, WorkerConfig]
 
 
@@ -141,7 +144,8 @@ def test_the_settings_page_tells_every_variable_of_the_environment() -> None:
 # Hooks
 
 
-HOOKS = {name: function for name, function in vars(Specs).items() if name.startswith("regiment_")}
+SPECS = (Specs, asked.Specs, panels.Specs)
+HOOKS = {name: function for specs in SPECS for name, function in vars(specs).items() if name.startswith("regiment_")}
 
 
 def test_the_hooks_page_tells_every_hook_with_its_arguments() -> None:
@@ -161,6 +165,8 @@ def test_the_example_of_a_hook_implements_it(name: str) -> None:
     exec(compile(source, f"{page.name}, {name}", "exec"), module)
     plugin = type("Example", (), {name: staticmethod(module[name])})
     made = manager()
+    for specs in SPECS[1:]:
+        made.add_hookspecs(specs)
     made.register(plugin)
     made.check_pending()
     assert [found.function for found in getattr(made.hook, name).get_hookimpls()] == [module[name]]
@@ -208,8 +214,13 @@ def test_what_is_marked_as_runnable_runs_as_it_stands(block: Block, tmp_path: Pa
 
 def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
     """Every command line that begins with `regiment`, in blocks and in running text, as words."""
+    typed = {"": "", "sh": "", "console": "$ "}  # what is typed begins with; the rest of a console is what is said
     lines = [
-        line for block in blocks(page) if block.language in ("", "sh", "console") for line in block.text.splitlines()
+        line
+        for block in blocks(page)
+        if block.language in typed
+        for line in block.text.splitlines()
+        if line.startswith(typed[block.language])
     ]
     lines += re.findall(r"`(regiment [^`]*)`", prose(page))
     for line in lines:
@@ -273,7 +284,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if "://" in target:
@@ -282,6 +293,17 @@ def test_links_lead_somewhere(page: Path) -> None:
         found = (page.parent / path).resolve() if path else page
         assert found.exists(), f"{page.name}: {target}"
         assert not anchor or anchor in anchors(found), f"{page.name}: {target}"
+
+
+def test_every_page_stands_in_the_navigation_under_one_kind() -> None:
+    index = ROOT / "docs/index.md"
+    kinds = re.findall(r"^## (.+)$", index.read_text(), re.MULTILINE)
+    assert kinds == ["Tutorial", "How-to", "Reference", "Explanation"]
+    listed = re.findall(r"^ *- \[.+?\]\((\S+?\.md)\)", index.read_text(), re.MULTILINE)
+    assert len(listed) == len(set(listed)), "a page is listed twice"
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").glob("**/*.md")} - {"index.md"}
+    missing = pages - set(listed)
+    assert not missing, f"docs/index.md does not list {sorted(missing)}: write a line in the section of its kind"
 
 
 def test_the_fault_matrix_names_for_each_row_exactly_the_tests_that_show_it() -> None:

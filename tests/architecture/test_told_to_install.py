@@ -26,6 +26,7 @@ OTHERS = {
     "pip-audit": "looks for known holes in dependencies",
     "pytest-regiment": "ours, with the name that pytest's plugins have",
     "django-tasks": "Django's Tasks framework, before Django 6",
+    "sqlalchemy": "for coroutines it wants greenlet beside it",
 }
 """What we tell people to install that is not ours, and why."""
 

@@ -30,13 +30,15 @@ ALSO = {
     "regiment_workflows": "regiment_results",
     "regiment_dashboard": "regiment_console",
     "regiment_limits": "regiment_console",
-    "regiment_django": "regiment_results regiment_dashboard regiment_console",
+    "regiment_sentry": "regiment_console",
+    "regiment_django": "regiment_results regiment_dashboard regiment_console regiment_outbox",
+    "regiment_sqlalchemy": "regiment_outbox",
     "regiment_pytest": "regiment_testing",
     "regiment_sergeant": "regiment_runner",
     "regiment_celery": "regiment_results regiment_schedules regiment_workflows",
 }
-"""Who builds on further distributions, by declared dependency: flows are made of what results keep, pages show what verbs say,
-and limits account for acts as verbs do."""
+"""Who builds on further distributions, by declared dependency: flows are made of what results keep, pages show what verbs say, outboxes share their relay,
+limits account for acts as verbs do, and reports are grouped and masked as verbs do."""
 NEVER_MEET = {
     *(("worker", "keeper"), ("keeper", "worker"), ("keeper", "parts"), ("shared", "parts")),
     *(("steward", "parts"), ("steward", "keeper"), ("worker", "steward")),

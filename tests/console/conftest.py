@@ -70,12 +70,22 @@ class Desk:
         taken = self.store.exchange("mail", consumer, turn, turn * 100, settlements, limit, 1 << 20)
         return list(taken.deliveries)
 
-    def serve(self, host: str = "web1", pid: int = 7, workers: int = 2, rate: float = 0.0, queue: str = "mail") -> None:
+    def serve(
+        self,
+        host: str = "web1",
+        pid: int = 7,
+        workers: int = 2,
+        rate: float = 0.0,
+        queue: str = "mail",
+        worker: int = 0,
+        **more: Any,
+    ) -> None:
         """Say that a tree serves a queue, as its keeper would."""
         each = [
-            {"worker": f"w{n}", "pid": pid + 1 + n, "queue": queue, "tasks": 0, "rate": rate} for n in range(workers)
+            {"worker": f"w{n}", "pid": (worker or pid + 1) + n, "queue": queue, "tasks": 0, "rate": rate}
+            for n in range(workers)
         ]
-        record = {"host": host, "pid": pid, "release": "", "workers": each}
+        record = {"host": host, "pid": pid, "release": "", "workers": each, **more}
         self.store.announce(f"{host}:{pid}", json.dumps(record).encode(), 600.0)
 
     def states(self) -> dict[str, str]:

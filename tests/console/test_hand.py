@@ -225,7 +225,7 @@ def test_many_ids_of_one_push_are_found_together(desk: Desk):
 def test_a_paused_queue_gives_nothing_until_it_is_resumed(desk: Desk, me: str):
     desk.send.push()
     answer = desk("queues pause mail --reason deploy")
-    assert answer.err == 'paused "mail": 1 waiting, 0 on lease, which go on; regiment queues resume mail'
+    assert answer.err == 'paused "mail": 1 waiting, none on lease; regiment queues resume mail'
     assert desk.lease("web1.9.aa") == []
     assert desk("queues pause mail").err.startswith(f'"mail" is paused already by {me} 0.')
     assert desk("queues resume mail").err.startswith(f'resumed "mail", which was paused by {me} 0.')

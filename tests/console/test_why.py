@@ -181,6 +181,47 @@ def test_a_task_whose_worker_is_stopped_says_so(desk: Desk):
         child.wait()
 
 
+def test_a_task_that_waits_for_workers_that_are_all_stopped_says_so(desk: Desk):
+    desk.send.options(id="t").push()
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        desk.serve(here(), os.getpid(), workers=1, worker=child.pid)
+        assert "next to be leased" in reasons(desk, "t")[0]
+        child.send_signal(signal.SIGSTOP)
+        eventually(
+            lambda: reasons(desk, "t") == [f"the worker of its queue is stopped or traced; kill -CONT {child.pid}"], 10
+        )
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_task_whose_workers_crash_again_and_again_says_how_often(desk: Desk):
+    desk.send.options(id="t").push()
+    told = {"label": "app:mail", "queue": "mail", "code": "1", "since": 1.0, "tasks": None, "reads": None}
+    desk.serve("web1", targets=[{**told, "ends": {"crash": 3, "timeout": 9}}])
+    assert reasons(desk, "t")[0] == "workers of its queue crashed 3 times in the last hour; regiment workers says how"
+
+
+def test_a_parked_task_says_who_would_know_it(desk: Desk):
+    desk.send.options(id="t").push()
+    [delivery] = desk.lease("web1.9.aa")
+    desk.lease("web1.9.aa", 0, Park(delivery.receipt, 40.0))
+    told = {"label": "app:mail", "queue": "mail", "code": "1", "since": 1.0, "reads": None, "ends": {}}
+    desk.serve("web1", targets=[{**told, "tasks": ["bill"]}])
+    assert "a worker lacks the name 'send' (known nowhere)" in reasons(desk, "t")[0]
+    desk.serve("web2", 8, targets=[{**told, "tasks": ["send"]}])
+    assert "a worker lacks the name 'send' (known on web2:8)" in reasons(desk, "t")[0]
+
+
+def test_a_task_that_was_deleted_says_by_whom(desk: Desk, me: str):
+    desk.send.options(id="t").push()
+    desk.send.options(id="u").push()
+    desk("tasks cancel t --now --yes --reason twice")
+    assert desk("why t").out.splitlines()[0] == 'task t of "mail" is deleted'
+    assert reasons(desk, "t") == [f"deleted by {me} T ago: twice; it runs no more"]
+
+
 def test_a_dead_task_says_of_what_and_what_can_be_done(desk: Desk):
     for n in range(3):
         desk.send.options(id=f"t{n}").push()

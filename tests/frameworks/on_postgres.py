@@ -28,7 +28,8 @@ from django.db import connection, connections, transaction
 from regiment_django import Queue
 from regiment_django.connections import drop_in_children
 from regiment_django.models import Outbox
-from regiment_django.relay import Shelf
+from regiment_django.relay import Aliased
+from regiment_outbox.relay import Shelf
 
 letters = Queue("letters")
 
@@ -61,10 +62,10 @@ def fork() -> None:
 
 def relay(pushed: list[int]) -> None:
     """A relay of a tree of its own."""
-    shelf = Shelf("default", Target())
+    shelf = Shelf(Aliased("default"), Target())
     shelf.queues.add("letters")
-    push = shelf._push
-    shelf._push = lambda group: (pushed.append(len(group)), push(group))
+    push = shelf.push
+    shelf.push = lambda group: (pushed.append(len(group)), push(group))
     while shelf.look() == 0.0:
         pass
     connections.close_all()

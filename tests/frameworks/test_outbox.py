@@ -106,18 +106,19 @@ def test_a_push_in_a_transaction_is_a_row_of_it_and_is_relayed_with_all_that_bel
 
 
 def test_a_relay_that_dies_between_push_and_delete_doubles_nothing(letters: Any) -> None:
-    from django.db import connections, transaction
+    from django.db import transaction
 
     from regiment_django.models import Outbox
+    from regiment_outbox import table
 
     with transaction.atomic():
         for number in range(3):
             letters.tasks["count"].push(things=[number])
     first = relay_of(letters)
-    (shelf,) = first._shelves.values()
-    with connections["default"].cursor() as cursor:
-        rows = shelf._read(cursor, "")
-    shelf._push(rows[:2])
+    (shelf,) = first.shelves.values()
+    with shelf.database.begin() as (run, locks):
+        rows = table.claim(run, ["letters"], locks)
+    shelf.push(rows[:2])
     assert ready(letters).ready == 2 and Outbox.objects.count() == 3
     relay_of(letters).look(0.0)
     assert ready(letters).ready == 3 and Outbox.objects.count() == 0
@@ -126,13 +127,13 @@ def test_a_relay_that_dies_between_push_and_delete_doubles_nothing(letters: Any)
 def test_large_pushes_are_read_and_relayed_some_at_a_time(letters: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from django.db import transaction
 
-    from regiment_django import relay
     from regiment_django.models import Outbox
+    from regiment_outbox import table
 
     with transaction.atomic():
         for number in range(6):
             letters.tasks["count"].push(things=[number] * 1000)
-    monkeypatch.setattr(relay, "BYTES", 5000)
+    monkeypatch.setattr(table, "BYTES", 5000)
     mine, left = relay_of(letters), []
     while mine.look(0.0) == 0.0:
         left.append(Outbox.objects.count())
@@ -154,6 +155,26 @@ def test_what_an_outbox_cannot_carry_is_refused_in_words_and_capture_needs_none(
         with transaction.atomic():
             letters.tasks["count"].push(things=[1])
         assert len(queue.pushed) == 1 and Outbox.objects.count() == 0
+
+
+def test_a_burst_relays_what_waits_and_a_row_that_its_store_refuses_stays_with_the_reason(
+    letters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import transaction
+
+    from regiment_django.models import Outbox
+    from regiment_runner.worker.fetching import fetched
+
+    with transaction.atomic():
+        for number in range(3):
+            letters.tasks["count"].push(things=[number])
+    bad = Outbox.objects.order_by("id")[1]
+    Outbox.objects.filter(id=bad.id).update(effects="[1]")
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "depot_settings")
+    assert fetched(letters), "the burst goes on"
+    assert not fetched(letters), "it may end"
+    assert ready(letters).ready == 2
+    assert Outbox.objects.get().reason.startswith("TypeError: ")
 
 
 WRITER = """
@@ -241,7 +262,7 @@ def test_each_row_comes_to_its_queue_exactly_once_under_kills_of_application_rel
     import shutil
 
     shutil.copy(migrated / "default.db", tmp_path)
-    rows, kills, pause = scale.size(300, 10_000), scale.size(6, 40), scale.size(1, 3)
+    rows, kills, pause = scale.size(1000, 10_000), scale.size(6, 40), scale.size(1, 3)
     random = Random(scale.FIRST_SEED)
     with redis() as server:
         outage = Outage(Project(tmp_path), server, rows)

@@ -28,7 +28,9 @@ TEST_LEASES = "REGIMENT_TEST_LEASES"
 (`docs/guarantees.md`), and a row that stops a keeper for longer than that has to be written with that in mind.
 """
 
-RUN_OPTIONS = {"workers", "burst", "stop_timeout", "max_memory", "preload", "reload", "heartbeat"}
+RUN_OPTIONS = {"workers", "burst", "stop_timeout", "max_memory", "preload", "reload", "heartbeat"} | {
+    *("metrics", "metrics_token", "dashboard", "dashboard_token")
+}
 """Fields of `regiment_runner.Supervisor` that are options of `regiment run`."""
 
 

@@ -14,7 +14,7 @@ def test_a_pushed_task_is_queued_in_a_file_and_run_by_the_first_burst(cli):
     pushed = cli("push", "hello:greet", "name=Ada")
     assert pushed.code == 0
     assert pushed.err.startswith("queued hello:greet ")
-    assert 'on "hello" (.regiment/queue.db); no worker is alive yet' in pushed.err
+    assert f'on "hello" ({cli.folder}/.regiment/queue.db); no worker is alive yet' in pushed.err
     ran = cli("run", "hello", "--burst", "--log-format", "console")
     assert (ran.code, ran.out) == (0, "hello Ada\n"), ran.err
     assert cli.counts().get("ready", 0) == 0
@@ -31,7 +31,7 @@ def test_run_says_at_its_start_what_the_worker_uses_and_how_many_plugins_are_loa
     cli("push", "hello:greet", "name=Ada")
     said = cli("run", "hello:hello", "--burst", "--log-format", "console").err
     assert '1 worker of hello:hello, queue "hello"' in said
-    assert ".regiment/queue.db, from the default (REGIMENT_CONNECTOR is not set)" in said
+    assert f"{cli.folder}/.regiment/queue.db, from the default (REGIMENT_CONNECTOR is not set)" in said
     assert "serializer msgpack, compressor none, executor serial, killer process" in said
     assert re.search(r"  plugins  \d+ loaded; regiment plugins lists them\n", said)
 

@@ -66,11 +66,11 @@ def test_the_first_line_on_stderr_says_which_store_and_who_chose_it(cli):
         ]
     ]
     assert first == [
-        "store: .regiment/queue.db, from the default (REGIMENT_CONNECTOR is not set)",
-        "store: other.db, from --connector",
-        "store: other.db, from the environment (REGIMENT_CONNECTOR)",
-        "store: other.db, from -A app:q: WorkerConfig(connector=…)",
-        "store: other.db, from REGIMENT_APP app: WorkerConfig(connector=…)",
+        f"store: {cli.folder}/.regiment/queue.db, from the default (REGIMENT_CONNECTOR is not set)",
+        f"store: {cli.folder}/other.db, from --connector",
+        f"store: {cli.folder}/other.db, from the environment (REGIMENT_CONNECTOR)",
+        f"store: {cli.folder}/other.db, from -A app:q: WorkerConfig(connector=…)",
+        f"store: {cli.folder}/other.db, from REGIMENT_APP app: WorkerConfig(connector=…)",
     ]
 
 
@@ -408,7 +408,7 @@ def test_a_push_to_a_paused_queue_says_so(cli):
     assert "the queue is paused: regiment queues resume hello; no worker is alive yet" in said.err
     assert cli("push", "hello:greet", "name=Bob", "--json").document["paused"] is True
     cli("queues", "resume", "hello")
-    assert "paused" not in cli("push", "hello:greet", "name=Eve").err
+    assert "the queue is paused" not in cli("push", "hello:greet", "name=Eve").err
 
 
 def test_a_burst_that_waits_for_delayed_tasks_says_so_once(cli):

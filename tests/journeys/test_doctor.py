@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from pymongo import MongoClient
 
 from harness import mongod, servers
 from harness.store import connector
 from harness.wait import alive, eventually, state_of
-from regiment import Queue
+from regiment import Queue, __version__
 from regiment.contracts import Counts, Examined, Finding, Park, Terms
 from regiment_console import fleet
-from regiment_console.doctor import _there
+from regiment_console.doctor import _there, examined
 from regiment_local import checks as local
+from regiment_local import files
 from regiment_mongo import checks as mongo
 from regiment_redis import checks as redis
+from regiment_runner.shared import process
 from regiment_runner.verbs import checks as host
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +85,7 @@ def test_rules_can_be_chosen_and_left_out_and_a_warning_can_count(cli):
     wrong = cli("doctor", "--only", "F40")
     assert (wrong.code, wrong.out) == (2, "")
     assert cli("doctor", "--only", "f01").code == 0, "in any case"
-    assert re.search(r'no rule "F40" applies here\. Did you mean "F0\d"\? Rules that do: C07, F01, ', wrong.err)
+    assert re.search(r'no rule "F40" applies here\. Did you mean "F\d\d"\? Rules that do: C06, C07, F01, ', wrong.err)
 
 
 def test_a_store_that_does_not_answer_is_another_exit_code(cli):
@@ -164,6 +170,155 @@ def test_a_slow_store_is_a_warning(tmp_path, monkeypatch):
         assert seen(fleet.answers(store))["ST02"][0] == "warn"
 
 
+def test_a_store_that_a_newer_release_has_made_is_refused_as_such(cli):
+    cli("push", "hello:greet", "name=you")
+    with contextlib.closing(sqlite3.connect(cli.folder / ".regiment" / "queue.db")) as file:
+        file.execute("PRAGMA user_version = 99")
+    answer = cli("doctor")
+    assert answer.code == 1
+    assert re.search(
+        r"^fail    ST04  .* has layout 99, made by a newer regiment; this one knows layout ", answer.out, re.M
+    )
+
+
+# What trees tell of themselves
+
+CODE = """
+import os
+from regiment import Queue, __version__
+q = Queue("q", {settings})
+
+@q.task
+def crash() -> None:
+    os.kill(os.getpid(), 11)
+
+@q.task
+def nap(seconds: float) -> None:
+    __import__("time").sleep(seconds)
+"""
+
+
+def test_hosts_that_run_other_code_of_a_target_are_named(cli, read_until):
+    cli.write("app.py", CODE.format(settings=""))
+    first = cli.start("run", "app")
+    read_until(first, "worker.ready")
+    (cli.folder / "app.py").write_text(CODE.format(settings="max_retries=1"))
+    second = cli.start("run", "app")
+    read_until(second, "worker.ready")
+    assert eventually(lambda: said(cli("doctor", "--json"))["F08"]["level"] == "warn", 30)
+    text = said(cli("doctor", "--json"))["F08"]["text"]
+    here = os.uname().nodename
+    assert re.fullmatch(
+        rf"{here}:{first.pid} runs other code of app:q than {here}:{second.pid}, which runs its own since [\d.]+ m?s",
+        text,
+    )
+
+
+def test_crashes_of_the_last_hour_are_counted_for_their_target(cli, read_until):
+    cli.write("app.py", CODE.format(settings="max_deliveries=1"))
+    cli("push", "app:crash")
+    run = cli.start("run", "app")
+    read_until(run, "worker.crashed")
+    read_until(run, "worker.ready")
+    assert eventually(lambda: said(cli("doctor", "--json"))["F11"]["level"] == "warn", 40)
+    assert said(cli("doctor", "--json"))["F11"]["text"] == "app:q: 1 worker crashed in the last hour, 0 for memory"
+
+
+def test_what_a_tree_that_is_gone_had_on_lease_is_named(cli, read_until, wait_for):
+    cli.write("app.py", CODE.format(settings=""))
+    cli("push", "app:nap", "seconds:=60")
+    run = cli.start("run", "app")
+    read_until(run, "worker.ready")
+    wait_for(lambda: cli.counts("q").get("leased") == 1, 20)
+    assert said(cli("doctor", "--json"))["F13"]["level"] == "ok"
+    members = [run.pid, *(child.pid for child in psutil.Process(run.pid).children(recursive=True))]
+    for pid in members:
+        os.kill(pid, signal.SIGSTOP)  # so that the keeper gives nothing back
+    for pid in members:
+        os.kill(pid, signal.SIGKILL)
+    run.wait()
+    one = said(cli("doctor", "--json"))["F13"]
+    assert (one["level"], one["text"]) == (
+        "warn",
+        f'workers of "q" on {os.uname().nodename[:20]} are gone, with 1 task on lease',
+    )
+
+
+def test_a_queue_with_nearly_the_name_of_one_whose_workers_have_nothing_is_named(cli, read_until, wait_for):
+    run = cli.start("run", "hello")
+    read_until(run, "worker.ready")
+    cli.write("typo.py", "from regiment import Queue\nq = Queue('helo')\n@q.task\ndef f(): ...\n")
+    cli("push", "typo:f")
+    wait_for(lambda: cli.counts("helo").get("ready") == 1, 20)
+    assert eventually(lambda: said(cli("doctor", "--json"))["F02"]["level"] == "warn", 30)
+    text = said(cli("doctor", "--json"))["F02"]["text"]
+    assert re.fullmatch(
+        r'1 worker of "hello" had nothing in [\d.]+ m?s, and "helo" has 1 ready task and no worker: is it the same name\?',
+        text,
+    )
+
+
+def tell(store: Any, host: str, **more: Any) -> None:
+    """Say that a tree on another host serves "q"; no other release can be installed beside this one."""
+    known = {"label": "app:q", "queue": "q", "code": "1", "since": 1.0, "ends": {}, "tasks": ["f"], "reads": ["json"]}
+    worker = {"worker": "w1", "pid": 2, "queue": "q", "tasks": 1, "rate": 0.0, "target": 0}
+    tree = {"host": host, "pid": 1, "release": "", "regiment": __version__, "plugins": ["cli"], "targets": [known]}
+    store.announce(f"{host}:1", json.dumps({**tree, "workers": [worker], **more}).encode(), 60.0)
+
+
+def test_other_releases_and_plugins_that_some_hosts_lack_are_named(tmp_path):
+    store = connector(f"sqlite:///{tmp_path}/q.db", "push")
+    with contextlib.closing(store):
+        tell(store, "web1")
+        assert seen(fleet.rules(Examined(store, {})))["F09"][0] == "ok"
+        tell(store, "web2", regiment="9.0.0", plugins=["cli", "results"])
+        found = [one.text for one in fleet.rules(Examined(store, {})) if one.rule == "F09"]
+    assert found == [
+        f"regiment {__version__} is here, and 9.0.0 on web2:1",
+        "not all that serve app:q have the same plugins: web1:1 lacks results",
+    ]
+
+
+def test_messages_that_a_host_cannot_read_fail(tmp_path):
+    url = f"sqlite:///{tmp_path}/q.db"
+    Queue("q", connector=url, serializer="msgpack").options(name="f").push()
+    store = connector(url, "push")
+    with contextlib.closing(store):
+        tell(store, "web1")
+        found = seen(fleet.rules(Examined(store, {})))
+    assert found["F10"] == ("fail", "1 task of \"q\" is written with 'msgpack', which web1:1 cannot read")
+
+
+def test_what_is_parked_says_who_knows_it(tmp_path):
+    url = f"sqlite:///{tmp_path}/q.db"
+    store = connector(url, "lease")
+    with contextlib.closing(store):
+        Queue("q", connector=url).options(name="f").push()
+        store.join("q", "c", Terms())
+        store.exchange("q", "c", 1, 1, [], 1, 1 << 20)
+        store.exchange("q", "c", 2, 2, [Park(1, 60.0)], 0, 1 << 20)
+        assert "most of them 'f' (known nowhere)" in seen(fleet.rules(Examined(store, {})))["F06"][1]
+        tell(store, "web1")
+        assert "most of them 'f' (known on web1:1)" in seen(fleet.rules(Examined(store, {})))["F06"][1]
+
+
+def test_tasks_that_take_longer_than_those_behind_them_wait_are_leased_one_by_one(cli):
+    cli.write("app.py", CODE.format(settings="tasks_per_transaction=5, give_back_after=0.1"))
+    cli("push", "app:nap", "seconds:=0.4")
+    assert said(cli("doctor", "app", "--json"))["C05"]["level"] == "ok"
+    cli("run", "app", "--burst")
+    one = said(cli("doctor", "app", "--json"))["C05"]
+    assert (one["level"], one["remedy"]) == ("warn", "tasks_per_transaction=1")
+    assert re.match(r"app:q: 5 tasks are leased at a time, and one takes 0\.[4-9] s on average: ", one["text"]), one
+
+
+def test_a_message_that_is_nearly_too_large_is_named(cli):
+    cli.write("app.py", CODE.format(settings="payload_limit=1000"))
+    cli("push", "app:nap", f"seconds={'x' * 700}")
+    text = said(cli("doctor", "app", "--json"))["C06"]["text"]
+    assert re.fullmatch(r'"q" has a message of 7\d\d bytes, 7\d% of payload_limit', text)
+
+
 # Redis
 
 
@@ -204,11 +359,26 @@ def test_a_redis_that_hides_its_configuration_is_unknown_and_not_wrong():
 
 def test_a_cluster_is_asked_server_by_server():
     with servers.cluster() as members:
-        store = connector(f"redis+cluster://127.0.0.1:{members[0].port}", "look")
+        store = connector(f"redis+cluster://127.0.0.1:{members[0].port}", "push")
         with contextlib.closing(store):
             found = list(redis.rules(Examined(store, {})))
+            store.push("busy", [b"x"] * redis.MANY, priority=1, token="s")
+            store.push("quiet", [b"x"], priority=1, token="t")
+            crowded = seen(redis.crowded(store))["R06"]
     assert [one.rule for one in found].count("R01") == len(members)
-    assert seen(iter(found))["R07"][0] == "ok"
+    assert (seen(iter(found))["R06"][0], seen(iter(found))["R07"][0]) == ("ok", "ok")
+    assert crowded[0] == "warn"
+    assert re.fullmatch(
+        r'"busy" has 100% of 1,001 tasks, and all of a queue lies on one server of the cluster: \S+', crowded[1]
+    )
+
+
+def test_a_replica_that_was_named_fails():
+    with servers.redis() as primary, servers.redis() as replica:
+        replica.ask("REPLICAOF", "127.0.0.1", str(primary.port))
+        store = connector(f"redis://127.0.0.1:{replica.port}/0", "look")
+        with contextlib.closing(store):
+            assert seen(redis.rules(Examined(store, {})))["R07"][0] == "fail"
 
 
 def test_the_rest_of_the_rules_of_redis_say_what_they_saw():
@@ -252,6 +422,16 @@ def test_the_rest_of_the_rules_of_mongodb_say_what_they_saw():
 
 
 # The embedded file
+
+
+def test_a_file_on_a_network_is_refused_as_such(tmp_path, monkeypatch):
+    """The kind of file system that this folder is on takes the place of one that no test can have."""
+    connector(f"sqlite:///{tmp_path}/q.db", "push").close()
+    monkeypatch.setitem(files.NETWORK, files.file_system(str(tmp_path)), "NFS")
+    _, found = examined([], None, f"sqlite:///{tmp_path}/q.db", False)
+    [one] = [one for one in found if one.rule in ("L01", "ST01")]
+    assert (one.rule, one.level) == ("L01", "fail")
+    assert one.text.startswith(f"{tmp_path} is on a NFS file system, where SQLite's locks do not hold")
 
 
 def test_other_files_of_queues_near_by_are_named(cli):
@@ -390,10 +570,19 @@ def test_what_a_host_must_allow_and_have_is_looked_at():
 
     assert (
         host.allowed(refused).text
-        == "pidfd_open or eventfd is not allowed here (Operation not permitted): no tree can start"
+        == "pidfd_open, eventfd or PR_SET_PDEATHSIG is not allowed here (Operation not permitted): no tree can start, or it leaves orphans"
     )
-    assert host.allowed(lambda: None).level == "ok"
+    assert host.allowed(process.hears_of_the_end).level == "ok"
     assert host.room("/run/user/0/regiment", 1024**2).text.startswith("1 MiB are left at /run/user/0/regiment, ")
+
+
+def test_pages_that_a_logout_deletes_are_a_warning():
+    assert host.emptied("/dev/shm/regiment-1000", 1000, True, False).text == (
+        "systemd empties /dev/shm when user 1000 logs out (RemoveIPC), and pages of workers lie in /dev/shm/regiment-1000"
+    )
+    assert host.emptied("/dev/shm/regiment-1000", 1000, True, True) is None, "it lingers"
+    assert host.emptied("/dev/shm/regiment-999", 999, True, False) is None, "no person"
+    assert host.emptied("/run/user/1000/regiment", 1000, True, False) is None
 
 
 # Plugins
@@ -438,7 +627,9 @@ def test_a_plugin_that_cannot_look_hides_no_other(cli, body, why):
 def test_the_page_has_every_rule_and_no_other():
     table = re.findall(r"^\| ([A-Z]+\d\d) \|", (ROOT / "docs/doctor.md").read_text(), re.M)
     sources = [
-        path for path in ROOT.glob("plugins/*/src/*/**/*.py") if path.name in ("fleet.py", "doctor.py", "checks.py")
+        path
+        for path in ROOT.glob("plugins/*/src/*/**/*.py")
+        if path.name in ("fleet.py", "hosts.py", "costs.py", "doctor.py", "checks.py", "files.py", "laying.py")
     ]
     rules = {rule for path in sources for rule in re.findall(r'"([A-Z]{1,2}\d\d)"', path.read_text())}
     assert sorted(table) == sorted(rules)

@@ -44,6 +44,13 @@ def test_hello_greets_everyone(tmp_path: Path) -> None:
     assert (tmp_path / ".regiment" / "queue.db").exists()
 
 
+def test_web_orders_enqueues_in_the_transaction_of_its_order(tmp_path: Path) -> None:
+    told = run("web_orders.py", tmp_path)
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    assert lines == ["lamp: 201", "unicorn: 409", "confirmed: lamp", "orders: [('lamp', True)]"]
+
+
 def test_nightly_fails_is_retried_and_shows_its_sum_and_its_picture(tmp_path: Path) -> None:
     told = run("nightly.py", tmp_path)
     assert told.returncode == 0, told.stderr

@@ -65,5 +65,6 @@ def test_the_examples_of_the_page_say_what_it_says(cli, monkeypatch: pytest.Monk
     for block in blocks("console tested"):
         for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             line, _, told = example.partition("\n")
-            said = typed(cli, line).replace(f"@{os.uname().nodename}", "@web1").replace(f"{cli.folder}/", "")
+            said = typed(cli, line).replace(f"@{os.uname().nodename}", "@web1")
+            said = said.replace(f"{cli.folder}/.regiment", "~/shop/.regiment").replace(f"{cli.folder}/", "")
             assert plain(said) == plain(told), f"{line}\n{said}"

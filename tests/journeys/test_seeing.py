@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.wait import eventually
 from regiment_runner.shared import page
 from regiment_runner.shared.heads import id_of
 from regiment_runner.shared.page import Page
@@ -115,6 +116,7 @@ def test_workers_says_how_earlier_workers_ended_and_why(app, wait_for):
 def test_workers_asks_no_store_and_works_while_it_is_gone(app):
     app.start("run", "app:work")
     ready(app, 1)
+    eventually(lambda: app.counts("work").get("workers"), 20)  # its keeper has the file open
     shutil.move(app.folder / ".regiment", app.folder / "away")
     answer = app("workers")
     assert answer.code == 0

@@ -557,7 +557,7 @@ def test_the_default_file_lies_beside_the_nearest_pyproject(tmp_path: Path, monk
     (tmp_path / "shop" / "pyproject.toml").write_text("")
     assert LocalConnector().path == str(tmp_path / "shop" / ".regiment" / "queue.db")
     monkeypatch.chdir(tmp_path / "shop")
-    assert LocalConnector().describe() == ".regiment/queue.db"
+    assert LocalConnector().describe() == str(tmp_path / "shop" / ".regiment" / "queue.db")
 
 
 def test_a_url_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

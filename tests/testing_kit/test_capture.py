@@ -24,6 +24,7 @@ from regiment import (
     Respawn,
     Retry,
     Stop,
+    Task,
     Timeouts,
     Worker,
     WorkerConfig,
@@ -486,3 +487,99 @@ def test_with_twice_a_success_runs_again_and_a_second_run_that_fails_is_an_error
         second.push()
         q.drain()
         q.assert_none_dead()
+
+
+def in_module(function: Any) -> Any:
+    """A function of this test, as one that a module has."""
+    function.__qualname__ = function.__name__
+    return function
+
+
+def test_with_cut_an_attempt_is_cut_behind_each_of_its_steps_and_then_runs_to_its_end() -> None:
+    queue = Queue("cut", max_retries=0)
+    charged: list[str] = []
+    told: list[str] = []
+
+    @queue.task
+    @in_module
+    def tell(order: int) -> None:
+        told.append(f"tell {order}")
+
+    @queue.task
+    @in_module
+    def pay(order: int) -> None:
+        try:
+            with current().once("charge", order) as effect:
+                if effect.new:
+                    charged.append(effect.id)
+                    effect.value = "receipt"
+            tell.options(id=f"told {order}").push(order=order)
+            tell.push(order=-order)
+            told.append("end")
+        except Exception as error:  # a cut is nothing that is caught by accident
+            told.append(repr(error))
+
+    @queue.on("success")
+    def ended(task: Task, value: Any) -> None:
+        told.append(f"success of {task.name}")
+
+    with capture(queue, cut=True) as q:
+        pay.push(order=7)
+        assert q.advance(0) == 4, "one attempt of each task that was pushed"
+        q.assert_none_dead()
+    assert len(charged) == 1, "the runs behind it found it done"
+    assert told.count("end") == 1 and sum(one.startswith("success of") for one in told) == 4
+    assert (told.count("tell 7"), told.count("tell -7")) == (1, 2), "a push without an id is there once for each run"
+
+
+def test_with_cut_a_last_run_that_fails_says_where_the_others_were_cut() -> None:
+    queue = Queue("cut-fails", max_retries=0)
+    seen: list[int] = []
+
+    @queue.task
+    @in_module
+    def after() -> None: ...
+
+    @queue.task
+    @in_module
+    def careless() -> None:
+        if seen:
+            raise LookupError("seen before")
+        seen.append(1)
+        after.push()
+
+    with capture(queue, cut=True) as q:
+        careless.push()
+        q.drain()
+        [letter] = q.dead
+    assert repr(letter).endswith("LookupError: seen before; runs before this one were cut behind: push 1>"), letter
+
+
+def test_with_cut_a_worker_begins_anew_and_a_coroutine_is_cut_as_well() -> None:
+    runs: list[int] = []
+
+    class Seeing(Worker):
+        config = WorkerConfig(name="cut-class", executor="asyncio")
+
+        def initialize(self) -> None:
+            self.seen: set[int] = set()
+
+        async def work(self, task: Task) -> None:
+            number = task.kwargs["number"]
+            assert number not in self.seen, "what a process knew is gone with it"
+            self.seen.add(number)
+            runs.append(number)
+            async with current().once("one", number) as effect:
+                if effect.new:
+                    effect.value = number
+
+    with capture(Seeing, cut=True) as q:
+        Seeing.push(number=1)
+        q.drain()
+        q.assert_none_dead()
+    assert runs == [1, 1]
+
+
+def test_capture_is_cut_or_runs_twice_and_not_both() -> None:
+    with pytest.raises(ValueError, match="twice and cut; expected one of them"), capture(twice=True, cut=True):
+        pass

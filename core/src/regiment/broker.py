@@ -26,7 +26,9 @@ BULK_BYTES = 16 * 1024 * 1024
 
 
 class Pushed(NamedTuple):
-    """What a push answers; `existed` if the id was known already and nothing was added."""
+    """What a push answers: the task's `id`, its `queue`, and whether it `existed`: True if the id was known already and nothing
+    was added (an id of your own, pushed twice within `id_window` seconds).
+    """
 
     id: str
     queue: str

@@ -149,6 +149,7 @@ class Timeouts(Settings):
         return self.hard, self.hard + self.grace
 
     def check(self) -> list[str]:
+        """All problems of these values, one sentence each; a soft limit comes before the hard one."""
         found = super().check()
         if not found and self.hard is not None and self.soft is not None and self.soft >= self.hard:
             found.append(f"timeouts.soft is {self.soft!r} and hard is {self.hard!r}; soft must come first")
@@ -165,7 +166,7 @@ class Backoff(Settings):
 
 
 class Starvation(Settings):
-    """Call `on_starvation` after this many seconds without a task."""
+    """Call `on_starvation` after `time_with_no_tasks` seconds without a task."""
 
     time_with_no_tasks: float = field(LIMIT)
 
@@ -178,6 +179,7 @@ class Logging(Settings):
     handlers: Sequence[Any] = ()
 
     def check(self) -> list[str]:
+        """All problems of these values, one sentence each; levels are those of `logging`, by name."""
         levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
         found = super().check()
         named = [] if found else [level for level in self.events.values() if level is not None]
@@ -277,9 +279,9 @@ def as_use(choice: str | Use) -> Use:
     if "://" in choice or (colon and not rest) or (colon and lower in SCHEMES):
         return Use(f"{lower}:", url=Url(f"{lower}:{rest}"))
     if not all(part.isidentifier() for part in rest.split(".")) if colon else not _is_name(choice):
-        seen = f'"{choice[:8]}…"' if len(choice) > 8 else repr(choice)
+        seen = f'"{choice[:8]}…"' if len(choice) > 8 and not rest.isdigit() else f'"{choice}"'
         raise ConfigError(
-            f"{seen} is no name and no URL; expected a name, a URL (redis://host:6379/0, sqlite:///queue.db) or "
+            f"{seen} is no name and no URL; expected a name, a URL with its scheme (redis://localhost:6379, sqlite:///queue.db) or "
             '"module:Class"'
         )
     return Use(choice)

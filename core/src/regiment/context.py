@@ -13,7 +13,8 @@ attempt_now: ContextVar[Attempt] = ContextVar("regiment_attempt")
 
 
 def current() -> Attempt:
-    """The attempt that is running here: `.task`, `.remaining()`, `.progress(done, total, note)`.
+    """The attempt that is running here: `.task`, `.remaining()`, `.progress(done, total, note)`, `.commit`, `.once(…)`,
+    `.take(number)`, and `.retry()`, `.requeue()`, `.fail()`, `.stop()`, `.respawn()`.
 
     Raises `RuntimeError` outside of a task.
     """

@@ -10,10 +10,9 @@ _OFFERED = {
     "regiment-compressors": "zlib gzip bzip2 lzma zstd",
     "regiment-executors": "serial threaded asyncio",
     "regiment-killers": "process thread coroutine",
-    **{
-        f"regiment-{name}": name for name in ("results", "schedules", "workflows", "limits", "claims", "dask", "django")
-    },
-    "regiment-opentelemetry": "opentelemetry",
+    **{f"regiment-{name}": name for name in ("results", "schedules", "workflows", "limits", "claims")},
+    **{f"regiment-{name}": name for name in ("dask", "django", "opentelemetry", "sentry")},
+    "regiment-sqlalchemy": "outbox",
 }
 DISTRIBUTIONS = {name: home for home, names in _OFFERED.items() for name in names.split()}
 """Our own options and URL schemes, and the distribution that has each: what an error tells people to install."""
@@ -28,8 +27,8 @@ COMMANDS = {
     **{name: f"regiment-{name}" for name in ("results", "schedules", "limits", "claims")},
     "flows": "regiment-workflows",
     "dashboard": "regiment-dashboard",
-    "metrics": "regiment-metrics",
-    "scale": "regiment-metrics",
+    "outbox": "regiment-sqlalchemy",
+    **dict.fromkeys(("metrics", "scale"), "regiment-metrics"),
     "migrate": "regiment-celery",
     "plugins": SHELL,
     **dict.fromkeys(("plugins check", "plugins new"), "regiment-testing"),
@@ -42,4 +41,5 @@ OURS = frozenset({*DISTRIBUTIONS.values(), *COMMANDS.values()})
 
 def written(name: str) -> str:
     """How a queue names an extension."""
-    return f'Use("{name}")' + (f", or {name.title()}() of regiment_{name}" if name in DISTRIBUTIONS else "")
+    home = DISTRIBUTIONS.get(name, "").replace("-", "_")
+    return f'Use("{name}")' + (home and f", or {name.title()}() of {home}")

@@ -110,21 +110,28 @@ class Pushing(Generic[P]):
         self._how = _checked(options, outlet) if options else _PLAIN
 
     def push(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
-        """Push one task; wrong arguments fail here, with `ArgumentsError`."""
+        """Push one task: when this returns, the store has it, and it will run at least once or become a dead letter.
+
+        Raises `ArgumentsError` (the task takes no such arguments), `EncodeError` (the serializer cannot write one),
+        `PayloadTooLarge` (above `payload_limit` bytes), `QueueFull` (the store has no room), `StoreUnavailable` (no answer
+        within `push_timeout` seconds; `maybe_pushed` is True if it may be there all the same) and `StoreError`.
+        """
         return self.send(self.parameters.bind(args, kwargs))
 
     def push_many(self, many: Iterable[dict[str, Any]]) -> int:
-        """Push one task for each mapping of arguments, 1,000 a round trip; returns how many were queued."""
+        """Push one task for each mapping of arguments (name -> value), 1,000 a round trip, as the iterable gives them;
+        returns how many were queued. Raises as `push`; what was sent in earlier round trips stays in the queue.
+        """
         return self.send_each(self.parameters.bind_each(many))
 
     async def apush(self, /, *args: P.args, **kwargs: P.kwargs) -> Pushed:
-        """`push` without blocking the event loop."""
+        """`push` without blocking the event loop: it runs in a thread of the loop's executor."""
         import asyncio
 
         return await asyncio.to_thread(self.send, self.parameters.bind(args, kwargs))
 
     async def apush_many(self, many: Iterable[dict[str, Any]]) -> int:
-        """`push_many` without blocking the event loop."""
+        """`push_many` without blocking the event loop: it runs in a thread of the loop's executor."""
         import asyncio
 
         return await asyncio.to_thread(self.push_many, many)

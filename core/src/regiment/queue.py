@@ -85,7 +85,7 @@ class Parameters(Names):
 
 
 class TaskFunction(Pushing[P], Generic[P, R]):
-    """A function that is a task of a queue: call it to run it here, `push` it to run it in a worker."""
+    """A function that is a task of a queue, made by `@queue.task`: call it to run it here, `push` it to run it in a worker."""
 
     def __init__(self, queue: Queue, function: Callable[P, R], name: str, settings: dict[str, Any]) -> None:
         own = () if settings.keys() <= {*RULES} else queue.outlet.understood()
@@ -107,7 +107,11 @@ class TaskFunction(Pushing[P], Generic[P, R]):
         return f"<task {self.name} of queue {self.queue.name}>"
 
     def options(self, **options: Any) -> Pushing[P]:
-        """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`."""
+        """How to push: `delay` and `expires` (seconds or a timedelta), `at` (an aware datetime or seconds since 1970), `priority`
+        ("HIGH", "NORMAL", "LOW"), `id`, `trace_id`, `headers` (strings), `queue`, and what plugins offer.
+
+        `ArgumentsError` for an option that does not exist or a value that it does not take.
+        """
         if "name" in options:
             raise ArgumentsError(
                 f"name is {seen(options['name'])}, of the task {self.name!r}, which has its own; "
@@ -121,7 +125,11 @@ class TaskFunction(Pushing[P], Generic[P, R]):
 
 
 class Queue:
-    """A queue and its tasks. Settings are those of `WorkerConfig`; `include` names modules that define more tasks."""
+    """A queue and its tasks. Settings are those of `WorkerConfig`; `include` names modules that define more tasks.
+
+    `ConfigError` if there is no such setting; what is wrong with a value is said at the first push, and by `regiment check`
+    and `regiment run`.
+    """
 
     face: Callable[..., TaskFunction[..., Any]] = TaskFunction
     """What `task` makes of a function; a plugin's queue may have more to offer."""
@@ -181,7 +189,11 @@ class Queue:
         return made
 
     def on(self, event: str) -> Callable[[F], F]:
-        """Make a function a hook: initialize, finalize, pre_work, post_work, success, failure, timeout, retry, …"""
+        """Make a function a hook: initialize, finalize, pre_work, post_work, success, failure, timeout, retry, requeue,
+        max_retries, starvation, stop, cancel, dead. It is called as the method of `Worker` with that name, without `self`.
+
+        `ConfigError` for another name, and for a second hook of one name.
+        """
         name = event if event in HOOKS else f"on_{event}"
         if name not in HOOKS:
             short = [hook.removeprefix("on_") for hook in HOOKS]
@@ -197,11 +209,13 @@ class Queue:
         return decorate
 
     def options(self, **options: Any) -> Pushing[...]:
-        """Push by name, without the function: `queue.options(name="send").push(to=…)`."""
+        """Push by name, without the function: `queue.options(name="send").push(to=…)`. The options are those of
+        `TaskFunction.options`; whether the arguments fit is found out in the worker.
+        """
         return self.outlet.pushing(**options)
 
     def lock(self, name: str) -> Lock:
-        """A lock that all users of this store share."""
+        """A lock that all users of this store share, whatever their queue; nothing is taken before `acquire` or `with`."""
         return self.broker.lock(name)
 
     def kept(self, key: str) -> Any:

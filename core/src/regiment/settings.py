@@ -70,7 +70,7 @@ class Settings:
             kwargs[field] = value
         for field in kwargs:
             if field not in fields:
-                raise ConfigError(f'{name} has no field "{field}".{nearest(field, fields)} It has: {", ".join(fields)}')
+                raise ConfigError(f'{name} has no field "{field}".{nearest(field, fields) or f" It has: {[*fields]}"}')
         for field, default in fields.items():
             if field not in kwargs and default is ...:
                 raise ConfigError(f'{name} needs the field "{field}"')

@@ -52,7 +52,7 @@ class Worker(metaclass=_Faces):
         return checked(type(self).config, type(self).__name__)
 
     def work(self, task: Task) -> Any:
-        """Run one task."""
+        """Run one task; what it returns is its result, where results are kept. An exception fails this run."""
         raise NotImplementedError(f"{type(self).__name__} defines no work(self, task)")
 
     def initialize(self) -> Any:
@@ -67,16 +67,35 @@ class Worker(metaclass=_Faces):
     def post_work(self, task: Task, success: bool, exception: BaseException | None) -> Any:
         """After each `work`; an exception is logged, the outcome stands."""
 
-    def on_success(self, task: Task, returned_value: Any) -> Any: ...
-    def on_failure(self, task: Task, exception: BaseException) -> Any: ...
-    def on_timeout(self, task: Task) -> Any: ...
-    def on_retry(self, task: Task) -> Any: ...
-    def on_requeue(self, task: Task) -> Any: ...
-    def on_max_retries(self, task: Task) -> Any: ...
-    def on_starvation(self, time_with_no_tasks: float) -> Any: ...
-    def on_stop(self, task: Task) -> Any: ...
-    def on_cancel(self, task: Task) -> Any: ...
-    def on_dead(self, task: Task, reason: dict[str, Any]) -> Any: ...
+    def on_success(self, task: Task, returned_value: Any) -> Any:
+        """After a run that returned, before its success is sent to the store."""
+
+    def on_failure(self, task: Task, exception: BaseException) -> Any:
+        """After a run that raised `exception`, before it is known to the store whether the task is retried."""
+
+    def on_timeout(self, task: Task) -> Any:
+        """After a run that its time limit has ended."""
+
+    def on_retry(self, task: Task) -> Any:
+        """After a run that asked for a retry (`Retry`)."""
+
+    def on_requeue(self, task: Task) -> Any:
+        """After a run that asked to run again without being counted (`Requeue`)."""
+
+    def on_max_retries(self, task: Task) -> Any:
+        """After the handler of a run that has used up the last retry."""
+
+    def on_starvation(self, time_with_no_tasks: float) -> Any:
+        """When this worker had no task for so many seconds (`WorkerConfig.starvation`)."""
+
+    def on_stop(self, task: Task) -> Any:
+        """After a run that asked to end the workers of its target (`Stop`)."""
+
+    def on_cancel(self, task: Task) -> Any:
+        """After a task was cancelled, before or while it ran."""
+
+    def on_dead(self, task: Task, reason: dict[str, Any]) -> Any:
+        """When the task becomes a dead letter; `reason` has kind, error, traceback and how often it ran."""
 
     # From anywhere
 
@@ -91,12 +110,14 @@ class Worker(metaclass=_Faces):
 
     @classmethod
     def options(cls, **options: Any) -> Pushing[...]:
-        """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`, `queue`, `name`."""
+        """How to push: `delay`, `at`, `priority`, `expires`, `id`, `trace_id`, `headers`, `queue`, `name`, and what plugins
+        offer. `ArgumentsError` for an option that does not exist or a value that it does not take.
+        """
         return cls.outlet.pushing(**options)
 
     @classmethod
     def push(cls, /, **kwargs: Any) -> Pushed:
-        """Push one task with these arguments."""
+        """Push one task with these arguments, which must have names; returns and raises as `Pushing.push`."""
         return cls.outlet.pushing().send(kwargs)
 
     @classmethod

@@ -209,6 +209,6 @@ def test_a_worker_that_ended_while_its_tree_was_being_announced_does_not_hold_th
     wards = [Ward(name, sheet.path, os.pidfd_open(os.getpid()), spec, store) for name in ("w1", "w2")]
     wards[0].close()
     channel, theirs = socket.socketpair()
-    announced = json.loads(Keeper(channel, -1, -1)._presence(wards))
+    announced = json.loads(Keeper(channel, -1, -1).presence.record(wards))
     assert [one["worker"] for one in announced["workers"]] == ["w2"]
     wards[1].close(), channel.close(), theirs.close()

@@ -84,7 +84,37 @@ def found() -> None:
             effect.value = 1
 
 
+def shared(error: BaseException | None = None, **more: Any) -> None:
+    with current().once("welcome", "ada", scope="queue", **more) as effect:
+        if effect.new:
+            steps.append(effect.id)
+            if error is not None and len(runs) == 1:
+                raise error
+            effect.value = 8
+    runs.append((effect.new, effect.value))
+
+
+def meets_another() -> None:
+    """While this task is at it, another one begins."""
+    if current().task.tags is None and len(runs) == 1:
+        with current().once("welcome", "ada", scope="queue") as effect:
+            [other] = [one for one in captured[0].waiting if one.kwargs["step"] == "meets"]
+            outcomes.append(captured[0].run(other).kind)
+            effect.value = 8
+        return
+    shared()
+
+
+captured: list[Capture] = []
+outcomes: list[str] = []
+
 STEPS: dict[str, Any] = {
+    "shared": shared,
+    "shared fails": lambda: shared(error=OSError("gateway")),
+    "meets": meets_another,
+    "a wrong scope": lambda: current().once("a", scope="world"),  # type: ignore[arg-type]
+    "shared, most": lambda: current().once("a", scope="queue", mode="most"),
+    "kept for no time": lambda: current().once("a", scope="queue", keep=0),
     "charged": charged,
     "most": lambda: charged("most"),
     "fails": lambda: charged(error=OSError("gateway"), value=None),
@@ -208,3 +238,60 @@ def test_a_store_without_the_extra_is_refused_with_those_that_keep_it(monkeypatc
     monkeypatch.setattr(Port, "capabilities", Capabilities(extras=frozenset({"effects", "flow"})))
     error = refused("charged")
     assert 'does not keep "ledger", which current().once needs' in error and "memory" in error
+
+
+def two(step: str, cut: bool = False) -> Capture:
+    with capture(work, cut=cut) as queue:
+        captured[:] = [queue]
+        for _ in range(2):
+            work.options(name="run").push(step=step)
+        queue.drain()
+        queue.assert_none_dead()
+    return queue
+
+
+def test_of_two_tasks_of_a_queue_one_does_an_effect_of_the_queue_and_the_other_finds_it() -> None:
+    two("shared")
+    assert len(steps) == 1 and runs == ["shared", (True, 8), "shared", (False, 8)]
+
+
+def test_an_effect_of_the_queue_that_fails_is_anybodys_again_under_the_same_id() -> None:
+    two("shared fails")
+    assert len(steps) == 2 and steps[0] == steps[1]
+
+
+def test_an_effect_of_the_queue_is_done_again_by_the_task_that_was_killed_at_it_and_by_no_other() -> None:
+    two("shared", cut=True)
+    assert len(steps) == 1 and runs[-1] == (False, 8), (
+        "a run that was killed at its claim leaves it to the next run of its task"
+    )
+
+
+def test_a_task_that_finds_another_one_at_an_effect_of_the_queue_comes_again() -> None:
+    outcomes.clear()
+    two("meets")
+    assert outcomes == ["requeue"] and runs[-1] == (False, 8)
+
+
+def test_an_effect_of_the_queue_is_forgotten_when_its_time_is_over() -> None:
+    with capture(work) as queue:
+        for delay in (0, 86_000, 90_000):
+            work.options(name="run", delay=delay).push(step="shared")
+        queue.drain()
+        queue.assert_none_dead()
+    assert [new for new, _ in (one for one in runs if isinstance(one, tuple))] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        (
+            "a wrong scope",
+            "once got scope='world', mode='least' and ask=None; expected the scope \"task\", or \"queue\"",
+        ),
+        ("shared, most", "once got scope='queue', mode='most' and"),
+        ("kept for no time", "once got keep=0; expected"),
+    ],
+)
+def test_an_effect_of_the_queue_that_makes_no_sense_is_refused_in_words(step: str, text: str) -> None:
+    assert refused(step).startswith(text)

@@ -45,7 +45,8 @@ class Sealer(Serializer, Protocol):
 class Compressor(Protocol):
     """Bytes to fewer bytes and back."""
 
-    def compress(self, data: bytes) -> bytes: ...
+    def compress(self, data: bytes) -> bytes:
+        """The same data in fewer bytes, which `decompress` takes back, also in another process and release."""
 
     def decompress(self, data: bytes, limit: int) -> bytes:
         """Raises `DecodeError` as soon as the result would exceed `limit` bytes, or if the data are corrupt; never

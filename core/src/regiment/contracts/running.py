@@ -70,7 +70,11 @@ class Attempt(Protocol):
     def commit(self) -> Commit:
         """What this task wants done in the very step in which it succeeds, or not at all."""
 
-    def once(self, *words: Any, ask: Any = None, mode: Literal["least", "most"] = "least") -> Any: ...
+    def once(self, *words: Any, ask: Any = None, mode: Any = "least", scope: Any = "task", keep: float = 86_400) -> Any:
+        """A context manager of an effect on another system, known by these words (strings, integers, UUIDs) in all runs of
+        this task: `new`, `id` and `value`. What a kill in the middle leaves is done again ("least"), or is asked for by
+        `ask` or a dead letter ("most"). Needs a store that keeps a ledger; `docs/once.md` tells it all.
+        """
 
     def remaining(self) -> float | None:
         """Seconds until this task's limit, negative if it has passed; None if there is no limit."""

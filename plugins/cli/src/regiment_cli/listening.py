@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 
 from regiment.errors import ConfigError
@@ -11,11 +12,11 @@ LEAST_SECRET = 16
 """Characters that a secret has at least."""
 
 
-def address(text: str, example: str) -> tuple[str, int]:
-    """The host and the port of `--listen`."""
+def address(text: str, example: str, option: str = "--listen") -> tuple[str, int]:
+    """The host and the port that `option` has named."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f'--listen is "{text}"; expected HOST:PORT, such as {example}')
+        raise ConfigError(f'{option} is "{text}"; expected HOST:PORT, such as {example}')
     return host.strip("[]"), int(port)
 
 
@@ -25,6 +26,12 @@ def this_host_alone(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def refused(option: str, where: str, error: OSError) -> ConfigError:
+    """What is said of an address that cannot be had: `socket.create_server` has put the address into its text once more."""
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    return ConfigError(f"cannot serve at {where}: {why}; name another: {option} HOST:PORT")
 
 
 def secret(option: str, path: Path) -> str:

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 
 from regiment.broker import extras
 from regiment.contracts import STEER, Connector, Counts, Steered
+
+
+class Target(NamedTuple):
+    """What the workers of one target are, of one state of its code."""
+
+    label: str
+    queue: str
+    code: str
+    """A print of its sources; two that differ are of different code. Empty if it is not told."""
+    since: float
+    """When its tree saw it first, in seconds since the epoch."""
+    tasks: frozenset[str] | None
+    """The names that it knows; None if these are not told, as of a worker that takes any."""
+    reads: frozenset[str] | None
+    """The serializers that it has; None if these are not told."""
+    ends: Mapping[str, int]
+    """How many of its workers ended in the last hour, by kind."""
+    workers: int
+    """How many it has now."""
 
 
 class Tree(NamedTuple):
@@ -20,6 +41,12 @@ class Tree(NamedTuple):
     """Pid of each worker -> its queue."""
     rates: dict[str, float]
     """Queue -> tasks that its workers end a second."""
+    regiment: str = ""
+    """Its release of regiment; empty if it is one that does not tell."""
+    plugins: frozenset[str] = frozenset()
+    targets: Sequence[Target] = ()
+    ended: Mapping[str, int] = MappingProxyType({})
+    """Queue -> how many tasks its workers have ended since they started."""
 
     @property
     def name(self) -> str:
@@ -77,10 +104,34 @@ def trees_of(records: Iterable[bytes]) -> list[Tree]:
                 queue = str(worker["queue"])
                 tree.workers[int(worker["pid"])] = queue
                 tree.rates[queue] = tree.rates.get(queue, 0.0) + float(worker.get("rate", 0.0))
+            tree = tree._replace(
+                regiment=str(record.get("regiment", "")),
+                plugins=frozenset(map(str, record.get("plugins", ()))),
+                targets=_targets(record),
+                ended=_ended(record),
+            )
         except Exception:
             continue  # a record of another release, or a foreign one: it must not hide the others
         found.append(tree)
     return sorted(found, key=lambda tree: (tree.host, tree.pid))  # two may have the same: keepers of one that has ended
+
+
+def _ended(record: Mapping[str, Any]) -> Mapping[str, int]:
+    found = Counter[str]()
+    for worker in record["workers"]:
+        found[str(worker["queue"])] += int(worker.get("tasks", 0))
+    return found
+
+
+def _targets(record: Mapping[str, Any]) -> list[Target]:
+    numbers = Counter(worker.get("target") for worker in record["workers"])
+    found = []
+    for at, one in enumerate(record.get("targets", ())):
+        tasks, reads = ((None if names is None else frozenset(names)) for names in (one["tasks"], one["reads"]))
+        ends = {str(kind): int(number) for kind, number in one["ends"].items()}
+        told = (str(one["label"]), str(one["queue"]), str(one["code"]), float(one["since"]))
+        found.append(Target(*told, tasks, reads, ends, numbers[at]))
+    return found
 
 
 def serving(connector: Connector) -> dict[str, tuple[int, float]]:

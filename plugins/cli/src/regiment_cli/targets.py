@@ -105,6 +105,9 @@ def find(text: str) -> dict[str, Any]:
                 f'module "{module_name}" has no "{name}".{nearest(name, names)} Workers there: {", ".join(names) or "none"}'
             )
         face = getattr(module, name)
+        if isinstance(face, TaskFunction):  # whoever runs a task runs its queue
+            homes = [(label, one) for label, one in faces_of(module).items() if one is face.queue]
+            name, face = homes[0] if homes else (name, face)
         if not _is_face(face):
             raise TargetError(f'"{text}" is {_what(face)}; expected a subclass of regiment.Worker or a regiment.Queue')
         return _one_of(text, f"{module_name}:{name}", face, other) if other else _all_of(text, face)

@@ -71,6 +71,7 @@ _MEANT = {
     "queues": ("status",),
     "tasks": ("inspect", "list", "jobs"),
     "workers": ("ps", "nodes"),
+    "top": ("logs", "events", "monitor", "watch"),
     "run": ("start", "worker"),
     "tasks cancel": ("revoke", "cancel", "kill"),
     "tasks find": ("find", "search"),

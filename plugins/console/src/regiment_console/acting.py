@@ -6,6 +6,7 @@ import getpass
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -18,6 +19,7 @@ from regiment.errors import StoreError
 from regiment.registry import registry
 from regiment.task import new_id
 from regiment_cli.printing import say
+from regiment_console.asked import calls
 
 MOST_NAMES = 20
 """Ids that an account names; of more it says how many."""
@@ -78,6 +80,8 @@ def _tell(made: Account) -> None:
     log.event(logging.INFO, event, queue=made.queue, **entry)
     for _, call in registry().hooks("regiment_event"):
         log.tell(call, {"event": event, "queue": made.queue, **entry}, "operator")
+    for _, call in calls("regiment_audit"):
+        log.tell(call, {"queue": made.queue, "at": time.time(), **made.entry()})
 
 
 def _keep(connector: Connector, made: Account) -> None:

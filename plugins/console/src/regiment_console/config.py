@@ -20,7 +20,7 @@ from regiment_cli import targets
 from regiment_cli.options import json_option, settings
 from regiment_cli.printing import put
 from regiment_cli.terminal import show_json
-from regiment_cli.text import table
+from regiment_cli.text import many, table
 
 KINDS = {
     "connector": "connectors",
@@ -29,14 +29,17 @@ KINDS = {
     "executor": "executors",
     "killer": "killers",
 }
+DEFAULT = "default"
+"""What the origin of a value begins with that nobody has chosen."""
 SECRET_WORDS = ("password", "secret", "token", "key", "credential")
 
 
 @click.command("config")
 @click.argument("target")
+@click.option("--all", "everything", is_flag=True, help="Also the settings that have their default.")
 @json_option
-def command(target: str, as_json: bool) -> None:
-    """Print every setting of the workers of TARGET, and where each value came from."""
+def command(target: str, everything: bool, as_json: bool) -> None:
+    """Print the settings of the workers of TARGET, and where each value came from: what was chosen first."""
     settings().reach_application()
     found = {label: origins(face) for label, face in targets.find(target).items()}
     if as_json:
@@ -49,7 +52,13 @@ def command(target: str, as_json: bool) -> None:
         return
     for number, (label, rows) in enumerate(found.items()):
         put(("\n" if number else "") + label)
-        put(textwrap.indent(table(rows, ("setting", "value", "from")), "  "))
+        chosen = [row for row in rows if not row[2].startswith(DEFAULT)]
+        default = [row for row in rows if row[2].startswith(DEFAULT)]
+        put(textwrap.indent(table(chosen + default * everything, ("setting", "value", "from")), "  "))
+        if default and not everything:
+            put(
+                f"  {many(len(default), 'more setting')} {'has its' if len(default) == 1 else 'have their'} default: --all"
+            )
 
 
 def origins(face: Any) -> list[tuple[str, str, str]]:

@@ -99,6 +99,8 @@ def examined(
 
 
 def _store_fails(error: StoreError) -> Finding:
+    if rule := getattr(error, "rule", None):  # it could be looked at, and is refused for what is there
+        return Finding(rule, "fail", str(error), "another place: --connector URL, REGIMENT_CONNECTOR")
     return Finding("ST01", "fail", f"the store does not answer: {error}", "start it, or name another: --connector URL")
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from regiment.broker import extras
+from regiment.build import make_codec
+from regiment.config import WorkerConfig
 from regiment.contracts import STEER, Connector, Counts, Examined, Finding, Terms
 from regiment.errors import StoreError
-from regiment_cli.serving import counts_of, serving
+from regiment.registry import registry
+from regiment.task import Task
+from regiment_cli.serving import Tree, counts_of, served_by, trees
 from regiment_cli.text import age, many
+from regiment_console import costs, hosts
+from regiment_console.hosts import LOOKED_AT, each
 from regiment_console.letters import reason_of
 from regiment_console.pausing import paused_by
+from regiment_console.seen import decoded
 from regiment_console.steering import id_of, steered
 from regiment_console.store import shown_name
 
@@ -22,8 +29,6 @@ SLOW = 0.02
 """Seconds of a request from which on a store is slow: a worker waits for one at each exchange."""
 OLD = 300.0
 """Seconds for which a ready task may wait where there are workers."""
-LOOKED_AT = 1000
-"""Tasks of a state, and dead letters of a queue, that a rule looks at."""
 LATELY = 3600.0
 """Seconds in which dead letters count as new."""
 ALMOST = 0.9
@@ -31,7 +36,7 @@ ALMOST = 0.9
 
 
 def answers(store: Connector) -> Iterator[Finding]:
-    """ST01 and ST02: whether a store answers, and how fast."""
+    """ST01, ST02 and ST04: whether a store answers, and how fast; that it has our layout, it has shown when it was opened."""
     taken = []
     try:
         for _ in range(ASKED):
@@ -44,6 +49,7 @@ def answers(store: Connector) -> Iterator[Finding]:
         )
         return
     yield Finding("ST01")
+    yield Finding("ST04")
     middle = sorted(taken)[ASKED // 2]
     if middle > SLOW:
         text = f"a request takes {middle * 1000:.0f} ms ({ASKED} tried), and each exchange of a worker waits that long"
@@ -53,27 +59,24 @@ def answers(store: Connector) -> Iterator[Finding]:
 
 
 def rules(asked: Examined) -> Iterator[Finding]:
-    """F01 to F12: of each queue of the store."""
+    """F01 to F13, C05 and C06: of each queue of the store, and of those who serve it."""
     store = asked.store
     if store is None:
         return
     counts = counts_of(store, store.queues())
-    served = serving(store)
+    known = trees(store)
+    served = served_by(known)
     limits = {app.config.name: app.config.dead_limit for app in asked.targets.values()}
-    yield from _each("F01", (nobody(name, one, served.get(name, (0, 0.0))[0]) for name, one in counts.items()))
-    yield from _each("F03", (old(name, one, served.get(name, (0, 0.0))) for name, one in counts.items()))
-    yield from _each("F04", (died(store, name, one) for name, one in counts.items()))
+    yield from each("F01", (nobody(name, one, served.get(name, (0, 0.0))[0]) for name, one in counts.items()))
+    yield from each("F03", (old(name, one, served.get(name, (0, 0.0))) for name, one in counts.items()))
+    yield from each("F04", (died(store, name, one) for name, one in counts.items()))
     limit = Terms().dead_limit
-    yield from _each("F05", (many_dead(name, one, limits.get(name, limit)) for name, one in counts.items()))
-    yield from _each("F07", (found for name in counts for found in killers(store, name)))
-    yield from _each("F06", (parked(store, name, one) for name, one in counts.items()))
-    yield from _each("F12", (paused(store, name, one) for name, one in counts.items()))
-
-
-def _each(rule: str, found: Iterable[Finding | None]) -> Iterator[Finding]:
-    """What a rule says of queues; that all is well if it says nothing."""
-    some = [one for one in found if one is not None]
-    yield from some or (Finding(rule),)
+    yield from each("F05", (many_dead(name, one, limits.get(name, limit)) for name, one in counts.items()))
+    yield from each("F07", (found for name in counts for found in killers(store, name)))
+    yield from each("F06", (parked(store, name, one, known) for name, one in counts.items()))
+    yield from each("F12", (paused(store, name, one) for name, one in counts.items()))
+    yield from hosts.rules(store, counts, known)
+    yield from costs.rules(asked, store)
 
 
 def nobody(name: str, counts: Counts, workers: int) -> Finding | None:
@@ -144,7 +147,7 @@ def _who(payload: bytes) -> str:
     return f"the task {id}" if id else "a task that cannot be read"
 
 
-def parked(store: Connector, name: str, counts: Counts) -> Finding | None:
+def parked(store: Connector, name: str, counts: Counts, known: Sequence[Tree] = ()) -> Finding | None:
     """F06: tasks that no living worker knows are put aside again and again, until they die."""
     if not counts.delayed or STEER not in extras(store):
         return None
@@ -152,8 +155,22 @@ def parked(store: Connector, name: str, counts: Counts) -> Finding | None:
     if not found:
         return None
     longest = age(max(one.parked for one in found))
-    text = f'"{shown_name(name)}": {many(len(found), "task")} parked, as no worker knows what they are; the first for {longest}'
+    codec = make_codec(WorkerConfig(name="cli"), registry())
+    read = (decoded(one, name, codec) for one in found)
+    tasks = Counter(task.name for task in read if isinstance(task, Task))
+    what = (
+        f", most of them {task!r} ({where(name, task, known)})"
+        if (task := next((name for name, _ in tasks.most_common(1)), ""))
+        else ""
+    )
+    text = f'"{shown_name(name)}": {many(len(found), "task")} parked, as no worker knows what they are{what}; the first for {longest}'
     return Finding("F06", "warn", text, "deploy what knows them; regiment tasks list --state parked says what they are")
+
+
+def where(queue: str, task: str, known: Sequence[Tree]) -> str:
+    """Who knows a task, of those that serve its queue and say so."""
+    knowing = [tree.name for tree in known for one in tree.targets if one.queue == queue and task in (one.tasks or ())]
+    return f"known on {', '.join(knowing)}" if knowing else "known nowhere"
 
 
 def paused(store: Connector, name: str, counts: Counts) -> Finding | None:

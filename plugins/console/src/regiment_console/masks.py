@@ -1,4 +1,6 @@
-"""What an operator sees of arguments: values whose names sound secret, and what is in a URL beside its host, are not shown."""
+"""What an operator sees of arguments: values whose names sound secret, those that a plugin hides, and what is in a URL beside its
+host, are not shown.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import re
 from typing import Any
 
 from regiment.masking import masked
+from regiment_console.asked import masked_by
 
 HIDDEN = "***"
 """What is shown in place of a secret."""
@@ -26,6 +29,9 @@ def hidden(value: Any, name: object = "") -> Any:
     """A value without its secrets, however deep they lie."""
     if secret(name):
         return HIDDEN
+    shown = masked_by(str(name), value, HIDDEN) if name != "" else None
+    if shown is not None:
+        return shown
     if isinstance(value, dict):
         return {key: hidden(one, key) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

@@ -43,9 +43,13 @@ def pause(queue: str, reason: str | None, app: str | None, connector: str | None
         counts = looking.counts(queue)
         _post(store, queue, True, reason)
     say(
-        f'paused "{queue}": {counts.ready + counts.delayed:,} waiting, {counts.leased:,} on lease, which go on; '
+        f'paused "{queue}": {counts.ready + counts.delayed:,} waiting, {_going_on(counts.leased)}; '
         f"regiment queues resume {queue}"
     )
+
+
+def _going_on(leased: int) -> str:
+    return f"{leased:,} on lease, which {'goes' if leased == 1 else 'go'} on" if leased else "none on lease"
 
 
 @command.command("resume")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from inspect import Parameter, signature
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -35,9 +36,9 @@ BULK = 1000
 @click.option("--id", "id", help="A task id of your own; pushed twice, it is queued once.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: bool, **options: Any) -> None:
-    """Queue one task: a function of a Queue, or a Worker class.
+    """Queue one task: a function of a Queue, or a Worker class; a module that has one task means that.
 
-    key=text gives a string, key:=json anything else: regiment push shop:resize path=a.png width:=300
+    Arguments without a key are strings, in the order of the function's parameters. key=text gives a string, key:=json anything else: regiment push shop:resize path=a.png width:=300
     """
     given = {name: value for name, value in options.items() if value is not None}
     if "priority" in given:
@@ -47,7 +48,9 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
     if kwargs == "-" and "id" in given:
         raise click.UsageError("--id names one task; --kwargs - makes many")
     # Checked before the application is imported: a typing error is answered at once.
-    values = None if kwargs == "-" else parse_object(kwargs) if kwargs is not None else parse(arguments)
+    texts = [one for one in arguments if "=" not in one]
+    named = tuple(one for one in arguments if "=" in one)
+    values = None if kwargs == "-" else parse_object(kwargs) if kwargs is not None else parse(named)
     from regiment_console.tasks import find_task
 
     settings().reach_application()
@@ -57,14 +60,20 @@ def command(task: str, arguments: tuple[str, ...], kwargs: str | None, as_json: 
     if values is None:
         _many(task, found, how, as_json)
         return
-    pushed = how.push(**values)
-    where, workers, paused = _surroundings(found, pushed.queue)
+    pushed = how.push(**placed(found, texts, values))
+    where, workers, paused, names = _surroundings(found, pushed.queue)
     if as_json:
         show_json({**pushed._asdict(), "store": where, "workers": workers, "paused": paused})
     elif pushed.existed:
         say(f'{task} {pushed.id} was queued before on "{pushed.queue}" ({where}); nothing was added')
     else:
         say(f'queued {task} {pushed.id} on "{pushed.queue}" ({where}); {_alive(pushed.queue, workers, paused)}')
+        name = getattr(found, "name", None)
+        if names is not None and isinstance(name, str) and name not in names:
+            say(
+                f"  but no worker of it knows the task {name!r}: it is parked until one does. Deploy it, or start them anew"
+            )
+        say(f"  where it is: regiment tasks show {pushed.id}; why it waits: regiment why {pushed.id}")
 
 
 def _refuse_own_memory(found: Any) -> None:
@@ -90,7 +99,7 @@ def _many(task: str, found: Any, how: Any, as_json: bool) -> None:
         say(rest)
         raise
     queue = found.queue.name if hasattr(found, "queue") else found.configuration().name
-    where, workers, paused = _surroundings(found, queue)
+    where, workers, paused, _ = _surroundings(found, queue)
     if as_json:
         show_json({"tasks": total, "queue": queue, "store": where, "workers": workers, "paused": paused})
     else:
@@ -101,6 +110,22 @@ def _lines() -> Iterator[dict[str, Any]]:
     for number, line in enumerate(sys.stdin, 1):
         if line.strip():
             yield parse_object(line, f"line {number} of stdin")
+
+
+def placed(found: Any, texts: Sequence[str], named: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by name: `texts` are the first parameters that are not named, in their order."""
+    if not texts:
+        return named
+    function = getattr(found, "function", None)
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    known = [one.name for one in signature(function).parameters.values() if one.kind in kinds] if function else []
+    names = [name for name in known if name not in named]
+    if len(texts) > len(names):
+        raise click.UsageError(
+            f"{texts[len(names)]!r} is one argument too many; expected key=text or key:=json"
+            + (f", and at most {many(len(known), 'argument')} by position: {', '.join(known)}" if known else "")
+        )
+    return {**dict(zip(names, texts, strict=False)), **named}
 
 
 def parse(arguments: tuple[str, ...]) -> dict[str, Any]:
@@ -137,9 +162,9 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def _surroundings(found: Any, queue: str) -> tuple[str, int | None, bool | None]:
-    """Where the task waits, how many workers serve its queue, and whether that is paused (None: unknown)."""
-    from regiment_cli.serving import serving
+def _surroundings(found: Any, queue: str) -> tuple[str, int | None, bool | None, frozenset[str] | None]:
+    """Where the task waits, how many workers serve its queue, whether that is paused, and which tasks they know (None: unknown)."""
+    from regiment_cli.serving import served_by, trees
 
     outlet = found.queue.outlet if hasattr(found, "queue") else found.outlet
     broker = outlet.broker()
@@ -148,9 +173,13 @@ def _surroundings(found: Any, queue: str) -> tuple[str, int | None, bool | None]
     where = made.describe()
     try:
         made.open("look")
-        return where, serving(made).get(queue, (0, 0.0))[0], made.counts(queue).paused
+        there = trees(made)
+        told = [target.tasks for tree in there for target in tree.targets if target.queue == queue]
+        known = [tasks for tasks in told if tasks is not None]
+        names = frozenset[str]().union(*known) if known and len(known) == len(told) else None
+        return where, served_by(there).get(queue, (0, 0.0))[0], made.counts(queue).paused, names
     except RegimentError:
-        return where, None, None
+        return where, None, None, None
     finally:
         made.close()
 

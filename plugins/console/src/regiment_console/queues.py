@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from regiment.contracts import Connector, Counts
@@ -35,7 +37,7 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
     with open_store(app, connector) as store:
         served = serving(store.looking)
         found, unreadable = _counted(store.looking)
-        where = store.where
+        where, absent = store.where, absent_file(store.looking)
     if as_json:
         queues = [
             {
@@ -52,7 +54,7 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
     for name, why in unreadable.items():
         say(f'the queue "{shown_name(name)}" is unreadable: {why}')
     if not found:
-        say("no queues")
+        say("no such file yet: nothing was pushed from here" if absent else "no queues")
         return
     rows = [
         (
@@ -68,6 +70,12 @@ def list_queues(app: str | None, connector: str | None, as_json: bool) -> None:
     ]
     head = ("queue", "ready", "delayed", "leased", "dead", "oldest", "workers", "rate")
     put(table(rows, head, right=head[1:]))
+
+
+def absent_file(connector: Connector) -> bool:
+    """True if the store is a file that nobody has made yet."""
+    path = getattr(connector, "path", None)
+    return isinstance(path, str) and not os.path.exists(path)
 
 
 def _counted(connector: Connector) -> tuple[dict[str, Counts], dict[str, str]]:

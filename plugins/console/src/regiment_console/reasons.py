@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from regiment_cli.text import age, many
 from regiment_console.seen import moment, note_of, place_of
 from regiment_console.steering import walk
 
+MANY_CRASHES = 3
+"""Ends of workers in an hour from which on they are a reason for what waits."""
 YOUNG = 30.0
 """Seconds for which a lease may be older than the first record of the tree that holds it."""
 
@@ -95,6 +98,28 @@ def quiet(facts: Facts) -> str | None:
     return f"{what}: {', '.join(told)}; regiment workers resume {hosts}"
 
 
+def halted(facts: Facts) -> str | None:
+    """Every worker that would take it is here, and stands still."""
+    pids = [pid for tree in facts.served for pid, queue in tree.workers.items() if queue == facts.queue]
+    here = all(_here(tree.host[:20]) for tree in facts.served)
+    if not facts.waits or not pids or not here or not all(map(stands_still, pids)):
+        return None
+    number = "the worker of its queue is" if len(pids) == 1 else f"all {len(pids)} workers of its queue are"
+    return f"{number} stopped or traced; kill -CONT {' '.join(map(str, pids))}"
+
+
+def crashing(facts: Facts) -> str | None:
+    """The workers that would take it end all the time."""
+    ends = Counter[str]()
+    for tree in facts.served:
+        for target in tree.targets:
+            ends += Counter(target.ends) if target.queue == facts.queue else Counter()
+    number = sum(ends[kind] for kind in ("crash", "oom", "hook", "memory"))
+    if not facts.waits or number < MANY_CRASHES:
+        return None
+    return f"workers of its queue crashed {number:,} times in the last hour; regiment workers says how"
+
+
 def parked(facts: Facts) -> str | None:
     """No worker that leased it knew what to do with it."""
     if not (facts.waits and facts.seen.parked):
@@ -106,6 +131,14 @@ def parked(facts: Facts) -> str | None:
         name = getattr(facts.task, "name", "") or facts.queue
         what = f"the name {name!r}" + (f", or a plugin for its tags ({', '.join(tags)})" if tags else "")
         what = f"a worker lacks {what}"
+        knowing = [
+            tree.name
+            for tree in facts.trees
+            for one in tree.targets
+            if one.queue == facts.queue and name in (one.tasks or ())
+        ]
+        told = [one for tree in facts.served for one in tree.targets if one.queue == facts.queue]
+        what += f" (known on {', '.join(knowing)})" if knowing else " (known nowhere)" if told else ""
     when = f"; offered again in {age(facts.seen.due)}" if facts.seen.due > 0 else ""
     return f"parked for {age(facts.seen.parked)}: {what}{when}"
 
@@ -162,7 +195,7 @@ def expired(facts: Facts) -> str | None:
 
 def behind(facts: Facts) -> str | None:
     """Others are before it, and so many workers end so many a second."""
-    if facts.seen.state != "ready" or not facts.workers or facts.board.paused or quiet(facts):
+    if facts.seen.state != "ready" or not facts.workers or facts.board.paused or quiet(facts) or halted(facts):
         return None
     before = higher = 0
     found = False
@@ -237,7 +270,22 @@ def times(number: int) -> str:
 
 
 ALL: Sequence[Callable[[Facts], str | None]] = (
-    *(cancelled, expired, paused, nobody, quiet, parked, struck, alone, retried, due, overdue, behind),
+    *(
+        cancelled,
+        expired,
+        paused,
+        nobody,
+        quiet,
+        halted,
+        crashing,
+        parked,
+        struck,
+        alone,
+        retried,
+        due,
+        overdue,
+        behind,
+    ),
     *(stopped, silent, leased),
 )
 """Every reason, the one that explains most first."""

@@ -40,15 +40,18 @@ def store_options(function: F) -> F:
 
 
 class Store:
-    """A store to look at: opened for looking, and for writing only where a verb changes something."""
+    """A store to look at: opened for looking, and for writing only where a verb changes something. It says which and why on stderr, unless
+    `quiet`.
+    """
 
-    def __init__(self, config: WorkerConfig, why: str) -> None:
+    def __init__(self, config: WorkerConfig, why: str, *, quiet: bool = False) -> None:
         self.config = config
         self._codecs: dict[Any, Codec] = {}
         self._make = make_connector(config, why)
         self.looking: Connector = self._make()
         self.where = self.looking.describe()
-        say(f"store: {self.where}, {why}")
+        if not quiet:
+            say(f"store: {self.where}, {why}")
         self.looking.open("look")
 
     def codec(self) -> Codec:

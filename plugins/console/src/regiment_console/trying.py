@@ -60,7 +60,7 @@ class Here:
     def take(self, number: int, queue: str | None = None) -> NoReturn:
         raise RegimentError("take works in a task that a worker runs; dead try leases nothing")
 
-    def once(self, *words: Any, ask: Any = None, mode: str = "least") -> NoReturn:
+    def once(self, *words: Any, **how: Any) -> NoReturn:
         raise RegimentError(
             "once works in a task that a worker runs: what is done here is entered nowhere, so the task would do it again when it "
             "is replayed. Revive the letter (dead replay) and let a worker run it"

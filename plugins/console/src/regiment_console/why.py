@@ -88,6 +88,9 @@ def _found(store: Store, id: str, queues: Sequence[str]) -> Iterator[dict[str, A
             "reasons": [_dead(looking, home, letter, words), *of_plugins(store, id, home, None)],
         }
     if not places:
+        if deleted := _deleted(looking, queues, id):
+            yield deleted
+            return
         known = [line for name in queues for line in of_plugins(store, id, name, None)]
         if known:
             yield {
@@ -97,6 +100,18 @@ def _found(store: Store, id: str, queues: Sequence[str]) -> Iterator[dict[str, A
                 "state": "not in a queue",
                 "reasons": list(dict.fromkeys(known)),
             }
+
+
+def _deleted(looking: Steered, queues: Sequence[str], id: str) -> dict[str, Any] | None:
+    """A record of a task that somebody has deleted, as the account of that says."""
+    for queue in queues:
+        for act in looking.acts(queue, ACTS):
+            entry = read(act.entry)
+            if entry["what"] == "cancel" and entry.get("now") and id in entry.get("ids", ()):
+                why = f": {entry['reason']}" if entry.get("reason") else ""
+                text = f"deleted by {entry['who']} {age(max(0.0, time.time() - act.at))} ago{why}; it runs no more"
+                return {"queue": shown_name(queue), "id": id, "name": "task", "state": "deleted", "reasons": [text]}
+    return None
 
 
 def _facts(looking: Steered, queue: str, id: str) -> Facts:

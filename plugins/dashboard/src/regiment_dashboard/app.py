@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import parse_qs, quote, urlencode
+from typing import Any, TypeVar, cast
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regiment.errors import RegimentError, StoreError, StoreUnavailable
 from regiment_cli.text import age
 from regiment_console.store import Store
-from regiment_dashboard import acting, drawing, reading
-from regiment_dashboard.doors import HEADERS, Doors, Visitor
+from regiment_dashboard import acting, asked, drawing, reading
+from regiment_dashboard.doors import Doors, Visitor
+from regiment_dashboard.panels import Failed, Panels
 from regiment_dashboard.watching import Watch
 
 HERE = Path(__file__).parent
-MOST_FORM = 64 * 1024
-"""Bytes of a form, and names of ticked letters in it, that are read."""
 T = TypeVar("T")
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -39,15 +36,19 @@ Page = Callable[[Request], Awaitable[Response]]
 class Dashboard:
     """The pages of one store. `make` builds what reads it, in the thread that uses it."""
 
-    def __init__(self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors) -> None:
-        self._make, self._where, self._watch, self._doors = make, where, watch, doors
+    def __init__(
+        self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors, panels: Panels | None = None
+    ) -> None:
+        self._make, self._where, self._watch, self._doors, self._panels = make, where, watch, doors, panels
         self._store: Store | None = None
         self._away = 0.0, ""
         """When the store was found away last (monotonic time), and in what words."""
         self._asking = ThreadPoolExecutor(1, "asking")
+        ours = FileSystemLoader(HERE / "templates")
         self._pages = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
+            loader=ours if panels is None else panels.loader(ours),
             autoescape=True,
+            finalize=drawing.cut,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -60,8 +61,9 @@ class Dashboard:
             "bars": drawing.bars,
             "spikes": drawing.spikes,
             "lasted": drawing.lasted,
+            "whole": drawing.Whole,
         }
-        self._pages.globals["query"] = _query
+        self._pages.globals |= {"query": asked.query, "panels": panels.navigation if panels else ()}
 
     def application(self) -> Starlette:
         """All routes."""
@@ -80,17 +82,24 @@ class Dashboard:
             Route("/act/{act}", self._guarded(self.act, operator=True), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
+        for path, _ in self._panels.navigation if self._panels else ():
+            routes += [
+                Route(f"/{path}", self._guarded(partial(self.panel, path)), methods=["GET"]),
+                Route(
+                    f"/{path}/{{act}}", self._guarded(partial(self.panel_act, path), operator=True), methods=["POST"]
+                ),
+            ]
         routes.append(Route("/{rest:path}", self._guarded(self.nowhere), methods=["GET"]))
-        return Starlette(routes=routes, lifespan=self._alive, middleware=[Middleware(Sealed)])
+        return Starlette(routes=routes, lifespan=self._alive, middleware=[Middleware(asked.Sealed)])
 
     @asynccontextmanager
     async def _alive(self, app: Starlette) -> AsyncIterator[None]:
-        thread = threading.Thread(target=self._watch.run, name="watch", daemon=True)
-        thread.start()
         try:
             yield
         finally:
             self._watch.stop()
+            if self._panels:
+                self._panels.stop()
             self._asking.shutdown(wait=False, cancel_futures=True)
 
     # What every request passes
@@ -98,7 +107,7 @@ class Dashboard:
     def _guarded(self, page: Page, *, stranger: bool = False, operator: bool = False) -> Page:
         async def guarded(request: Request) -> Response:
             if not self._doors.host_is_ours(request.headers.get("host", "")):
-                return _closed(
+                return asked.closed(
                     400, "This page is not served under that name. The dashboard's --host option names those that are."
                 )
             visitor = self._doors.visitor(request.cookies.get(self._doors.name))
@@ -110,8 +119,8 @@ class Dashboard:
 
     async def _answer(self, request: Request, page: Page, visitor: Visitor, stranger: bool, operator: bool) -> Response:
         if visitor.role is None and not stranger:
-            back = quote(f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path)
-            return RedirectResponse(f"{_root(request)}/sign-in?back={back}", 303)
+            back = quote(f"{asked.path(request)}?{request.url.query}" if request.url.query else asked.path(request))
+            return RedirectResponse(f"{asked.root(request)}/sign-in?back={back}", 303)
         if request.method == "POST":
             refusal = await self._refused(request, visitor, operator)
             if refusal is not None:
@@ -135,16 +144,16 @@ class Dashboard:
     async def _refused(self, request: Request, visitor: Visitor, operator: bool) -> Response | None:
         """Why a form is not obeyed; None if it is."""
         if not self._doors.from_ourselves(request.headers):
-            return _closed(403, "This was sent by another page, and nothing was changed.")
+            return asked.closed(403, "This was sent by another page, and nothing was changed.")
         if operator and visitor.role != "operator":
-            return _closed(403, "Only an operator may do that, and nothing was changed.")
-        form = await _form(request)
+            return asked.closed(403, "Only an operator may do that, and nothing was changed.")
+        form = await asked.form(request)
         if form is None:
-            return _closed(400, "This form could not be read, and nothing was changed.")
+            return asked.closed(400, "This form could not be read, and nothing was changed.")
         request.state.form = form
         token = str((request.state.form.get("token") or [""])[0])
         if not self._doors.form_is_ours(visitor, token):
-            return _closed(
+            return asked.closed(
                 403, "This form is old, or of another session, and nothing was changed. Load the page again."
             )
         return None
@@ -156,7 +165,7 @@ class Dashboard:
             httponly=True,
             samesite="strict",
             secure=request.url.scheme == "https",
-            path=f"{_root(request)}/",
+            path=f"{asked.root(request)}/",
         )
 
     async def _ask(self, work: Callable[..., T], *args: Any) -> T:
@@ -165,7 +174,7 @@ class Dashboard:
         """
         since = time.monotonic()
 
-        def asked() -> T:
+        def work_on_it() -> T:
             at, away = self._away
             if at > since:
                 raise StoreUnavailable(away)
@@ -178,17 +187,17 @@ class Dashboard:
                     self._away = time.monotonic(), str(error)
                 raise
 
-        return await asyncio.get_running_loop().run_in_executor(self._asking, asked)
+        return await asyncio.get_running_loop().run_in_executor(self._asking, work_on_it)
 
     def _page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         visitor: Visitor = request.state.visitor
         token = self._doors.form_token(visitor)
         common = {
-            "root": _root(request),
+            "root": asked.root(request),
             "where": self._where,
             "role": visitor.role,
             "token": token,
-            "path": request.url.path,
+            "path": asked.path(request),
         }
         return HTMLResponse(self._pages.get_template(template).render(**common, **values), status)
 
@@ -208,7 +217,7 @@ class Dashboard:
 
     async def queue(self, request: Request) -> Response:
         """One queue, and what waits in it."""
-        name, state = _one(request, "name"), request.query_params.get("state", "ready")
+        name, state = asked.one(request, "name"), request.query_params.get("state", "ready")
         if state not in ("ready", "delayed", "leased"):
             raise RegimentError(f'no state "{state}"; there are ready, delayed and leased')
         seen = await asyncio.to_thread(self._watch.wanted)
@@ -240,7 +249,7 @@ class Dashboard:
 
     async def group(self, request: Request) -> Response:
         """The letters of a group."""
-        queue, wanted = _one(request, "queue"), request.query_params.get("group")
+        queue, wanted = asked.one(request, "queue"), request.query_params.get("group")
         letters, upto = await self._ask(reading.group, queue, wanted)
         return self._page(
             request, "group.html", queue=queue, group=wanted, letters=letters, upto=upto, most=reading.MOST
@@ -248,13 +257,45 @@ class Dashboard:
 
     async def letter(self, request: Request) -> Response:
         """Everything in a letter."""
-        queue, id = _one(request, "queue"), _one(request, "id")
+        queue, id = asked.one(request, "queue"), asked.one(request, "id")
         found = await self._ask(reading.letter, queue, id)
         if found is None:
             return self._page(
                 request, "message.html", 404, title="It is gone", text=f'There is no dead letter "{id}" any more.'
             )
         return self._page(request, "letter.html", queue=queue, letter=found)
+
+    async def panel(self, path: str, request: Request) -> Response:
+        """The page of a plugin; if it fails, a box with the reason."""
+        seen = await asyncio.to_thread(self._watch.wanted)
+        try:
+            template, shown = await cast("Panels", self._panels).show(
+                path, list(seen.queues), dict(request.query_params)
+            )
+            return self._page(request, template, **{**shown, "here": f"{asked.root(request)}/{path}"})
+        except Exception as error:
+            if isinstance(error, StoreUnavailable) or (
+                isinstance(error, RegimentError) and not isinstance(error, StoreError)
+            ):
+                raise
+            why = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+            text = f"The panel {path} cannot be shown: {why}"
+            return self._page(request, "message.html", 502, title="That page has failed", text=text)
+
+    async def panel_act(self, path: str, request: Request) -> Response:
+        """Do what a form of a plugin's page says."""
+        seen = self._watch.seen
+        values = {field: str(given[0]) for field, given in request.state.form.items()}
+        try:
+            said = await cast("Panels", self._panels).act(
+                path, request.path_params["act"], list(seen.queues), values, asked.via(request)
+            )
+        except Failed as error:
+            text = f"The panel {path} has failed: {error}"
+            return self._page(request, "message.html", 502, title="That page has failed", text=text)
+        await asyncio.to_thread(self._watch.again)
+        back = asked.root(request) + asked.local(values.get("back", f"/{path}"))
+        return self._page(request, "message.html", title="Done", text=said, back=back)
 
     async def nowhere(self, request: Request) -> Response:
         """Whatever else is asked for."""
@@ -267,82 +308,29 @@ class Dashboard:
         """Do what a form says, and go back to where it was."""
         name, form = request.path_params["act"], request.state.form
         if name not in acting.ACTS:
-            return _closed(404, "There is no such form.")
+            return asked.closed(404, "There is no such form.")
         queue = str(form.get("queue", [""])[0])
         values = {field: given if field == "letter" else given[0] for field, given in form.items()}
-        client = request.client.host if request.client else "?"
-        said = await self._ask(acting.act, name, queue, values, f"dashboard from {client}")
+        said = await self._ask(acting.act, name, queue, values, asked.via(request))
         await asyncio.to_thread(self._watch.again)
         back = (
-            f"{_root(request)}/queue?{urlencode({'name': queue})}"
+            f"{asked.root(request)}/queue?{urlencode({'name': queue})}"
             if name in ("pause", "resume", "purge")
-            else f"{_root(request)}/dead"
+            else f"{asked.root(request)}/dead"
         )
         return self._page(request, "message.html", title="Done", text=said, back=back)
 
     async def sign_in(self, request: Request) -> Response:
         """Ask for a token."""
-        return self._page(request, "sign_in.html", back=_local(request.query_params.get("back", "/")), wrong=False)
+        return self._page(request, "sign_in.html", back=asked.local(request.query_params.get("back", "/")), wrong=False)
 
     async def signed_in(self, request: Request) -> Response:
         """Let in who knows a token; a wrong one costs a second."""
         form = request.state.form
-        back, visitor = _local(str(form.get("back", ["/"])[0])), self._doors.sign_in(str(form.get("key", [""])[0]))
+        back, visitor = asked.local(str(form.get("back", ["/"])[0])), self._doors.sign_in(str(form.get("key", [""])[0]))
         if visitor is None:
             await asyncio.sleep(1.0)
             return self._page(request, "sign_in.html", 403, back=back, wrong=True)
-        answer = RedirectResponse(f"{_root(request)}{back}", 303)
+        answer = RedirectResponse(f"{asked.root(request)}{back}", 303)
         self._remember(answer, request, visitor)
         return answer
-
-
-class Sealed:
-    """Every answer, whatever it is of, has the headers that forbid what is not ours."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sealed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, sealed)
-
-
-def _closed(status: int, text: str) -> Response:
-    return PlainTextResponse(text + "\n", status)
-
-
-async def _form(request: Request) -> dict[str, list[str]] | None:
-    """The fields of a form; None if it is too large, or no form."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_FORM:
-            return None
-    try:
-        return parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=reading.MOST + 20, errors="strict")
-    except ValueError:
-        return None
-
-
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
-def _one(request: Request, name: str) -> str:
-    found = request.query_params.get(name)
-    if not found:
-        raise RegimentError(f"this page needs ?{name}=")
-    return found
-
-
-def _local(path: str) -> str:
-    """A path of these pages: what could lead elsewhere leads to the first one."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
-
-
-def _query(**values: Any) -> str:
-    return urlencode({name: value for name, value in values.items() if value is not None})

@@ -9,7 +9,7 @@ import click
 
 from regiment.build import make_broker
 from regiment.errors import ConfigError
-from regiment_cli.listening import LEAST_SECRET, address, secret, this_host_alone
+from regiment_cli.listening import LEAST_SECRET, address, refused, secret, this_host_alone
 from regiment_cli.printing import say
 from regiment_console.store import Store, choose, store_options
 from regiment_dashboard.doors import LOCAL, Doors, Role
@@ -59,9 +59,10 @@ def command(
     try:
         taken = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ConfigError(f"cannot serve at {listen}: {error.strerror}; name another: --listen HOST:PORT") from None
+        raise refused("--listen", listen, error) from None
     with taken:
         from regiment_dashboard.app import Dashboard
+        from regiment_dashboard.panels import Panels
         from regiment_dashboard.serving import serve
         from regiment_dashboard.watching import Watch
 
@@ -69,7 +70,7 @@ def command(
         doors = Doors(names, tokens, "viewer" if read_only else "operator", taken.getsockname()[1])
         broker = make_broker(config)
         store = Store(config, why)
-        pages = Dashboard(lambda: Store(config, why), store.where, Watch(broker.open), doors)
+        pages = Dashboard(lambda: Store(config, why), store.where, Watch(broker.open), doors, Panels(config))
         store.looking.close()
         shown = f"[{host}]" if ":" in host else host
         say(f"serving http://{shown}:{taken.getsockname()[1]}{prefix}/" + (" (read only)" if read_only else ""))

@@ -12,8 +12,24 @@ from regiment_dashboard.trends import Trend
 
 WIDTH, HEIGHT = 120, 28
 """Pixels of a curve."""
+MOST_TEXT, MOST_WHOLE = 2_000, 50_000
+"""Characters of a text, and of one that is the matter of its page."""
 WIDE, TALL = 600, 100
 """Size of a picture of bars, which is drawn as wide as there is room."""
+
+
+class Whole(str):
+    """A text of which a page shows more than of others: it is what somebody came for."""
+
+    __slots__ = ()
+
+
+def cut(value: object) -> object:
+    """What a page shows of a value: of a text that somebody fills as he likes no more than its beginning, and how much is left out."""
+    most = MOST_WHOLE if isinstance(value, Whole) else MOST_TEXT
+    if not isinstance(value, str) or isinstance(value, Markup) or len(value) <= most:
+        return value
+    return f"{value[:most]}… and {len(value) - most:,} more characters"
 
 
 def many(number: float) -> str:

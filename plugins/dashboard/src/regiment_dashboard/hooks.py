@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from regiment.contracts import Service
 from regiment.hooks import Offer, hookimpl
 
 
@@ -13,3 +15,10 @@ def regiment_commands() -> Mapping[str, Offer]:
     return {
         "dashboard": Offer("regiment_dashboard.commands:command", summary="Serve pages that show a store's queues.")
     }
+
+
+@hookimpl
+def regiment_services(spec: Mapping[str, Any]) -> Mapping[str, Service]:
+    """The server of a tree that was started with `--dashboard`."""
+    asked = spec.get("beside", {}).get("dashboard")
+    return {"dashboard": Service("regiment_dashboard.beside:Beside", asked, "server")} if asked else {}

@@ -70,11 +70,16 @@ class Watch:
         self._counted = 0.0
         self._changed = threading.Condition()
         self._over = False
+        self._thread: threading.Thread | None = None
         self.seen = Seen(0, 0.0)
 
     def wanted(self) -> Seen:
         """What was seen; and have the store be looked at for a while. Waits for the first look at most 5 s."""
         with self._changed:
+            if self._thread is None and not self._over:
+                # Not before: where the pages are mounted nobody tells them that it begins, and a process may have forked since.
+                self._thread = threading.Thread(target=self.run, name="watch", daemon=True)
+                self._thread.start()
             fresh = time.monotonic() - self._wanted < INTEREST
             self._wanted = time.monotonic()
             self._changed.notify_all()

@@ -113,7 +113,7 @@ class There:
         """Not here: leases are held elsewhere."""
         raise RuntimeError(ONLY_AT_HOME.format(what="take", instead="Push one task with all that belongs together"))
 
-    def once(self, *words: Any, ask: Any = None, mode: str = "least") -> NoReturn:
+    def once(self, *words: Any, **how: Any) -> NoReturn:
         """Not here: who holds the task is known where the lease is held."""
         instead = "Do the effect in a task of regiment's process, or where doing it twice is harmless"
         raise RuntimeError(ONLY_AT_HOME.format(what="current().once", instead=instead))

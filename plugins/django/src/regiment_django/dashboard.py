@@ -156,6 +156,7 @@ def _pages() -> Any:
     try:
         from regiment_dashboard.app import Dashboard
         from regiment_dashboard.doors import Doors, Visitor
+        from regiment_dashboard.panels import Panels
         from regiment_dashboard.watching import Watch
     except ImportError as error:
         raise PluginError(
@@ -183,4 +184,6 @@ def _pages() -> Any:
     # The same in each process that serves the project.
     doors._secret = hmac.new(settings.SECRET_KEY.encode(), b"regiment dashboard", hashlib.sha256).digest()
     where = make_connector(config, why)().describe()
-    return Dashboard(lambda: Store(config, why), where, Watch(make_broker(config).open), doors).application()
+    return Dashboard(
+        lambda: Store(config, why), where, Watch(make_broker(config).open), doors, Panels(config)
+    ).application()

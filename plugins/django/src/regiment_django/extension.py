@@ -34,6 +34,7 @@ class InDjango:
     def __init__(self, on_commit: bool = True, using: str | None = None, outbox: str | None = None) -> None:
         self.on_commit, self.using, self.outbox = on_commit, using, outbox
         self._close: Callable[[], None] | None = None
+        self._relay: Any = None
 
     # Where tasks are pushed
 
@@ -77,6 +78,19 @@ class InDjango:
     def regiment_services(self, spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
         """The relay, where there is an outbox."""
         return {} if notes is None else {"django-outbox": Service("regiment_django.relay:Relay")}
+
+    @hookimpl(optionalhook=True)
+    def regiment_fetch(self, app: Application) -> bool:
+        """In a burst, which has no services: relay what is there."""
+        if self.outbox is None:
+            return False
+        from regiment_django.relay import Relay
+        from regiment_outbox.relay import Here, fetch
+
+        if self._relay is None:
+            self._relay = Relay()
+            self._relay.learn(Here(app.config.name, app.config), self.regiment_notes(app))
+        return fetch(self._relay)
 
     # Where they run
 

@@ -21,6 +21,8 @@ class Outbox(models.Model):  # type: ignore[misc]
     """Seconds for which the store remembers the id."""
     effects = models.TextField(default="")
     """Records that are kept in the step that pushes (JSON); empty without any."""
+    reason = models.TextField(default="")
+    """Why its store refuses it; empty for one that is to be relayed."""
 
     class Meta:
         db_table = "regiment_outbox"

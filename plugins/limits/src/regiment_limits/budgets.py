@@ -6,15 +6,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from regiment.bounds import MOST, limit, seen, whole
+from regiment.bounds import MOST, SECONDS, limit, seen, whole
 from regiment.contracts import LONGEST_NAME, Rule
 from regiment.errors import ConfigError, nearest
 
 QUEUE = ("at_once", "rate", "burst", "waiting")
 LANE = (*QUEUE, "weight")
-POOL = (*LANE, "lane")
+TYPED = (*LANE, "lane")
+POOL = (*TYPED, "breaker")
 WHOLE = (*QUEUE, "lane")
-"""What a queue may have; `lane` is of each lane that is in no pool."""
+"""What a queue may have; `lane` is of each lane that is in no pool. An operator types `TYPED` of a pool."""
+BREAKER = {"share": 0.5, "least": 10, "window": 60.0, "pause": 30.0, "longest": 3600.0}
+"""What a breaker says, and what counts where it does not."""
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 RATE = 'tasks for a time: "100/m", "10/s", "5/10s", or (100, 60.0)'
 """What a rate may be, in words."""
@@ -54,6 +57,36 @@ def problems_of(where: str, options: Mapping[str, Any], known: tuple[str, ...]) 
             problems += problems_of(f"{where}lane: ", lane, LANE)
         else:
             problems.append(f"{where}lane is {seen(lane)}; expected Lane(…)")
+    if options.get("breaker") and "breaker" in known:
+        problems += breaker_problems(f"{where}breaker: ", options["breaker"])
+    return problems
+
+
+def breaker_problems(where: str, breaker: Any) -> list[str]:
+    """What is wrong with a breaker, a sentence each."""
+    if breaker is True:
+        return []
+    if not isinstance(breaker, Mapping):
+        return [f"{where}it is {seen(breaker)}; expected Breaker(…), or True"]
+    problems = [
+        f'{where}no option "{name}".{nearest(str(name), tuple(BREAKER))} There are: {", ".join(BREAKER)}'
+        for name in breaker
+        if name not in BREAKER
+    ]
+    full = {**BREAKER, **breaker}
+    if not limit(full["share"]) or full["share"] > 1:
+        problems.append(f"{where}share is {seen(full['share'])}; expected the part that fails, above 0 and at most 1")
+    if not whole(full["least"], 1, MOST):
+        problems.append(f"{where}least is {seen(full['least'])}; expected a whole number of ends from 1 to {MOST:,}")
+    problems += [
+        f"{where}{name} is {seen(full[name])}; expected {SECONDS}"
+        for name in ("window", "pause", "longest")
+        if not limit(full[name])
+    ]
+    if not problems and full["longest"] < full["pause"]:
+        problems.append(
+            f"{where}longest is {full['longest']:g} and pause {full['pause']:g}; expected the longest pause"
+        )
     return problems
 
 
@@ -100,6 +133,12 @@ def rules_of(options: Mapping[str, Any]) -> dict[str, Rule]:
     return {name: rule for name, budget in budgets.items() if (rule := rule_of(budget)) is not None}
 
 
+def breakers_of(options: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Pool -> its breaker, of the options of `Limits`."""
+    given = {name: pool["breaker"] for name, pool in (options.get("pools") or {}).items() if pool.get("breaker")}
+    return {name: {**BREAKER, **({} if one is True else one)} for name, one in given.items()}
+
+
 def in_words(rule: Rule | None) -> str:
     """A rule as people type it: "at_once=5 rate=10/m"; empty for none."""
     if rule is None:
@@ -124,7 +163,7 @@ def rate_in_words(rate: tuple[int, float]) -> str:
 
 def typed(words: tuple[str, ...], pool: bool, lane: bool) -> Rule:
     """The rule that was typed, as `in_words` writes it; `ConfigError` with all that is wrong."""
-    known = LANE if lane else POOL if pool else WHOLE
+    known = LANE if lane else TYPED if pool else WHOLE
     budget: dict[str, Any] = {}
     problems: list[str] = []
     for word in words:

@@ -7,7 +7,7 @@ from typing import Any
 
 from regiment.config import Use
 from regiment.errors import ConfigError
-from regiment_limits.budgets import LANE, POOL, all_problems, problems_of
+from regiment_limits.budgets import LANE, POOL, all_problems, breaker_problems, problems_of
 
 Rate = str | tuple[int, float]
 
@@ -32,8 +32,31 @@ class Lane(dict[str, Any]):
         _refuse(problems_of("Lane: ", self, LANE))
 
 
+class Breaker(dict[str, Any]):
+    """When a pool is closed because its tasks fail, and for how long.
+
+    It opens when at least `least` tasks (10) ended within `window` seconds (60), and the `share` of them (0.5) failed. Then nothing of the pool is leased for
+    `pause` seconds (30), then one task at a time: if that fails, the pause is doubled, up to `longest` (3600); if it succeeds, all is as before. Exceptions,
+    time limits and `Retry` are failures.
+    """
+
+    def __init__(
+        self,
+        *,
+        share: float | None = None,
+        least: int | None = None,
+        window: float | None = None,
+        pause: float | None = None,
+        longest: float | None = None,
+    ) -> None:
+        super().__init__(_given(share=share, least=least, window=window, pause=pause, longest=longest))
+        _refuse(breaker_problems("Breaker: ", self))
+
+
 class Pool(dict[str, Any]):
-    """What a pool may have: what a `Lane` may, all its lanes together; and what each of its lanes may have."""
+    """What a pool may have: what a `Lane` may, all its lanes together; what each of its lanes may have; and a `Breaker`,
+    or True for one as it comes.
+    """
 
     def __init__(
         self,
@@ -44,8 +67,11 @@ class Pool(dict[str, Any]):
         weight: int | None = None,
         waiting: int | None = None,
         lane: Lane | None = None,
+        breaker: Breaker | bool = False,
     ) -> None:
         own = _given(at_once=at_once, rate=rate, burst=burst, weight=weight, waiting=waiting, lane=lane)
+        if breaker is not False:
+            own["breaker"] = breaker
         super().__init__(own)
         _refuse(problems_of("Pool: ", self, POOL))
 

@@ -185,13 +185,15 @@ def change(queue: str, words: tuple[str, ...], reason: str | None, app: str | No
     spot = spot_of(what)
     rule = typed(words, bool(spot[0]) and not spot[1], bool(spot[1]))
     with _changing(app, connector) as (store, flow):
-        before = flow.flow(queue, [spot])[0]
+        before, unknown = flow.flow(queue, [spot])[0], _unknown(flow, queue, spot)
         with account(flow, queue, "limits set", reason, spot=what, limits=in_words(rule)) as told:
             flow.rule(queue, spot, rule, operator=True, by=who()[:150])
             told.done = True
         near = "" if queue in store.looking.queues() else nearest(queue, store.looking.queues())
     if near:
         say(f'{store.where} knows nothing of a queue "{queue}" yet; the limit counts all the same.{near}')
+    if unknown:
+        say(unknown)
     old = in_words(before.rule) or "nothing"
     say(
         f'{what} of "{queue}": {in_words(rule)} in the place of {old}; back to the code: regiment limits clear {queue} {what}'
@@ -248,7 +250,8 @@ def pause(
     spot = spot_of(what)
     if seconds is not None and seconds <= 0:
         raise click.UsageError("--for expects a time above 0")
-    with _changing(app, connector) as (_, flow):
+    with _changing(app, connector) as (store, flow):
+        unknown, there = _unknown(flow, queue, spot), store.looking.queues()
         with account(flow, queue, "limits pause", reason, spot=what, seconds=seconds) as told:
             flow.gate(queue, spot, FOREVER if seconds is None else seconds)
             told.done = True
@@ -256,8 +259,33 @@ def pause(
     if seconds is not None and one.gate == FOREVER:
         say(f'{what} of "{queue}" is paused already until somebody resumes it, and stays so')
         return
+    if queue not in there and (near := nearest(queue, there)):
+        say(f'{store.where} knows nothing of a queue "{queue}" yet; it is paused all the same.{near}')
+    elif unknown:
+        say(unknown)
     until = f"until regiment limits resume {queue} {what}" if seconds is None else f"for {age(seconds)}"
-    say(f'paused {what} of "{queue}" {until}: {one.waiting:,} waiting, {one.running:,} running, which go on')
+    say(f'paused {what} of "{queue}" {until}: {one.waiting:,} waiting, {_going_on(one.running)}')
+
+
+def _going_on(running: int) -> str:
+    return f"{running:,} running, which {'goes' if running == 1 else 'go'} on" if running else "none running"
+
+
+def _unknown(store: Flowing, queue: str, spot: Spot) -> str:
+    """What is said of a pool or a lane that nothing names yet, with the nearest that is known; empty for one that is known."""
+    if spot == ("", ""):
+        return ""
+    known = [one.spot for one in pools(store, queue)]
+    if spot[1]:
+        known += [
+            one.spot
+            for pool in dict.fromkeys((spot[0], *(one[0] for one in known)))
+            for one in _lanes(store, queue, pool)
+        ]
+    if spot in known:
+        return ""
+    near = nearest(written(spot), map(written, known))
+    return f'nothing of {written(spot)} is in "{queue}" now; this counts all the same.{near}'
 
 
 @command.command("resume")

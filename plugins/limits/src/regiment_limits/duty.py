@@ -11,7 +11,8 @@ from regiment import log
 from regiment.contracts import Served
 from regiment.errors import StoreUnavailable
 from regiment_cli.release import Release
-from regiment_limits.budgets import rules_of
+from regiment_limits.breaker import tripped
+from regiment_limits.budgets import breakers_of, rules_of
 from regiment_limits.ruling import Rules, mend, settle
 
 EVERY = 10.0
@@ -28,6 +29,8 @@ class Ward:
     def __init__(self, target: Served) -> None:
         self.target = target
         self.rules: Rules = {}
+        self.breakers: list[str] = []
+        """Pools that have one."""
         self.store: Any = None
         self.missed: float | None = None
         """Since when the tree is missed whose rules these are, on the clock of `look`."""
@@ -62,7 +65,8 @@ class Ruling:
                 reason=f"{self._wards[key].target.label} and {target.label} have different limits for one queue",
                 next="those of the last one count",
             )
-        self._wards[key].target, self._wards[key].rules = target, rules
+        ward = self._wards[key]
+        ward.target, ward.rules, ward.breakers = target, rules, list(breakers_of(notes or {}))
 
     def look(self, now: float) -> float:
         """Write what is to be written."""
@@ -73,14 +77,16 @@ class Ruling:
         try:
             ward.store = ward.store or ward.target.connect()
             sure = ward.missed is not None and now - ward.missed >= AGAIN
-            settled = settle(ward.store, queue, ward.rules, self._mine, sure)
+            shut = tripped(ward.store, queue, ward.breakers)
+            settled = settle(ward.store, queue, ward.rules, self._mine, sure, shut)
             if settled is None:
                 ward.missed = ward.missed or now
                 return AGAIN
             ward.missed = None
             if not settled:
                 return EVERY  # another release decides
-            wrong = mend(ward.store, queue, ward.rules, self._mine) if ward.rules else []
+            kept = ward.rules or ward.breakers
+            wrong = mend(ward.store, queue, ward.rules, self._mine, shut) if kept else []
         except Exception as error:  # of one queue; the others go on
             ward.end()
             if not isinstance(error, StoreUnavailable):

@@ -17,7 +17,7 @@ from regiment.hooks import hookimpl
 from regiment.outcome import Outcome
 from regiment.task import Task
 from regiment_limits.answers import Sent, answered
-from regiment_limits.budgets import all_problems, rules_of
+from regiment_limits.budgets import all_problems, breakers_of, rules_of
 from regiment_limits.naming import OPTIONS, chosen, defaults_of, lonely, recipe
 
 STARTED = time.time()
@@ -31,6 +31,8 @@ class Limiting:
     """What a queue gets that names `Limits(…)`. Each process builds its own."""
 
     needs = frozenset({"flow", "effects"})
+    understands = frozenset({"limits"})
+    """The tag of tasks in a pool with a breaker (`guarding`)."""
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> list[str]:
@@ -106,7 +108,11 @@ class Limiting:
             for task in push.tasks
         ]
         push.tickets = tickets
+        self.guarded(push)
         self._on_its_way(push, made.unique or self._bounded)
+
+    def guarded(self, push: Push) -> None:
+        """What a breaker asks of a push with tickets: here there is none."""
 
     def _on_its_way(self, push: Push, admitted: bool) -> None:
         """What it answers; `admitted` is True if the store is to answer, too, who has a key, and whether too many wait."""
@@ -146,6 +152,7 @@ class Limiting:
             return
         from regiment.build import make_connector
         from regiment_cli.release import Release
+        from regiment_limits.breaker import tripped
         from regiment_limits.ruling import settle
 
         until, config = time.monotonic() + PATIENCE, worker.config
@@ -153,7 +160,8 @@ class Limiting:
             store: Any = make_connector(config)()
             try:
                 store.open("duty")
-                settle(store, config.name, rules, Release(**tree_of(os.getppid())))
+                shut = tripped(store, config.name, list(breakers_of(self.options)))
+                settle(store, config.name, rules, Release(**tree_of(os.getppid())), tripped=shut)
                 return
             except StoreUnavailable as error:
                 if time.monotonic() > until:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from regiment.contracts import FLOW, STEER
 from regiment.hooks import Offer, hookimpl
+
+if TYPE_CHECKING:
+    from regiment_cli.panels import Panel
 
 
 @hookimpl
@@ -13,7 +17,7 @@ def regiment_extensions() -> Mapping[str, Offer]:
     """What a queue names to have budgets, lanes and keys."""
     return {
         "limits": Offer(
-            "regiment_limits.extension:Limiting", summary="Budgets, turns and unique tasks, counted in the store."
+            "regiment_limits.guarding:Limited", summary="Budgets, turns and unique tasks, counted in the store."
         )
     }
 
@@ -34,3 +38,11 @@ def regiment_reasons(id: str, queue: str, task: Any, connector: Any) -> Iterable
     from regiment_limits.reasons import reasons
 
     return reasons(id, queue, connector)
+
+
+@hookimpl(optionalhook=True)
+def regiment_panels() -> Iterable[Panel]:
+    """The page of the dashboard with budgets, and who holds and waits for them."""
+    from regiment_cli.panels import Panel
+
+    return [Panel("Limits", "limits", "regiment_limits.panel:page", needs=frozenset({FLOW, STEER}), order=40)]

@@ -7,10 +7,11 @@ store. Who writes them writes the rules first and the record last, so what was c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from regiment.contracts import Applied, Keep, Rule, Standing, When
+from regiment.contracts.flow import as_rule
 from regiment.task import new_id
 from regiment_cli.release import Release, alive, newer, of
 
@@ -24,9 +25,12 @@ Rules = Mapping[str, Rule]
 """Pool -> its rule; that of the queue is under the empty name."""
 
 
-def settle(store: Any, queue: str, rules: Rules, mine: Release, sure: bool = True) -> bool | None:
+def settle(
+    store: Any, queue: str, rules: Rules, mine: Release, sure: bool = True, tripped: Collection[str] = ()
+) -> bool | None:
     """Write the rules of this code, if it is this code's turn; True if they are those that count now. None if it were its turn
-    only because the tree that has written them is missed, and the caller is not `sure` of that.
+    only because the tree that has written them is missed, and the caller is not `sure` of that. Of pools whose breaker has `tripped`
+    one task runs at a time, whatever the code says.
 
     `store` keeps `flow` and `effects`. A queue without rules, of which no code had any, is left as it is.
     """
@@ -48,7 +52,7 @@ def settle(store: Any, queue: str, rules: Rules, mine: Release, sure: bool = Tru
         elif same:
             return True
         if not same:
-            _write(store, queue, rules, before, mine)
+            _write(store, queue, rules, before, mine, tripped)
         value = json.dumps({**mine.data(), "rules": {pool: as_data(rule) for pool, rule in rules.items()}})
         when = [When(KEY, 0 if record is None else record.version)]
         applied: Applied = store.apply(queue, [Keep(KEY, value.encode(), None)], token=new_id(), when=when)
@@ -57,19 +61,25 @@ def settle(store: Any, queue: str, rules: Rules, mine: Release, sure: bool = Tru
     return False
 
 
-def mend(store: Any, queue: str, rules: Rules, mine: Release) -> list[str]:
+def probing(rule: Rule | None) -> Rule:
+    """The rule of a pool whose breaker has tripped: one at a time, until one has succeeded."""
+    return (rule or Rule())._replace(at_once=1)
+
+
+def mend(store: Any, queue: str, rules: Rules, mine: Release, tripped: Collection[str] = ()) -> list[str]:
     """Put right what of the rules of this code is not at the store as it should be; the pools for which that was so.
 
     What an operator's rule covers cannot be seen, and is left as it was written.
     """
     found = {one.spot[0]: one for one in pools(store, queue) if one.spot == (one.spot[0], "")}
     wrong = []
-    for pool in sorted({*rules, *(name for name, one in found.items() if one.source == "code")}):
+    for pool in sorted({*rules, *tripped, *(name for name, one in found.items() if one.source == "code")}):
         one = found.get(pool)
         if one is not None and one.source == "operator":
             continue
-        if (None if one is None else one.rule) != rules.get(pool):
-            store.rule(queue, (pool, ""), rules.get(pool), by=_by(mine))
+        wanted = probing(rules.get(pool)) if pool in tripped else rules.get(pool)
+        if (None if one is None else one.rule) != wanted:
+            store.rule(queue, (pool, ""), wanted, by=_by(mine))
             wrong.append(pool)
     return wrong
 
@@ -98,10 +108,26 @@ def forget(store: Any, queue: str) -> list[str]:
     return found
 
 
-def _write(store: Any, queue: str, rules: Rules, before: Mapping[str, Any], mine: Release) -> None:
+def _write(
+    store: Any, queue: str, rules: Rules, before: Mapping[str, Any], mine: Release, tripped: Collection[str]
+) -> None:
     """All rules of this code, also those that an operator's cover; and none where another release had some."""
     for pool in sorted({*rules, *before}):
-        store.rule(queue, (pool, ""), rules.get(pool), by=_by(mine))
+        rule = rules.get(pool)
+        store.rule(queue, (pool, ""), probing(rule) if pool in tripped else rule, by=_by(mine))
+
+
+def written(store: Any, queue: str) -> dict[str, Rule]:
+    """The rules of the code that counts, whoever wrote them."""
+    (record,) = store.records(queue, [KEY])
+    found = _read(record.value).get("rules", {}) if record is not None else {}
+    return {pool: _rule(data) for pool, data in found.items()}
+
+
+def _rule(data: Mapping[str, Any]) -> Rule:
+    return as_rule([data.get(field) for field in Rule._fields[:-1]] + [None])._replace(
+        lanes=_rule(data["lanes"]) if data.get("lanes") else None
+    )
 
 
 def _by(mine: Release) -> str:

@@ -132,12 +132,9 @@ class Base:
         self._fresh()
 
     def describe(self) -> str:
-        """The path, relative to the current folder where it lies below it."""
-        try:
-            relative = os.path.relpath(self.path)
-        except (OSError, ValueError):
-            return self.path
-        return self.path if relative.startswith("..") else relative
+        """The path in full, so that two files are never taken for one; below the home of this user it begins with ~."""
+        home = os.path.expanduser("~").rstrip("/")
+        return f"~{self.path[len(home) :]}" if home and self.path.startswith(f"{home}/") else self.path
 
     def warnings(self) -> list[str]:
         """What whoever set this up should know: that there is no file yet. `StoreError` if nobody could make it."""

@@ -27,6 +27,7 @@ def rules(examined: Examined) -> Iterator[Finding]:
         path = examined.store.path
         folder = os.path.dirname(path)
         there = folder if os.path.isdir(folder) else os.getcwd()
+        yield Finding("L01")  # where locks do not hold it is refused (`files.OnNetwork`)
         yield of_system(folder, files.file_system(there))
         yield room(path, _free(there))
         yield log_of(path, LOG_LIMIT)
@@ -36,7 +37,7 @@ def rules(examined: Examined) -> Iterator[Finding]:
 
 
 def of_system(folder: str, kind: int) -> Finding:
-    """L02: whether the file outlives a reboot. (L01, a file on a network, is refused where it is opened.)"""
+    """L02: whether the file outlives a reboot."""
     if kind != TMPFS:
         return Finding("L02")
     return Finding(

@@ -229,11 +229,18 @@ def file_system(folder: str) -> int:
     return ctypes.c_long.from_buffer(answer).value & 0xFFFFFFFF
 
 
+class OnNetwork(StoreError):
+    """The file would lie where its locks do not hold."""
+
+    rule = "L01"
+    """The rule of `regiment doctor` that says so."""
+
+
 def refuse_network(folder: str) -> None:
-    """Raises `StoreError` if the folder is on a file system that several machines may share."""
+    """Raises `OnNetwork` if the folder is on a file system that several machines may share."""
     name = NETWORK.get(file_system(folder))
     if name is not None:
-        raise StoreError(
+        raise OnNetwork(
             f"{folder} is on a {name} file system, where SQLite's locks do not hold and tasks would be lost. "
             f"Use a path on a local disk, or a server: redis://…, mongodb://…"
         )

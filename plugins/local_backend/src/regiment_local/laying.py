@@ -20,8 +20,15 @@ def boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+class NewerLayout(StoreError):
+    """A newer release has made the file."""
+
+    rule = "ST04"
+    """The rule of `regiment doctor` that says so."""
+
+
 def version(handle: sqlite3.Connection, path: str) -> int:
-    """The layout of the file, 0 if it has none yet. Raises `StoreError` for a newer one, or no file of ours."""
+    """The layout of the file, 0 if it has none yet. Raises `NewerLayout`, or `StoreError` for no file of ours."""
     # The tables first: whoever makes them at this moment marks the file in the same step.
     (tables,) = handle.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (found,) = handle.execute("PRAGMA user_version").fetchone()
@@ -29,7 +36,7 @@ def version(handle: sqlite3.Connection, path: str) -> int:
     if tables and application != schema.APPLICATION:
         raise StoreError(f"{path} is an SQLite database, but not one of regiment. Name another path for the queue")
     if found > schema.FLOW_LAYOUT:
-        raise StoreError(
+        raise NewerLayout(
             f"{path} has layout {found}, made by a newer regiment; this one knows layout {schema.FLOW_LAYOUT}. "
             f"Upgrade regiment-local here"
         )

@@ -12,14 +12,14 @@ import click
 
 from regiment.config import CONNECTOR_VARIABLE
 from regiment.errors import ConfigError, RegimentError, nearest
-from regiment_cli.listening import address, secret, this_host_alone
+from regiment_cli.listening import address, refused, secret, this_host_alone
 from regiment_cli.options import json_option
 from regiment_cli.printing import put, say
 from regiment_cli.reaching import chosen
 from regiment_cli.terminal import Duration, show_json
 from regiment_metrics.sampling import Sampler, look
 from regiment_metrics.scaling import record, wanted
-from regiment_metrics.serving import TARGET, Pages, Quiet, Server
+from regiment_metrics.serving import TARGET, Pages, listening
 
 
 def store_options(function: Any) -> Any:
@@ -56,9 +56,9 @@ def metrics(
     broker, _ = chosen(None, app, connector)
     sampler = Sampler(broker.open, every)
     try:
-        server = Server((host, port), Quiet)
+        server = listening(host, port)
     except OSError as error:
-        raise ConfigError(f"cannot serve at {listen}: {error.strerror}; name another: --listen HOST:PORT") from None
+        raise refused("--listen", listen, error) from None
     server.set_app(Pages(sampler, token))
     thread = threading.Thread(target=sampler.run, name="sampler")
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from regiment.contracts import Service
 from regiment.hooks import Offer, hookimpl
 
 
@@ -14,3 +16,10 @@ def regiment_commands() -> Mapping[str, Offer]:
         "metrics": Offer("regiment_metrics.commands:metrics", summary="Serve a store's metrics to Prometheus."),
         "scale": Offer("regiment_metrics.commands:scale", summary="How many workers a queue needs."),
     }
+
+
+@hookimpl
+def regiment_services(spec: Mapping[str, Any]) -> Mapping[str, Service]:
+    """The server of a tree that was started with `--metrics`."""
+    asked = spec.get("beside", {}).get("metrics")
+    return {"metrics": Service("regiment_metrics.beside:Beside", asked, "server")} if asked else {}

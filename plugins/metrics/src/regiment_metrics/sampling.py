@@ -20,6 +20,8 @@ ENDED = 15.0
 """Seconds between two looks at what has ended; keepers tell it once a minute."""
 MEMORY = 120.0
 """Seconds of which the largest load counts: a queue that keeps up is empty at most looks, and needs its workers all the same."""
+LEADS = "regiment.metrics"
+"""The lock of the store whose owner serves its queues."""
 
 
 class Standing(NamedTuple):
@@ -46,6 +48,14 @@ class Sample(NamedTuple):
     queues: Mapping[str, Standing] = MappingProxyType({})
     ended: Sequence[Past] = ()
     """What has ended ever, of each queue that has a history."""
+    leads: bool = True
+    """True if the queues are served here: of the trees of a store that serve metrics, one does, so that sums are right."""
+    shown: frozenset[str] | None = None
+    """The queues that are served; None: all of them if it `leads`, else none."""
+
+    def shows(self, queue: str) -> bool:
+        """True if this queue is served here."""
+        return self.leads if self.shown is None else queue in self.shown
 
 
 def look(store: Connector) -> Mapping[str, Standing]:
@@ -56,10 +66,12 @@ def look(store: Connector) -> Mapping[str, Standing]:
 
 
 class Sampler:
-    """The thread that looks every `every` seconds, and what it has seen."""
+    """The thread that looks every `every` seconds, and what it has seen. With an `owner` it is that of a tree: what has ended is
+    read there, and one of all trees leads.
+    """
 
-    def __init__(self, open: Callable[[Role], Connector], every: float) -> None:
-        self._open, self._every = open, every
+    def __init__(self, open: Callable[[Role], Connector], every: float, owner: str | None = None) -> None:
+        self._open, self._every, self._owner = open, every, owner
         self._store: Connector | None = None
         self._loads: deque[tuple[float, Mapping[str, int]]] = deque()
         self._over = threading.Event()
@@ -87,7 +99,8 @@ class Sampler:
             if self._store is None:
                 self._store = self._open("look")
             queues = look(self._store)
-            if began - self._counted >= ENDED and HISTORY in extras(self._store):
+            leads = self._owner is None or self._store.lock_take(LEADS, self._owner, 3 * self._every)
+            if self._owner is None and began - self._counted >= ENDED and HISTORY in extras(self._store):
                 self._ended = self._store.history(list(queues), "ever", 0)  # type: ignore[attr-defined]
                 self._counted = began
         except StoreError as error:
@@ -95,7 +108,7 @@ class Sampler:
                 log.event(logging.ERROR, "connector.lost", error=str(error))
             self.last = Sample(False, time.monotonic() - began)
             return
-        self.last = Sample(True, time.monotonic() - began, queues, self._ended)
+        self.last = Sample(True, time.monotonic() - began, queues, self._ended, leads)
         self._loads.append((began, {name: one.load for name, one in queues.items()}))
         while self._loads[0][0] < began - MEMORY:
             self._loads.popleft()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import socket
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -13,8 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
 
-from regiment_metrics.exposing import registry_of
-from regiment_metrics.sampling import Sampler
+from regiment_metrics.exposing import Seeing, Shown, registry_of
 from regiment_metrics.scaling import Damped, record, wanted
 
 TARGET = 30.0
@@ -26,9 +26,9 @@ Start = Callable[..., Any]
 class Pages:
     """The application (WSGI). With a token, who reads has to show it: `Authorization: Bearer TOKEN`."""
 
-    def __init__(self, sampler: Sampler, token: str | None) -> None:
+    def __init__(self, sampler: Seeing, token: str | None, tree: Shown | None = None) -> None:
         self._sampler, self._token = sampler, token
-        self._metrics = make_wsgi_app(registry_of(sampler))
+        self._metrics = make_wsgi_app(registry_of(sampler, tree))
         self._damped = Damped()
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
@@ -88,6 +88,12 @@ class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class Server6(Server):
+    """The same for addresses like ::1."""
+
+    address_family = socket.AF_INET6
+
+
 class Quiet(WSGIRequestHandler):
     """Says nothing of requests, and gives up on a client that sends none."""
 
@@ -100,3 +106,8 @@ class Quiet(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
+
+
+def listening(host: str, port: int) -> Server:
+    """A server at this address; OSError where it cannot be had."""
+    return (Server6 if ":" in host else Server)((host, port), Quiet)

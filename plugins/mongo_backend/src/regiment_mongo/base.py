@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import pymongo
 from bson import ObjectId
 from pymongo import MongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.client_session import ClientSession
+from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
@@ -124,6 +125,20 @@ class Base:
                 whole = self._made and not layout.lacking(database, self._prefix, names, self._flows)
             if not whole:
                 self.lay_out()
+
+        self.name_collections(database)
+
+    def guest(self, client: MongoClient[Document]) -> Self:
+        """The same collections over a client of the caller's, for what is asked in his session alone; it is never opened."""
+        made = type(self)(self.address, self._prefix, self._concern, self._timeout)
+        made._transactions = True
+        options: dict[str, Any] = {"read_preference": ReadPreference.PRIMARY, "read_concern": ReadConcern("local")}
+        made.name_collections(client.get_database(self.address.database, **options))
+        return made
+
+    def name_collections(self, database: Database[Document]) -> None:
+        """The collections of this database, over its client."""
+        self._database = database
 
         def store(name: str) -> Store:
             return database[f"{self._prefix}.{name}"]

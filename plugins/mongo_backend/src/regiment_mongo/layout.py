@@ -140,6 +140,13 @@ def create_flow(database: Database[Document], prefix: str) -> None:
     database[f"{prefix}.meta"].update_one({"_id": "layout"}, {"$set": {"flow": True}}, upsert=True)
 
 
+class NewerLayout(StoreError):
+    """A newer release has made what lies there."""
+
+    rule = "ST04"
+    """The rule of `regiment doctor` that says so."""
+
+
 def check(database: Database[Document], prefix: str, shown: str) -> tuple[bool, bool]:
     """Whether the layout is there, and this one; and whether tickets or rules were ever used; `StoreError` if a newer release made it."""
     found = database[f"{prefix}.meta"].find_one({"_id": "layout"})
@@ -147,7 +154,7 @@ def check(database: Database[Document], prefix: str, shown: str) -> tuple[bool, 
         return False, False
     version = found.get("version")
     if not isinstance(version, int) or version > LAYOUT:
-        raise StoreError(
+        raise NewerLayout(
             f"{shown} has layout {version!r} and this regiment-mongo knows layouts up to {LAYOUT}; upgrade regiment-mongo here"
         )
     return version == LAYOUT, bool(found.get("flow"))

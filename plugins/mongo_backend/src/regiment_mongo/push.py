@@ -11,6 +11,7 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import ReplaceOne, UpdateOne
+from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from regiment.errors import PayloadTooLarge
@@ -68,6 +69,21 @@ class Pushes(Tokens):
         if len(left) < len(payloads):
             self.poke(queue)
         return left
+
+    def push_within(self, host: Pushes, queue: str, send: Any, session: ClientSession, token: str) -> list[int]:
+        """Store a push in a transaction of the caller's, whose client has the collections of this object; `host`, which is open
+        for regiment, gives time and places, outside of it: no two transactions want the same row then.
+        """
+        _refuse_too_large(send.payloads)
+        moment = host.moment(queue, numbers=len(send.payloads), priority=send.priority)
+        if moment.new_priority:
+            host.refresh(queue)
+        due = int(send.at * 1000) if send.at is not None else None
+        if due is None and send.delay > 0:
+            due = moment.now + int(send.delay * 1000)
+        due = None if due is not None and due <= moment.now else due
+        documents = _documents(queue, send.payloads, send.priority, due, moment, send.ids)
+        return self._store(f"{queue} {token}", queue, documents, send.ids, moment, send.id_window, 60.0, session)
 
     def _store_once(
         self,

@@ -18,10 +18,14 @@ FULL, FULLEST = 0.75, 0.9
 CROWDED = 0.8
 """Share of `maxclients` from which on it is a warning."""
 
+MANY, MOST = 1000, 0.8
+"""Tasks of a cluster from which on it is a warning that one queue has such a share of them."""
+
 
 def rules(examined: Examined) -> Iterator[Finding]:
     """All rules of the servers of this store; none if it is no Redis."""
     if isinstance(examined.store, RedisConnector):
+        yield from crowded(examined.store)
         for root in examined.store.roots():
             links = root.links() if isinstance(root, ClusterLink) else [root.link("")]
             if isinstance(root, ClusterLink):
@@ -35,6 +39,9 @@ def of_server(link: Link) -> Iterator[Finding]:
     where = link.ready().where
     yield clock(where, link.command("TIME"))
     info: bytes = link.command("INFO")
+    if field(info, "role") == "slave":
+        text = f"{where} is a replica: it takes no tasks"
+        yield Finding("R07", "fail", text, "name the primary, or use redis+sentinel://")
     yield memory(where, _number(info, "used_memory"), _number(info, "maxmemory"))
     yield written(where, field(info, "aof_last_write_status"), field(info, "rdb_last_bgsave_status"))
     settings = _settings(link)
@@ -116,6 +123,25 @@ def clients(where: str, connected: int, most: int) -> Finding:
     return Finding(
         "R05", "warn", text, "CONFIG SET maxclients N, or fewer trees: each has one for the keeper and two a worker"
     )
+
+
+def crowded(store: RedisConnector) -> Iterator[Finding]:
+    """R06: whether one queue is most of the work of a cluster, all of which lies on one of its servers."""
+    roots = store.roots()
+    if len(roots) == 1 and isinstance(roots[0], ClusterLink) and len(roots[0].links()) > 1:
+        counts = {name: store.counts(name) for name in store.queues()}
+        yield most_of({name: one.ready + one.delayed + one.leased for name, one in counts.items()}, roots[0])
+
+
+def most_of(tasks: dict[str, int], cluster: ClusterLink) -> Finding:
+    """R06, of the tasks that each queue has."""
+    total = sum(tasks.values())
+    queue = max(tasks, key=lambda name: tasks[name], default="")
+    if total < MANY or tasks[queue] < MOST * total:
+        return Finding("R06")
+    place = cluster.link(f"{{{queue}}}").ready().where
+    text = f'"{queue}" has {tasks[queue] / total:.0%} of {total:,} tasks, and all of a queue lies on one server of the cluster: {place}'
+    return Finding("R06", "warn", text, "several queues in the place of one, or a server of its own for it")
 
 
 def whole_cluster(link: Link) -> Finding:

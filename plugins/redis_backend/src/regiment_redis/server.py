@@ -12,6 +12,13 @@ from regiment_redis.records import text
 LAYOUT = 1
 
 
+class OtherLayout(StoreError):
+    """Another release has made what lies there."""
+
+    rule = "ST04"
+    """The rule of `regiment doctor` that says so."""
+
+
 def examine(root: Link, prefix: str, role: Role) -> None:
     """Raises `StoreError` unless this is one; whoever is to change something marks it with the layout."""
     key = f"{prefix}:layout"
@@ -28,7 +35,7 @@ def examine(root: Link, prefix: str, role: Role) -> None:
     if found is None and role != "look":
         link.command("SETNX", key, LAYOUT)
     elif found is not None and found != b"%d" % LAYOUT:
-        raise StoreError(
+        raise OtherLayout(
             f'{root.address} holds the layout {text(found)} under the prefix "{prefix}"; '
             f"this regiment-redis reads layout {LAYOUT}. Upgrade regiment-redis, or choose another prefix"
         )

@@ -132,8 +132,7 @@ class Shard:
             raise ValueError(f"{len(ids)} ids for {len(payloads)} payloads; expected one for each")
         if not payloads:
             return ()
-        if self._listed.get(queue, 0.0) < time.monotonic():
-            self._list(queue)
+        self._list(queue)
         part, bit = (f":{token}", "") if ids else place(token)
         left_out = self._run(
             _PUSH,

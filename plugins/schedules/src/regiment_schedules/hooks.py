@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from regiment.contracts import Application, Service
+from regiment.contracts import EFFECTS, Application, Service
 from regiment.hooks import Offer, hookimpl
 from regiment_schedules.choice import service
 from regiment_schedules.naming import extended
+
+if TYPE_CHECKING:
+    from regiment_cli.panels import Panel
 
 
 @hookimpl
@@ -56,3 +59,11 @@ def regiment_notes(app: Application) -> Any:
 def regiment_services(spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
     """The duty, where a queue has something to fire."""
     return {} if notes is None else {"schedules": service()}
+
+
+@hookimpl(optionalhook=True)
+def regiment_panels() -> Iterable[Panel]:
+    """The page of the dashboard with what is next, what was last, and what is late."""
+    from regiment_cli.panels import Panel
+
+    return [Panel("Schedules", "schedules", "regiment_schedules.panel:page", needs=frozenset({EFFECTS}), order=20)]

@@ -51,6 +51,8 @@ class Entry(NamedTuple):
     trouble: str
     """Why its ticks cannot be computed here; else empty."""
     spec: Mapping[str, Any]
+    late: float = 0.0
+    """Seconds since the first tick was due that nobody has done; 0 if there is none. Above a few: nobody fires it."""
 
 
 class Plan:
@@ -239,10 +241,13 @@ class Plan:
         )
 
     def _entry(self, row: Row, days: Mapping[str, Sequence[str]]) -> Entry:
-        data, following, trouble = row.data, None, ""
+        data, following, late, trouble = row.data, None, 0.0, ""
         try:
             ticks: Ticks = records.ticks_of(row.spec, days)
-            following = None if data["paused"] else ticks.after(max(row.last, time.time()))
+            if not data["paused"]:
+                now = time.time()
+                following, due = ticks.after(max(row.last, now)), ticks.after(row.last)
+                late = 0.0 if due is None else max(0.0, now - due)
         except LookupError as error:
             trouble = f"the calendar {error} is not there"
         except ConfigError as error:
@@ -263,6 +268,7 @@ class Plan:
             data["skipped"],
             trouble,
             row.spec,
+            late,
         )
 
 

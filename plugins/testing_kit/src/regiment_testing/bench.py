@@ -31,6 +31,7 @@ from regiment_runner.worker.attempt import Attempt
 from regiment_runner.worker.ending import settle_unrun
 from regiment_runner.worker.runtime import Runtime
 from regiment_runner.worker.trial import NOTHING, Left, Trial
+from regiment_testing.cutting import Cut, Cutter
 from regiment_testing.heap import Entry
 
 Face = type[Worker] | Queue
@@ -45,6 +46,7 @@ class Bench:
         self._number = 0
         self._ended: Outcome | None = None
         self._settlement: Settlement | None = None
+        self._cutter: Cutter | None = None
         self.left: Sequence[Effect] = ()
         self._page = _page()
         self._begin()
@@ -58,11 +60,33 @@ class Bench:
             context.run(_finish, attempt.arun)
         else:
             context.run(attempt.run)
+        self._if_cut()
         settlement: Settlement = self._settlement or Done(number, number)
         outcome = self._ended or _untold(settlement)
         if isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error  # a worker makes it a failure; here a person wants to end the tests
         return outcome, settlement
+
+    def cut_run(self, entry: Entry, parked: float, cutter: Cutter) -> tuple[Outcome, Settlement] | None:
+        """As `run`, unless the run is cut: then no handler is told and nothing is settled, and the next run is another process's."""
+        cutter.begin(self._dies)
+        self._cutter = cutter
+        try:
+            return self.run(entry, parked)
+        except Cut:
+            self._respawn = True
+            return None
+        finally:
+            self._cutter = None
+
+    def _dies(self) -> None:
+        """From here on this is not the worker any more: what ends is settled, and told, by nobody."""
+        self._runtime.forked = True
+
+    def _if_cut(self) -> None:
+        """Go no further where the run was cut, whatever the task made of that."""
+        if self._cutter is not None:
+            self._cutter.check()
 
     def expire(self, entry: Entry) -> None:
         """Settle a task whose time has passed, by the clock of the capture."""
@@ -96,6 +120,7 @@ class Bench:
 
     def finish(self, attempt: Trial, settlement: Settlement, left: Left = NOTHING) -> None:
         """Any other end."""
+        self._if_cut()
         self._settlement, self.left = settlement, left.effects
 
     def end(self, respawn: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,13 +12,14 @@ from regiment import pushing
 from regiment.broker import Broker, Pushed
 from regiment.build import heard, make_codec
 from regiment.config import WorkerConfig
-from regiment.contracts import Again, Back, Connector, Dead, Done, Park
+from regiment.contracts import Again, Back, Connector, Dead, Done, Park, Settlement
 from regiment.errors import ConfigError
 from regiment.outcome import Outcome
 from regiment.queue import Queue, TaskFunction
 from regiment.registry import registry
 from regiment.worker import Worker
 from regiment_testing.bench import Bench, Face, find_face
+from regiment_testing.cutting import Cutter
 from regiment_testing.heap import Captured, Entry, Heap, Port
 
 __all__ = ["Capture", "Captured", "DeadTask", "capture"]
@@ -28,19 +29,22 @@ What = TaskFunction[..., Any] | Queue | type[Worker] | str
 
 
 class DeadTask:
-    """A captured task that ended as a dead letter. `reason` is what `regiment dead show` would print."""
+    """A captured task that ended as a dead letter. `reason` is what `regiment dead show` would print, `cut` the steps behind
+    which runs before the last one were cut.
+    """
 
-    def __init__(self, captured: Captured, reason: dict[str, Any]) -> None:
-        self.task, self.reason = captured, reason
+    def __init__(self, captured: Captured, reason: dict[str, Any], cut: Sequence[str] = ()) -> None:
+        self.task, self.reason, self.cut = captured, reason, cut
         self.kind, self.error = str(reason.get("kind")), str(reason.get("error", ""))
 
     def __repr__(self) -> str:
         why = self.reason.get("error_type") or self.kind
-        return f"<dead: {self.task!r}: {why}: {self.error[:200]}>"
+        cut = f"; runs before this one were cut behind: {', '.join(self.cut)}" if self.cut else ""
+        return f"<dead: {self.task!r}: {why}: {self.error[:200]}{cut}>"
 
 
 @contextmanager
-def capture(*workers: Face, twice: bool = False) -> Iterator[Capture]:
+def capture(*workers: Face, twice: bool = False, cut: bool = False) -> Iterator[Capture]:
     """Hold every push of this process until the end of the block, whatever connector its worker has.
 
     Arguments are encoded and decoded as for a store, so a value that cannot be serialized fails at its push. Nothing
@@ -52,8 +56,14 @@ def capture(*workers: Face, twice: bool = False) -> Iterator[Capture]:
     `twice`: True if each run that succeeds is followed by another one of the same task, as after the death of a worker between
     the end of a task and its settlement. What the first run left for its settlement is given up; what it has entered
     (`once`), and all else that it did, counts. AssertionError if the second run does not succeed.
+
+    `cut`: True if each attempt runs once for each step that it makes (a push, an effect of `once`, a key that is set or deleted), cut behind
+    that as by the death of its worker, and then to its end, which counts: k + 1 runs for k steps, of which 100 at most are cut. A dead
+    letter says where the runs before its last one were cut.
     """
-    before, made = pushing.override, Capture(workers, twice)
+    if twice and cut:
+        raise ValueError("capture got twice and cut; expected one of them: the last run of a cut one is a second run")
+    before, made = pushing.override, Capture(workers, twice, cut)
     pushing.override = made._broker
     try:
         yield made
@@ -65,10 +75,10 @@ def capture(*workers: Face, twice: bool = False) -> Iterator[Capture]:
 class Capture:
     """The pushed tasks, and the means to run them. Times are seconds of a clock that starts at 0."""
 
-    def __init__(self, workers: tuple[Face, ...] = (), twice: bool = False) -> None:
+    def __init__(self, workers: tuple[Face, ...] = (), twice: bool = False, cut: bool = False) -> None:
         self.dead: list[DeadTask] = []
         """Dead letters, oldest first."""
-        self._given, self._heap, self._twice = workers, Heap(), twice
+        self._given, self._heap, self._twice, self._cut = workers, Heap(), twice, cut
         self._brokers: dict[int, Broker] = {}
         self._pushers: dict[str, WorkerConfig] = {}
         self._benches: dict[str, Bench | None] = {}
@@ -190,8 +200,9 @@ class Capture:
         heap.uniques.started(entry)
         parked = 0.0 if entry.parked is None else heap.now - entry.parked
         before, above, heap.running = len(heap.pushed), heap.running, entry
+        cutter = Cutter()
         try:
-            outcome, settled = bench.run(entry, parked)
+            outcome, settled = self._cut_runs(bench, entry, parked, cutter) if self._cut else bench.run(entry, parked)
             if self._twice and outcome.kind == outcomes.SUCCESS:
                 outcome, settled = bench.run(entry, parked)
                 if outcome.kind != outcomes.SUCCESS:
@@ -212,7 +223,7 @@ class Capture:
                 entry.parked = heap.now if entry.parked is None else entry.parked
                 heap.place(entry, delay)
             case Dead():
-                self.dead.append(DeadTask(entry.captured, json.loads(settled.reason)))
+                self.dead.append(DeadTask(entry.captured, json.loads(settled.reason), cutter.behind))
             case Done():
                 pass
         if isinstance(settled, (Done, Dead)):
@@ -221,6 +232,16 @@ class Capture:
         for pushed in heap.pushed[before:]:
             pushed.by = entry.captured
         return outcome
+
+    def _cut_runs(self, bench: Bench, entry: Entry, parked: float, cutter: Cutter) -> tuple[Outcome, Settlement]:
+        """Run it until a run has no step any more behind which none was cut."""
+        above, self._heap.cutter = self._heap.cutter, cutter
+        try:
+            while (ended := bench.cut_run(entry, parked, cutter)) is None:
+                pass
+        finally:
+            self._heap.cutter = above
+        return ended
 
     # Parts
 

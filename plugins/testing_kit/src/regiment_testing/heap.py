@@ -29,6 +29,7 @@ from regiment.contracts import (
     When,
 )
 from regiment.task import PRIORITIES, Task
+from regiment_testing.cutting import Cutter, step
 from regiment_testing.left import Left
 from regiment_testing.uniques import Uniques
 
@@ -91,6 +92,8 @@ class Heap:
         """Who has which key."""
         self.running: Entry | None = None
         """The task that runs now."""
+        self.cutter: Cutter | None = None
+        """What cuts it, if it is to be cut."""
         self._ready: dict[str, list[tuple[int, int, int, Entry]]] = {}
         self._later: dict[str, list[tuple[float, int, Entry]]] = {}
         self._tickets = count(1)
@@ -235,7 +238,8 @@ class Port:
         id_window: float = 3600.0,
         token_window: float = 60.0,
     ) -> list[int]:
-        met = self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window))
+        with step(self._heap.cutter, "push"):
+            met = self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window))
         return [one.index for one in met]
 
     def admit(
@@ -253,13 +257,15 @@ class Port:
         token_window: float = 60.0,
     ) -> list[Met]:
         """Keys count here; pools, lanes and budgets do not, for one task runs at a time."""
-        return self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window, tickets))
+        with step(self._heap.cutter, "push"):
+            return self._heap.push(self._codec, Send(queue, payloads, priority, delay, at, ids, id_window, tickets))
 
     def enter(
         self, queue: str, consumer: str, receipt: int, entries: Mapping[str, bytes] = MappingProxyType({})
     ) -> Mapping[str, bytes] | None:
         """What the task that runs now has entered. Bounds are those of a store, and are not tested here."""
-        with self._heap.lock:
+        done = next((id for id, value in entries.items() if value), "")  # an empty one says: begun
+        with step(self._heap.cutter, f"once {done[:8]}" if done else "", number=False), self._heap.lock:
             running = self._heap.running
             if running is None or running.captured.queue != queue:
                 return None
@@ -281,16 +287,18 @@ class Port:
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         until = float("inf") if ttl is None else self._heap.now + ttl
-        self._heap.keys[key] = (value, until)
+        with step(self._heap.cutter, f"set {key}"):
+            self._heap.keys[key] = (value, until)
 
     def get(self, key: str) -> bytes | None:
         value, until = self._heap.keys.get(key, (None, 0.0))
         return value if until > self._heap.now else None
 
     def delete(self, key: str) -> bool:
-        known = self.get(key) is not None
-        self._heap.keys.pop(key, None)
-        return known
+        with step(self._heap.cutter, f"delete {key}"):
+            known = self.get(key) is not None
+            self._heap.keys.pop(key, None)
+            return known
 
     def lock_take(self, name: str, owner: str, ttl: float) -> bool:
         with self._heap.lock:
@@ -325,7 +333,7 @@ class Port:
         token_window: float = 60.0,
         when: Sequence[When] = (),
     ) -> Applied:
-        with self._heap.lock:
+        with step(self._heap.cutter, "apply"), self._heap.lock:
             return self._heap.left.apply(queue, effects, token, when)
 
     def records(self, queue: str, keys: Sequence[str]) -> Sequence[Record | None]:

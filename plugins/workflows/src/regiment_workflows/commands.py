@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -17,15 +17,14 @@ from regiment_cli.options import json_option
 from regiment_cli.printing import draw, put, say
 from regiment_cli.reaching import chosen, where_options
 from regiment_cli.terminal import Duration, show_json
+from regiment_cli.text import table
 from regiment_cli.verbs import Group
 from regiment_workflows import keys
-from regiment_workflows.errors import FlowError
+from regiment_workflows.finding import runs_of
 from regiment_workflows.runs import Run
 from regiment_workflows.states import Step
 
 F = TypeVar("F", bound=Callable[..., Any])
-MOST = 1000
-"""Flows of one queue that are listed."""
 
 
 @click.group("flows", cls=Group)
@@ -50,7 +49,7 @@ def list_flows(queue: str | None, app: str | None, connector: str | None, state:
     """List flows, the one that changed last first."""
     broker, queues = _reach(queue, app, connector)
     found = []
-    for run in _runs(broker, queues):
+    for run in runs_of(broker, queues):
         how = run.state()
         if state is None or how == state:
             data = run.plan().data
@@ -62,7 +61,8 @@ def list_flows(queue: str | None, app: str | None, connector: str | None, state:
     elif not found:
         say("no flows. An idle queue is only found by --queue or --app")
     else:
-        put("\n".join(f"{one['id']:<32} {one['name']:<16} {one['queue']:<16} {one['state']}" for one in found))
+        head = ("id", "name", "queue", "state")
+        put(table([tuple(one[name] for name in head) for one in found], head))
 
 
 @command.command("show")
@@ -159,7 +159,7 @@ def purge(queue: str | None, app: str | None, connector: str | None, older: floa
     """Forget flows that have ended. What is in queues stays there."""
     broker, queues = _reach(queue, app, connector)
     gone = 0
-    for run in _runs(broker, queues):
+    for run in runs_of(broker, queues):
         if run.state() in ("running", "filling"):
             continue
         data = run.plan().data
@@ -179,19 +179,6 @@ def _reach(queue: str | None, app: str | None, connector: str | None) -> tuple[B
     with broker.connector() as store:
         say(f"store: {store.describe()}")
         return broker, queues or list(store.queues())
-
-
-def _runs(broker: Broker, queues: list[str]) -> Iterator[Run[Any]]:
-    for queue in queues:
-        asked: Run[Any] = Run(broker, queue, "", existed=True)
-        for name in asked.ask(lambda store, queue=queue: store.listed(queue, MOST)):  # type: ignore[misc]
-            if name.startswith("w:") and "\t" not in name:
-                run: Run[Any] = Run(broker, queue, name.removeprefix("w:"), existed=True)
-                try:
-                    run.plan()
-                except FlowError:
-                    continue
-                yield run
 
 
 def _find(id: str, queue: str | None, app: str | None, connector: str | None) -> Run[Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from regiment.contracts import EFFECTS
 from regiment.hooks import Offer, hookimpl
 
 if TYPE_CHECKING:
     from regiment.config import WorkerConfig
+    from regiment_cli.panels import Panel
 
 
 @hookimpl
@@ -31,3 +33,11 @@ def regiment_reasons(id: str, queue: str, connector: Any, config: WorkerConfig) 
     from regiment_workflows.telling import step_of
 
     return step_of(id, queue, connector, config)
+
+
+@hookimpl(optionalhook=True)
+def regiment_panels() -> Iterable[Panel]:
+    """The page of the dashboard with flows, and the picture of one."""
+    from regiment_cli.panels import Panel
+
+    return [Panel("Flows", "flows", "regiment_workflows.panel:page", needs=frozenset({EFFECTS}), order=30)]

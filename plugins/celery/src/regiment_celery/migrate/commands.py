@@ -107,11 +107,11 @@ def _write(file: Path, text: str) -> None:
 
 def report(findings: list[Finding]) -> None:
     """One line for each finding, by file and line."""
-    path = ""
+    path = None
     for one in findings:
         if one.path != path:
+            put(f"{one.path}" if path is None else f"\n{one.path}")
             path = one.path
-            put(f"\n{path}")
         put(f"  {one.line:>4}  {one.verdict:<9}  {one.what}" + (f": {one.says}" if one.says else ""))
 
 
@@ -120,6 +120,6 @@ def _summary(findings: list[Finding], changed: list[Path], write: bool) -> None:
         say("nothing of Celery was found")
         return
     counts = Counter(one.verdict for one in findings)
-    say("\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]))
+    say(("" if write else "\n") + ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]))
     done = "changed" if write else "would change; --write does it"
     say(f"imports of {len(changed)} {'file' if len(changed) == 1 else 'files'} {done}")

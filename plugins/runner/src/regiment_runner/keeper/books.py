@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterable, Sequence
 
 from regiment.broker import extras
-from regiment.contracts import HISTORY, MOST_NAMES, OTHER_NAMES, Connector, Tallied
+from regiment.contracts import HISTORY, Connector, Tallied
 from regiment_runner.keeper.store import PAST, Store
 from regiment_runner.keeper.ward import Ward
+from regiment_runner.shared.counting import into
 from regiment_runner.shared.ledger import Account, Ledger
 from regiment_runner.shared.tally import WIDTH, Tallies, add, tallies
 
@@ -50,7 +51,7 @@ class Books:
             return
         self._wards.remove(ward)
         with self._lock:
-            _into(self._account(ward).total, self._counted(ward, dead=True))
+            into(self._account(ward).total, self._counted(ward, dead=True))
             del self._seen[ward.name]
             self._ledger.closed[ward.name] = str(ward.page.path)
             self._ledger.save()
@@ -63,7 +64,7 @@ class Books:
             for ward in self._wards:
                 key = self._key(ward)
                 total = totals[ward.store].setdefault(key, _copy(self._account(ward).total))
-                _into(total, self._counted(ward))
+                into(total, self._counted(ward))
             for key, account in self._ledger.accounts.items() if self._ledger else ():
                 for store in totals:
                     if key.startswith(_mark(store)):
@@ -126,13 +127,6 @@ def _mark(store: Store) -> str:
 
 def _copy(rows: Tallies) -> Tallies:
     return {name: list(row) for name, row in rows.items()}
-
-
-def _into(total: Tallies, more: Tallies) -> None:
-    """Add, for at most so many names as a request may have."""
-    for name, row in more.items():
-        room = name in total or len(total) < MOST_NAMES - 1
-        add(total, {name if room else OTHER_NAMES: row})
 
 
 def _grown(account: Account, total: Tallies) -> Tallies:

@@ -23,8 +23,9 @@ from regiment import log
 from regiment.contracts import Connector, Span
 from regiment_runner.keeper.boards import Boards
 from regiment_runner.keeper.books import Books
+from regiment_runner.keeper.presence import Presence
 from regiment_runner.keeper.release import release_plan
-from regiment_runner.keeper.store import NEWS, URGENT, Store
+from regiment_runner.keeper.store import URGENT, Store
 from regiment_runner.keeper.telling import Telling
 from regiment_runner.keeper.ward import NOTHING, Ward
 from regiment_runner.shared import crossing, messages, page, process
@@ -66,6 +67,7 @@ class Keeper:
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
         self.boards, self.books = Boards(self.name, self._send), Books()
+        self.presence = Presence(self.name)
 
     def run(self) -> None:
         """Work until the supervisor says goodbye or is gone; then give back and return."""
@@ -129,6 +131,7 @@ class Keeper:
             ward = self.wards.get(message["dead"])
             if ward is not None and ward.dead is None:
                 ward.dead = message
+                self.presence.ended(ward, message.get("end", {}))
                 self.telling.end(ward.name, ward.page, ward.spec, message.get("end", {}))
             elif ward is None:
                 self._released.append(message["dead"])
@@ -141,7 +144,7 @@ class Keeper:
         elif "bye" in message:
             self._gone = True
             for store in self.stores.values():
-                store.ask(("presence", "end"), lambda c: c.announce(self.name, b"", 0.001), turn=NEWS)
+                self.presence.over(store)
 
     def _serve(self, message: messages.Serve, fds: list[int]) -> None:
         name = message["serve"]
@@ -152,6 +155,7 @@ class Keeper:
         store = self._store_of(message["spec"]["connector"])
         ward = self.wards[name] = Ward(name, Path(message["path"]), fds[0], message["spec"], store)
         self.books.open(ward)
+        self.presence.joined(store, self.wards.values())
         # Its lease may be shorter than those by which the next renewal was planned.
         store.renew_at = min(store.renew_at, time.monotonic() + ward.lease / RENEWALS)
 
@@ -192,7 +196,9 @@ class Keeper:
         for store in self.stores.values():
             if store.renew_at <= now:
                 self._renew(store)
-            wake = min(wake, store.renew_at)
+            elif store.announce_at <= now:
+                self.presence.tell(store, self.wards.values(), self._longest_lease(store))
+            wake = min(wake, store.renew_at, store.announce_at)
         if self.books.due <= now:
             self.books.tell(self.stores.values())
         wake = min(wake, self.books.due, self.boards.look(self.wards.values()))
@@ -213,14 +219,10 @@ class Keeper:
                 store.ask(("renew", lease), job, turn=URGENT, quiet=True)
         self.boards.renewed(wards)
         if wards:
-            self._announce(store, wards, leases[-1])
+            self.presence.tell(store, wards, leases[-1])
 
-    def _announce(self, store: Store, wards: list[Ward], lease: float) -> None:
-        """Say who is here: when that has changed, else twice in the time for which it is believed."""
-        record, now = self._presence(wards), time.monotonic()
-        if record != store.announced or now - store.announced_at >= lease / 2:
-            store.announced, store.announced_at = record, now
-            store.ask(("presence",), lambda c: c.announce(self.name, store.announced, lease), turn=NEWS, quiet=True)
+    def _longest_lease(self, store: Store) -> float:
+        return max((ward.lease for ward in self.wards.values() if ward.store is store), default=3 * TICK)
 
     def _renew_now(self, connector: Connector, wards: list[Ward], lease: float) -> None:
         with contextlib.suppress(ValueError):  # a page that was unmapped meanwhile: its worker has ended
@@ -232,18 +234,6 @@ class Keeper:
             for ward, index, join in joined:
                 if index == 0 and (join.queue, join.consumer) not in lost and join in dict(ward.page.joins()).values():
                     ward.page.words[page.LEASE_UNTIL] = sent + int(lease * 1e9)  # R7
-
-    def _presence(self, wards: list[Ward]) -> bytes:
-        """The presence record of this tree: what `regiment queues` and `workers` on other hosts show."""
-        here = []
-        for ward in wards:
-            with contextlib.suppress(ValueError):  # a page that was unmapped meanwhile, as above
-                if ward.page.damage() is None:
-                    pid, tasks, rate = ward.page.words[page.PID], ward.page.words[page.TASKS], round(ward.rate(), 2)
-                    queue = ward.spec["queue"]
-                    here.append({"worker": ward.name, "pid": pid, "queue": queue, "tasks": tasks, "rate": rate})
-        tree = {"host": os.uname().nodename, "pid": os.getppid(), "release": os.environ.get("REGIMENT_RELEASE", "")}
-        return json.dumps({**tree, "workers": here}).encode()
 
     def _behind_slow_task(self, ward: Ward) -> float:
         """Settle what is done, and revoke what waits, while every slot is busy with something slow.

@@ -30,6 +30,8 @@ class Store:
         self.renew_at = 0.0
         self.announced, self.announced_at = b"", 0.0
         """Who was said to be here last, and when."""
+        self.announce_at, self.announced_workers = float("inf"), 0
+        """When to say so again for the sake of who has joined, and how many workers were said to be here."""
         self._numbers = itertools.count()
         self._connector: Connector | None = None
         self._throttle = log.Throttle()

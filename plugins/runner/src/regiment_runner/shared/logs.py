@@ -12,6 +12,11 @@ from typing import Any
 from regiment import log
 from regiment_cli.printing import INDENT, fitting, printable, printable_lines
 
+SECONDS, NOTHING = "%Y-%m-%dT%H:%M:%S", (None, "")
+"""Times as people read them, and values that a line for them leaves out."""
+for_people = False
+"""True if somebody reads the log of this process on a terminal: then successes have a line, now and then."""
+
 
 class ContextFilter(logging.Filter):
     """Gives every record of any handler the fields of the attempt it was logged in, as `record.regiment`."""
@@ -41,6 +46,8 @@ def configure(style: str = "auto", level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(ContextFilter())
     handler.setFormatter(_Lazy(style))
+    global for_people
+    for_people = style == "console"
     _install(handler)
     logging.getLogger().setLevel(logging.WARNING)
     log.logger.setLevel(level)
@@ -92,10 +99,10 @@ def _own(record: logging.LogRecord, style: str) -> str:
         stamp = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = {"event": record.msg, "level": level, "timestamp": stamp, **fields}
         return json.dumps(line, default=repr)
-    shown = sorted(name for name in fields if name != "traceback")
+    shown = sorted(name for name, value in fields.items() if name != "traceback" and value not in NOTHING)
     texts = [f"{printable(name)}={printable(fields[name])}" for name in shown]
     event = f"{printable(record.msg):<18}"
-    stamp = at.astimezone().strftime("%Y-%m-%dT%H:%M:%S.%f")
+    stamp = at.astimezone().strftime(SECONDS)
     traceback = str(fields.get("traceback") or "").rstrip()
     below = f"\n{INDENT}{printable_lines(traceback, INDENT)}" if traceback else ""
     if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
@@ -129,7 +136,7 @@ def _formatter(style: str) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=style == "json"),
+            structlog.processors.TimeStamper(fmt="iso" if style == "json" else SECONDS, utc=style == "json"),
             fields,
         ],
         processors=final,
@@ -140,5 +147,7 @@ def _for_people(_: Any, __: str, line: MutableMapping[str, Any]) -> Mapping[str,
     """The values of a line without anything that a terminal would obey; exceptions and events keep their line breaks."""
     whole = ("event", "exception", "stack", "traceback")
     return {
-        printable(name): printable_lines(value) if name in whole else printable(value) for name, value in line.items()
+        printable(name): printable_lines(value) if name in whole else printable(value)
+        for name, value in line.items()
+        if value not in NOTHING
     }

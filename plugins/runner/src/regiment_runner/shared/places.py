@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MARK = "regiment.tree"
 """Name of the mark in a tree's folder."""
 
+ROSTER = "tree.json"
+"""Name of the roster in a tree's folder: what its supervisor says of its targets and workers."""
+
 _WORDS = b"The folder of a regiment tree; its supervisor holds this file locked while it lives.\n"
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

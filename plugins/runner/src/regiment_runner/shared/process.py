@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from regiment_runner.shared import crossing
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _libc: Any = None
 
 MIB = 1024 * 1024
@@ -35,6 +35,15 @@ def hear_of_the_end(number: signal.Signals) -> None:
         if _libc is None:
             _libc = ctypes.CDLL(None, use_errno=True)
         _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def hears_of_the_end() -> None:
+    """Raises `OSError` if the kernel lets no process ask to be told of its parent's end; changes nothing."""
+    told = ctypes.c_int(0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    for verb, value in ((_PR_GET_PDEATHSIG, ctypes.byref(told)), (_PR_SET_PDEATHSIG, None)):
+        if libc.prctl(verb, told if value is None else value, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def end_if_hung(seconds: float) -> None:

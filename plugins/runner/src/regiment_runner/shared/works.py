@@ -49,3 +49,17 @@ def _described(state: SlotState) -> Work:
     return Work(
         state.slot, state.name, task_id, seconds, done if told else None, total if told and total else None, state.note
     )
+
+
+def standing(sheet: Page, process: str, works: bool) -> str:
+    """How a worker is, in a word: `process` is the letter of procfs for its process, `works` whether a task runs on its page."""
+    state, orders = sheet.words[page.STATE], sheet.words[page.ORDERS]
+    if process in "Tt":
+        return "frozen"
+    if state == page.STARTING:
+        return "starting"
+    if state == page.STOPPING or orders & page.STOP:
+        return "stopping"
+    if works:
+        return "busy"
+    return "quiet" if orders & page.QUIET else "idle"

@@ -28,7 +28,7 @@ from regiment_runner.shared import crossing, messages
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
 from regiment_runner.shared.scopes import connect
-from regiment_runner.steward.pages import at_work, own_tree
+from regiment_runner.steward.pages import Tree, at_work, own_tree, tree
 
 TICK = 1.0
 """Seconds between two signs of life to the supervisor."""
@@ -55,8 +55,17 @@ class Target:
 
     def at_work(self, seconds: float) -> Sequence[AtWork]:
         """The tasks of this queue that have run for so long in this tree."""
+        folder = self._folder()
+        return [] if folder is None else at_work(folder, self.queue, seconds)
+
+    def tree(self) -> Tree:
+        """The whole tree now: its workers, what has ended in it, and how workers of it ended."""
+        folder = self._folder()
+        return Tree([], {}, {}) if folder is None else tree(folder)
+
+    def _folder(self) -> Path | None:
         self._tree = self._tree or own_tree(os.getppid())
-        return [] if self._tree is None else at_work(self._tree, self.queue, seconds)
+        return self._tree
 
 
 class Servant:
@@ -101,10 +110,16 @@ class Servant:
 
     def _serve(self, made: Any) -> None:
         """A server serves in a thread of its own, while this one tells it of further targets."""
-        serving = threading.Thread(target=made.serve, name=f"regiment {self.name} serves", daemon=True)
+        serving = threading.Thread(target=self._serving, args=(made,), name=f"regiment {self.name} serves", daemon=True)
         serving.start()
         while serving.is_alive():
             self._learn(made, TICK)
+
+    def _serving(self, made: Any) -> None:
+        try:
+            made.serve()
+        except Exception as error:  # the process is replaced, with pauses that grow
+            log.event(logging.ERROR, "service.error", exc_info=error, service=self.name)
 
     def _call(self, call: Any, *args: Any) -> Any:
         self.began = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regiment import __version__, log
-from regiment_runner.shared import page, process, procfs
+from regiment_runner.shared import page, places, process, procfs
 from regiment_runner.supervisor import heartbeat, memory
 from regiment_runner.supervisor.members import Child, Group, Recycle, Tree
 
@@ -56,7 +56,7 @@ class Care:
         if tree.changed or tree.keeping.pid != self._keeper:
             tree.changed, self._keeper = False, tree.keeping.pid
             try:
-                heartbeat.write(tree.folder / heartbeat.ROSTER, self._roster())
+                heartbeat.write(tree.folder / places.ROSTER, self._roster())
             except OSError as error:
                 self._unwritten(tree.folder, error)
         times = (self._ticked + (1 + EARLY) * pause, self._scale_at, self._memory_at)

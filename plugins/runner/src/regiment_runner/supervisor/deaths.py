@@ -11,9 +11,11 @@ from pathlib import Path
 
 from regiment import exits, log
 from regiment_cli.printing import say
+from regiment_runner.keeper.release import running
 from regiment_runner.shared import page, process
 from regiment_runner.shared.descendants import end_group
 from regiment_runner.shared.messages import PostMortem
+from regiment_runner.shared.tally import add, tallies
 from regiment_runner.supervisor import ends
 from regiment_runner.supervisor.ends import End
 from regiment_runner.supervisor.members import Child, Tree
@@ -69,6 +71,7 @@ class Deaths:
         """What follows an end: another worker, a pause before it, or the end of all."""
         group, tree = item.group, self._tree
         tree.dead_letters += item.page.words[page.DEAD_LETTERS]
+        add(tree.ended, tallies(item.page, dead=True))
         if end.kind == "start":
             if not tree.stopping:
                 self._failed_start(item, end)
@@ -76,6 +79,8 @@ class Deaths:
                 self._tell(item.failed["text"])  # another target that cannot start either
             return
         fields = {"worker": item.pid, "target": group.label, "tasks": item.page.words[page.TASKS]}
+        if end.event == "worker.crashed" and (ran := running(item.page)):
+            fields["running"] = ", ".join(f"{one['name']} {one['id']}".strip() for one in ran)
         log.event(end.level, end.event, None, reason=end.reason, **fields)
         group.ends[end.kind] += 1
         group.last_end = end.reason

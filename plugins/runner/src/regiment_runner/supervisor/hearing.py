@@ -85,6 +85,7 @@ class Hearing:
                     self._share(f"{kind}s", parts[kind])
             self._share("connectors", item.spec["connector"]["name"])
         if group.label not in self._announced:
+            plugins: dict[str, Any] = {} if self._announced else {"plugins": message["plugins"]}  # once a tree
             self._announced.add(group.label)
             log.event(
                 logging.INFO,
@@ -95,14 +96,14 @@ class Hearing:
                 queue=item.spec["queue"],
                 workers=group.size,
                 **parts,
-                plugins=message["plugins"],
+                **plugins,
             )
 
     def _services(self, group: Group, spec: dict[str, Any], notes: dict[str, Any]) -> None:
         """Have the services that plugins of this target want; a tree that cannot have them does not start."""
         group.notes = notes
         try:
-            self._tree.services.ask(group.label, spec, notes)
+            self._tree.services.ask(group.label, {**spec, "beside": dict(self._tree.options.beside)}, notes)
         except RegimentError as error:
             self.give_up(error.exit_code, str(error))
 

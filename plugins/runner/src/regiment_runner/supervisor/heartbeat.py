@@ -13,9 +13,6 @@ from typing import Any
 
 from regiment.errors import ConfigError
 
-ROSTER = "tree.json"
-"""Name of the roster in a tree's folder."""
-
 BEAT = "heartbeat.json"
 """Name of the heartbeat file that every tree has in its folder."""
 

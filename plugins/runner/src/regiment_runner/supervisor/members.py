@@ -8,13 +8,14 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from regiment import exits
 from regiment_runner.shared import crossing, messages, page, process
 from regiment_runner.shared.page import Page
+from regiment_runner.shared.tally import Tallies
 from regiment_runner.supervisor.keeping import Keeping
 from regiment_runner.supervisor.loop import Loop
 from regiment_runner.supervisor.numbers import Target
@@ -166,6 +167,7 @@ class Options(NamedTuple):
     preload: bool
     reload: bool
     heartbeat: str | None
+    beside: Mapping[str, Any]
 
 
 class Tree:
@@ -196,6 +198,8 @@ class Tree:
         """Whether nothing more is to be leased (SIGUSR2)."""
         self.stopping = False
         """Whether the end has begun."""
+        self.ended: Tallies = {}
+        """What workers that are gone have counted."""
         self.again = False
         """Whether the end is to be followed by executing this process anew."""
         self.changed = True

@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from regiment import exits, installed, log
 from regiment.errors import ConfigError, RegimentError
@@ -41,7 +42,8 @@ class Supervisor:
     """Supervises workers of `targets` until told to stop; `run()` returns the exit code.
 
     `tick`, `crash_backoff` (first and last delay) and `stop_timeout` are seconds; `give_up` the number of failed starts
-    in a row after which it gives up. To be run in the thread that created it stays in: children die with that thread.
+    in a row after which it gives up; `beside` what servers are to run beside the keeper, as data that plugins find in
+    `spec["beside"]` of `regiment_services`. To be run in the thread that created it stays in: children die with that thread.
     """
 
     def __init__(
@@ -61,8 +63,9 @@ class Supervisor:
         preload: bool = False,
         reload: bool = False,
         heartbeat: str | None = None,
+        beside: Mapping[str, Any] | None = None,
     ) -> None:
-        groups = _groups([targets] if isinstance(targets, str) else targets, workers)
+        most = parse_size(max_memory) if isinstance(max_memory, str) else max_memory
         options = Options(
             burst,
             stop_timeout,
@@ -70,19 +73,18 @@ class Supervisor:
             tick,
             crash_backoff,
             give_up,
-            parse_size(max_memory) if isinstance(max_memory, str) else max_memory,
+            most,
             memory_factor,
             scale_down,
             preload,
             reload,
             os.path.abspath(heartbeat) if heartbeat else None,
+            beside or {},
         )
         installed.leave_out(options.app_dir)
         if reload:
-            if preload:
-                raise ConfigError("--reload and --preload exclude each other: what is preloaded is never read again")
-            reloading.check()
-        self.tree = Tree(options, groups)
+            _reloads(preload)
+        self.tree = Tree(options, _groups([targets] if isinstance(targets, str) else targets, workers))
         self.place = Place(app_dir)
         self._stopping = 0.0
         self._watcher: reloading.Watcher | None = None
@@ -223,7 +225,7 @@ class Supervisor:
         """Finish what runs, give back the rest; a second call more than a second later ends at once, if `repeated`."""
         now = time.monotonic()
         if not self.tree.stopping:
-            log.event(logging.INFO, "supervisor.stopping", reason=why, timeout=self.tree.options.stop_timeout)
+            log.event(self._level(), "supervisor.stopping", reason=why, timeout=self.tree.options.stop_timeout)
             self.tree.stopping = True
             self._stopping, self._deadline = now, now + self.tree.options.stop_timeout
             self.tree.order_all(page.STOP)
@@ -263,7 +265,12 @@ class Supervisor:
         self.care.end()
         self.doze.end()
         page.remove_tree(self.tree.folder)
-        log.event(logging.INFO, "supervisor.stopped", exit_code=self.tree.exit_code)
+        log.event(self._level(), "supervisor.stopped", exit_code=self.tree.exit_code)
+
+    def _level(self) -> int:
+        """A tree of which no worker was ever ready has said why: what follows that is for those who look closely."""
+        failed = self.tree.exit_code != exits.OK and not any(group.proven for group in self.tree.groups)
+        return logging.DEBUG if failed else logging.INFO
 
     # What the parts of a tree share
 
@@ -271,6 +278,13 @@ class Supervisor:
         """End what workers have forked that is not theirs any more, and reap it."""
         known = [item.pid for item in self.tree.children.values()]
         self.descendants.look(known, [int(name[1:]) for name in self.tree.children])
+
+
+def _reloads(preload: bool) -> None:
+    """ConfigError where code cannot be reloaded."""
+    if preload:
+        raise ConfigError("--reload and --preload exclude each other: what is preloaded is never read again")
+    reloading.check()
 
 
 def _groups(targets: Sequence[str], workers: int | tuple[int, int]) -> list[Group]:

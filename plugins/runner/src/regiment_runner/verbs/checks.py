@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from regiment.contracts import Application, Examined, Finding
 from regiment.registry import registry
 from regiment_cli.targets import Running
 from regiment_runner import parts
-from regiment_runner.shared import places, procfs
+from regiment_runner.shared import places, process, procfs
 from regiment_runner.verbs import check, trees
 from regiment_runner.verbs.running import STOP_TIMEOUT
 
@@ -23,6 +25,11 @@ THROTTLED = 0.1
 """Share of periods in which the group was held back, from which on it is a warning."""
 LEAST_ROOM = 64 * 1024**2
 """Bytes that should be left where pages of workers lie."""
+
+SHM = Path("/dev") / "shm"
+FIRST_USER = 1000
+"""Number from which on users are people: systemd deletes nothing of those below."""
+LOGIND = ("logind.conf", "logind.conf.d/*.conf")
 
 
 def rules(examined: Examined) -> Iterator[Finding]:
@@ -41,7 +48,10 @@ def rules(examined: Examined) -> Iterator[Finding]:
     yield throttled(group)
     home = places.home()
     yield room(home, _free(home))
-    yield allowed(lambda: os.close(os.pidfd_open(os.getpid())), lambda: os.close(os.eventfd(0)))
+    yield from _each("H05", iter([emptied(home, os.geteuid(), _removes_ipc(), _lingers())]))
+    yield allowed(
+        lambda: os.close(os.pidfd_open(os.getpid())), lambda: os.close(os.eventfd(0)), process.hears_of_the_end
+    )
     yield from _each("H07", (stopped(row.pid) for tree in found for row in tree.workers))
 
 
@@ -174,13 +184,37 @@ def room(home: str, free: int) -> Finding:
     return Finding("H05", "warn", text, "make room there, or set XDG_RUNTIME_DIR")
 
 
+def emptied(home: str, user: int, removes: bool, lingers: bool) -> Finding | None:
+    """H05: whether pages are deleted under the hands of their workers when this user logs out."""
+    if not Path(home).is_relative_to(SHM) or user < FIRST_USER or not removes or lingers:
+        return None
+    text = f"systemd empties /dev/shm when user {user} logs out (RemoveIPC), and pages of workers lie in {home}"
+    return Finding("H05", "warn", text, "loginctl enable-linger, a unit of the system, or XDG_RUNTIME_DIR")
+
+
+def _removes_ipc() -> bool:
+    """True if systemd-logind runs here, and nothing keeps it from that."""
+    said = [text for path in LOGIND for text in Path("/etc/systemd").glob(path)]
+    words = "\n".join(path.read_text(errors="replace") for path in said if os.access(path, os.R_OK))
+    return os.path.isdir("/run/systemd/sessions") and not re.search(
+        r"^\s*RemoveIPC\s*=\s*(no|false|0|off)\b", words, re.M
+    )
+
+
+def _lingers() -> bool:
+    try:
+        return os.path.exists(f"/var/lib/systemd/linger/{pwd.getpwuid(os.geteuid()).pw_name}")
+    except KeyError:
+        return False
+
+
 def allowed(*tries: Callable[[], object]) -> Finding:
     """H06: whether the kernel lets a supervisor hold on to its children."""
     for attempt in tries:
         try:
             attempt()
         except OSError as error:
-            text = f"pidfd_open or eventfd is not allowed here ({error.strerror}): no tree can start"
+            text = f"pidfd_open, eventfd or PR_SET_PDEATHSIG is not allowed here ({error.strerror}): no tree can start, or it leaves orphans"
             return Finding("H06", "fail", text, "a seccomp profile that allows them, as those of Docker since 20.10 do")
     return Finding("H06")
 

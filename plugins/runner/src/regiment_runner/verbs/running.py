@@ -19,11 +19,12 @@ from regiment_cli.text import duration, many
 from regiment_runner.shared import logs
 from regiment_runner.supervisor.memory import parse_size
 from regiment_runner.supervisor.numbers import named_twice, parse, parse_range
+from regiment_runner.verbs.beside import SERVERS, TOKENS, Asked, as_data, with_addresses
 
 STOP_TIMEOUT = 25.0
 """Seconds that running tasks may go on after a stop signal, if nobody says otherwise."""
 _FLAGS = ("burst", "preload", "reload")
-_VALUES = ("workers", "stop-timeout", "max-memory", "heartbeat")
+_VALUES = ("workers", "stop-timeout", "max-memory", "heartbeat", *SERVERS, *TOKENS)
 _GLOBAL = ("app-dir", "log-format", "log-level")
 
 
@@ -39,6 +40,10 @@ class Given(NamedTuple):
     reload: bool = False
     heartbeat: str | None = None
     solo: bool = False
+    metrics: str | None = None
+    metrics_token: str | None = None
+    dashboard: str | None = None
+    dashboard_token: str | None = None
 
 
 class Misused(ValueError):
@@ -67,7 +72,7 @@ def main(args: list[str]) -> int | None:
 
 def _read(args: list[str]) -> tuple[Given, dict[str, str]] | None:
     """What the line says, and its global options; None if it has other options than plain ones, or is wrong somewhere."""
-    targets, found, rest = list[str](), dict[str, Any](), list(args)
+    targets, found, rest = list[str](), dict[str, Any](), with_addresses(args)
     while rest:
         word, equals, value = rest.pop(0).partition("=")
         name = word.removeprefix("--")
@@ -95,6 +100,7 @@ def _read(args: list[str]) -> tuple[Given, dict[str, str]] | None:
             found["max-memory"] = parse_size(found["max-memory"])
         given = Given(tuple(targets), **{name.replace("-", "_"): value for name, value in found.items()})
         _wanted(given)
+        asked(given)
     except ValueError:
         return None
     return (given, options) if right and targets else None
@@ -129,9 +135,10 @@ def run(given: Given) -> int:
     _look_at_plugins()  # before the fork: supervisor, keeper and workers all need it, and none has to look again
     if given.solo:
         return _solo(given, said.app_dir)
+    servers = as_data(asked(given))
     from regiment_runner.supervisor import Supervisor
 
-    return Supervisor(
+    supervisor = Supervisor(
         given.targets,
         workers=number,
         burst=given.burst,
@@ -141,7 +148,40 @@ def run(given: Given) -> int:
         preload=given.preload,
         reload=given.reload,
         heartbeat=given.heartbeat,
-    ).run()
+        beside=servers,
+    )
+    code = supervisor.run()
+    if style == "console" and any(group.proven for group in supervisor.tree.groups):
+        say(summary(supervisor.tree.ended))
+    return code
+
+
+def summary(counted: dict[str, list[int]]) -> str:
+    """How the tasks of a tree ended, in words; what runs again is not over, and is counted apart."""
+    from regiment.contracts import OUTCOMES
+
+    counts = dict(
+        zip(OUTCOMES, map(sum, zip(*(row[: len(OUTCOMES)] for row in counted.values()), strict=True)), strict=False)
+    )
+    again = sum(counts.get(name, 0) for name in ("failure", "timeout", "retry", "requeue"))
+    words = [f"{counts.get('success', 0):,} done", f"{counts.get('dead', 0):,} failed"]
+    words += [f"{counts[name]:,} {name}" for name in ("cancelled", "expired") if counts.get(name)]
+    words += [f"{again:,} {'run' if again == 1 else 'runs'} to be repeated"] if again else []
+    return ", ".join(words) + ("; regiment dead list says why" if counts.get("dead") else "")
+
+
+def asked(given: Given) -> list[Asked]:
+    """The servers that a tree is to have beside it; `Misused` for the token of one that it has not."""
+    found = []
+    for name in SERVERS:
+        where, token = getattr(given, name), getattr(given, f"{name}_token")
+        if where is not None:
+            found.append(Asked(name, where, token))
+        elif token is not None:
+            raise Misused(
+                f"--{name}-token is the token of --{name}, which is not there: add it, or leave the token out"
+            )
+    return found
 
 
 def _look_at_plugins() -> None:
@@ -161,6 +201,8 @@ def _solo(given: Given, app_dir: str) -> int:
         "--preload": given.preload,
         "--reload": given.reload,
         "--heartbeat": given.heartbeat,
+        "--metrics": given.metrics,
+        "--dashboard": given.dashboard,
     }
     for option, value in others.items():
         if value:
@@ -198,6 +240,6 @@ def announcement(fields: dict[str, Any]) -> str:
             f'queue "{fields["queue"]}" (pid {fields["pid"]}; Ctrl-C ends it)',
             f"  store    {fields['connector']}",
             f"  uses     {', '.join(uses)}",
-            f"  plugins  {_counted(fields['plugins'])}",
+            *([f"  plugins  {_counted(fields['plugins'])}"] if "plugins" in fields else []),
         ]
     )

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from regiment.contracts import OUTCOMES
 from regiment.errors import RegimentError
-from regiment_runner.shared import asking, page, places, procfs
-from regiment_runner.shared.ledger import Ledger
+from regiment_runner.shared import asking, counting, page, places, procfs
 from regiment_runner.shared.page import Page
-from regiment_runner.shared.tally import Tallies, add, tallies
-from regiment_runner.shared.works import Work, works
-from regiment_runner.supervisor.heartbeat import BEAT, ROSTER
+from regiment_runner.shared.places import ROSTER
+from regiment_runner.shared.tally import Tallies
+from regiment_runner.shared.works import Work, standing, works
+from regiment_runner.supervisor.heartbeat import BEAT
 from regiment_runner.verbs.health import PATIENCE, silence
 
 
@@ -98,31 +98,8 @@ def _tree(folder: Path) -> Tree:
         bool(beat.get("stopping")),
         roster.get("targets", []),
         rows,
-        _ended(folder),
+        counting.ended(folder),
     )
-
-
-def _ended(folder: Path) -> dict[str, Tallies]:
-    """What the pages of a tree and its ledger have counted. The pages first: a worker that ends meanwhile is in the ledger then."""
-    pages: list[tuple[str, str, Tallies]] = []
-    for path in _pages(folder):
-        try:
-            sheet = Page(path, read_only=True)
-        except (OSError, ValueError):
-            continue
-        try:
-            if sheet.damage() is None:
-                queue = next((join.queue for index, join in sheet.joins() if index == 0), "")
-                pages.append((path.stem, queue, tallies(sheet)))
-        finally:
-            sheet.close()
-    ledger, ended = Ledger(folder), dict[str, Tallies]()
-    for account in ledger.accounts.values():
-        add(ended.setdefault(account.queue, {}), account.total)
-    for name, queue, tallied in pages:
-        if name not in ledger.closed and tallied:
-            add(ended.setdefault(queue, {}), tallied)
-    return ended
 
 
 def _silence(path: Path, beat: dict[str, Any]) -> float | None:
@@ -166,7 +143,7 @@ def _row(path: Path, host: str, supervisor: int, known: dict[Any, dict[str, Any]
         work = works(sheet)
         queue = next((join.queue for _, join in sheet.joins()), None)
         said = known.get(pid, {})
-        state = _state(process, words[page.STATE], words[page.ORDERS], bool(work))
+        state = standing(sheet, process.state, bool(work))
         tasks = int(words[page.TASKS])
     finally:
         sheet.close()
@@ -183,18 +160,6 @@ def _row(path: Path, host: str, supervisor: int, known: dict[Any, dict[str, Any]
         process.up,
         work,
     )
-
-
-def _state(process: Process, state: int, orders: int, works: bool) -> str:
-    if process.state in "Tt":
-        return "frozen"
-    if state == page.STARTING:
-        return "starting"
-    if state == page.STOPPING or orders & page.STOP:
-        return "stopping"
-    if works:
-        return "busy"
-    return "quiet" if orders & page.QUIET else "idle"
 
 
 class Process(NamedTuple):

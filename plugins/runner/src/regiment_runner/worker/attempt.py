@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 from uuid import UUID
 
 from regiment import log
@@ -182,18 +182,30 @@ class Attempt(Trial):
                 self.made = made = Commit(self.runtime)
             return made
 
-    def once(self, *words: str | int | UUID, ask: Callable[[], Any] | None = None, mode: Mode = "least") -> Once:
+    def once(
+        self,
+        *words: str | int | UUID,
+        ask: Callable[[], Any] | None = None,
+        mode: Mode = "least",
+        scope: Literal["task", "queue"] = "task",
+        keep: float = 86_400.0,
+    ) -> Once:
         """`with current().once("charge", order.id) as effect:` an effect on another system that a later run of this task finds done.
 
         The same words in the same task are the same effect. `mode` "least": a run that is killed between effect and entry has it
         done again, under the same `effect.id`; "most": the next run gets `Unknown`, unless `ask` can tell what it gave (None:
-        it was not done).
+        it was not done). With the `scope` "queue" the same words in any task of the queue are the same effect, remembered for `keep`
+        seconds; a task that finds another one at it runs again later.
         """
         if attempt_now.get(None) is not self or number_now.get(self.number) != self.number:
             raise RuntimeError(
                 "once was asked for outside of its task: after the end of it, or in a thread that is not in it"
             )
-        return once(self, words, ask, mode)
+        if scope == "task":
+            return once(self, words, ask, mode)
+        from regiment_runner.worker.once_shared import shared
+
+        return shared(self, words, ask, mode, scope, keep)
 
     def take(self, number: int, queue: str | None = None) -> Taking:
         """`with current().take(100) as tasks:` up to `number` tasks of a queue (this one by default) to do in one go.

@@ -36,6 +36,7 @@ from regiment_runner.shared.page import Page
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.retold import retell
 from regiment_runner.worker import striking
+from regiment_runner.worker.known import known
 from regiment_runner.worker.lease import Lease
 from regiment_runner.worker.notices import Notices
 from regiment_runner.worker.runtime import Runtime
@@ -161,7 +162,8 @@ def _assembled(setup: Setup, report: Reporter) -> tuple[Any, Parts]:
             f"one that several share, or run with --solo"
         )
     plugins = plugins_in_words(parts.registry)
-    message: messages.Configured = {"configured": keeper_spec(parts, app), "label": label, "plugins": plugins}
+    spec = {**keeper_spec(parts, app), "known": known(app, parts, label, setup.app_dir)}
+    message: messages.Configured = {"configured": spec, "label": label, "plugins": plugins}
     if setup.notes:
         message["notes"] = notes_of(app, parts.registry)
     report(message)

@@ -16,7 +16,7 @@ from regiment.contracts import Application
 from regiment.contracts.effects import Effect
 from regiment.outcome import Outcome
 from regiment.task import Task
-from regiment_runner.shared import page
+from regiment_runner.shared import logs, page
 from regiment_runner.worker.parking import Brake
 from regiment_runner.worker.policy import Rules
 from regiment_runner.worker.preparing import Prepare, prepared
@@ -77,7 +77,7 @@ class Runtime:
         self.levels = self.config.logging.events
         success = self.levels.get("task.success", "DEBUG")
         named = [logging.DEBUG, *([getattr(logging, success)] if success else [])]
-        self.loud = any(log.logger.isEnabledFor(level) for level in named)
+        self.loud = any(log.logger.isEnabledFor(level) for level in named) or (bool(success) and logs.for_people)
         """Whether the log may want to hear of a start or a success."""
         has = self.handlers.keys()
         self.plain = not (self.around or self.started or self.finished or has & {"pre_work", "post_work", "on_success"})

@@ -8,7 +8,7 @@ from typing import Any
 from regiment import log
 from regiment import outcome as outcomes
 from regiment.outcome import Outcome
-from regiment_runner.shared import overdue, page, procfs
+from regiment_runner.shared import logs, overdue, page, procfs
 from regiment_runner.worker.asking import name_of
 from regiment_runner.worker.guarded import DONE
 from regiment_runner.worker.hooking import limited
@@ -45,6 +45,8 @@ def say(attempt: Trial, outcome: Outcome, step: Step, seconds: float) -> None:
         return
     level = getattr(logging, named) if named else level
     if not log.logger.isEnabledFor(level):
+        if outcome.kind == outcomes.SUCCESS and logs.for_people:
+            _now_and_then(seconds)
         return
     fields: dict[str, Any] = {**log.attempt_fields(), "seconds": round(seconds, 6)}
     if outcome.error is not None:
@@ -62,6 +64,19 @@ def say(attempt: Trial, outcome: Outcome, step: Step, seconds: float) -> None:
     if text:
         fields["traceback"] = text
     log.event(level, f"task.{outcome.kind}", **fields)
+
+
+_lines = log.Throttle(0.1)
+
+
+def _now_and_then(seconds: float) -> None:
+    """A line about a success for who reads along: at most ten a second, with how many there were besides."""
+    if (more := _lines()) is not None:
+        known = log.attempt_fields()
+        fields: dict[str, Any] = {name: known.get(name) for name in ("task", "id") if known.get(name)}
+        if more:
+            fields["besides"] = f"{more:,} more"
+        log.event(logging.INFO, "task.success", None, **fields, seconds=round(seconds, 3))
 
 
 def measured(attempt: Trial) -> dict[str, Any]:

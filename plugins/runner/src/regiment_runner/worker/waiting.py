@@ -11,6 +11,7 @@ from typing import Any
 from regiment import log
 from regiment.contracts import Counts
 from regiment.errors import Control, Respawn, Stop, StoreUnavailable
+from regiment_runner.worker.fetching import fetched
 from regiment_runner.worker.lease import Hold
 from regiment_runner.worker.runtime import Runtime
 
@@ -55,7 +56,7 @@ class Waiting:
                 self._starve(waited)
 
     def burst_over(self) -> bool:
-        """Whether the queue has nothing left for anybody; what it waits for, if nobody runs anything, is said once."""
+        """Whether the queue has nothing left for anybody, and no plugin anything for the queue; what it waits for, if nobody runs anything, is said once."""
         connector, queue = self._hold.lease.connector, self._hold.lease.queue
         counts = self._hold.insist(lambda: connector.counts(queue))
         if counts is None:
@@ -64,7 +65,7 @@ class Waiting:
         if waits and not counts.leased and not self._told and time.monotonic() - self.last_task >= PATIENCE:
             self._told = True
             self._tell(counts)
-        return not (waits or counts.leased)
+        return not (waits or counts.leased) and not fetched(self._runtime.app)
 
     def _tell(self, counts: Counts) -> None:
         due = None if self.next_due is None else round(max(0.0, self.next_due - time.monotonic()), 1)

@@ -1,0 +1,104 @@
+"""What a tree tells of itself, and how often."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regiment import __version__
+from regiment_cli.serving import trees_of
+from regiment_runner.keeper.presence import Presence
+from regiment_runner.keeper.store import Store
+from regiment_runner.keeper.ward import Ward
+from regiment_runner.shared import page
+from regiment_runner.shared.page import Page
+
+KNOWN = {
+    "label": "shop.tasks:mail",
+    "code": "0123abcd",
+    "tasks": [f"send_letter_{number}" for number in range(10)],
+    "reads": ["json", "msgpack"],
+    "plugins": ["cli", "local", "redis", "runner", "serializers"],
+}
+
+
+class Kept(Store):
+    """A store that keeps what it is asked for, and does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__({}, lambda: None)
+        self.asked = list[Any]()
+
+    def ask(self, key: Any, do: Any, **how: Any) -> None:
+        self.asked.append(key)
+
+
+@pytest.fixture
+def wards(tmp_path: Path) -> Iterator[list[Ward]]:
+    store, made = Kept(), list[Ward]()
+    spec = {
+        "queue": "mail",
+        "lease": 30.0,
+        "give_back_after": None,
+        "settle_within": 1.0,
+        "delivery": "",
+        "known": KNOWN,
+    }
+    for number in range(8):
+        sheet = Page(tmp_path / f"w{number}.page", create=True)
+        sheet.words[page.PID] = os.getpid() + number
+        made.append(Ward(f"w{number}", sheet.path, os.pidfd_open(os.getpid()), spec, store))
+        sheet.close()
+    yield made
+    for ward in made:
+        ward.close()
+
+
+def test_the_record_says_what_the_workers_are_and_know(wards):
+    [tree] = trees_of([Presence("me").record(wards)])
+    assert (tree.regiment, tree.plugins) == (__version__, set(KNOWN["plugins"]))
+    [target] = tree.targets
+    assert target[:3] == ("shop.tasks:mail", "mail", "0123abcd")
+    assert target.tasks == set(KNOWN["tasks"])
+    assert (target.reads, target.workers) == ({"json", "msgpack"}, 8)
+
+
+def test_a_worker_costs_no_more_than_300_bytes(wards):
+    assert len(Presence("me").record(wards)) / len(wards) < 300
+
+
+def test_two_states_of_the_code_of_one_target_are_told_apart(wards):
+    wards[1].spec = {**wards[1].spec, "known": {**KNOWN, "code": "ffffffff"}}
+    [tree] = trees_of([Presence("me").record(wards)])
+    assert [(one.code, one.workers) for one in tree.targets] == [("0123abcd", 7), ("ffffffff", 1)]
+
+
+def test_troubles_of_the_last_hour_are_counted_and_orderly_ends_are_not(wards):
+    presence = Presence("me")
+    for kind in ("crash", "crash", "oom", "burst", "max_tasks_per_run"):
+        presence.ended(wards[0], {"kind": kind, "target": "shop.tasks:mail"})
+    [tree] = trees_of([presence.record(wards)])
+    assert tree.targets[0].ends == {"crash": 2, "oom": 1}
+
+
+def test_workers_that_join_are_told_of_soon_and_those_that_take_the_place_of_others_are_not(wards):
+    presence, store = Presence("me"), wards[0].store
+    presence.joined(store, wards)
+    assert store.announce_at < float("inf")
+    presence.tell(store, wards, 30.0)
+    presence.tell(store, wards, 30.0)
+    assert store.asked == [("presence",)], "nothing has changed since"
+    presence.joined(store, wards)
+    assert store.announce_at == float("inf"), "as many as were told of"
+
+
+def test_a_record_of_an_older_release_is_read_and_one_that_is_damaged_hides_no_other():
+    old = {"host": "elsewhere", "pid": 1, "release": "", "workers": [{"pid": 2, "queue": "q", "tasks": 3, "rate": 1.0}]}
+    damaged = {**old, "pid": 5, "targets": [{"label": "x"}]}
+    [tree] = trees_of(json.dumps(one).encode() for one in (damaged, old))
+    assert (tree.pid, tree.targets, tree.ended, tree.regiment) == (1, [], {"q": 3}, "")
