@@ -8,7 +8,7 @@ SOURCES = $(wildcard core/src/* plugins/*/src/* examples/plugins/*/src/*)
 LANES  ?= $(if $(filter mongo,$(STORE)),2,3)
 EDIT    = $(foreach member,$(MEMBERS),-e $(member))
 
-.PHONY: help demo test fuzz lint models faults soak bench bench-quick bench-flows bench-results picture pictures docs wheels clean
+.PHONY: help demo test fuzz lint models faults soak bench bench-quick bench-flows bench-results bench-growth picture pictures docs wheels clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,7 +36,7 @@ fuzz: $(BIN)/.ready  ## chance against whatever reads what others wrote, FUZZ se
 
 lint: $(BIN)/.ready  ## ruff, static security checks included, and mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy $(SOURCES)
-	MYPYPATH=tests:benchmark/peers/apps $(BIN)/mypy --no-namespace-packages benchmark
+	MYPYPATH=tests:benchmark/peers/apps:examples/plugins/postgres_connector/tests $(BIN)/mypy --no-namespace-packages benchmark
 
 models: $(BIN)/.ready  ## the rules of the stores in small models, explored completely; seconds
 	$(BIN)/python -m pytest -q tests/models
@@ -47,8 +47,8 @@ faults: $(BIN)/.ready  ## the fault matrix with its full counts, and what takes 
 soak: $(BIN)/.ready  ## random kills, recycles and restarts for SOAK seconds (1800), then the accounting
 	$(BIN)/python -m tests.harness.soak --seconds $(or $(SOAK),1800)
 
-bench: $(BIN)/.ready  ## regiment beside its peers, in MINUTES (60) at most; the same command goes on
-	$(BIN)/python -m benchmark --minutes $(or $(MINUTES),60)
+bench: $(BIN)/.ready  ## regiment beside its peers, in MINUTES (60) at most; the same command goes on; REDIS="7 6.2": on both
+	$(BIN)/python -m benchmark --minutes $(or $(MINUTES),60) $(if $(REDIS),--redis $(REDIS))
 
 bench-results: $(BIN)/.ready  ## results beside those of the peers, and what they cost; about 6 minutes; BESIDE=CHECKOUT
 	$(BIN)/python -m benchmark --systems regiment celery rq dramatiq huey saq taskiq streaq \
@@ -58,6 +58,11 @@ bench-results: $(BIN)/.ready  ## results beside those of the peers, and what the
 bench-flows: $(BIN)/.ready  ## chains and chords beside those of the peers; about 10 minutes
 	$(BIN)/python -m benchmark --systems regiment celery rq dramatiq huey taskiq streaq --phases chain chord \
 		--rounds 1 --seconds 1 --minutes 12 --anyhow --wait 0 --name flows --fresh --show
+
+bench-growth: $(BIN)/.ready  ## what tasks, consumers and queues cost as they become many, up to TASKS (10,000: minutes); BESIDE=CHECKOUT
+	$(BIN)/python -m benchmark --systems regiment --phases growth --rounds 1 --anyhow --wait 0 --name growth --fresh --show \
+		--growth-tasks $(or $(TASKS),10000) --growth-consumers 1000 --growth-queues 1000 --growth-pushes $(or $(TASKS),10000) \
+		$(if $(BESIDE),--beside $(BESIDE))
 
 bench-quick: $(BIN)/.ready  ## regiment and bare loops only, under 5 minutes
 	$(BIN)/python -m benchmark --quick --rounds 1 --seconds 0.8 --minutes 5 --name quick --fresh

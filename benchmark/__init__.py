@@ -7,4 +7,5 @@ from pathlib import Path
 sys.path[:0] = [
     str(Path(__file__).resolve().parents[1] / "tests"),
     str(Path(__file__).with_name("peers") / "apps"),
+    str(Path(__file__).resolve().parents[1] / "examples/plugins/postgres_connector/tests"),
 ]

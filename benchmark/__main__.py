@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
+from benchmark.growth.sizes import Sizes
 from benchmark.measure import profile
 from benchmark.measure.faults import FAULTS, PATIENCE
 from benchmark.measure.run import GROUPS, Busy, Plan, Run
@@ -16,6 +18,7 @@ from benchmark.report import front
 from benchmark.report import page as report
 from benchmark.report.journal import Journal
 from benchmark.report.summary import Summary
+from harness import servers
 
 RESULTS = Path(__file__).with_name("results")
 PHASES = [phase for phases, _ in GROUPS.values() for phase in phases] + list(FAULTS)
@@ -49,7 +52,22 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=2.0, help="about so long for each figure")
     parser.add_argument("--million", type=int, default=1_000_000, help="how many tasks wait in that phase")
     parser.add_argument(
-        "--beside", type=Path, metavar="CHECKOUT", help="another checkout, with its environment, for that phase"
+        "--beside",
+        type=Path,
+        metavar="CHECKOUT",
+        help="another checkout, for the phases beside (with its environment) and growth",
+    )
+    for name, most in Sizes()._asdict().items():
+        parser.add_argument(
+            f"--growth-{name}", type=type(most), default=most, metavar="N", help=f"of the phase growth; {most:,}"
+        )
+    parser.add_argument(
+        "--redis",
+        nargs="+",
+        default=[],
+        metavar="RELEASE",
+        help="of redis-server: 7 6.2 measures everything on Redis on both; "
+        "the first one found if none is named, and only on it",
     )
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds to wait in the fault phases")
     parser.add_argument(
@@ -83,6 +101,7 @@ def main() -> int:
     if given.what == "run":
         try:
             chosen = systems.chosen(given.systems or (["regiment", "limit"] if given.quick else []))
+            releases = [servers.present(wanted) for wanted in given.redis]
         except LookupError as error:
             print(error.args[0], file=sys.stderr)
             return 2
@@ -90,16 +109,24 @@ def main() -> int:
             chosen,
             frozenset(given.phases),
             given.rounds,
-            Scale(given.seconds, given.million, given.beside),
+            Scale(
+                given.seconds,
+                given.million,
+                given.beside,
+                Sizes(**{name: getattr(given, f"growth_{name}") for name in Sizes._fields}),
+            ),
             given.quick,
             frozenset(given.variants),
             given.minutes,
             given.anyhow,
             given.patience,
             given.wait,
+            releases[1:],
         )
         try:
-            if not Run(plan, journal).run():
+            with servers.using(releases[0]) if releases else nullcontext():
+                ended = Run(plan, journal).run()
+            if not ended:
                 print("the time is up; the same command goes on from here")
         except Busy as error:
             print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Private stores: a Redis, a MongoDB, a folder for SQLite, on free loopback ports and in folders of their own."""
+"""Private stores: a Redis, a MongoDB, a PostgreSQL, a folder for SQLite, on free loopback ports and in folders of their own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from postgres_server import Server, programs
 
 from benchmark.measure import metering
 from benchmark.measure.processes import Failed
 from benchmark.peers.system import Store
 from harness import mongod, servers
+
+ABSENT = "not run here"
+"""How the error of a step begins whose server is not installed; it stands in the tables."""
 
 
 class Place:
@@ -44,7 +48,9 @@ class Place:
 
     def cpu(self) -> float:
         """Seconds of CPU that the server has used; 0 where there is none."""
-        return metering.cpu(self.pid) if self.pid is not None else 0.0
+        if self.pid is None:
+            return 0.0
+        return metering.tree_cpu([self.pid]) if self.kind == "postgres" else metering.cpu(self.pid)
 
     def counters(self) -> dict[str, float]:
         """Counts of the server since its start; empty where it tells none."""
@@ -56,19 +62,38 @@ class Place:
 
 
 @contextmanager
-def place(kind: Store) -> Iterator[Place]:
-    """A store of its own for one session; empty, and gone afterwards. Failed where its server is not installed."""
+def place(kind: Store, release: str = "") -> Iterator[Place]:
+    """A store of its own for one session; empty, and gone afterwards. Failed where its server is not installed, in this
+    `release` if it is a Redis.
+    """
     folder = Path(tempfile.mkdtemp(prefix="regiment-bench-"))
     try:
         if kind == "redis":
-            with servers.redis("--maxclients", "2000") as server:
+            with servers.redis("--maxclients", "12000", release=release) as server:
                 yield Place.of_redis(server, folder)
         elif kind == "mongo":
             with mongod.cluster(replica_set="bench") as cluster:
                 yield Place("mongo", cluster.at("bench"), folder, cluster.members[0].pid)
+        elif kind == "postgres":
+            with _postgres() as server:
+                yield Place("postgres", server.url, folder, server.pid)
         else:
             yield Place("sqlite", f"sqlite:///{folder}/queue.db", folder)
     except pytest.skip.Exception as why:  # the words of the tests' servers
-        raise Failed(str(why)) from None
+        raise Failed(f"{ABSENT}: {why}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _postgres() -> Iterator[Server]:
+    """A PostgreSQL that writes to the disk before it answers, as it does by default. Failed if none is installed."""
+    try:
+        programs()
+    except RuntimeError as why:
+        raise Failed(f"{ABSENT}: {why}") from None
+    server = Server("fsync=on", "max_connections=300")
+    try:
+        yield server.start()
+    finally:
+        server.close()

@@ -90,7 +90,10 @@ def beside(session: Session, scale: Scale, wanted: Wanted) -> Found:
 @contextmanager
 def another(like: Session, env: Mapping[str, str], bin: Path) -> Iterator[Session]:
     """A session like this one, on a store of its own, with another environment."""
-    with place(like.variant.store) as where, Session(like.system, replace(like.variant, env=env), bin, where) as made:
+    with (
+        place(like.variant.store, like.variant.release) as where,
+        Session(like.system, replace(like.variant, env=env), bin, where) as made,
+    ):
         yield made
 
 

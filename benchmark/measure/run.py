@@ -16,7 +16,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from benchmark.measure import flows, machine, results, turns, venvs
+from benchmark.measure import flows, growth, machine, results, turns, venvs
 from benchmark.measure.faults import FAULTS
 from benchmark.measure.places import place
 from benchmark.measure.processes import Failed
@@ -25,6 +25,7 @@ from benchmark.measure.speed import GROUPS as SPEED
 from benchmark.measure.speed import Found, Scale, Wanted
 from benchmark.peers.system import System, Variant
 from benchmark.report.journal import Journal
+from harness import servers
 
 GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Session, Scale, Wanted], Found]]] = {
     **SPEED,
@@ -32,12 +33,15 @@ GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Session, Scale, Wanted], Foun
     "flows": (("chain", "chord"), flows.flows),
     "kept": (("kept",), results.kept),
     "beside": (("beside",), results.beside),
+    "growth": (("growth",), growth.growth),
 }
 """What is measured in one session each, with the names of its phases."""
-CHOSEN = frozenset({"wait", "waiters", "kept", "beside", "chain", "chord"})
+CHOSEN = frozenset({"wait", "waiters", "kept", "beside", "chain", "chord", "growth"})
 """Phases of those variants only that name them."""
-ONCE = frozenset({"two", "sizes", "million", "waiters", "kept", "beside", "chain", "chord"})
+ONCE = frozenset({"two", "sizes", "million", "waiters", "kept", "beside", "chain", "chord", "growth"})
 """Phases of the first round only, and not of a quick run, unless they are asked for by name."""
+LATE = frozenset({"million", "growth"})
+"""Groups that come behind the faults: they take long and fill the stores."""
 
 
 FAILURES = (Failed, OSError, RuntimeError, AssertionError)
@@ -64,6 +68,8 @@ class Plan:
     """Seconds that the fault phases wait."""
     wait: float
     """Seconds to wait for a quiet machine, at each step."""
+    releases: Sequence[str] = ()
+    """Further releases of redis-server: what is on Redis is measured on each of them as well."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ class Run:
         return self._turns() if self.plan.quick else True
 
     def _prepare(self) -> None:
-        self.journal.write(phase="machine", figures=machine.description())
+        redis = [servers.version(), *self.plan.releases]
+        self.journal.write(phase="machine", figures={**machine.description(), "redis-server": " and ".join(redis)})
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(self._install, self.plan.systems))
 
@@ -142,15 +149,17 @@ class Run:
                 if self.plan.quick and not (variant.quick or name in self.plan.variants):
                     continue
                 yield system, variant
+                if variant.store == "redis":
+                    yield from ((system, replace(variant, release=release)) for release in self.plan.releases)
 
     def _speed_steps(self, round: int, late: bool) -> Iterator[Step]:
-        """The steps of a round; the million comes `late`, behind the faults."""
+        """The steps of a round; the million and growth come `late`, behind the faults."""
         for group, (phases, _) in GROUPS.items():
-            if (group == "million") is not late or not any(self._wanted(p, round) for p in phases):
+            if (group in LATE) is not late or not any(self._wanted(p, round) for p in phases):
                 continue
             for system, variant in self._variants():
                 wanted = any(self._wanted(phase, round, variant) for phase in phases)
-                if variant.speed and wanted and (variant.crowd or not late):
+                if variant.speed and wanted and (variant.crowd or group != "million"):
                     yield Step(system, variant, group, round)
 
     def _begin(self, step: Step) -> bool:
@@ -164,13 +173,13 @@ class Run:
                     "anyhow with --anyhow"
                 )
             self._say(
-                f"round {step.round + 1}, {step.group}: {step.system.name}, {step.variant.name}"
+                f"round {step.round + 1}, {step.group}: {step.system.name}, {step.variant.title}"
                 + (f" (others use {busy:.0%})" if busy > machine.BUSY else "")
             )
         return True
 
     def _finished(self, step: Step) -> bool:
-        return self.journal.finished(step.system.name, step.variant.name, step.group, step.round)
+        return self.journal.finished(step.system.name, step.variant.title, step.group, step.round)
 
     def _speed(self, step: Step) -> None:
         def wanted(phase: str) -> bool:
@@ -253,19 +262,19 @@ class Run:
     @contextmanager
     def _session(self, step: Step) -> Iterator[Session]:
         with (
-            place(step.variant.store) as where,
+            place(step.variant.store, step.variant.release) as where,
             Session(step.system, step.variant, self._bins[step.system.name], where) as session,
         ):
             yield session
 
     def _failed(self, step: Step, error: Exception) -> None:
-        self._say(f"failed: {step.system.name}, {step.variant.name}: {error}")
+        self._say(f"failed: {step.system.name}, {step.variant.title}: {error}")
         self._write(step, "failed", error=str(error))
 
     def _write(self, step: Step, phase: str, figures: dict[str, Any] | None = None, **more: str) -> None:
         self.journal.write(
             system=step.system.name,
-            variant=step.variant.name,
+            variant=step.variant.title,
             store=step.variant.store,
             group=step.group,
             round=step.round,

@@ -57,6 +57,7 @@ class Session:
         self.environment = {
             **os.environ,
             **variant.env,
+            "PATH": f"{bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # as in an activated environment
             "BENCH_STORE": place.url,
             "BENCH_BOARD": str(path),
             "BENCH_VARIANT": variant.name,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmark.growth.sizes import Sizes
 from benchmark.measure import metering
 from benchmark.measure.processes import Workers
 from benchmark.measure.session import Session
@@ -26,10 +27,13 @@ scheduler places client and server; the median of many short slices is the same 
 
 
 class Scale:
-    """How much is done: `seconds` of work for each figure; and the other checkout, if there is one."""
+    """How much is done: `seconds` of work for each figure, growth up to some sizes; and the other checkout, if there is one."""
 
-    def __init__(self, seconds: float, million: int = 1_000_000, beside: Path | None = None) -> None:
+    def __init__(
+        self, seconds: float, million: int = 1_000_000, beside: Path | None = None, growth: Sizes | None = None
+    ) -> None:
         self.seconds, self.million, self.beside = seconds, million, beside
+        self.growth = growth or Sizes()
         self.pushes = max(100, int(700 * seconds))
         self.wakes = max(20, int(300 * seconds))
         self.waits = max(20, int(150 * seconds))

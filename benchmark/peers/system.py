@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Store = Literal["redis", "sqlite", "mongo"]
+Store = Literal["redis", "sqlite", "mongo", "postgres"]
+ON = ", Redis "
 FLOWS = frozenset({"chain", "chord"})
 RESULTS = frozenset({"wait"}) | FLOWS
 """What is measured with a variant that keeps results, and only with such a one."""
@@ -53,6 +54,18 @@ class Variant:
     """Phases that are measured with it; empty: all."""
     quick: bool = False
     """Whether it belongs to the quick run."""
+    release: str = ""
+    """Of redis-server ("6.2"), where a run measures a further one; empty: the first one found, or asked for."""
+
+    @property
+    def title(self) -> str:
+        """What it is called in the tables."""
+        return self.name + self.behind
+
+    @property
+    def behind(self) -> str:
+        """What stands behind the name of each variant on this release."""
+        return f"{ON}{self.release}" if self.release else ""
 
     @property
     def batch(self) -> str:

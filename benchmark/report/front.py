@@ -43,14 +43,14 @@ def write(summary: Summary, rows: Sequence[Row], name: str) -> str:
 
 
 def _part(summary: Summary, rows: Sequence[Row], name: str) -> str:
-    chosen = [row for row in rows if row[1].name == EACH.get(row[0].name, row[0].variants[0].name)]
-    extra = [row for row in rows if row[0].name == "regiment" and row[1].name in ("redis 100", "sqlite 1")]
+    chosen = [row for row in rows if row[1].title == EACH.get(row[0].name, row[0].variants[0].name)]
+    extra = [row for row in rows if row[0].name == "regiment" and row[1].title in ("redis 100", "sqlite 1")]
     order = sorted([*chosen, *extra], key=rows.index)
     table = render(summary, SHORT, order).partition("\n\n\n\n")[2]
     machine = summary.machine
     lines = [
         f"One run, {min(summary.dates)[:10]}, {machine.get('cores')} cores of {machine.get('processor')}, Python {machine.get('python')}; no-op tasks, "
-        "one worker, defaults of each, Redis unless it says SQLite; medians (least–most). `limit` is a bare loop without a framework. "
+        "one worker, defaults of each, Redis unless it says SQLite (Procrastinate: PostgreSQL); medians (least–most). `limit` is a bare loop without a framework. "
         f"[All figures](benchmark/results/{name}.md), [how they are measured](docs/benchmark.md); `make bench` measures them on your machine.",
         "",
         table,

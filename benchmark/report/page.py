@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmark.peers import systems
 from benchmark.peers.system import System, Variant
+from benchmark.report import growth
 from benchmark.report.charts import Bar, chart
 from benchmark.report.journal import Journal
 from benchmark.report.summary import Summary
@@ -62,7 +63,8 @@ def filled(journal: Journal) -> str:
     rows = list(summary.rows(systems.ALL))
     texts = [render(summary, table, rows) for table in TABLES]
     failed = [f"failed: {' '.join(who)}: {error}\n" for who, error in summary.failed.items()]
-    return "\n".join([text for text in texts if text.count("\n| ") > 1] + failed)
+    grown = [text for text in [growth.tables(summary)] if text]
+    return "\n".join([text for text in texts if text.count("\n| ") > 1] + grown + failed)
 
 
 def page(summary: Summary, rows: list[Row]) -> str:
@@ -82,6 +84,8 @@ def page(summary: Summary, rows: list[Row]) -> str:
     for table in TABLES:
         last = ("promise for a dead worker's task", _promise) if table is FAULTS else None
         parts.append(render(summary, table, rows, last))
+    if grown := growth.tables(summary):
+        parts.append(grown)
     parts.append(
         "## Versions\n\n"
         + "\n".join(
@@ -108,13 +112,13 @@ def _promise(row: tuple[System, Variant]) -> str:
 
 def _bar(summary: Summary, row: Row, phase: str, name: str) -> Bar | None:
     system, variant = row
-    figure = summary.get(system.name, variant.name, phase, name)
-    if figure is None or variant.store != "redis":
+    figure = summary.get(system.name, variant.title, phase, name)
+    if figure is None or variant.store != "redis" or variant.release:
         return None
     color = COLORS.get(system.name, OTHER)
-    label = f"{system.name} ({variant.name})"
+    label = f"{system.name} ({variant.title})"
     if figure.median is None:
-        lost = summary.median(system.name, variant.name, phase, "lost")
-        waited = summary.median(system.name, variant.name, phase, "waited_s")
+        lost = summary.median(system.name, variant.title, phase, "lost")
+        waited = summary.median(system.name, variant.title, phase, "waited_s")
         return Bar(label, None, f"never in {waited:g} s" + (f", {lost:g} lost" if lost else ""), color)
     return Bar(label, figure.median, number(figure.median), color)

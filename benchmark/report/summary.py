@@ -7,9 +7,11 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmark.peers.system import System, Variant
+from benchmark.measure.places import ABSENT
+from benchmark.peers.system import ON, System, Variant
 from benchmark.report.journal import Record
 
 
@@ -37,6 +39,8 @@ class Summary:
         self.machine: dict[str, Any] = {}
         self.versions: dict[str, dict[str, str]] = {}
         self.failed: dict[tuple[str, str, str], str] = {}
+        self.absent: set[tuple[str, str]] = set()
+        """System and variant of what has no server here."""
         self.dates: list[str] = []
         found: dict[Key, list[float | None]] = defaultdict(list)
         for record in records:
@@ -48,6 +52,8 @@ class Summary:
                 self.versions[record["system"]] = figures or {"left out": record["error"]}
             elif phase == "failed":
                 self.failed[record["system"], record["variant"], record["group"]] = record["error"]
+                if record["error"].startswith(ABSENT):
+                    self.absent.add((record["system"], record["variant"]))
             elif phase != "end":
                 for name, value in figures.items():
                     found[record["system"], record["variant"], phase, name].append(value)
@@ -64,17 +70,19 @@ class Summary:
 
     def ratio(self, system: str, variant: Variant, other: str, phase: str, name: str) -> float | None:
         """To the figure of regiment or of the limit on the same store, one task at a time."""
-        mine = self.median(system, variant.name, phase, name)
-        base = self.median(other, f"{variant.store} 1", phase, name)
+        mine = self.median(system, variant.title, phase, name)
+        base = self.median(other, f"{variant.store} 1{variant.behind}", phase, name)
         return mine / base if mine is not None and base else None
 
     def rows(self, all_systems: Iterable[System]) -> Iterator[tuple[System, Variant]]:
         """What was measured, in the order of the systems."""
         measured = {key[:2] for key in self.figures} | {key[:2] for key in self.failed}
+        releases = sorted({title.rpartition(ON)[2] for _, title in measured if ON in title})
         for system in all_systems:
             for variant in system.variants:
-                if (system.name, variant.name) in measured:
-                    yield system, variant
+                for one in (variant, *(replace(variant, release=release) for release in releases)):
+                    if (system.name, one.title) in measured:
+                        yield system, one
 
     def plain(self) -> dict[str, Any]:
         """As data."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from benchmark.measure.places import ABSENT
 from benchmark.peers.system import System, Variant
 from benchmark.report.summary import Figure, Summary
 
@@ -192,9 +193,9 @@ def render(
         heads.append(last[0])
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for system, variant in rows:
-        cells, seen = [f"{system.name} ({variant.name})"], False
+        cells, seen = [f"{system.name} ({variant.title})"], False
         for column in table.columns:
-            who = (system.name, variant.name, column.phase)
+            who = (system.name, variant.title, column.phase)
             figure = summary.get(*who, column.name)
             seen = seen or figure is not None
             cells.append(_cell(figure, summary.median(*who, "waited_s")))
@@ -202,6 +203,8 @@ def render(
                 for other in ("regiment", "limit"):
                     ratio = summary.ratio(system.name, variant, other, column.phase, column.name)
                     cells.append(f"{ratio:.2f}" if ratio is not None else "–")
+        if not seen and (system.name, variant.title) in summary.absent and not variant.only:
+            cells[1:], seen = [ABSENT] * len(cells[1:]), True
         if last:
             cells.append(last[1]((system, variant)))
         if seen:
@@ -230,6 +233,7 @@ def _behind(summary: Summary, rows: Sequence[Row], column: Column, batch: str) -
         for system, variant in rows
         if system.name not in ("regiment", "limit")
         and variant.store == "redis"
+        and not variant.release
         and variant.batch == batch
         and (value := summary.median(system.name, variant.name, column.phase, column.name)) is not None
     ]

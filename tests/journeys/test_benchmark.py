@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import mongod
+from harness import mongod, servers
 
 ROOT = Path(__file__).resolve().parents[2]
 PEER = "huey"
@@ -197,6 +197,77 @@ def test_the_report_says_where_regiment_is_behind_and_what_never_happened(tmp_pa
     chart = ElementTree.parse(tmp_path / "run-kill.svg").getroot()
     texts = ["".join(one.itertext()) for one in chart.iter("{http://www.w3.org/2000/svg}text")]
     assert "never in 75 s, 1 lost" in texts and "0.05" in texts
+
+
+def test_growth_has_a_row_for_each_size_and_what_a_thing_weighs_in_the_store(tmp_path: Path) -> None:
+    sizes = ["--growth-tasks", "2000", "--growth-consumers", "20", "--growth-queues", "10", "--growth-pushes", "1000"]
+    done = bench(
+        tmp_path,
+        *("--systems", "regiment", "--variants", "sqlite, growth", "--phases", "growth", *sizes),
+        *("--rounds", "1", "--anyhow", "--wait", "0", "--beside", str(ROOT)),
+    )
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert not [record["error"] for record in records if record["phase"] == "failed"]
+    figures = {r["phase"]: r["figures"] for r in records if r["phase"].startswith("growth ")}
+    assert [name.removeprefix("growth ") for name in figures] == [
+        *("waiting", "delayed", "dead", "consumers", "queues", "weights")
+    ]
+    waiting = figures["growth waiting"]
+    assert {int(name.split("|")[1]) for name in waiting} == {1, 1000, 2000}
+    assert waiting["push|2000|client_us"] > 0 and waiting["push|2000|client_us before"] > 0
+    assert 70 < waiting["a task|2000|bytes"] < 1000  # with its 70 bytes
+    page = (tmp_path / "run.md").read_text()
+    assert "### sqlite: consumers" in page and "| renewal, a consumer, before |" in page
+    assert "| an id | 1,000 |" in page
+
+
+def test_an_earliest_delayed_push_wakes_consumers_that_wait_at_a_redis_and_its_table_says_how_many() -> None:
+    from benchmark.growth.sizes import Sizes
+    from benchmark.measure.growth import measured
+
+    servers.program()
+    found = measured(("redis", ""), "consumers", Sizes(consumers=12, seconds=20), ROOT)
+    assert found["earliest delayed push|1|looks"] == 1
+    assert 1 <= found["earliest delayed push|12|looks"] <= 12
+    assert found["counts()|12|server_us"] > 0
+
+
+def test_a_system_whose_server_is_not_installed_stands_in_the_tables_as_not_run_here(tmp_path: Path) -> None:
+    absent = {"system": "procrastinate", "variant": "defaults", "store": "postgres", "round": 0, "phase": "failed"}
+    lines = [
+        record("regiment", "redis 1", "consume", {"worker_us": 20.0}),
+        json.dumps(
+            {"at": "2026-01-01T00:00:00+0000", "group": "work", "error": "not run here: no PostgreSQL", **absent}
+        ),
+    ]
+    (tmp_path / "run.jsonl").write_text("\n".join(lines) + "\n")
+    done = bench(tmp_path, "report")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "run.md").read_text()
+    assert "| procrastinate (defaults) | not run here |" in page
+    assert "- procrastinate (defaults), work: not run here: no PostgreSQL" in page
+
+
+def test_figures_of_a_further_release_of_redis_are_compared_with_those_of_the_same_release(tmp_path: Path) -> None:
+    lines = [
+        record("regiment", "redis 1", "consume", {"worker_us": 20.0}),
+        record("regiment", "redis 1, Redis 6.2", "consume", {"worker_us": 40.0}),
+        record("rq", "defaults", "consume", {"worker_us": 60.0}),
+        record("rq", "defaults, Redis 6.2", "consume", {"worker_us": 80.0}),
+    ]
+    (tmp_path / "run.jsonl").write_text("\n".join(lines) + "\n")
+    done = bench(tmp_path, "report")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "run.md").read_text()
+    assert "| rq (defaults) | 60 | 3.00 |" in page
+    assert "| rq (defaults, Redis 6.2) | 80 | 2.00 |" in page
+
+
+def test_a_release_of_redis_that_is_not_here_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--redis", "5.0", "--systems", "regiment")
+    assert done.returncode == 2
+    assert "no redis-server 5.0" in done.stderr and "here are:" in done.stderr
 
 
 def test_claims_from_a_full_store_of_mongodb_are_weighed_beside_those_from_an_empty_one() -> None:

@@ -1,6 +1,8 @@
 # mypy: ignore-errors
 # Its libraries are in an environment of its own.
-"""Tasks of streaq, waited for as its `result` does: its client (coredis 6.9) takes 0.1 s to leave the channel when the result is there."""
+"""Tasks of streaq, coroutines as it wants them. BENCH_VARIANT tuned: results are not kept, tasks are not logged. `result` waits in a
+channel, which its client (coredis 6.9) takes 0.1 s to leave when the result is there.
+"""
 
 import asyncio
 
@@ -10,14 +12,18 @@ from streaq import Worker
 worker = Worker(redis_url=tasks.STORE)
 
 
-@worker.task
-async def leave(n: int) -> str:
-    return await tasks.aleave(n)
+OPTIONS = {"ttl": 0, "silent": True} if tasks.VARIANT == "tuned" else {}
 
 
-@worker.task
-async def noop(n: int) -> None:
-    tasks.noop(n)
+def made(name, call):
+    async def acall(n: int, body: str = "") -> str | None:
+        return await tasks.COROUTINES[name](n) if name in tasks.COROUTINES else call(n)
+
+    limit = {"timeout": tasks.LIMIT} if name == "hang" else {}
+    return worker.task(name=name, **OPTIONS, **limit)(acall)
+
+
+TASKS = {name: made(name, call) for name, call in tasks.FUNCTIONS.items() if name not in ("link", "gather")}
 
 
 @worker.task
@@ -34,13 +40,19 @@ _loop = None
 
 
 async def _get(n):
-    sent = await leave.enqueue(n)
+    sent = await TASKS["leave"].enqueue(n)
     return (await sent.result(timeout=60)).result
 
 
-async def _push(task, numbers):
+def _one(task, n, body):
+    if task == "link":
+        return link.enqueue(None, n)
+    return TASKS[task].enqueue(n, body) if body else TASKS[task].enqueue(n)
+
+
+async def _push(task, numbers, body):
     for n in numbers:
-        await (link.enqueue(None, n) if task == "link" else noop.enqueue(n))
+        await _one(task, n, body)
 
 
 async def _chain(first, count):
@@ -65,7 +77,11 @@ def run(coroutine):
 
 
 def push(task, numbers, body):
-    run(_push(task, numbers))
+    run(_push(task, numbers, body))
+
+
+def push_many(task, numbers, body):
+    run(worker.enqueue_many([_one(task, n, body) for n in numbers]))
 
 
 def get(n):

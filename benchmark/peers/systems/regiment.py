@@ -49,6 +49,11 @@ def _flows(store: Store, batch: int, pace: int) -> Variant:
     return Variant(f"{store} {batch}, flows", pace, LEAST, store, env, only=FLOWS, quick=store != "mongo")
 
 
+def _growth(store: Store) -> Variant:
+    """Not by its tasks: what the connector costs as more and more is there."""
+    return Variant(f"{store}, growth", 1_000, LEAST, store, only=frozenset({"growth"}))
+
+
 def _beside(store: Store, batch: int, pace: int) -> Variant:
     """Of this checkout and of another."""
     env = {"BENCH_BATCH": str(batch)}
@@ -87,6 +92,7 @@ SYSTEM = System(
         *(_kept(*pace) for pace in PACES),
         *(_flows(*pace) for pace in PACES),
         *(_beside(*pace) for pace in PACES if pace[0] != "mongo"),
+        *(_growth(store) for store in ("redis", "sqlite", "mongo")),
     ),
     commands,
     "killed at its limit, whatever it does",

@@ -56,14 +56,21 @@ class Server:
                 self.programs = copy / "bin"
         self.url = f"postgresql://postgres@/postgres?host={self.folder}"
         self._process: subprocess.Popen[bytes] | None = None
-        options = ["--no-sync", "--locale=C", "-E", "UTF8", "-A", "trust", "-U", "postgres"]
-        self._run("initdb", "-D", self.folder / "data", *options)
+        making = ["--no-sync", "--locale=C", "-E", "UTF8", "-A", "trust", "-U", "postgres"]
+        self._run("initdb", "-D", self.folder / "data", *making)
 
     def _run(self, program: str, *arguments: object) -> None:
         command = [str(self.programs / program), *map(str, arguments)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=self.folder, **self._user)  # type: ignore[call-overload]
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr}")
+
+    @property
+    def pid(self) -> int:
+        """The main process; RuntimeError if it does not run."""
+        if self._process is None:
+            raise RuntimeError("this PostgreSQL is not started")
+        return self._process.pid
 
     def start(self) -> Server:
         """Start, and wait until it serves."""
