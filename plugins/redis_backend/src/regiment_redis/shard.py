@@ -133,12 +133,13 @@ class Shard:
         if not payloads:
             return ()
         self._list(queue)
-        part, bit = (f":{token}", "") if ids else place(token)
+        window = max(ms(token_window), 1)
+        part, bit = (f":{token}", "") if ids else place(token, window)
         left_out = self._run(
             _PUSH,
             self.stem(queue),
             part,
-            max(ms(token_window), 1),
+            window,
             priority,
             f"={ms(at)}" if at is not None else f"+{ms(delay)}" if delay > 0 else "",
             bit,
