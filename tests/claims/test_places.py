@@ -72,6 +72,20 @@ def test_a_sweep_takes_whole_buckets_and_not_before_their_grace_is_over(place: P
     assert found(place, 2000) == [DATA]
 
 
+def test_a_folder_whose_mount_has_gone_takes_nothing_from_who_has_written_to_it(tmp_path: Path) -> None:
+    place, folder = place_of(f"file://{tmp_path}/place"), tmp_path / "place"
+    place.put(DIGEST, DATA, 1000)
+    folder.rename(tmp_path / "server")
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match="is the folder still mounted"):
+        place.put(DIGEST, DATA, 1000)
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    (tmp_path / "server").rename(folder)
+    place.put(DIGEST, DATA, 2000)
+    assert found(place, 2000) == [DATA]
+
+
 def test_what_is_no_bucket_keeps_no_sweep_from_those_that_are(tmp_path: Path) -> None:
     place, folder = place_of(f"file://{tmp_path}/place"), tmp_path / "place"
     place.put(DIGEST, DATA, 1000)

@@ -114,6 +114,8 @@ class Folder:
                 if _size(root, MARKER) is None:
                     _write(root, MARKER, TEXT)
                 self._made = True
+            elif make and _size(root, MARKER) is None:
+                raise FileNotFoundError(f"{MARKER} is not there any more: is the folder still mounted?")
             yield root
         finally:
             os.close(root)
