@@ -72,6 +72,39 @@ def test_a_sweep_takes_whole_buckets_and_not_before_their_grace_is_over(place: P
     assert found(place, 2000) == [DATA]
 
 
+def test_a_folder_whose_mount_has_gone_takes_nothing_from_who_has_written_to_it(tmp_path: Path) -> None:
+    place, folder = place_of(f"file://{tmp_path}/place"), tmp_path / "place"
+    place.put(DIGEST, DATA, 1000)
+    folder.rename(tmp_path / "server")
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match="is the folder still mounted"):
+        place.put(DIGEST, DATA, 1000)
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    (tmp_path / "server").rename(folder)
+    place.put(DIGEST, DATA, 2000)
+    assert found(place, 2000) == [DATA]
+
+
+def test_what_is_no_bucket_keeps_no_sweep_from_those_that_are(tmp_path: Path) -> None:
+    place, folder = place_of(f"file://{tmp_path}/place"), tmp_path / "place"
+    place.put(DIGEST, DATA, 1000)
+    place.put(DIGEST, DATA, 5000)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_bytes(b"whole")
+    (folder / "500").write_bytes(b"a file")
+    (folder / "501").symlink_to(tmp_path / "elsewhere")
+    (folder / "502").symlink_to("502")
+    (
+        folder / "1000.over"
+    ).mkdir()  # of a sweep that was killed, before a host whose clock is late made the bucket again
+    (folder / "1000.over" / "left").write_bytes(b"left")
+    assert place.buckets() == [Bucket(1000, 1, SIZE), Bucket(5000, 1, SIZE)]
+    assert place.sweep(1000 + GRACE + 1) == [Bucket(1000, 1, SIZE)]
+    assert sorted(path.name for path in folder.iterdir()) == ["500", "5000", "501", "502", MARKER]
+    assert (tmp_path / "elsewhere" / "file").read_bytes() == b"whole"
+
+
 def test_a_place_that_nobody_has_written_is_none(tmp_path: Path) -> None:
     for url in (f"file://{tmp_path}/no", f"local://{tmp_path}/no", "memory://nobody"):
         assert not place_of(url).there() and place_of(url).buckets() == []

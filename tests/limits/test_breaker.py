@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from regiment_cli.release import Release
 from regiment_limits import Breaker, Limits, Pool
 from regiment_limits.breaker import State, after, counted, key_of, read, tell, tripped
 from regiment_limits.budgets import BREAKER
+from regiment_limits.duty import Ruling
+from regiment_limits.guarding import Guarding
 from regiment_limits.reasons import closed
 from regiment_limits.ruling import mend, settle
 
@@ -63,13 +66,21 @@ def test_only_a_run_that_began_after_the_pause_decides_and_each_failed_probe_dou
     assert not healed.tripped and healed.good == healed.bad == (0, 0)
 
 
+def test_a_store_whose_clock_went_back_behind_the_pause_does_not_hold_what_the_pause_says() -> None:
+    state = told(State(), *[(3700.0, True)] * 4)
+    assert told(state, (3699.5, True)) == state, "clocks of two hosts"
+    assert not told(state, (100.0, False)).tripped
+    again = told(state, (100.0, True))
+    assert (again.until, again.pause) == (120.0, 20.0)
+
+
 class Place:
     """A queue at a store."""
 
     def __init__(self, url: str) -> None:
         self.face = Queue(f"breaker-{next(_names)}", connector=url)
         self.queue, self.store = self.face.name, self.face.broker.open("duty")
-        self.mine = Rule(at_once=5)
+        self.mine: Rule | None = Rule(at_once=5)
 
     def fail(self, number: int, now: float = 1000.0, store: Any = None) -> list[str]:
         done = []
@@ -132,6 +143,7 @@ def test_a_pause_of_an_operator_stays(place: Place) -> None:
 
 
 def test_the_steward_keeps_one_at_a_time_while_it_is_tripped_and_puts_right_what_was_left(place: Place) -> None:
+    assert place.mine is not None
     rules, mine = {"crm": place.mine}, Release("1", 1.0, "web1:1")
     settle(place.store, place.queue, rules, mine)
     place.fail(4)
@@ -144,6 +156,50 @@ def test_the_steward_keeps_one_at_a_time_while_it_is_tripped_and_puts_right_what
     place.store.rule(place.queue, ("crm", ""), Rule(at_once=1))
     assert mend(place.store, place.queue, {"crm": Rule(at_once=9)}, Release("2", 2.0, "web1:2")) == ["crm"]
     assert place.standing().rule == Rule(at_once=9)
+
+
+def test_a_deploy_that_takes_the_only_budget_a_breaker_away_takes_one_at_a_time_with_it(place: Place) -> None:
+    class Target:
+        queue, label, spec = place.queue, "app.jobs", {"connector": ["", {}]}
+
+        def connect(self) -> Any:
+            return place.face.broker.open("duty")
+
+        def at_work(self, seconds: float) -> tuple[()]:
+            return ()
+
+    place.mine = None
+    duties = [Ruling(str(number), number, f"web1:{number}") for number in (1, 2)]
+    for duty, pool in zip(duties, ({"breaker": RULE}, {}), strict=True):
+        duty.learn(Target(), {"pools": {"crm": pool}})
+    duties[0].look(0.0)
+    place.fail(4)
+    duties[0].look(10.0)
+    assert place.standing().rule == Rule(at_once=1)
+    duties[1].look(20.0)
+    assert place.standing().rule is None
+    place.fail(1)  # of a worker of the old release, which has not ended yet
+    duties[1].look(90.0)
+    assert place.standing().rule is None
+
+
+def test_the_clock_of_a_host_that_was_set_back_shuts_no_pool_for_so_long(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = Guarding(pools={"crm": {"breaker": {"least": 1, "pause": 0.2, "longest": 10.0}}})
+    attempt: Any = SimpleNamespace(runtime=SimpleNamespace(config=place.face.broker.config))
+    guard._ended(attempt, "crm", True, 0.0)
+    assert place.state().pause == 0.2
+    time.sleep(0.3)
+    back = SimpleNamespace(time=lambda: time.time() - 3600.0, monotonic=time.monotonic)
+    monkeypatch.setattr("regiment_limits.guarding.time", back)
+    guard._ended(attempt, "crm", True, 0.0)
+    assert place.state().pause == 0.4, "the probe failed"
+    assert place.standing().gate <= 0.4
+    time.sleep(0.5)
+    guard._ended(attempt, "crm", False, 0.0)
+    assert not place.state().tripped
+    guard._drop()
 
 
 @pytest.mark.parametrize(

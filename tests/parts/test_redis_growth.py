@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -106,6 +107,18 @@ def test_ten_thousand_pushes_of_a_process_leave_a_few_kilobytes_of_tokens_and_ea
     sizes = [node.ask("MEMORY", "USAGE", key) for key in keys]
     assert sum(size for size in sizes if isinstance(size, int)) < 5_000
     assert all(isinstance(left := node.ask("PTTL", key), int) and 0 < left <= 60_000 for key in keys)
+
+
+def test_a_push_that_is_remembered_for_a_moment_shortens_nobody_elses_memory(store: RedisConnector) -> None:
+    long, short = new_id(), new_id()
+    for _ in range(2):
+        store.push("q", [b"x"], priority=1, token=long)
+        store.push("q", [b"x"], priority=1, token=short, token_window=0.1)
+    assert store.counts("q").ready == 2
+    time.sleep(0.3)
+    for token, window in ((long, 60.0), (short, 0.1)):
+        store.push("q", [b"x"], priority=1, token=token, token_window=window)
+    assert store.counts("q").ready == 3
 
 
 def test_a_renewal_of_many_goes_in_chunks_and_names_each_that_is_unknown(

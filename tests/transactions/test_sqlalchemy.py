@@ -138,6 +138,20 @@ def test_a_row_that_its_store_refuses_is_kept_with_the_reason_and_the_others_go_
     assert relay.look(0.0) > 0, "nobody tries it again and again"
 
 
+def test_a_row_whose_payload_is_no_bytes_is_refused_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shop.db"  # the one database that has text in a column of bytes
+    engine = create_engine(url)
+    metadata.create_all(engine)
+    queue = Queue("parcels", connector=f"sqlite:///{tmp_path}/queue.db", plugins=[Outbox(url=url)])
+    queue.task(ship)
+    with engine.begin() as connection:
+        enqueue_many(connection, queue.tasks["ship"], [{"order": 1}, {"order": 2}])
+        connection.execute(text("UPDATE regiment_outbox SET payload = 'text' WHERE id = 1"))
+    relay_of(url, queue).look(0.0)
+    assert [one["order"] for one in ready(queue)] == [2]
+    assert rows(engine) == 1
+
+
 def test_relays_share_queues_and_none_overtakes_another_within_a_queue(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -105,6 +105,15 @@ def meets_another() -> None:
     shared()
 
 
+def outlives(seconds: float) -> None:
+    """Its effect takes longer than it is kept."""
+    with current().once("welcome", "ada", scope="queue", keep=0.5) as effect:
+        if effect.new:
+            steps.append(effect.id)
+            captured[0]._heap.now += seconds
+            effect.value = 8
+
+
 captured: list[Capture] = []
 outcomes: list[str] = []
 
@@ -112,6 +121,8 @@ STEPS: dict[str, Any] = {
     "shared": shared,
     "shared fails": lambda: shared(error=OSError("gateway")),
     "meets": meets_another,
+    "outlives": lambda: outlives(1.0),
+    "outlives its hour": lambda: outlives(5000.0),
     "a wrong scope": lambda: current().once("a", scope="world"),  # type: ignore[arg-type]
     "shared, most": lambda: current().once("a", scope="queue", mode="most"),
     "kept for no time": lambda: current().once("a", scope="queue", keep=0),
@@ -280,6 +291,12 @@ def test_an_effect_of_the_queue_is_forgotten_when_its_time_is_over() -> None:
         queue.drain()
         queue.assert_none_dead()
     assert [new for new, _ in (one for one in runs if isinstance(one, tuple))] == [True, False, True]
+
+
+@pytest.mark.parametrize("step", ["outlives", "outlives its hour"])
+def test_an_effect_of_the_queue_that_takes_longer_than_it_is_kept_is_entered_all_the_same(step: str) -> None:
+    two(step)
+    assert len(steps) == 1
 
 
 @pytest.mark.parametrize(

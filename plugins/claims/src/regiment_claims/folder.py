@@ -69,6 +69,7 @@ class Folder:
             return False
 
     def sweep(self, now: float) -> list[Bucket]:
+        self._remove()  # what a sweep that was killed has left: it would stand in the way of its bucket's second end
         over = [one for one in self.buckets() if one.until + GRACE < now]
         with contextlib.ExitStack() as stack:
             if over:
@@ -77,18 +78,25 @@ class Folder:
                 # Renamed first, so that nobody finds half of it; who reads has his file open.
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(str(one.until), f"{one.until}{_OVER}", src_dir_fd=root, dst_dir_fd=root)
-            for name in self._names():
-                if name.endswith(_OVER) and ends([name.removesuffix(_OVER)]):
-                    shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)
+        self._remove()
         return over
 
     def buckets(self) -> list[Bucket]:
         found = []
         for end in ends(self._names()):
-            with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(self._path, str(end))) as entries:
-                sizes = [one.stat(follow_symlinks=False).st_size for one in entries]
+            with contextlib.suppress(FileNotFoundError), self._root() as root, _bucket(root, end) as bucket:
+                if bucket is None:  # a file or a link that has such a name is none, and keeps nobody from the others
+                    continue
+                with os.scandir(bucket) as entries:
+                    sizes = [one.stat(follow_symlinks=False).st_size for one in entries]
                 found.append(Bucket(end, len(sizes), sum(sizes)))
         return found
+
+    def _remove(self) -> None:
+        """Remove the buckets that were renamed, as nobody reads them."""
+        for name in self._names():
+            if name.endswith(_OVER) and ends([name.removesuffix(_OVER)]):
+                shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)
 
     def _names(self) -> list[str]:
         try:
@@ -106,6 +114,8 @@ class Folder:
                 if _size(root, MARKER) is None:
                     _write(root, MARKER, TEXT)
                 self._made = True
+            elif make and _size(root, MARKER) is None:
+                raise FileNotFoundError(f"{MARKER} is not there any more: is the folder still mounted?")
             yield root
         finally:
             os.close(root)

@@ -19,8 +19,10 @@ TRIES = 8
 """So often an end is told anew, if others tell theirs at the same time."""
 ONE_AT_A_TIME = "breaker: one at a time"
 """Who made the rule of a pool that has tripped."""
+BACK = 1.0
+"""Seconds before a pause began by which a clock is taken for set back: the end of that pause then says nothing."""
 KEPT = 2
-"""The record is kept for so many times the longest of its times."""
+"""The record of one that has not tripped is kept for so many times the longest of its times."""
 Did = Literal["counted", "tripped", "again", "healed"]
 
 
@@ -75,7 +77,7 @@ def after(state: State, now: float, started: float, good: int, bad: int, rule: M
         if bad and all_ends >= rule["least"] and failed >= rule["share"] * all_ends:
             return State(until=now + rule["pause"], pause=rule["pause"]), "tripped"
         return state, "counted"
-    if started < state.until:
+    if started < state.until and now >= state.until - state.pause - BACK:
         return state, "counted"  # it was leased before, and says nothing about what is so now
     if bad:
         pause = min(2 * state.pause, rule["longest"])
@@ -104,9 +106,12 @@ def tell(
             store.rule(queue, spot, written(store, queue).get(pool, mine), by="breaker: healed")
         if state == old:
             if bad and state.until > now:
-                _shut(store, queue, spot, mine, state.until - now)  # who tripped it may have died before it did this
+                _shut(
+                    store, queue, spot, mine, min(state.until - now, state.pause)
+                )  # who tripped it may have died before it did this
             return state, did, now
-        ttl = KEPT * max(rule["longest"], rule["window"])
+        # Of one that has tripped the record stays: without it no success would say that all is as before.
+        ttl = None if state.tripped else KEPT * max(rule["longest"], rule["window"])
         kept = Keep(key_of(pool), json.dumps(state).encode(), ttl)
         applied = store.apply(
             queue, [kept], token=new_id(), when=[When(key_of(pool), 0 if record is None else record.version)]

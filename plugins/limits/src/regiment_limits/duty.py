@@ -19,6 +19,8 @@ EVERY = 10.0
 """Seconds between two looks."""
 AGAIN = 3.0
 """Seconds after which a tree that is missed is looked for once more: its keeper may have been cut off for a moment."""
+RARELY = 60.0
+"""Seconds between two looks at what stands in the store of a queue for which this code has neither rules nor breakers."""
 SOON = 1.0
 """Seconds until the look that follows a change, or a store that did not answer."""
 
@@ -34,6 +36,8 @@ class Ward:
         self.store: Any = None
         self.missed: float | None = None
         """Since when the tree is missed whose rules these are, on the clock of `look`."""
+        self.compared = float("-inf")
+        """When its rules were compared with those at the store."""
         self.throttle = log.Throttle()
 
     def end(self) -> None:
@@ -85,8 +89,10 @@ class Ruling:
             ward.missed = None
             if not settled:
                 return EVERY  # another release decides
-            kept = ward.rules or ward.breakers
+            # Where there is nothing to keep, a breaker that this code has no more may have left its "one at a time".
+            kept = ward.rules or ward.breakers or now - ward.compared >= RARELY
             wrong = mend(ward.store, queue, ward.rules, self._mine, shut) if kept else []
+            ward.compared = now if kept else ward.compared
         except Exception as error:  # of one queue; the others go on
             ward.end()
             if not isinstance(error, StoreUnavailable):

@@ -26,6 +26,8 @@ NAME = "limits"
 """Of the tag that says in which pool a task is; empty: the store knows."""
 FAILED = frozenset({outcomes.FAILURE, outcomes.TIMEOUT, outcomes.RETRY, outcomes.MAX_RETRIES})
 """Ends that count as failed. `Later`, `Requeue`, `Fail`, cancelled tasks and killed workers count as neither."""
+JUMP = 0.5
+"""Seconds by which this host's clock was set, or stood still, after which the store's is asked for anew."""
 
 
 class Pending:
@@ -50,6 +52,8 @@ class Guarding(Limiting):
         self._store: Any = None
         self._ahead = 0.0
         """The store's clock less this host's, in seconds."""
+        self._steady = 0.0
+        """This host's clock less its monotonic one, when that was learned."""
 
     def guarded(self, push: Push) -> None:
         """Say in which pool the tasks are, where that has a breaker; it costs other tasks nothing."""
@@ -98,8 +102,10 @@ class Guarding(Limiting):
         now = time.monotonic()
         if not (bad or pending.tripped) and now - pending.told < min(rule["pause"], rule["window"]) / 4:
             return
-        store, wall = self._opened(config), time.time()
-        at = wall + self._ahead
+        store = self._opened(config)
+        if abs(_steady() - self._steady) > JUMP:
+            self._learn_clock(store, config.name)
+        at = time.time() + self._ahead
         from regiment_limits.breaker import tell
 
         state, did, said = tell(
@@ -114,10 +120,13 @@ class Guarding(Limiting):
             made = make_connector(config)()
             made.open("duty")
             self._store = flowing(made, "a breaker needs")
-            begun = time.time()
-            said = self._store.apply(config.name, [], token=new_id()).now
-            self._ahead = said - begun if said else 0.0
+            self._learn_clock(self._store, config.name)
         return self._store
+
+    def _learn_clock(self, store: Any, queue: str) -> None:
+        begun, self._steady = time.time(), _steady()
+        said = store.apply(queue, [], token=new_id()).now
+        self._ahead = said - begun if said else 0.0
 
     def _drop(self) -> None:
         store, self._store = self._store, None
@@ -131,6 +140,10 @@ class Limited(Limiting):
     def __new__(cls, **options: Any) -> Limiting:  # type: ignore[misc]
         """The one or the other."""
         return Guarding(**options) if breakers_of(options) else Limiting(**options)
+
+
+def _steady() -> float:
+    return time.time() - time.monotonic()
 
 
 def _say(pool: str, state: State, did: Did) -> None:

@@ -125,7 +125,8 @@ class Shelf:
         if self._store is None:
             self._store = self.target.connect()
         first = group[0]
-        ids, payloads = [row.task for row in group], [row.payload for row in group]
+        # Drivers have types of their own for bytes; what is none is refused here, where it is the fault of its row alone.
+        ids, payloads = [row.task for row in group], [bytes(row.payload) for row in group]
         effects: list[Effect] = [effect for row in group for effect in effects_of(row.effects)]
         if effects:
             send = Send(first.queue, payloads, first.priority, 0.0, first.due, ids, first.id_window)

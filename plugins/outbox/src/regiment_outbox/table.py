@@ -63,7 +63,7 @@ def claim(run: Run, queues: Sequence[str], locks: bool) -> list[Row]:
         return []
     fields = ", ".join(Row._fields)
     rows = run(f"SELECT {fields} FROM {TABLE} WHERE id IN ({places(chosen)}) ORDER BY id", chosen)  # noqa: S608
-    return [Row(*row)._replace(payload=bytes(row[3])) for row in rows]
+    return [Row(*row) for row in rows]
 
 
 def delete(run: Run, ids: Sequence[int]) -> None:

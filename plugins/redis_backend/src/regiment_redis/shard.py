@@ -133,12 +133,13 @@ class Shard:
         if not payloads:
             return ()
         self._list(queue)
-        part, bit = (f":{token}", "") if ids else place(token)
+        window = max(ms(token_window), 1)
+        part, bit = (f":{token}", "") if ids else place(token, window)
         left_out = self._run(
             _PUSH,
             self.stem(queue),
             part,
-            max(ms(token_window), 1),
+            window,
             priority,
             f"={ms(at)}" if at is not None else f"+{ms(delay)}" if delay > 0 else "",
             bit,
@@ -155,15 +156,8 @@ class Shard:
             self._list(queue)
         self._commands.joins(queue, consumer, terms.slots)
         delays = ",".join(str(ms(delay)) for delay in terms.poison_delays)
-        if not self._run(
-            _JOIN,
-            self.stem(queue),
-            consumer,
-            ms(terms.lease),
-            delays,
-            terms.dead_limit,
-            ms(terms.dead_age),
-        ):
+        bounds = (terms.dead_limit, ms(terms.dead_age))
+        if not self._run(_JOIN, self.stem(queue), consumer, ms(terms.lease), delays, *bounds):
             raise _fenced(queue, consumer)
 
     def renew(self, consumers: Sequence[tuple[str, str]], seconds: float) -> Sequence[tuple[str, str]]:

@@ -8,7 +8,12 @@ BITS = 13
 """Of the number behind the "-", the lowest bits: 8,192 pushes of a process to a queue share a string of 1 KiB."""
 
 
-def place(token: str) -> tuple[str, int | str]:
+WINDOW = 60_000
+"""Milliseconds that a token is remembered if nobody says otherwise. Tokens of another window have strings of their own, for the last push
+of a string says when all in it end."""
+
+
+def place(token: str, window: int = WINDOW) -> tuple[str, int | str]:
     """The key behind `S:token`, and the token's bit in it; without one (empty), the key is this token's alone.
 
     A push of 100,000 tasks a second, one by one, for a minute would leave 6,000,000 keys of 175 bytes. The tokens of its process are
@@ -22,5 +27,6 @@ def place(token: str) -> tuple[str, int | str]:
         except ValueError:
             return ":" + token, ""
         if f"{value:x}" == number:
-            return f"s:{token[:MADE]}-{value >> BITS:x}", value & (1 << BITS) - 1
+            others = "" if window == WINDOW else f"~{window}"
+            return f"s:{token[:MADE]}-{value >> BITS:x}{others}", value & (1 << BITS) - 1
     return ":" + token, ""

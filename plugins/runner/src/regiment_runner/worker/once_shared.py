@@ -76,7 +76,7 @@ class Shared(Once):
             if record is not None and record.value[1:].decode() != self._task:
                 raise Requeue(delay=AGAIN, reason=f"{self._words} is under way in task {record.value[1:].decode()}")
             mine = BEGUN + self._task.encode()
-            if self._kept(Keep(self._key, mine, min(HELD, self._keep)), 0 if record is None else record.version):
+            if self._kept(Keep(self._key, mine, HELD), 0 if record is None else record.version):
                 break
         else:
             raise Requeue(delay=AGAIN, reason=f"{self._words} is under way in other tasks")
@@ -91,8 +91,9 @@ class Shared(Once):
             with contextlib.suppress(StoreUnavailable):  # then it stays this task's for a while
                 self._kept(Drop([self._key]), self._version)
             return
-        value = DONE + self._runtime.codec.pack(self._value, self._where)
-        if not self._kept(Keep(self._key, value, self._keep), self._version):
+        done = Keep(self._key, DONE + self._runtime.codec.pack(self._value, self._where), self._keep)
+        # Where its hour was over and nobody has begun it since, it is entered all the same.
+        if not (self._kept(done, self._version) or self._kept(done, 0)):
             raise Fenced(
                 f"{self._words}: it was done, and not entered: it took longer than {HELD:g} s, and another task has it now, which may do it "
                 "again under the same id"
