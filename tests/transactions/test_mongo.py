@@ -105,7 +105,7 @@ def test_what_cannot_be_part_of_a_transaction_is_refused_in_words(shop: Any) -> 
                 with pytest.raises(ArgumentsError, match=said):
                     enqueue(session, other.tasks["ship"].options(**options), order=1)
                 other.broker.close()
-            far = Queue("far", connector="sqlite:///far.db")
+            far = Queue("far", connector="memory")
             far.task(ship)
             with pytest.raises(ArgumentsError, match="this session writes to MongoDB"):
                 enqueue(session, far.tasks["ship"], order=1)
