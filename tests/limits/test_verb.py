@@ -106,7 +106,7 @@ def test_the_queue_and_a_lane_can_be_limited_as_well(place: Place) -> None:
 def test_a_pause_holds_up_a_lane_alone_until_it_is_resumed(place: Place) -> None:
     place.task.push_many([{"tenant": tenant} for tenant in "ab"])
     told = place("limits", "pause", "crawl", "lane:crm/a", "--reason", "they asked")
-    assert "until regiment limits resume crawl lane:crm/a: 1 waiting, 0 running" in told.stderr, told.stderr
+    assert "until regiment limits resume crawl lane:crm/a: 1 waiting, none running" in told.stderr, told.stderr
     assert place.listed()["lane:crm/a"]["gate"] == "closed"
     assert "stays so" in place("limits", "pause", "crawl", "lane:crm/a", "--for", "10m").stderr
     assert place.lease() == 1

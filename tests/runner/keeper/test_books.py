@@ -11,7 +11,7 @@ import pytest
 
 from harness.wait import eventually
 from regiment.config import Use
-from regiment.contracts import OTHER_NAMES, Capabilities
+from regiment.contracts import MOST_NAMES, OTHER_NAMES, Capabilities
 from regiment.errors import StoreUnavailable
 from regiment.registry import registry
 from regiment.task import new_id
@@ -177,5 +177,5 @@ def test_more_names_than_a_request_may_have_count_together(tree: Tree) -> None:
             tree.ends(f"w{worker}", 1, f"task {worker} {number}")
     tree.tell(tree.keeper())
     told = tree.told()
-    assert len(told) <= books.MOST_NAMES
+    assert len(told) <= MOST_NAMES
     assert sum(counts for counts, _ in told.values()) == 150 and told[OTHER_NAMES][0] == 150 - 63

@@ -13,8 +13,8 @@ OTHERWISE = "push with options(now=True), or after the commit: REGIMENT without 
 
 def write(broker: Any, alias: str, queue: str, tasks: Sequence[Task], **way: Any) -> Sequence[int]:
     """Write the tasks into the outbox of this database, in its open transaction. Called in the place of `Broker.push`."""
+    rows = rows_of(broker, queue, tasks, **way, otherwise=OTHERWISE)
     from regiment_django.models import Outbox
 
-    rows = rows_of(broker, queue, tasks, **way, otherwise=OTHERWISE)
     Outbox.objects.using(alias).bulk_create([Outbox(**row._asdict()) for row in rows], batch_size=200)
     return ()
