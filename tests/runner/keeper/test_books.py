@@ -15,7 +15,6 @@ from regiment.contracts import MOST_NAMES, OTHER_NAMES, Capabilities
 from regiment.errors import StoreUnavailable
 from regiment.registry import registry
 from regiment.task import new_id
-from regiment_runner.keeper import books
 from regiment_runner.keeper.books import Books
 from regiment_runner.keeper.store import Store
 from regiment_runner.keeper.ward import Ward
