@@ -199,6 +199,7 @@ def test_the_report_says_where_regiment_is_behind_and_what_never_happened(tmp_pa
     assert "never in 75 s, 1 lost" in texts and "0.05" in texts
 
 
+@pytest.mark.long
 def test_growth_has_a_row_for_each_size_and_what_a_thing_weighs_in_the_store(tmp_path: Path) -> None:
     sizes = ["--growth-tasks", "2000", "--growth-consumers", "20", "--growth-queues", "10", "--growth-pushes", "1000"]
     done = bench(

@@ -144,6 +144,7 @@ def steer(worker: Watched, name: str) -> None:
             continue
 
 
+@pytest.mark.long
 @pytest.mark.fault(37)
 @pytest.mark.parametrize("many", [1, 5])
 @pytest.mark.parametrize("what", [claim, again, back, release, pytest.param(steer, marks=pytest.mark.long)])

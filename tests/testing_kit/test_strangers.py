@@ -49,6 +49,7 @@ def run(installed: Path, folder: Path, *words: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_it_passes_its_own_tests(installed: Path, name: str) -> None:
     workers = ["-n", "2"] if name == "postgres_connector" else []  # most of it is waiting
