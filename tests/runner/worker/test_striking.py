@@ -60,6 +60,7 @@ def source(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
     killer.install(sheet, "main")
     striking.install(sheet, killer, "main", found.attempts)
     yield found
+    time.sleep(10 * striking.AGAIN)  # a strike that was to be repeated has looked by then, and found nothing to strike
     signal.signal(page.SOFT_SIGNAL, before)
     connector.close()
     os.close(wake)

@@ -70,9 +70,10 @@ class _Main:
             _thread.start_new_thread(self._repeat, (slot, number))
 
     def _repeat(self, slot: int, number: int) -> None:
+        time.sleep(AGAIN)
         while self._raised < number and self._sheet.slot_word(slot) == (number, page.STARTED):
-            time.sleep(AGAIN)
             os.kill(os.getpid(), page.SOFT_SIGNAL)
+            time.sleep(AGAIN)
         self._repeats = False
 
 
