@@ -175,11 +175,11 @@ class Tree:
         )
 
     def lived(self) -> float:
-        """Seconds from its supervisor's start to its end, as the log says."""
-        started, stopped = (
-            datetime.fromisoformat(self.event(f"supervisor.{what}")["timestamp"]) for what in ("started", "stopped")
-        )
-        return (stopped - started).total_seconds()
+        """Seconds from its supervisor's start to the last that it said. It must have ended."""
+        started = datetime.fromisoformat(self.event("supervisor.started")["timestamp"])
+        said = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
+        last = max(datetime.fromisoformat(event["timestamp"]) for event in said)
+        return (last - started).total_seconds()
 
     def ready_at(self) -> dict[int, int]:
         """When each of its workers, by pid, was ready for its first task, on the boot clock in nanoseconds."""

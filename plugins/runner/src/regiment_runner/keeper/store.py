@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from regiment import log
 from regiment.contracts import Connector
-from regiment.errors import StoreUnavailable
+from regiment.errors import RegimentError, StoreUnavailable
 from regiment_runner.shared.pause import Pause
 from regiment_runner.shared.scopes import connect
 
@@ -77,7 +77,9 @@ class Store:
         if isinstance(error, StoreUnavailable):
             log.event(logging.ERROR, "connector.lost", error=str(error))
         else:
-            log.event(logging.ERROR, "keeper.error", error=str(error), exc_info=error)
+            # What our own errors say is enough; of any other one the place counts.
+            told = None if isinstance(error, RegimentError) else error
+            log.event(logging.ERROR, "keeper.error", error=str(error), exc_info=told)
 
     def _succeeded(self, job: Job) -> None:
         if self._failing is not None and self._failing[0] is job:
