@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from pathlib import Path
 
 from regiment.errors import ConfigError
@@ -18,6 +19,16 @@ def address(text: str, example: str, option: str = "--listen") -> tuple[str, int
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f'{option} is "{text}"; expected HOST:PORT, such as {example}')
     return host.strip("[]"), int(port)
+
+
+def taken(host: str, port: int) -> socket.socket:
+    """A socket that listens there; OSError where the address cannot be had."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def in_url(host: str) -> str:
+    """A host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
 
 
 def this_host_alone(host: str) -> bool:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,6 +20,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from regiment.build import make_broker
+from regiment.config import WorkerConfig
 from regiment.errors import RegimentError, StoreError, StoreUnavailable
 from regiment_cli.text import age
 from regiment_console.store import Store
@@ -34,19 +36,20 @@ Page = Callable[[Request], Awaitable[Response]]
 
 
 class Dashboard:
-    """The pages of one store. `make` builds what reads it, in the thread that uses it."""
+    """The pages of the store that `config` names. `why` it is this one is said where it is opened, unless `quiet`; pages call it
+    `where`.
+    """
 
-    def __init__(
-        self, make: Callable[[], Store], where: str, watch: Watch, doors: Doors, panels: Panels | None = None
-    ) -> None:
-        self._make, self._where, self._watch, self._doors, self._panels = make, where, watch, doors, panels
+    def __init__(self, config: WorkerConfig, why: str, where: str, doors: Doors, *, quiet: bool = False) -> None:
+        self._make = partial(Store, config, why, quiet=quiet)  # in the thread that uses it
+        self._where, self._doors = where, doors
+        self._watch, self._panels = Watch(make_broker(config).open), Panels(config)
         self._store: Store | None = None
         self._away = 0.0, ""
         """When the store was found away last (monotonic time), and in what words."""
         self._asking = ThreadPoolExecutor(1, "asking")
-        ours = FileSystemLoader(HERE / "templates")
         self._pages = Environment(
-            loader=ours if panels is None else panels.loader(ours),
+            loader=self._panels.loader(FileSystemLoader(HERE / "templates")),
             autoescape=True,
             finalize=drawing.cut,
             undefined=StrictUndefined,
@@ -63,7 +66,7 @@ class Dashboard:
             "lasted": drawing.lasted,
             "whole": drawing.Whole,
         }
-        self._pages.globals |= {"query": asked.query, "panels": panels.navigation if panels else ()}
+        self._pages.globals |= {"query": asked.query, "panels": self._panels.navigation}
 
     def application(self) -> Starlette:
         """All routes."""
@@ -82,7 +85,7 @@ class Dashboard:
             Route("/act/{act}", self._guarded(self.act, operator=True), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
-        for path, _ in self._panels.navigation if self._panels else ():
+        for path, _ in self._panels.navigation:
             routes += [
                 Route(f"/{path}", self._guarded(partial(self.panel, path)), methods=["GET"]),
                 Route(
@@ -98,8 +101,7 @@ class Dashboard:
             yield
         finally:
             self._watch.stop()
-            if self._panels:
-                self._panels.stop()
+            self._panels.stop()
             self._asking.shutdown(wait=False, cancel_futures=True)
 
     # What every request passes
@@ -269,9 +271,7 @@ class Dashboard:
         """The page of a plugin; if it fails, a box with the reason."""
         seen = await asyncio.to_thread(self._watch.wanted)
         try:
-            template, shown = await cast("Panels", self._panels).show(
-                path, list(seen.queues), dict(request.query_params)
-            )
+            template, shown = await self._panels.show(path, list(seen.queues), dict(request.query_params))
             return self._page(request, template, **{**shown, "here": f"{asked.root(request)}/{path}"})
         except Exception as error:
             if isinstance(error, StoreUnavailable) or (
@@ -287,9 +287,8 @@ class Dashboard:
         seen = self._watch.seen
         values = {field: str(given[0]) for field, given in request.state.form.items()}
         try:
-            said = await cast("Panels", self._panels).act(
-                path, request.path_params["act"], list(seen.queues), values, asked.via(request)
-            )
+            act = request.path_params["act"]
+            said = await self._panels.act(path, act, list(seen.queues), values, asked.via(request))
         except Failed as error:
             text = f"The panel {path} has failed: {error}"
             return self._page(request, "message.html", 502, title="That page has failed", text=text)

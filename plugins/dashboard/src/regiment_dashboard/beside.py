@@ -5,18 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import socket
 from pathlib import Path
 from typing import Any
 
 from regiment import log
-from regiment.build import make_broker
 from regiment.config import Use, WorkerConfig
 from regiment.contracts import Served
-from regiment_cli.listening import secret
-from regiment_console.store import Store
+from regiment_cli.listening import in_url, secret, taken
 from regiment_dashboard.doors import LOCAL, Doors
-from regiment_dashboard.watching import Watch
 
 
 class Beside:
@@ -52,26 +48,17 @@ class Beside:
     def serve(self) -> None:
         """Take the address, and answer. OSError where it is taken: the next process tries again."""
         from regiment_dashboard.app import Dashboard
-        from regiment_dashboard.panels import Panels
         from regiment_dashboard.serving import serve_here
 
         config, host = self._shown.get(), self._host
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, self._port), family=family) as taken:
-            port = taken.getsockname()[1]
-            shown = f"[{host}]" if ":" in host else host
+        with taken(host, self._port) as listening:
+            port, shown = listening.getsockname()[1], in_url(host)
             doors = Doors(
                 frozenset({*LOCAL, shown.lower(), os.uname().nodename.lower()}),
                 {"operator": self._token} if self._token else {},
                 "operator",
                 port,
             )
-            pages = Dashboard(
-                lambda: Store(config, "of this tree", quiet=True),
-                str(self._where),
-                Watch(make_broker(config).open),
-                doors,
-                Panels(config),
-            )
+            pages = Dashboard(config, "of this tree", str(self._where), doors, quiet=True)
             log.event(logging.INFO, "dashboard.serving", url=f"http://{shown}:{port}/")
-            serve_here(pages.application(), taken)
+            serve_here(pages.application(), listening)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import click
 
-from regiment.build import make_broker
 from regiment.errors import ConfigError
-from regiment_cli.listening import LEAST_SECRET, address, refused, secret, this_host_alone
+from regiment_cli.listening import LEAST_SECRET, address, in_url, refused, secret, taken, this_host_alone
 from regiment_cli.printing import say
 from regiment_console.store import Store, choose, store_options
 from regiment_dashboard.doors import LOCAL, Doors, Role
@@ -57,22 +55,19 @@ def command(
         )
     config, why = choose(app, connector)
     try:
-        taken = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening = taken(host, port)
     except OSError as error:
         raise refused("--listen", listen, error) from None
-    with taken:
+    with listening:
         from regiment_dashboard.app import Dashboard
-        from regiment_dashboard.panels import Panels
         from regiment_dashboard.serving import serve
-        from regiment_dashboard.watching import Watch
 
         names = frozenset({*LOCAL, host.lower(), f"[{host}]".lower(), *(name.lower() for name in hosts)})
-        doors = Doors(names, tokens, "viewer" if read_only else "operator", taken.getsockname()[1])
-        broker = make_broker(config)
+        port = listening.getsockname()[1]
+        doors = Doors(names, tokens, "viewer" if read_only else "operator", port)
         store = Store(config, why)
-        pages = Dashboard(lambda: Store(config, why), store.where, Watch(broker.open), doors, Panels(config))
+        pages = Dashboard(config, why, store.where, doors)
         store.looking.close()
-        shown = f"[{host}]" if ":" in host else host
-        say(f"serving http://{shown}:{taken.getsockname()[1]}{prefix}/" + (" (read only)" if read_only else ""))
-        serve(pages.application(), taken, prefix)
+        say(f"serving http://{in_url(host)}:{port}{prefix}/" + (" (read only)" if read_only else ""))
+        serve(pages.application(), listening, prefix)
     return 0

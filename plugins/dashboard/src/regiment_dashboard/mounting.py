@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 
 from regiment.bounds import seen
-from regiment.build import make_broker, make_connector
+from regiment.build import make_connector
 from regiment.config import Use, WorkerConfig
 from regiment.errors import ConfigError
 from regiment_cli.listening import LEAST_SECRET
-from regiment_console.store import Store
 from regiment_dashboard.app import Dashboard
 from regiment_dashboard.doors import LOCAL, Doors, Role
-from regiment_dashboard.panels import Panels
-from regiment_dashboard.watching import Watch
 
 
 def mounted(
@@ -45,5 +42,4 @@ def mounted(
     config, why = WorkerConfig(name="dashboard", connector=connector), "from mounted(…)"
     doors = Doors(frozenset({*LOCAL, *(name.lower() for name in hosts)}), tokens, "viewer", 0)
     where = make_connector(config, why)().describe()
-    watch = Watch(make_broker(config).open)
-    return Dashboard(lambda: Store(config, why), where, watch, doors, Panels(config)).application()
+    return Dashboard(config, why, where, doors).application()

@@ -156,17 +156,14 @@ def _pages() -> Any:
     try:
         from regiment_dashboard.app import Dashboard
         from regiment_dashboard.doors import Doors, Visitor
-        from regiment_dashboard.panels import Panels
-        from regiment_dashboard.watching import Watch
     except ImportError as error:
         raise PluginError(
             f"with_dashboard needs regiment-dashboard ({error}): pip install regiment-dashboard"
         ) from error
     from django.conf import settings
 
-    from regiment.build import make_broker, make_connector
+    from regiment.build import make_connector
     from regiment.config import WorkerConfig
-    from regiment_console.store import Store
 
     class StaffDoors(Doors):
         """Doors that trust Django: its hosts, its sessions, its permissions. A form is of one login."""
@@ -184,6 +181,4 @@ def _pages() -> Any:
     # The same in each process that serves the project.
     doors._secret = hmac.new(settings.SECRET_KEY.encode(), b"regiment dashboard", hashlib.sha256).digest()
     where = make_connector(config, why)().describe()
-    return Dashboard(
-        lambda: Store(config, why), where, Watch(make_broker(config).open), doors, Panels(config)
-    ).application()
+    return Dashboard(config, why, where, doors).application()

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from regiment import log
 from regiment.contracts import Connector, Served
-from regiment_cli.listening import secret
+from regiment_cli.listening import in_url, secret
 from regiment_metrics.sampling import Sample, Sampler, Standing
 from regiment_metrics.serving import Pages, listening
 
@@ -93,8 +93,7 @@ class Beside:
         host, port = self._address
         with listening(host, port) as server:
             server.set_app(Pages(self._stores, self._token, self))
-            shown = f"[{host}]" if ":" in host else host
-            log.event(logging.INFO, "metrics.serving", url=f"http://{shown}:{server.server_port}/metrics")
+            log.event(logging.INFO, "metrics.serving", url=f"http://{in_url(host)}:{server.server_port}/metrics")
             server.serve_forever(poll_interval=0.5)
 
     def tree(self) -> tuple[Tended, Mapping[str, str]] | None:

@@ -6,7 +6,6 @@ All that can be wrong with them is said before anything is forked; what serves i
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from regiment.errors import ConfigError, PluginError
 from regiment.known import COMMANDS
 from regiment.registry import registry
-from regiment_cli.listening import address, refused, secret, this_host_alone
+from regiment_cli.listening import address, refused, secret, taken, this_host_alone
 
 SERVERS = {"metrics": "127.0.0.1:9464", "dashboard": "127.0.0.1:8420"}
 """Option, and where it serves if nobody says otherwise."""
@@ -63,7 +62,7 @@ def _checked(asked: Asked) -> dict[str, Any]:
             f"or an address of this host alone, such as {SERVERS[asked.name]}"
         )
     try:  # who serves takes it for itself: a port that this process held would be in its workers, too
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        taken(host, port).close()
     except OSError as error:
         raise refused(option, asked.where, error) from None
     return {"host": host, "port": port, "token_file": token_file and str(token_file)}
