@@ -39,3 +39,5 @@ def test_records_are_equal_by_value_and_cannot_be_changed() -> None:
         Timeouts(3).hard = 4  # type: ignore[misc]
     with pytest.raises(ConfigError, match=r'Timeouts has no field "hrad"\. Did you mean "hard"\?'):
         Timeouts(3).replace(hrad=1)
+    with pytest.raises(ConfigError, match=r'Timeouts has no field "xyzzy"\. It has: hard, soft, grace$'):
+        Timeouts(3).replace(xyzzy=1)

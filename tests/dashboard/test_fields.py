@@ -82,7 +82,7 @@ def test_names_in_panels_are_text(serve: Any, file: str) -> None:
     with flow(NASTY[:40]) as made:
         made.add(FlowQueue("mail", connector=file, plugins=[Workflows()]).task(run).s(a=NASTY), name="a b<i>")
     made.start(id="f-1")
-    pool = "<script>document</script>"
+    pool = "<script>document"
     limited = Queue("mail", connector=file, plugins=[Limits(pools={pool: Pool(at_once=1)})])
     limited.task(pool=pool, lane="{to}", unique="{to}")(send).push(to=NASTY)
     served: Served = serve(file)

@@ -118,7 +118,9 @@ def test_a_connection_that_was_closed_leaves_no_thread(ground: Ground) -> None:
         link = Link(ground.cluster.address, 10.0)
         link.client()
         link.close()
-    assert {one for one in set(threading.enumerate()) - before if "Offload" not in one.name} == set()
+    # Dask's pool for large messages stays with the process; the driver of the store starts threads when it likes.
+    started = {one.name for one in set(threading.enumerate()) - before}
+    assert {name for name in started if "Offload" not in name and not name.startswith("pymongo_")} == set()
 
 
 def test_a_process_that_was_forked_is_told_so_and_leaves_the_connection_alone(ground: Ground) -> None:

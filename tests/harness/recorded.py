@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 PLAIN = {
-    "exchange": "09a736d908ad4d188c673dcda8c036a65969e672",
-    "release": "dc8e78cd440322eb99fa5d82b4b4951704e192ed",
-    "renew": "50715c3bd86b933d889e821152a26cfacb5add8f",
-    "push": "c33f636bb875aacb030ac0b8bd99559abb24faee",
-    "join": "73c7eb392d7230bcfb8dc853f025c914a434889a",
-    "revive": "19979c9c78dff2308f757370bd955b9a68927f00",
-    "steer": "cbee68ecb23bc7166dc1f27e20ea95aeffa79a0d",
-    "purge": "c39b53184beefd3cd658bcb5903cfdba54e0f8bc",
-    "drop": "14af1be889a427840e32283b347aeb6280e9c93e",
+    "exchange": "02ecf8f23ca483e8a74e83a944b880466910a18b",
+    "release": "e3b06a8c72a755a222416dfeb96284c439d82358",
+    "renew": "9a45ff733d4cd038825a09d282a65c8430585ba4",
+    "push": "5cb33e3a645935d638a3c8e0e8ad328db63185af",
+    "join": "a50cabdbe8a39ee8c72338a58cf138a5ec22f639",
+    "revive": "bfb5670c0be611aa9dc7e181d1bec7b094ae36b7",
+    "steer": "7471643a83d925b511440ed4268eeb8823cdf9db",
+    "purge": "6bf4efaba0a81645e58c1d746129bb09e094fee7",
+    "drop": "1576908ae5884a938b5dd69e4d138254dfe6b8b6",
     "letters": "061dd99cf919e83ca4e5ba8383fc327df7aa78e7",
     "peek": "3f6e7d85c45d6337292ca80ee6bc7b8fced49049",
     "look_ready": "c273b1b5757637d83ae4c54dc53a4c6ee26369c7",
     "look_leased": "b095ee0916f87ad932c00d111283835d30f3a125",
-    "aside": "0bea4327bf7c79cf31e7a19698d4b4a78a344a54",
-    "back": "fd6d773bead2780ebc0ff1922f7394eb5a2143f8",
+    "aside": "a048c33e7def657c208f05d8501daf0bbfd83da0",
+    "back": "a37ec499149270772df12022415ef87e94928b60",
 }
 """SHA-1 of each script without extras. One that is changed on purpose is recorded anew here, and nowhere else."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_transactions_side_by_side_disturb_neither_each_other_nor_a_push(shop: A
     assert sorted(one["order"] for one in ready(queue)) == [1, 2, 3]
 
 
-def test_what_cannot_be_part_of_a_transaction_is_refused_in_words(shop: Any) -> None:
+def test_what_cannot_be_part_of_a_transaction_is_refused_in_words(shop: Any, tmp_path: Path) -> None:
     client, _, queue = shop
     url = queue.config.connector
     with client.start_session() as session:
@@ -105,7 +106,7 @@ def test_what_cannot_be_part_of_a_transaction_is_refused_in_words(shop: Any) -> 
                 with pytest.raises(ArgumentsError, match=said):
                     enqueue(session, other.tasks["ship"].options(**options), order=1)
                 other.broker.close()
-            far = Queue("far", connector="memory")
+            far = Queue("far", connector=f"sqlite:///{tmp_path / 'far.db'}")
             far.task(ship)
             with pytest.raises(ArgumentsError, match="this session writes to MongoDB"):
                 enqueue(session, far.tasks["ship"], order=1)

@@ -70,7 +70,9 @@ class Settings:
             kwargs[field] = value
         for field in kwargs:
             if field not in fields:
-                raise ConfigError(f'{name} has no field "{field}".{nearest(field, fields) or f" It has: {[*fields]}"}')
+                raise ConfigError(
+                    f'{name} has no field "{field}".{nearest(field, fields) or " It has: " + ", ".join(fields)}'
+                )
         for field, default in fields.items():
             if field not in kwargs and default is ...:
                 raise ConfigError(f'{name} needs the field "{field}"')

@@ -15,6 +15,7 @@ from regiment.contracts import Connector
 from regiment.hooks import hookspec
 from regiment.registry import registry
 from regiment.task import Task
+from regiment_cli.hooking import declare
 from regiment_console.store import Store
 
 
@@ -48,9 +49,7 @@ class Specs:
 def calls(name: str) -> list[tuple[str, Callable[..., Any]]]:
     """(plugin, call) of everyone who implements a hook of these."""
     here = registry()
-    known = here.pm.hook.__dict__.get(name)
-    if known is None or not known.has_spec():
-        here.pm.add_hookspecs(Specs)
+    declare(here.pm, Specs, name)
     return here.hooks(name)
 
 

@@ -20,6 +20,7 @@ from regiment.errors import RegimentError, StoreError
 from regiment.hooks import hookspec
 from regiment.installed import load
 from regiment.registry import registry
+from regiment_cli.hooking import declare
 from regiment_cli.panels import Asked, Done, Page, Panel
 from regiment_console.acting import account
 
@@ -55,8 +56,7 @@ def offered(kept: frozenset[str]) -> list[Panel]:
     an address that is taken, is an event, and hides no other.
     """
     here = registry()
-    if getattr(here.pm.hook, "regiment_panels", None) is None or not here.pm.hook.regiment_panels.has_spec():
-        here.pm.add_hookspecs(Specs)
+    declare(here.pm, Specs, "regiment_panels")
     found: dict[str, Panel] = {}
     for plugin, call in here.hooks("regiment_panels"):
         for panel in _of(plugin, call):

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import io
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -60,8 +59,6 @@ class _Mounted:
     def __init__(self, project: Application, root: str) -> None:
         self._project, self._root = project, root
         self._pages = _pages()
-        self._life = AsyncExitStack()
-        self._lives = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -75,22 +72,13 @@ class _Mounted:
         inner = path.removeprefix(outer)
         return inner == self._root or inner.startswith(f"{self._root}/")
 
-    async def _start(self) -> None:
-        """Start what looks at the store: with the server, or at the first request where that has no lifespan."""
-        if not self._lives:
-            self._lives = True
-            await self._life.enter_async_context(self._pages.router.lifespan_context(self._pages))
-
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._start()
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                await self._life.aclose()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+        """The pages start at the first look, and end with the server."""
+        await receive()
+        async with self._pages.router.lifespan_context(self._pages):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         from asgiref.sync import sync_to_async
@@ -103,7 +91,6 @@ class _Mounted:
         if guest is None:
             await _answer(send, *closed[:1], location=closed[1], text=closed[2])
             return
-        await self._start()
         token = _guest.set(guest)
         host = (scope.get("client") or ("?", 0))[0]
         below = {**scope, "root_path": outer + self._root, "client": (f"{guest.name} at {host}", 0)}

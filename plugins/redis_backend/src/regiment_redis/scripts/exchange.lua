@@ -275,9 +275,9 @@ else
   --#flow: f.closed = false
   --#flow: if f.added > 0 and redis.call('EXISTS', stem .. ':waiting') == 1 then tools() end
   if made then made.rouse() elseif not written then redis.call('HDEL', stem, '-') end
+  next_due = upcoming(next_look)
   if limit > 0 then
     mark = mark + 2
-    next_due = upcoming(next_look)
     -- Who is told when the next task is due is told by its score (`rouse` in tools.lua).
     redis.call('ZADD', stem .. ':waiting', flag > 1 and 0 or known or 'inf', consumer)
   elseif waiting then
@@ -288,7 +288,6 @@ else
   head = struct.pack('>I7I7I4I7B', turn, base, left, 0, mark)
   --#flow: head = head .. f.pack(mine)
   if gone then redis.call('RPUSH', batch, head) else redis.call('LSET', batch, 0, head) end
-  if limit == 0 then next_due = upcoming(next_look) end
   if next_due > 0 and next_due < 6000 and limit > 0 then
     -- Of a crowd that sleeps until the same task is due, the first by name is on time, and the others look 5 ms after
     -- each other, at most 40 ms late: all at once, they would keep each other from running it.

@@ -156,6 +156,9 @@ local function tools()
     if most > 0 then redis.call('PEXPIRE', marks, 60000) end
   end
 
+  -- How many of those who wait are told when the next task is due.
+  local guards = 8
+
   -- The consumer waits no more. If nobody else has been told when the next task is due, some are woken, who are then told.
   function t.awake(consumer)
     --#flow: f.hand_over(consumer)
@@ -166,7 +169,7 @@ local function tools()
     else
       redis.call('LTRIM', stem .. ':wake', 0, sleepers - 1)
       local first = redis.call('ZRANGE', stem .. ':delayed', 0, 0, 'WITHSCORES')[2]
-      if first and redis.call('ZCOUNT', stem .. ':waiting', 0, first) == 0 then t.wake(8) end
+      if first and redis.call('ZCOUNT', stem .. ':waiting', 0, first) == 0 then t.wake(guards) end
     end
   end
 
@@ -181,7 +184,7 @@ local function tools()
     return all
   end
 
-  -- At the end of a verb that may have made tasks ready, or due before all others: then eight of those who wait are told, and not
+  -- At the end of a verb that may have made tasks ready, or due before all others: then some of those who wait are told, and not
   -- thousands. Their scores in `waiting` are the times they know of, "inf" if they know of none. A score of 0 is of one that
   -- may be busy though it is listed here (it waits at several servers), or of an older release: then all are told.
   function t.rouse()
@@ -189,7 +192,7 @@ local function tools()
     --#flow: if redis.call('EXISTS', stem .. ':waiting') == 1 and f.untold() then t.wake(1) end
     if not (t.earlier or t.added > 0) or redis.call('EXISTS', stem .. ':waiting') == 0 then return end
     local most = t.added > 0 and math.min(t.added, t.length()) or 0
-    if t.earlier then most = math.max(most, redis.call('ZCOUNT', stem .. ':waiting', 0, 0) > 0 and 1000000 or 8) end
+    if t.earlier then most = math.max(most, redis.call('ZCOUNT', stem .. ':waiting', 0, 0) > 0 and 1000000 or guards) end
     t.wake(most)
   end
 

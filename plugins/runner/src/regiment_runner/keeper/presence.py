@@ -37,12 +37,15 @@ class Presence:
     def __init__(self, name: str) -> None:
         self._name, self._since = name, int(time.time())
         self._ends: defaultdict[str, deque[tuple[float, str]]] = defaultdict(lambda: deque(maxlen=1000))
-        self._seen: dict[tuple[str, str], int] = {}
+        self._seen: dict[tuple[str, str], float] = {}
         """Label and code -> when it was first served."""
 
     def joined(self, store: Store, wards: Iterable[Ward]) -> None:
         """A worker is there: it is told of soon, unless it takes the place of one that was told of."""
-        if sum(_serves(ward, store) for ward in wards) > store.announced_workers:
+        mine = [ward for ward in wards if _serves(ward, store)]
+        for ward in mine:
+            self._first(ward.spec)
+        if len(mine) > store.announced_workers:
             now = time.monotonic()
             store.announce_at = min(store.announce_at, max(now + SOON, store.announced_at + NOT_MORE))
 
@@ -83,13 +86,17 @@ class Presence:
         found = {**tree, "plugins": sorted(plugins), "targets": list(targets.values()), "workers": here}
         return json.dumps(found, separators=(",", ":")).encode()
 
+    def _first(self, spec: Mapping[str, Any]) -> float:
+        """When this code was first served: two hosts are told apart by it, and a deploy takes less than a second."""
+        known = spec.get("known", {})
+        return self._seen.setdefault((known.get("label", ""), known.get("code", "")), round(time.time(), 3))
+
     def _target(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         known = spec.get("known", {})
         label, code = known.get("label", ""), known.get("code", "")
-        since = self._seen.setdefault((label, code), int(time.time()))
         lately = time.time() - LATELY
         ends = Counter(kind for at, kind in self._ends.get(label, ()) if at > lately)
-        told = {"label": label, "queue": spec["queue"], "code": code, "since": since, "ends": dict(ends)}
+        told = {"label": label, "queue": spec["queue"], "code": code, "since": self._first(spec), "ends": dict(ends)}
         return {**told, "tasks": known.get("tasks"), "reads": known.get("reads")}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from regiment.hooks import hookspec
 from regiment.registry import registry
+from regiment_cli.hooking import declare
 
 
 class Specs:
@@ -26,7 +27,5 @@ def fetched(app: Any) -> bool:
     base = registry()
     here = base.scope(app.config.plugins)
     for one in (base, here):
-        known = getattr(one.pm.hook, "regiment_fetch", None)
-        if known is None or not known.has_spec():
-            one.pm.add_hookspecs(Specs)
+        declare(one.pm, Specs, "regiment_fetch")
     return any(call(app) for _, call in here.hooks("regiment_fetch"))
