@@ -100,7 +100,7 @@ class Keeper:
         """Say first what was given back, then tell the plugins: one that takes this process down does so once, not for ever."""
         names: list[str] = []
         while self._released:  # threads of the stores add to it
-            names.append(name := self._released.pop())
+            names.append(name := self._released.pop(0))
             ward = self.wards.pop(name, None)
             if ward is not None:
                 self.boards.forget(ward)

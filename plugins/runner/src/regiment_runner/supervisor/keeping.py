@@ -238,19 +238,28 @@ class Keeping:
             self.channel.close()
 
     def stop(self, patience: float) -> None:
-        """Say goodbye and wait; a keeper that cannot reach its store is left behind after `patience` seconds."""
-        if self.channel is None:
-            return
+        """Say goodbye and wait; a keeper that cannot reach its store is left behind after `patience` seconds. One that a hook
+        has held up has a successor, once, for those who were still to be told.
+        """
+        if self.channel is not None and not self._part(patience) and self._untold and not self._holders:
+            self.start()
+            if self.channel is not None:
+                self._part(patience)
+
+    def _part(self, patience: float) -> bool:
+        """Have the keeper end; False if it had to be killed."""
         self._send({"bye": True})
-        deadline = time.monotonic() + patience
+        deadline, itself = time.monotonic() + patience, True
         while process.reap(self.pidfd) is None:
             if time.monotonic() > deadline:
                 process.send(self.pidfd, signal.SIGKILL)
-                deadline += 3600
+                deadline, itself = deadline + 3600, False
             if self._out:
                 self._out.flush()
             time.sleep(0.005)
+        self._read()
         self._hang_up()
+        return itself
 
     def _send(self, message: messages.ToKeeper, fds: Iterable[int] = ()) -> None:
         if self._out is not None:
