@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from regiment_runner.shared import messages
-from regiment_runner.shared.crossing import Inbox, Outbox, pieces
+from regiment_runner.shared.crossing import Inbox, Outbox, piece, pieces
 
 
 @pytest.fixture
@@ -97,3 +97,13 @@ def test_the_page_of_messages_names_each_of_them() -> None:
         for kind in get_args(getattr(messages, union))
     }
     assert named == sent
+
+
+def test_the_last_words_of_an_end_that_has_gone_without_reading_what_it_was_told_are_heard(ends: Any) -> None:
+    ours, theirs = ends
+    assert piece(ours) is None, "nothing was said yet"
+    ours.send(b"unread")
+    theirs.send(b"last words")
+    theirs.close()
+    assert piece(ours) == b"last words"
+    assert piece(ours) == b"", "it has gone"

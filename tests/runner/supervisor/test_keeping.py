@@ -66,6 +66,7 @@ def test_a_keeper_that_follows_is_told_of_the_ends_that_none_has_begun_to_tell(t
 
     keeping = bodies(tmp_path, first, hears)
     keeping.start()
+    keeping.doze(False)  # the keeper ends without reading that
     select.select([keeping.pidfd], [], [], 20)
     keeping.look(time.monotonic())
     assert sorted(keeping.receive()) == ["w1", "w2", "w3"], "its last words were heard"

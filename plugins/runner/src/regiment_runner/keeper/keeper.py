@@ -115,7 +115,10 @@ class Keeper:
     def _receive(self) -> None:
         try:
             data, fds, _, _ = socket.recv_fds(self.channel, 1 << 20, 4)
-        except BlockingIOError:
+        except (
+            BlockingIOError,
+            ConnectionResetError,
+        ):  # after a reset there may be last words to read (`crossing.piece`)
             return
         except OSError:
             data, fds = b"", []

@@ -55,6 +55,23 @@ class Inbox(Generic[M]):
         return cast("M", json.loads(whole))
 
 
+def piece(channel: socket.socket, flags: int = 0) -> bytes | None:
+    """One piece of what the other end says: None if there is none now, empty if the other end is gone and all is read.
+
+    Of an end that has gone without reading all that it was told, the kernel says so once before it gives out its last words.
+    """
+    for _ in range(2):
+        try:
+            return channel.recv(2 * PIECE, flags)
+        except ConnectionResetError:
+            continue
+        except BlockingIOError:
+            return None
+        except OSError:
+            break
+    return b""
+
+
 class Outbox:
     """Messages on their way through a socket that does not block: what it does not take now goes later, in order."""
 

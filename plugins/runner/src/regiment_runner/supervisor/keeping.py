@@ -163,13 +163,7 @@ class Keeping:
         return released
 
     def _read(self) -> None:
-        while self.channel is not None:
-            try:
-                data = self.channel.recv(65536)
-            except (BlockingIOError, OSError):
-                break
-            if not data:
-                break
+        while self.channel is not None and (data := crossing.piece(self.channel)):
             self._heard = time.monotonic()
             message = self._in.add(data)
             if message is not None:

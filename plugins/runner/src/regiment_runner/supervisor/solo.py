@@ -204,9 +204,8 @@ class SoloKeeper(keeper.Keeper):
 
     def _hear_out(self) -> None:
         """Read what was said before the end."""
-        with contextlib.suppress(OSError):
-            while self.channel.recv(1, socket.MSG_PEEK):
-                self._receive()
+        while crossing.piece(self.channel, socket.MSG_PEEK):
+            self._receive()
 
 
 def _keep(channel: socket.socket, parent: int, poke: int, tag: int | None) -> None:
