@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from harness import clock, servers, stalls
 from harness.each_store import Stores
 from harness.lanes import lane
+from harness.scale import FULL
 from harness.site import Site
 
 PYTHONS_OWN = {signal.SIGPIPE, signal.SIGXFSZ}
