@@ -104,6 +104,17 @@ def test_a_cluster_that_is_down_delays_only_its_own_tasks(
     assert sorted(map(int, worker.ran)) == [*range(40), *range(100, 110)]
 
 
+def test_a_cluster_that_lost_a_join_in_a_crash_hears_of_it_again(connector: MongoConnector) -> None:
+    push(connector, range(40))
+    worker = Worker(connector)
+    worker.step(), worker.step()
+    forgetful = next(n for n in connector._nodes if not any(n.knows("q", "me", one.first) for one in worker.done))
+    assert forgetful._consumers.delete_one({"_id": "q me"}).deleted_count == 1
+    worker.until(lambda: len(worker.ran) >= 40)
+    worker.step()
+    assert sorted(map(int, worker.ran)) == list(range(40))
+
+
 def test_dead_letters_of_all_clusters_are_paged_newest_first(connector: MongoConnector) -> None:
     push(connector, range(12))
     connector.join("q", "me", Terms())

@@ -331,8 +331,15 @@ def test_a_follower_whose_connection_was_cut_is_told_to_follow_again(server: Red
     with Proxy(server.port) as proxy:
         follower = opened("follow", proxy.url)
         follower.follow({("q", "k"): 0})
-        threading.Timer(0.2, proxy.reset).start()
-        assert follower.heard(10.0) is None
+
+        def cut() -> None:
+            eventually(lambda: "blocked_clients:1" in str(server.ask("INFO", "clients")), 20, "it waits for marks")
+            proxy.reset()
+
+        cutting = threading.Thread(target=cut)
+        cutting.start()
+        assert follower.heard(30.0) is None
+        cutting.join()  # one connection is cut after the other, and it heard of the first
         apply(opened(url=server.url), "q", keep())
         with pytest.raises(StoreUnavailable):
             follower.follow({("q", "k"): 0})  # by the other connection, which was cut, too

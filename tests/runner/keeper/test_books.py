@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ class Tree:
         self.tallies[name] = Tally(made)
 
     def ends(self, name: str, number: int, task: str = "send", ms: float = 0) -> None:
-        """So many tasks of a worker succeed."""
+        """So many tasks of a worker succeed, which run one after the other for so long: more than it lives is not believed."""
+        time.sleep(ms / 1000)
         words, tally = self.pages[name].words, self.tallies[name]
         base = tally.entry(task) >> 48
         words[base] = ((words[base] >> 24) + number) << 24

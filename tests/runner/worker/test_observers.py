@@ -483,3 +483,34 @@ def test_a_hook_of_ends_that_misbehaves_is_told_each_end_once_and_the_queue_goes
     assert run(tmp_path, "run", "crashing", "--burst").returncode == 1, "the task is a dead letter"
     ends = (tmp_path / "ends.txt").read_text().split()
     assert ends.count("crash") == 3, ends
+
+
+LAST_CALL = """
+import os, pathlib, time
+from regiment.hooks import hookimpl
+
+def lines(name):
+    path = pathlib.Path(name)
+    return path.read_text().count(chr(10)) if path.exists() else 0
+
+@hookimpl
+def regiment_worker_ended(end):
+    with pathlib.Path("ends.txt").open("a") as file:
+        file.write(end["kind"] + chr(10))
+    if lines("ends.txt") == 1:
+        while lines("runs.txt") < 3:
+            time.sleep(0.01)
+        os._exit(1)
+"""
+
+
+def test_who_was_still_to_be_told_of_an_end_is_told_by_the_keeper_that_follows(tmp_path: Path) -> None:
+    noted = 'os.write(os.open("runs.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), b"run\\n")\n    os._exit(1)'
+    (tmp_path / "crashing.py").write_text(CRASHING.replace("os._exit(1)", noted))
+    (tmp_path / "watching.py").write_text(LAST_CALL)
+    assert run(tmp_path, "push", "crashing:crash").returncode == 0
+    told = run(tmp_path, "run", "crashing", "--burst")
+    assert told.returncode == 1, "the task is a dead letter"
+    assert "keeper.replaced" in told.stderr
+    ends = (tmp_path / "ends.txt").read_text().split()
+    assert ends.count("crash") == 3, ends  # the second was given back, and waited behind the first

@@ -161,7 +161,8 @@ class Together:
         if turn not in (last, last + 1) or turn < 1:
             raise Fenced(f"consumer {consumer} of {queue!r} sent turn {turn}; expected {last} again or {last + 1}")
         pinned = self._leased_by(key, turn, rows)
-        order = sorted(range(len(self._nodes)), key=lambda i: (self._resting(i), (i - turn) % len(self._nodes)))
+        # Who is asked is who knows this consumer: one that was left alone then may have been away when it joined.
+        order = sorted(range(len(self._nodes)), key=lambda i: (i not in rows, (i - turn) % len(self._nodes)))
         shares = self._shares(key, rows, settlements)
         # What none of them holds is asked of all: it is lost if all say so, and one of them may know that the keeper
         # settled it. The answers are kept there, so a repeat by another process adds up to the same.
@@ -170,7 +171,7 @@ class Together:
         answer = _Answer()
         for index in order if pinned is None else [pinned, *(i for i in order if i != pinned)]:
             share, owed = shares.get(index, []), self._owed.get((*key, index), [])
-            if self._resting(index) and index != pinned:
+            if index not in rows and index != pinned:
                 self._owe((*key, index), share, effects)
                 continue
             wanted = 0 if answer.deliveries else limit
@@ -180,7 +181,7 @@ class Together:
             theirs = {**self._owed_effects.get((*key, index), {}), **effects}
             args = (queue, consumer, turn, base, parts, wanted, max_bytes, holds_nothing, theirs)
             try:
-                taken: Taken = self._try(index, self._nodes[index].exchange_in, *args)
+                taken: Taken = self._exchange(index, *args)
             except StoreUnavailable as error:
                 if wanted:
                     raise
@@ -190,6 +191,19 @@ class Together:
             self._paid((*key, index))
             answer.add(taken, owed)
         return answer.whole()
+
+    def _exchange(self, index: int, queue: str, consumer: str, *args: Any) -> Taken:
+        """With one cluster; it hears of a join anew that it does not know of: it was down then, or crashed before it stood
+        in its journal.
+        """
+        node, terms = self._nodes[index], self._terms.get((queue, consumer))
+        try:
+            return self._try(index, node.exchange_in, queue, consumer, *args)  # type: ignore[no-any-return]
+        except Fenced:
+            if terms is None or self._try(index, node.row, queue, consumer) is not None:
+                raise
+        self._try(index, node.join, queue, consumer, terms)
+        return self._try(index, node.exchange_in, queue, consumer, *args)  # type: ignore[no-any-return]
 
     def _rows(self, queue: str, consumer: str) -> dict[int, Row]:
         rows: dict[int, Row] = {}

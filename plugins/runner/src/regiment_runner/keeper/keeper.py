@@ -62,7 +62,7 @@ class Keeper:
         self.stores: dict[str, Store] = {}
         self._gone = self._dozing = False
         self._ticked = -1e9
-        self.telling = Telling()
+        self.telling = Telling(self._surely)
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._released: list[str] = []
         self.name = f"{os.uname().nodename}:{os.getppid()}"
@@ -105,10 +105,10 @@ class Keeper:
             if ward is not None:
                 self.boards.forget(ward)
                 ward.close()
-            self._send({"released": name})
+            self._send(self.telling.released(name))
         self._out.flush()
         for name in names:
-            self.telling.released(name)
+            self.telling.of(name)
 
     # The supervisor's words
 
@@ -135,6 +135,8 @@ class Keeper:
                 self.telling.end(ward.name, ward.page, ward.spec, message.get("end", {}))
             elif ward is None:
                 self._released.append(message["dead"])
+        elif "untold" in message:
+            self.telling.go_on(message)
         elif "event" in message:
             self.telling.event(message["event"], "supervisor")
         elif "count" in message:
@@ -173,6 +175,13 @@ class Keeper:
 
     def _send(self, message: messages.FromKeeper) -> None:
         self._out.send(message)
+
+    def _surely(self, message: messages.FromKeeper) -> None:
+        """Send, and return when it is sent. Not for the loop."""
+        self._send(message)
+        while self._out:
+            time.sleep(0.005)
+            self._out.flush()
 
     def _store_of(self, spec: Mapping[str, Any]) -> Store:
         key = json.dumps(spec, sort_keys=True, default=repr)

@@ -6,8 +6,8 @@ or of a process that can no longer speak, stands on its page and not in a messag
 | from | to | messages |
 |---|---|---|
 | worker | supervisor | `Found`, `Configured`, `Ready`, `Leaving`, `Ended`, `Failed` |
-| supervisor | keeper | `Serve` (with the worker's pidfd), `Dead`, `Event`, `Count`, `Doze`, `Bye` |
-| keeper | supervisor | `Tick`, `Released`, `Backlog`, `Order` |
+| supervisor | keeper | `Serve` (with the worker's pidfd), `Dead`, `Untold`, `Event`, `Count`, `Doze`, `Bye` |
+| keeper | supervisor | `Tick`, `Released`, `Telling`, `Backlog`, `Order` |
 | supervisor | steward, server | `Learn`, `Bye` |
 | steward, server | supervisor | `Tick` |
 """
@@ -115,6 +115,16 @@ class Dead(PostMortem):
 
 
 @final
+class Untold(TypedDict):
+    """Tell the plugins of such a worker of its end, the last `left` of them: what a keeper before had not begun."""
+
+    untold: str
+    end: dict[str, Any]
+    spec: Spec
+    left: int
+
+
+@final
 class Event(TypedDict):
     """Tell the observers of this event of the supervisor's."""
 
@@ -142,7 +152,7 @@ class Bye(TypedDict):
     bye: bool
 
 
-ToKeeper = Serve | Dead | Event | Count | Doze | Bye
+ToKeeper = Serve | Dead | Untold | Event | Count | Doze | Bye
 
 
 # A keeper to its supervisor
@@ -157,9 +167,18 @@ class Tick(TypedDict):
 
 @final
 class Released(TypedDict):
-    """What this worker held is given back."""
+    """What this worker held is given back. `untold`: who is to be told of its end, and what; a `Telling` is said of each."""
 
     released: str
+    untold: NotRequired[Untold]
+
+
+@final
+class Telling(TypedDict):
+    """A plugin is told of the end of this worker from now on, and so many are left."""
+
+    telling: str
+    left: int
 
 
 @final
@@ -179,7 +198,7 @@ class Order(TypedDict):
     by: str
 
 
-FromKeeper = Tick | Released | Backlog | Order
+FromKeeper = Tick | Released | Telling | Backlog | Order
 
 
 # A supervisor to its steward, or to a server

@@ -40,7 +40,10 @@ class Keeping:
         self._served: dict[str, tuple[messages.Serve, int]] = {}
         """Worker -> what the keeper is told of it, and its pidfd, which its supervisor closes after `released`."""
         self._dead: dict[str, messages.Dead] = {}
+        self._untold: dict[str, messages.Untold] = {}
+        """Worker -> who is to be told of its end, and what, as far as no keeper has begun to."""
         self._holders: set[str] = set()
+        self._released: list[str] = []
         self.backlogs: dict[str, int] = {}
         """Worker -> tasks that are ready in its queue, as asked for by `ask_backlog`."""
         self.orders: dict[str, messages.Order] = {}
@@ -77,6 +80,8 @@ class Keeping:
             self._send({**message, "path": _where(message["path"])}, [pidfd])
         for death in self._dead.values():
             self._send(death)
+        for end in self._untold.values():
+            self._send(end)
 
     def _fork(self) -> None:
         def body(channel: socket.socket, parent: int) -> int:
@@ -153,7 +158,11 @@ class Keeping:
 
     def receive(self) -> list[str]:
         """Read what the keeper says; names of the dead that are dealt with."""
-        released = []
+        self._read()
+        released, self._released = self._released, []
+        return released
+
+    def _read(self) -> None:
         while self.channel is not None:
             try:
                 data = self.channel.recv(65536)
@@ -163,19 +172,38 @@ class Keeping:
                 break
             self._heard = time.monotonic()
             message = self._in.add(data)
-            if message is None:
-                continue
-            if "backlog" in message:
-                self.backlogs[message["backlog"]] = message["ready"]
-            elif "order" in message:
-                self.orders[message["order"]] = message
-            elif "released" in message:
-                name = message["released"]
-                self._dead.pop(name, None)
-                self._holders.discard(name)
-                self._served.pop(name, None)
-                released.append(name)
-        return released
+            if message is not None:
+                self._hear(message)
+
+    def _hear(self, message: messages.FromKeeper) -> None:
+        if "backlog" in message:
+            self.backlogs[message["backlog"]] = message["ready"]
+        elif "order" in message:
+            self.orders[message["order"]] = message
+        elif "telling" in message:
+            self._begun(message)
+        elif "released" in message:
+            name = message["released"]
+            if "untold" in message:
+                self._keep(message["untold"])
+            self._dead.pop(name, None)
+            self._holders.discard(name)
+            self._served.pop(name, None)
+            self._released.append(name)
+
+    def _keep(self, untold: messages.Untold) -> None:
+        """Who is to be told of an end; of more than a keeper is given, the oldest are left out."""
+        self._untold[untold["untold"]] = untold
+        if len(self._untold) > MOST_EVENTS:
+            del self._untold[next(iter(self._untold))]
+
+    def _begun(self, said: messages.Telling) -> None:
+        """A hook is being told: if that costs the keeper, it is not told again."""
+        name = said["telling"]
+        if name in self._untold:
+            self._untold[name]["left"] = said["left"]
+            if not said["left"]:
+                del self._untold[name]
 
     def look(self, now: float) -> None:
         """Replace a keeper that has ended, or has been silent for too long while we were awake to hear it."""
@@ -200,6 +228,7 @@ class Keeping:
 
     def _replace(self, why: str) -> None:
         log.event(logging.WARNING, "keeper.replaced", pid=self.pid, reason=why)
+        self._read()  # its last words: of what it has begun to tell, nobody is told again
         self._hang_up()
         self.start()
 
