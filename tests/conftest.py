@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from harness import clock, servers, stalls
 from harness.each_store import Stores
 from harness.lanes import lane
+from harness.scale import FULL
 from harness.site import Site
 
 PYTHONS_OWN = {signal.SIGPIPE, signal.SIGXFSZ}
@@ -59,10 +60,14 @@ def mongod_release() -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Redis' own tests (`test_redis_*.py`), the connector examination among them, run on each release that is here."""
+    """Redis' own tests (`test_redis_*.py`), the connector examination among them, run on each release that is here; what a
+    class says to be of the `newest_release` runs on the others with the full counts only.
+    """
     path = metafunc.definition.path
     if path.name.startswith("test_redis_") and path.name not in OF_ONE_RELEASE:
         found = list(servers.releases())
+        if getattr(metafunc.cls, "newest_release", False) and not FULL:
+            found = found[:1]
         metafunc.parametrize(
             "redis_release",
             found or [None],
@@ -70,6 +75,31 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             scope="module",
             ids=[f"redis-{release}" for release in found] or ["no-redis"],
         )
+
+
+LONGEST = (
+    "tests/parts/test_mongo_contract.py",
+    "tests/parts/test_mongo",
+    "tests/limits/test_trees.py",
+    "tests/results",
+    "tests/dashboard",
+    "tests/parts",
+    "tests/journeys",
+    "tests/testing_kit",
+    "tests/workflows",
+    "tests/schedules",
+    "tests/runner/steward",
+)
+"""What takes longest comes first: with several lanes, none is left with it alone at the end. Nothing else depends on it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes longest."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((place for place, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,9 @@ PAGES = (
     "/flows",
     "/flows?queue=reports&id=nightly-1",
     "/limits",
+    "/tasks",
+    "/audit",
+    "/doctor",
     "/sign-in",
     "/nothing",
 )

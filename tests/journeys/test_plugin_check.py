@@ -42,7 +42,7 @@ def regiment_commands():
 NOTHING = 1
 
 class Short(MemoryConnector):
-    pass
+    capabilities = MemoryConnector.capabilities._replace(extras=frozenset())
 """
 
 OBSERVER = """

@@ -532,8 +532,9 @@ def test_systemd_is_told_of_readiness_life_reload_and_end(app, runtime, kind):
             del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
 
         def hear(word):
-            heard = []
+            heard, until = [], time.monotonic() + 30
             while not heard or word not in heard[-1]:
+                assert time.monotonic() < until, heard
                 heard.append(listener.recv(4096).decode())
             return heard
 

@@ -64,6 +64,7 @@ class TestOneNode(ConnectorContract):
 
 
 class TestClusterOfThree(ConnectorContract):
+    newest_release = True
     capabilities = RedisConnector.capabilities
 
     @pytest.fixture
@@ -75,6 +76,7 @@ class TestClusterOfThree(ConnectorContract):
 
 
 class TestBehindSentinels(ConnectorContract):
+    newest_release = True
     capabilities = RedisConnector.capabilities
 
     @pytest.fixture
@@ -86,6 +88,7 @@ class TestBehindSentinels(ConnectorContract):
 
 
 class TestTwoNodes(ConnectorContract):
+    newest_release = True
     """Each queue on a node of its own; with each push on another (`test_redis_faults`) there is no common order. Budgets of a queue
     that is spread would be a lie: several nodes keep no flow.
     """

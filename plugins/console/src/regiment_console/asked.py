@@ -16,7 +16,7 @@ from regiment.hooks import hookspec
 from regiment.registry import registry
 from regiment.task import Task
 from regiment_cli.hooking import declare
-from regiment_console.store import Store
+from regiment_console.store import Looked
 
 
 class Specs:
@@ -53,7 +53,7 @@ def calls(name: str) -> list[tuple[str, Callable[..., Any]]]:
     return here.hooks(name)
 
 
-def of_plugins(store: Store, id: str, queue: str, task: Task | None) -> list[str]:
+def of_plugins(store: Looked, id: str, queue: str, task: Task | None) -> list[str]:
     """What plugins say of a task; one that fails says nothing, and is an event."""
     config: WorkerConfig = store.config.replace(name=queue)
     found: list[str] = []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from regiment.contracts.steer import Steered
 from regiment_cli.options import json_option
 from regiment_cli.printing import put, say
 from regiment_cli.terminal import show_json
@@ -29,20 +31,25 @@ def command(queue: str | None, limit: int, app: str | None, connector: str | Non
         looking = steered(store.looking, "regiment audit")
         # A queue that is named may be one that the store has forgotten: its acts are kept for longer.
         queues = [queue] if queue else list(looking.queues())
-        acts = [(act.at, name, read(act.entry)) for name in queues for act in looking.acts(name, limit)]
-    acts = sorted(acts, key=lambda act: -act[0])[:limit]
+        found = acts(looking, queues, limit)
     if as_json:
-        show_json(
-            {"store": store.where, "acts": [{"at": at, "queue": shown_name(name), **entry} for at, name, entry in acts]}
-        )
+        shown = [{"at": at, "queue": shown_name(name), **entry} for at, name, entry in found]
+        show_json({"store": store.where, "acts": shown})
         return
-    if not acts:
+    if not found:
         say("nobody did anything" + ("" if queue else "; a queue in which nothing is left is only found by its name"))
         return
-    put(table((_row(at, name, dict(entry)) for at, name, entry in acts), HEAD, right=("tasks",)))
+    put(table((row(at, name, dict(entry)) for at, name, entry in found), HEAD, right=("tasks",)))
 
 
-def _row(at: float, queue: str, entry: dict[str, Any]) -> tuple[Any, ...]:
+def acts(looking: Steered, queues: Sequence[str], limit: int) -> list[tuple[float, str, dict[str, Any]]]:
+    """When (seconds since the epoch), in which queue and what: the newest acts first, `limit` at most."""
+    found = [(act.at, name, read(act.entry)) for name in queues for act in looking.acts(name, limit)]
+    return sorted(found, key=lambda act: -act[0])[:limit]
+
+
+def row(at: float, queue: str, entry: dict[str, Any]) -> tuple[Any, ...]:
+    """An act as the cells that `HEAD` names; takes `entry` apart."""
     what, who = entry.pop("what"), entry.pop("who")
     number, reason = entry.pop("number", None), entry.pop("reason", None)
     ids = entry.pop("ids", None)

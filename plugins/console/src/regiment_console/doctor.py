@@ -61,8 +61,8 @@ def command(
     bad = {one.rule for one in found if one.level != "ok"}
     well = f"{many(len({one.rule for one in found} - bad), 'rule')} found nothing"
     counted = {level: sum(1 for one in found if one.level == level) for level in LEVELS[:-1]}
-    said = [f"{number} {level}" for level, number in counted.items() if number]
-    put(f"{', '.join(said)}; {well}" if said else f"all is well: {well}")
+    words = [f"{number} {level}" for level, number in counted.items() if number]
+    put(f"{', '.join(words)}; {well}" if words else f"all is well: {well}")
     return code
 
 
@@ -90,7 +90,7 @@ def examined(
         away = any(one.rule == "ST01" and one.level == "fail" for one in found)
         looking = None if store is None or away else store.looking
         asked = Examined(looking, applications, deep)
-        found += _said(asked)
+        found += said(asked)
     finally:
         if store is not None:
             store.looking.close()
@@ -104,7 +104,7 @@ def _store_fails(error: StoreError) -> Finding:
     return Finding("ST01", "fail", f"the store does not answer: {error}", "start it, or name another: --connector URL")
 
 
-def _said(asked: Examined) -> Iterator[Finding]:
+def said(asked: Examined) -> Iterator[Finding]:
     """What the rules of all plugins say. One that raises is a finding, and hides no other."""
     for name, check in registry().hooks("regiment_checks"):
         try:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from regiment.contracts import Examined, Finding
 from regiment.hooks import Offer, hookimpl
+
+if TYPE_CHECKING:
+    from regiment_cli.panels import Panel
 
 
 @hookimpl
@@ -37,6 +41,20 @@ def regiment_commands() -> Mapping[str, Offer]:
         "demo": Offer("regiment_console.demo:command", summary="Real work, start to end, with a summary."),
         "completion": Offer("regiment_console.completion:command", summary="Print the completion script of a shell."),
     }
+
+
+@hookimpl(optionalhook=True)
+def regiment_panels() -> Iterable[Panel]:
+    """Pages of the dashboard: single tasks, what people did, what the doctor says."""
+    from regiment.contracts.steer import STEER
+    from regiment_cli.panels import Panel
+
+    kept = frozenset({STEER})
+    return [
+        Panel("Tasks", "tasks", "regiment_console.pages:tasks", needs=kept, order=10),
+        Panel("Audit", "audit", "regiment_console.pages:acts", needs=kept, order=80),
+        Panel("Doctor", "doctor", "regiment_console.pages:doctor", order=90),
+    ]
 
 
 @hookimpl

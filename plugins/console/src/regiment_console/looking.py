@@ -140,7 +140,7 @@ def list_tasks(
     with open_store(app, connector) as store:
         looking = steered(store.looking, "regiment tasks")
         queues = _queues(store, queue)
-        found, cut = _listed(looking, queues, store.codec(), wanted, limit, through)
+        found, cut = listed(looking, queues, store.codec(), wanted, limit, through)
         more = 0 if wanted.filters else _number(looking, queues, wanted) - len(found)
     if as_json:
         show_json({"store": store.where, "tasks": found, "looked_through": not cut})
@@ -163,7 +163,7 @@ def _queues(store: Store, queue: str | None) -> list[str]:
         raise RegimentError(f"{error}.{verb}") from None
 
 
-def _listed(
+def listed(
     looking: Steered, queues: Sequence[str], codec: Codec, wanted: Wanted, limit: int, through: int
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The records of those that are wanted, and a line for each place that was not looked through."""

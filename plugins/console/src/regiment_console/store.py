@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -37,6 +37,21 @@ def store_options(function: F) -> F:
         metavar="URL",
         help=f"Look at this store.  [default: ${CONNECTOR_VARIABLE}, else the embedded file]",
     )(function)
+
+
+class Looked(Protocol):
+    """A store that is looked at, with what reads its messages."""
+
+    @property
+    def config(self) -> WorkerConfig:
+        """Which store it is."""
+
+    @property
+    def looking(self) -> Connector:
+        """A connection that was opened to look."""
+
+    def codec(self) -> Codec:
+        """What reads the payloads."""
 
 
 class Store:

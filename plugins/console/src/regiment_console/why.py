@@ -26,7 +26,7 @@ from regiment_console.looking import nowhere
 from regiment_console.reasons import Facts, reasons
 from regiment_console.seen import decoded, state_of
 from regiment_console.steering import find, steered
-from regiment_console.store import Store, open_store, shown_name, store_options
+from regiment_console.store import Looked, open_store, shown_name, store_options
 
 ACTS = 1000
 """Acts of a queue among which one is looked for that explains something."""
@@ -45,7 +45,7 @@ def command(id: str, queue: str | None, app: str | None, connector: str | None, 
             queues = (
                 [queue] if queue else known
             )  # one that is named may be idle, and its plugins know something all the same
-            found = list(_found(store, id, queues))
+            found = list(told(store, id, queues))
             where = store.where
     except StoreUnavailable as error:
         raise StoreUnavailable(
@@ -63,7 +63,7 @@ def command(id: str, queue: str | None, app: str | None, connector: str | None, 
     return 0 if found else 1
 
 
-def _found(store: Store, id: str, queues: Sequence[str]) -> Iterator[dict[str, Any]]:
+def told(store: Looked, id: str, queues: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A record for each place where the task is: a queue, the dead letters, what a plugin knows."""
     looking = steered(store.looking, "regiment why")
     places: list[str] = []
@@ -71,13 +71,13 @@ def _found(store: Store, id: str, queues: Sequence[str]) -> Iterator[dict[str, A
         task = decoded(one.seen, one.queue, store.codec())
         facts = _facts(looking, one.queue, id)._replace(seen=one.seen, task=task)
         places.append(one.queue)
-        told = of_plugins(store, id, one.queue, task if isinstance(task, Task) else None)
+        more = of_plugins(store, id, one.queue, task if isinstance(task, Task) else None)
         yield {
             "queue": shown_name(one.queue),
             "id": id,
             "name": (task.name if isinstance(task, Task) else "") or "task",
             "state": state_of(one.seen, task),
-            "reasons": reasons(facts, told),
+            "reasons": reasons(facts, more),
         }
     for home, letter in letters.find(looking, queues, id):
         places.append(home)

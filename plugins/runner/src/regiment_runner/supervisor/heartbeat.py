@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 import os
 import socket
 import time
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from regiment import log
 from regiment.errors import ConfigError
 
 BEAT = "heartbeat.json"
@@ -84,15 +85,15 @@ class Notify:
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
         self._ready = False
+        self._throttle = log.Throttle()
         self.watchdog = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()) and bool(
             os.environ.get("WATCHDOG_USEC")
         )
 
     def ready(self) -> None:
-        """All targets have a worker that is ready; said once."""
+        """All targets have a worker that is ready: said once, and at the next tick again if it could not be said."""
         if not self._ready:
-            self._ready = True
-            self._say("READY=1")
+            self._ready = self._say("READY=1")
 
     def stopping(self) -> None:
         """The tree ends."""
@@ -107,10 +108,16 @@ class Notify:
         if self.watchdog:
             self._say("WATCHDOG=1")
 
-    def _say(self, words: str) -> None:
-        if self._address:
-            with (
-                contextlib.suppress(OSError),
-                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker,
-            ):
+    def _say(self, words: str) -> bool:
+        if not self._address:
+            return True
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
+                speaker.setblocking(False)  # one that does not read must not hold up the loop
                 speaker.sendto(words.encode(), self._address)
+        except OSError as error:
+            if self._throttle() is not None:
+                what = words.partition("=")[0]
+                log.event(logging.ERROR, "supervisor.notify", error=str(error), what=f"systemd is not told of {what}")
+            return False
+        return True
