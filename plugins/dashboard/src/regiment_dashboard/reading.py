@@ -7,6 +7,7 @@ from typing import Any
 
 from regiment.errors import DecodeError
 from regiment_console import letters, masks
+from regiment_console.grouping import folded
 from regiment_console.groups import group_of
 from regiment_console.seen import NAMES
 from regiment_console.store import Store
@@ -61,5 +62,6 @@ def letter(store: Store, queue: str, id: str) -> dict[str, Any] | None:
         return None
     whole = letters.as_json(letters.in_full(*found[0], store.codec()))
     whole["group"] = group_of(found[0][1])
+    whole["folded"] = folded(str(whole.get("traceback") or ""))
     whole["arguments"], whole["headers"] = masked(whole.get("kwargs") or {}), masked(whole.get("headers") or {})
     return whole
