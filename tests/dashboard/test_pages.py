@@ -136,17 +136,17 @@ def test_pages_that_wait_for_a_store_that_hangs_do_not_wait_one_after_the_other(
         url = f"redis://127.0.0.1:{server.port}/0"
         fill(url)
         served: Served = serve(url)
-        served.ask("/dead?queue=mail")
+        served.ask("/letter?queue=mail&id=t1")
         os.kill(server.pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
             with ThreadPoolExecutor(6) as crowd:
-                answers = list(crowd.map(lambda _: served.ask("/dead?queue=mail").status, range(6)))
+                answers = list(crowd.map(lambda _: served.ask("/letter?queue=mail&id=t1").status, range(6)))
             assert answers == [503] * 6
             assert time.monotonic() - began < 20, "six times its 5 s, if each waits for itself"
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        eventually(lambda: served.ask("/dead?queue=mail").status == 200, 20, "that it is back")
+        eventually(lambda: served.ask("/letter?queue=mail&id=t1").status == 200, 20, "that it is back")
 
 
 @pytest.mark.parametrize("number", ["Infinity", "NaN", "1e400"])

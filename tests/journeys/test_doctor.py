@@ -120,7 +120,7 @@ def test_a_task_that_has_ended_workers_is_named(tmp_path):
         store.join("q", "c", Terms())
         store.exchange("q", "c", 1, 1, [], 1, 1 << 20)
         store.release("q", "c", [], {1: b"crashed"}, close=True)
-        found = list(fleet.killers(store, "q"))
+        found = list(fleet.killers(store, "q", store.counts("q")))
     assert [(one.rule, one.text) for one in found] == [("F07", f'"q": the task {number} has ended 1 worker')]
 
 

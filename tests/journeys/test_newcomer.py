@@ -118,7 +118,7 @@ def test_of_many_tasks_on_a_terminal_few_have_a_line_and_all_are_counted(cli):
 def test_a_burst_in_which_something_died_says_where_to_look(cli):
     cli("push", "hello:divide")
     seen = on_a_terminal(cli, "run", "hello", "--burst")
-    assert seen.splitlines()[-1] == "0 done, 1 failed; regiment dead list says why"
+    assert seen.splitlines()[-1] == "0 done, 1 failed (1 for good); regiment dead list says why"
 
 
 def test_where_nobody_reads_along_successes_have_no_line(cli):

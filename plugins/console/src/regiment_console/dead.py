@@ -94,9 +94,12 @@ def _grouped(store: Store, queues: list[str], as_json: bool) -> None:
 @click.argument("id")
 @click.option("--queue", "-q", help="Look in this queue only.")
 @click.option("--reveal", is_flag=True, help="Show also what is masked.")
+@click.option("--full", is_flag=True, help="Show the frames of libraries in tracebacks, too.")
 @store_options
 @json_option
-def show(id: str, queue: str | None, reveal: bool, app: str | None, connector: str | None, as_json: bool) -> None:
+def show(
+    id: str, queue: str | None, reveal: bool, full: bool, app: str | None, connector: str | None, as_json: bool
+) -> None:
     """Show everything that is kept of a dead letter; ID is its own or its task's."""
     with open_store(app, connector) as store:
         queues = [store.known(queue)] if queue else list(store.looking.queues())
@@ -107,12 +110,12 @@ def show(id: str, queue: str | None, reveal: bool, app: str | None, connector: s
                 f"regiment dead list shows what there is"
             )
         codec = store.codec()
-        full = [letters.in_full(name, letter, codec, reveal=reveal) for name, letter in found]
+        whole = [letters.in_full(name, letter, codec, reveal=reveal) for name, letter in found]
     if as_json:
-        full = [letters.as_json(one) for one in full]
-        show_json(full[0] if len(full) == 1 else full)
+        whole = [letters.as_json(one) for one in whole]
+        show_json(whole[0] if len(whole) == 1 else whole)
         return
-    put("\n\n".join(letters.page(one, letters.clock) for one in full))
+    put("\n\n".join(letters.page(one, letters.clock, full=full) for one in whole))
 
 
 def _choosing(function: F) -> F:

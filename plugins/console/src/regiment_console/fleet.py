@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from regiment.broker import extras
 from regiment.build import make_codec
@@ -22,6 +23,8 @@ from regiment_console.pausing import paused_by
 from regiment_console.seen import decoded
 from regiment_console.steering import id_of, steered
 from regiment_console.store import shown_name
+
+State = Literal["ready", "delayed", "leased"]
 
 ASKED = 20
 """Requests whose middle is taken for how fast a store answers."""
@@ -58,6 +61,31 @@ def answers(store: Connector) -> Iterator[Finding]:
         yield Finding("ST02")
 
 
+def told(counts: Mapping[str, Counts], known: Sequence[Tree]) -> Iterator[Finding]:
+    """What the rules find that look at counts and at what keepers announce, and ask the store nothing."""
+    served, limit = served_by(known), Terms().dead_limit
+    yield from hosts.told(counts, known)
+    for name, one in counts.items():
+        workers = served.get(name, (0, 0.0))
+        found = nobody(name, one, workers[0]), old(name, one, workers), many_dead(name, one, limit)
+        yield from (each for each in found if each is not None)
+
+
+def asked_of(store: Connector, name: str, counts: Counts, known: Sequence[Tree]) -> Iterator[Finding]:
+    """What the rules find that ask the store, of one queue; they ask nothing of a state in which nothing is."""
+    limit = WorkerConfig(name="cli").payload_limit
+    found = (
+        died(store, name, counts),
+        parked(store, name, counts, known),
+        paused(store, name, counts),
+        costs.largest(store, name, limit) if counts.ready or counts.delayed else None,
+    )
+    yield from (each for each in found if each is not None)
+    yield from killers(store, name, counts)
+    yield from hosts.unreadable(store, {name: counts}, known)
+    yield from hosts.gone(store, name, known) if counts.leased else ()
+
+
 def rules(asked: Examined) -> Iterator[Finding]:
     """F01 to F13, C05 and C06: of each queue of the store, and of those who serve it."""
     store = asked.store
@@ -72,7 +100,7 @@ def rules(asked: Examined) -> Iterator[Finding]:
     yield from each("F04", (died(store, name, one) for name, one in counts.items()))
     limit = Terms().dead_limit
     yield from each("F05", (many_dead(name, one, limits.get(name, limit)) for name, one in counts.items()))
-    yield from each("F07", (found for name in counts for found in killers(store, name)))
+    yield from each("F07", (found for name in counts for found in killers(store, name, counts[name])))
     yield from each("F06", (parked(store, name, one, known) for name, one in counts.items()))
     yield from each("F12", (paused(store, name, one) for name, one in counts.items()))
     yield from hosts.rules(store, counts, known)
@@ -133,9 +161,14 @@ def many_dead(name: str, counts: Counts, limit: int) -> Finding | None:
     return Finding("F05", "warn", text, f'regiment dead replay "{shown_name(name)}", or regiment dead purge')
 
 
-def killers(store: Connector, name: str) -> Iterator[Finding]:
+def killers(store: Connector, name: str, counts: Counts) -> Iterator[Finding]:
     """F07: tasks that have ended workers."""
-    for state in ("ready", "delayed", "leased"):
+    states: Sequence[tuple[State, int]] = (
+        ("ready", counts.ready),
+        ("delayed", counts.delayed),
+        ("leased", counts.leased),
+    )
+    for state, _ in filter(lambda each: each[1], states):
         for one in store.peek(name, state, LOOKED_AT):
             if one.count:
                 text = f'"{shown_name(name)}": {_who(one.payload)} has ended {many(one.count, "worker")}'

@@ -32,16 +32,30 @@ MANY_FOR_MEMORY = 10
 
 def rules(store: Connector, counts: Mapping[str, Counts], trees: Sequence[Tree]) -> Iterator[Finding]:
     """All of them."""
-    by_label = defaultdict[str, list[tuple[Tree, Target]]](list)
-    for tree in trees:
-        for target in tree.targets:
-            by_label[target.label].append((tree, target))
+    by_label = _by_label(trees)
     yield from each("F02", idle(counts, trees))
     yield from each("F08", (other_code(label, found) for label, found in sorted(by_label.items())))
     yield from each("F09", (*other_releases(trees), *(lacking(label, found) for label, found in by_label.items())))
     yield from each("F10", unreadable(store, counts, trees))
     yield from each("F11", (crashing(label, [target for _, target in found]) for label, found in by_label.items()))
     yield from each("F13", (one for name in counts for one in gone(store, name, trees)))
+
+
+def told(counts: Mapping[str, Counts], trees: Sequence[Tree]) -> Iterator[Finding]:
+    """What those of them find that ask the store nothing."""
+    yield from idle(counts, trees)
+    yield from other_releases(trees)
+    for label, found in sorted(_by_label(trees).items()):
+        each = other_code(label, found), lacking(label, found), crashing(label, [target for _, target in found])
+        yield from (one for one in each if one is not None)
+
+
+def _by_label(trees: Sequence[Tree]) -> dict[str, list[tuple[Tree, Target]]]:
+    found = defaultdict[str, list[tuple[Tree, Target]]](list)
+    for tree in trees:
+        for target in tree.targets:
+            found[target.label].append((tree, target))
+    return found
 
 
 def each(rule: str, found: Iterable[Finding | None]) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from regiment.errors import (
     StoreUnavailable,
 )
 from regiment_cli.printing import printable, printable_lines
+from regiment_console.grouping import folded
 from regiment_console.masks import hidden
 from regiment_console.store import shown_name
 
@@ -179,7 +180,7 @@ def _writable(value: Any) -> Any:
     return value
 
 
-def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
+def page(one: dict[str, Any], clock: Callable[[float], str], *, full: bool = False) -> str:
     """One letter as a page of text."""
     lines = [f"dead letter {printable(one['letter'])}: {printable(one['name'])} {printable(one['id'])}"]
 
@@ -204,7 +205,8 @@ def page(one: dict[str, Any], clock: Callable[[float], str]) -> str:
         lines += [f"    {printable(name)} = {printable(shown(value))}" for name, value in one["kwargs"].items()]
     lines += _post_mortem(one.get("evidence") or {})
     if one.get("traceback"):
-        lines += ["  traceback", *_indented(str(one["traceback"]))]
+        trace = str(one["traceback"])
+        lines += ["  traceback", *_indented(trace if full else folded(trace))]
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from regiment.errors import RegimentError
@@ -12,6 +12,13 @@ from regiment_console.acting import account
 from regiment_console.store import Store
 
 Form = Mapping[str, Any]
+
+
+class Told(str):
+    """What was done, in words."""
+
+    gone: Sequence[str] = ()
+    """The ids of dead letters that are none any more."""
 
 
 def pause(store: Store, queue: str, form: Form, via: str) -> str:
@@ -61,7 +68,7 @@ def replay(store: Store, queue: str, form: Form, via: str) -> str:
     chosen = _chosen(store, queue, form)
     with store.open("push") as writing, account(writing, queue, "replay", via=via, group=form.get("group")) as made:
         made.number = letters.replay(writing, queue, chosen, store.codec_like, None).revived
-    return f'{many(made.number, "dead letter")} of "{queue}" replayed'
+    return _told(f'{many(made.number, "dead letter")} of "{queue}" replayed', chosen)
 
 
 def drop(store: Store, queue: str, form: Form, via: str) -> str:
@@ -70,7 +77,13 @@ def drop(store: Store, queue: str, form: Form, via: str) -> str:
     with store.open("push") as writing, account(writing, queue, "drop", via=via, group=form.get("group")) as made:
         for _, ids in chosen:
             made.number += writing.drop(queue, ids)
-    return f'{many(made.number, "dead letter")} of "{queue}" deleted'
+    return _told(f'{many(made.number, "dead letter")} of "{queue}" deleted', chosen)
+
+
+def _told(text: str, chosen: letters.Chosen) -> Told:
+    said = Told(text)
+    said.gone = [id for _, ids in chosen for id in ids]
+    return said
 
 
 ACTS: Mapping[str, Callable[[Store, str, Form, str], str]] = {
@@ -82,6 +95,7 @@ ACTS: Mapping[str, Callable[[Store, str, Form, str], str]] = {
 }
 
 
-def act(store: Store, name: str, queue: str, form: Form, via: str) -> str:
+def act(store: Store, name: str, queue: str, form: Form, via: str) -> Told:
     """Do it, and say what was done; `RegimentError` with the reason where it was not. `via`: by way of what it was asked."""
-    return ACTS[name](store, store.known(queue), form, via)
+    said = ACTS[name](store, store.known(queue), form, via)
+    return said if isinstance(said, Told) else Told(said)

@@ -27,7 +27,9 @@ from regiment_cli.text import age
 from regiment_console.store import Store
 from regiment_dashboard import acting, asked, drawing, reading
 from regiment_dashboard.doors import Doors, Visitor
+from regiment_dashboard.fragments import Fragment, Fragments
 from regiment_dashboard.panels import Failed, Panels
+from regiment_dashboard.standing import Seen
 from regiment_dashboard.watching import Watch
 
 HERE = Path(__file__).parent
@@ -44,6 +46,7 @@ class Dashboard:
         self._make = partial(Store, config, why, quiet=quiet)  # in the thread that uses it
         self._where, self._doors = where, doors
         self._watch, self._panels = Watch(make_broker(config).open), Panels(config)
+        self._fragments = Fragments()
         self._store: Store | None = None
         self._away = 0.0, ""
         """When the store was found away last (monotonic time), and in what words."""
@@ -53,6 +56,7 @@ class Dashboard:
             autoescape=True,
             finalize=drawing.cut,
             undefined=StrictUndefined,
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -207,15 +211,15 @@ class Dashboard:
 
     async def overview(self, request: Request) -> Response:
         """What needs attention, and the queues. With `fragment`, only what changes, and nothing if nothing has."""
-        seen = await asyncio.to_thread(self._watch.wanted)
-        tag = f'"{seen.version}"'
+        fragment = await asyncio.to_thread(self._live, asked.root(request))
         if "fragment" in request.query_params:
-            if request.headers.get("if-none-match") == tag:
-                return Response(status_code=304, headers={"ETag": tag})
-            answer = self._page(request, "queues.html", seen=seen)
-            answer.headers["ETag"] = tag
-            return answer
-        return self._page(request, "overview.html", seen=seen)
+            return fragment.answer(request.headers)
+        return self._page(request, "overview.html", live=drawing.rendered(fragment.text))
+
+    def _live(self, root: str) -> Fragment:
+        seen = self._watch.wanted()
+        made = self._pages.get_template("queues.html")
+        return self._fragments.get(root, seen.version, lambda: made.render(root=root, seen=seen))
 
     async def queue(self, request: Request) -> Response:
         """One queue, and what waits in it."""
@@ -223,7 +227,8 @@ class Dashboard:
         if state not in ("ready", "delayed", "leased"):
             raise RegimentError(f'no state "{state}"; there are ready, delayed and leased')
         seen = await asyncio.to_thread(self._watch.wanted)
-        await self._ask(lambda store: store.known(name))
+        if name not in seen.queues:
+            await self._ask(lambda store: store.known(name))
         tasks = await self._ask(reading.tasks, name, state)
         standing = seen.queues.get(name)
         return self._page(
@@ -244,18 +249,26 @@ class Dashboard:
 
     async def dead(self, request: Request) -> Response:
         """Dead letters in groups, of a queue or of all."""
-        name = request.query_params.get("queue")
-        queues = [name] if name else [*(await asyncio.to_thread(self._watch.wanted)).queues]
-        groups = await self._ask(reading.groups, queues)
-        return self._page(request, "dead.html", groups=groups, name=name)
+        name, seen = request.query_params.get("queue"), await self._answering()
+        found = await asyncio.to_thread(self._watch.behind.groups, [name] if name else [*seen.queues])
+        return self._page(request, "dead.html", found=found, name=name, most=reading.MOST_GROUPS)
 
     async def group(self, request: Request) -> Response:
         """The letters of a group."""
         queue, wanted = asked.one(request, "queue"), request.query_params.get("group")
-        letters, upto = await self._ask(reading.group, queue, wanted)
+        await self._answering()
+        found, upto = await asyncio.to_thread(self._watch.behind.newest, queue, wanted)
+        letters = await self._ask(reading.rows, queue, found)
         return self._page(
             request, "group.html", queue=queue, group=wanted, letters=letters, upto=upto, most=reading.MOST
         )
+
+    async def _answering(self) -> Seen:
+        """The last look, at a store that answers."""
+        seen = await asyncio.to_thread(self._watch.wanted)
+        if seen.problem:
+            raise StoreUnavailable(seen.problem)
+        return seen
 
     async def letter(self, request: Request) -> Response:
         """Everything in a letter."""
@@ -292,7 +305,7 @@ class Dashboard:
         except Failed as error:
             text = f"The panel {path} has failed: {error}"
             return self._page(request, "message.html", 502, title="That page has failed", text=text)
-        await asyncio.to_thread(self._watch.again)
+        await asyncio.to_thread(self._watch.again, values.get("queue", ""))
         back = asked.root(request) + asked.local(values.get("back", f"/{path}"))
         return self._page(request, "message.html", title="Done", text=said, back=back)
 
@@ -311,7 +324,8 @@ class Dashboard:
         queue = str(form.get("queue", [""])[0])
         values = {field: given if field == "letter" else given[0] for field, given in form.items()}
         said = await self._ask(acting.act, name, queue, values, asked.via(request))
-        await asyncio.to_thread(self._watch.again)
+        self._watch.behind.forget(queue, said.gone)
+        await asyncio.to_thread(self._watch.again, queue)
         back = (
             f"{asked.root(request)}/queue?{urlencode({'name': queue})}"
             if name in ("pause", "resume", "purge")

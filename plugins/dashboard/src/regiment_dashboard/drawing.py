@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 
 from markupsafe import Markup
 
@@ -14,6 +15,8 @@ WIDTH, HEIGHT = 120, 28
 """Pixels of a curve."""
 MOST_TEXT, MOST_WHOLE = 2_000, 50_000
 """Characters of a text, and of one that is the matter of its page."""
+DRAWN = 1000
+"""Curves that are kept as they were drawn: a page of many queues shows most of them again."""
 WIDE, TALL = 600, 100
 """Size of a picture of bars, which is drawn as wide as there is room."""
 
@@ -32,6 +35,11 @@ def cut(value: object) -> object:
     return f"{value[:most]}… and {len(value) - most:,} more characters"
 
 
+def rendered(text: str) -> Markup:
+    """What one of our templates has made, to be put into a page: it has escaped what is in it."""
+    return Markup(text)  # noqa: S704
+
+
 def many(number: float) -> str:
     """A whole number with its thousands apart; a small one that is not whole with one digit."""
     if not math.isfinite(number):
@@ -47,7 +55,8 @@ def clock(at: float | None) -> str:
         return "unreadable"
 
 
-def curve(points: Sequence[int]) -> Markup:
+@lru_cache(DRAWN)
+def curve(points: tuple[int, ...]) -> Markup:
     """A line of these values, as SVG: the newest on the right, the largest at the top."""
     top = max(points, default=0) or 1
     step = WIDTH / max(len(points) - 1, 1)
@@ -75,6 +84,12 @@ def bars(trend: Trend, span: str) -> Markup:
 
 def spikes(trend: Trend, span: str) -> Markup:
     """The same as small as a curve, in two strokes."""
+    return _spikes(trend.step, tuple(trend.bars), span)
+
+
+@lru_cache(DRAWN)
+def _spikes(step: str, bars: tuple[tuple[int, int], ...], span: str) -> Markup:
+    trend = Trend(step, bars, ())
     done, failed = "", ""
     for x, wide, low, high, _ in _heights(trend, WIDTH, HEIGHT):
         done += f"M{x + wide / 2:.0f} {HEIGHT}V{HEIGHT - low:.1f}" if low else ""

@@ -7,12 +7,15 @@ from typing import Any
 
 from regiment.errors import DecodeError
 from regiment_console import letters, masks
-from regiment_console.groups import group_of, grouped
+from regiment_console.grouping import folded
+from regiment_console.groups import group_of
 from regiment_console.seen import NAMES
 from regiment_console.store import Store
 
 MOST = 100
 """Tasks or letters on one page."""
+MOST_GROUPS = 200
+"""Groups on one page."""
 SHOWN = 200
 """Characters of an argument on a page of many."""
 
@@ -42,23 +45,14 @@ def masked(values: Mapping[str, Any]) -> dict[str, str]:
     return {str(name): letters.shown(masks.hidden(value, name)) for name, value in values.items()}
 
 
-def groups(store: Store, queues: Sequence[str]) -> list[dict[str, Any]]:
-    """Dead letters, counted by what they died of."""
-    return grouped(store.looking, queues)
-
-
-def group(store: Store, queue: str, wanted: str | None) -> tuple[list[dict[str, Any]], str | None]:
-    """The newest letters of a group (None: all of the queue), and the newest letter of the queue: what is done to the group
-    later is not done to what died after that.
-    """
-    found: list[dict[str, Any]] = []
-    newest = None
-    for _, page in letters.pages(store.looking, queue):
-        newest = newest or page[0].id
-        found += [letters.in_words(queue, one) for one in page if wanted in (None, group_of(one))]
-        if len(found) >= MOST:
-            break
-    return found[:MOST], newest
+def rows(store: Store, queue: str, found: Sequence[tuple[str, dict[str, Any] | None]]) -> list[dict[str, Any]]:
+    """Letters as a page of many shows them; those of which nothing is known yet are asked for, and those that are gone left out."""
+    known: list[dict[str, Any]] = []
+    for id, row in found:
+        if row is None:
+            row = next((letters.in_words(queue, one) for one in store.looking.letters(queue, id) if one.id == id), None)
+        known += [row] if row is not None else []
+    return known
 
 
 def letter(store: Store, queue: str, id: str) -> dict[str, Any] | None:
@@ -68,5 +62,6 @@ def letter(store: Store, queue: str, id: str) -> dict[str, Any] | None:
         return None
     whole = letters.as_json(letters.in_full(*found[0], store.codec()))
     whole["group"] = group_of(found[0][1])
+    whole["folded"] = folded(str(whole.get("traceback") or ""))
     whole["arguments"], whole["headers"] = masked(whole.get("kwargs") or {}), masked(whole.get("headers") or {})
     return whole

@@ -7,11 +7,10 @@ from typing import Literal, NamedTuple
 
 from regiment.broker import extras
 from regiment.contracts import HISTORY, OUTCOMES, STEPS, Connector, Past, Tallied
+from regiment_cli.failing import failed
 
 ALL = ""
 """The name under which all queues together are."""
-FAILED = ("failure", "timeout", "dead")
-"""Outcomes that are shown as failed; a task that fails and runs again counts each time."""
 SPANS: Mapping[str, tuple[Literal["minute", "hour"], int]] = {"hour": ("minute", 60), "day": ("hour", 24)}
 """Span -> the step of its bars, and how many it has."""
 
@@ -47,7 +46,7 @@ class Trend(NamedTuple):
     @property
     def failed(self) -> int:
         """How often a task failed."""
-        return sum(failed for _, failed in self.bars)
+        return sum(bad for _, bad in self.bars)
 
 
 Trends = Mapping[str, Mapping[str, Trend]]
@@ -62,8 +61,11 @@ def read(store: Connector, queues: Sequence[str], now: float) -> Trends:
     for span, (step, number) in SPANS.items():
         slices = store.history(queues, step, number * STEPS[step])  # type: ignore[attr-defined]
         found.setdefault(ALL, {})[span] = trend(slices, span, now)
+        each = dict[str, list[Past]]()
+        for one in slices:
+            each.setdefault(one.queue, []).append(one)
         for queue in queues:
-            found.setdefault(queue, {})[span] = trend([one for one in slices if one.queue == queue], span, now)
+            found.setdefault(queue, {})[span] = trend(each.get(queue, ()), span, now)
     return found
 
 
@@ -76,8 +78,8 @@ def trend(slices: Iterable[Past], span: str, now: float) -> Trend:
     for one in slices:
         index = one.at // length - last + number - 1
         if index >= 0:
-            done, failed = bars[index]
-            bars[index] = (done + sum(map(_done, one.ended)), failed + sum(map(_failed, one.ended)))
+            done, bad = bars[index]
+            bars[index] = (done + sum(map(_done, one.ended)), bad + sum(map(_failed, one.ended)))
             for task in one.ended:
                 tasks.setdefault(task.task, []).append(task)
     rows = sorted(
@@ -88,10 +90,10 @@ def trend(slices: Iterable[Past], span: str, now: float) -> Trend:
 
 def _row(name: str, each: Sequence[Tallied]) -> Row:
     counts = {outcome: sum(one.counts[at] for one in each) for at, outcome in enumerate(OUTCOMES)}
-    done, failed = sum(map(_done, each)), sum(map(_failed, each))
+    done, bad = sum(map(_done, each)), sum(map(_failed, each))
     total, ms = sum(counts.values()), sum(one.ms for one in each)
     mean = ms / 1000 / total if total else None
-    return Row(name, done, failed, counts["dead"], total - done - failed, mean)
+    return Row(name, done, bad, counts["dead"], total - done - bad, mean)
 
 
 def _done(one: Tallied) -> int:
@@ -99,4 +101,4 @@ def _done(one: Tallied) -> int:
 
 
 def _failed(one: Tallied) -> int:
-    return sum(one.counts[OUTCOMES.index(outcome)] for outcome in FAILED)
+    return failed(one.counts)

@@ -21,6 +21,8 @@ LOOKED = 1000
 """Lanes of a pool among which they are looked for."""
 MOST_TASKS = 50
 """Tasks of a queue that run, and as many that are ready, of which it is shown what they hold and wait for."""
+LOOKUPS, FEWEST = 1000, 5
+"""Tickets that one page asks for in queues without a limit, of all together; and in each of them at least."""
 NAMED = 3
 """Ids that are named beside a number."""
 
@@ -64,15 +66,17 @@ class LimitsPage:
         """The queues that have limits or unique tasks."""
         with asked.broker.connector() as connector:
             store = cast("Flowing", connector)
-            found = {queue: _queue(store, queue) for queue in asked.queues}
+            some = max(FEWEST, min(MOST_TASKS, LOOKUPS // max(len(asked.queues), 1)))
+            found = {queue: _queue(store, queue, some) for queue in asked.queues}
         shown = {queue: one for queue, one in found.items() if one["lines"] or one["unique"]}
-        return "limits.html", {"queues": shown, "most": MOST_TASKS}
+        return "limits.html", {"queues": shown, "most": MOST_TASKS, "few": some}
 
 
-def _queue(store: Flowing, queue: str) -> dict[str, Any]:
+def _queue(store: Flowing, queue: str, some: int) -> dict[str, Any]:
+    """Its budgets, and its unique tasks; without a limit these are looked for among the first `some` that run, and that are ready."""
     standings = list(_standings(store, queue))
     limited = any(one.rule is not None or one.gate > 0 or one.spot != ("", "") for one in standings)
-    members = list(_members(store, queue)) if standings else []
+    members = list(_members(store, queue, MOST_TASKS if limited else some)) if standings else []
     unique = [one for one in members if one.unique]
     return {"lines": [_line(one, members) for one in standings] if limited else [], "unique": unique}
 
@@ -85,9 +89,9 @@ def _standings(store: Flowing, queue: str) -> Iterator[Standing]:
         yield from sorted(lanes, key=lambda one: (-one.waiting, -one.running, one.spot))[:MOST_LANES]
 
 
-def _members(store: Flowing, queue: str) -> Iterator[Member]:
+def _members(store: Flowing, queue: str, most: int) -> Iterator[Member]:
     for state in ("leased", "ready"):
-        for one in store.peek(queue, state, MOST_TASKS):
+        for one in store.peek(queue, state, most):
             ticket = store.ticket(queue, one.payload)
             try:
                 id = read_head(one.payload).task_id

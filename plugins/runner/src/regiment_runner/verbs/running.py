@@ -157,17 +157,19 @@ def run(given: Given) -> int:
 
 
 def summary(counted: dict[str, list[int]]) -> str:
-    """How the tasks of a tree ended, in words; what runs again is not over, and is counted apart."""
+    """How the tasks of a tree ended, in words. A run that failed counts, whether or not its task runs again."""
     from regiment.contracts import OUTCOMES
+    from regiment_cli.failing import FAILED
 
     counts = dict(
         zip(OUTCOMES, map(sum, zip(*(row[: len(OUTCOMES)] for row in counted.values()), strict=True)), strict=False)
     )
-    again = sum(counts.get(name, 0) for name in ("failure", "timeout", "retry", "requeue"))
-    words = [f"{counts.get('success', 0):,} done", f"{counts.get('dead', 0):,} failed"]
+    failed, dead = sum(counts.get(name, 0) for name in FAILED), counts.get("dead", 0)
+    words = [f"{counts.get('success', 0):,} done", f"{failed:,} failed" + (f" ({dead:,} for good)" if dead else "")]
     words += [f"{counts[name]:,} {name}" for name in ("cancelled", "expired") if counts.get(name)]
-    words += [f"{again:,} {'run' if again == 1 else 'runs'} to be repeated"] if again else []
-    return ", ".join(words) + ("; regiment dead list says why" if counts.get("dead") else "")
+    asked = counts.get("retry", 0) + counts.get("requeue", 0)
+    words += [f"{asked:,} asked to run again"] if asked else []
+    return ", ".join(words) + ("; regiment dead list says why" if dead else "")
 
 
 def asked(given: Given) -> list[Asked]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from regiment.contracts import OUTCOMES
+from regiment_cli.failing import failed
 from regiment_cli.printing import draw, put
 from regiment_cli.terminal import Duration
 from regiment_cli.text import many, table
@@ -30,7 +30,6 @@ SORTS: dict[str, Callable[[Row, dict[int, float]], Any]] = {
 }
 """Ways to sort, in the order of the key `s`; the largest first, but for the pid."""
 
-FAILED = tuple(OUTCOMES.index(outcome) for outcome in ("failure", "timeout", "dead"))
 MOST_TASKS = 8
 """Names of tasks of which a frame shows how many end."""
 CLEAR = "\033[H\033[J"
@@ -90,13 +89,12 @@ class View:
             for queue, tallied in tree.ended.items():
                 for task, row in tallied.items():
                     known = totals.get((queue, task), (0, 0))
-                    failed = sum(row[index] for index in FAILED)
-                    totals[queue, task] = known[0] + sum(row[:-1]), known[1] + failed
+                    totals[queue, task] = known[0] + sum(row[:-1]), known[1] + failed(row)
         then, before = self._ended
         self._ended, passed = (now, totals), max(now - then, 1e-3)
-        for key, (all_, failed) in totals.items():
+        for key, (all_, bad) in totals.items():
             was = before.get(key, (0, 0))
-            self.rates[key] = (max(0, all_ - was[0]) / passed, max(0, failed - was[1]) / passed) if then else (0.0, 0.0)
+            self.rates[key] = (max(0, all_ - was[0]) / passed, max(0, bad - was[1]) / passed) if then else (0.0, 0.0)
         self.rates = {key: rate for key, rate in self.rates.items() if key in totals}
 
     def _tasks(self) -> str:
