@@ -20,7 +20,7 @@ from harness.store import connector
 from regiment.contracts import Dead, Terms
 from regiment.queue import Queue
 
-SECRETS = {"operator": "an-operator-knows-this", "viewer": "a-viewer-knows-this"}
+SECRETS = {"admin": "an-admin-knows-this", "operator": "an-operator-knows-this", "viewer": "a-viewer-knows-this"}
 NASTY = "<script>document.title='got in'</script>"
 
 
@@ -71,6 +71,10 @@ class Served:
         found = re.search(r'name="token" value="(\w+)"', self.ask(path).text)
         assert found is not None
         return found[1]
+
+    def send(self, path: str, form: Mapping[str, Any], page: str = "/queue?name=mail") -> Answer:
+        """POST a form as a browser does: with the token of a page that was loaded for it."""
+        return self.ask(path, {**form, "token": self.token(page)})
 
     def sign_in(self, role: str) -> Answer:
         return self.ask("/sign-in", {"token": self.token("/sign-in"), "key": SECRETS[role], "back": "/dead"})

@@ -65,10 +65,10 @@ def test_a_dead_task_is_named_with_its_letter_and_one_that_is_not_there_with_wha
 def test_a_task_is_run_now_and_cancelled_and_the_audit_says_who_did_it(serve: Any, url: str) -> None:
     id = waiting(url, delay=600)
     served: Served = serve(url)
-    form = {"token": served.token(f"/tasks?id={id}"), "queue": "mail", "id": id}
-    assert f"{id} is ready now" in served.ask("/tasks/run", form).text
+    form, page = {"queue": "mail", "id": id}, f"/tasks?id={id}"
+    assert f"{id} is ready now" in served.send("/tasks/run", form, page).text
     assert served.counts().ready == 4 and served.counts().delayed == 0
-    assert "ends without a run when its turn comes" in served.ask("/tasks/cancel", form).text
+    assert "ends without a run when its turn comes" in served.send("/tasks/cancel", form, page).text
     store = connector(url, "look")
     assert store.board("mail").cancelled == {id}
     store.close()
@@ -76,7 +76,7 @@ def test_a_task_is_run_now_and_cancelled_and_the_audit_says_who_did_it(serve: An
     rows = re.findall(r'<th scope="row">(.*?)</th>', page)
     assert rows == ["tasks cancel", "tasks run"] and id in page and "dashboard from 127.0.0.1" in page
     assert "tasks run" in served.ask("/audit?queue=mail").text
-    gone = served.ask("/tasks/run", {**form, "id": "nobody"})
+    gone = served.send("/tasks/run", {**form, "id": "nobody"})
     assert gone.status == 409 and "does not wait or run in" in gone.text
 
 

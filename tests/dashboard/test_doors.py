@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dashboard.conftest import SECRETS, Served
+from regiment_dashboard import doors
 
 PAGES = (
     "/",
@@ -78,6 +80,53 @@ def test_a_form_without_the_token_of_its_session_changes_nothing(serve: Any, fil
     assert served.counts().ready == 0
 
 
+def test_a_form_that_is_sent_again_changes_nothing(serve: Any, file: str) -> None:
+    served: Served = serve(file)
+    form = {"token": served.token(), "queue": "mail"}
+    assert served.ask("/act/pause", form).status == 200
+    for act in ACTS:
+        again = served.ask(f"/act/{act}", {**form, "sure": "mail", "all": "yes", "letter": "1"})
+        assert again.status == 403 and "This form was sent before" in again.text, act
+    counts = served.counts()
+    assert counts.paused and (counts.ready, counts.dead) == (3, 4)
+    assert served.ask("/act/resume", {**form, "token": served.token()}).status == 200
+
+
+def test_what_was_made_before_forms_that_are_remembered_no_more_is_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "MOST_SPENT", 2)
+    ours = doors.Doors(frozenset(), {}, "admin", 0)
+    visitor = ours.visitor(None)
+    clock = time.time() - 100
+    monkeypatch.setattr(doors.time, "time", lambda: clock)
+    tokens = []
+    for _ in range(5):
+        tokens.append(ours.form_token(visitor))
+        clock += 10
+    assert [ours.form_is_ours(visitor, token) for token in tokens[1:4]] == [True] * 3
+    assert not any(ours.form_is_ours(visitor, token) for token in tokens[:4])
+    assert ours.form_is_ours(visitor, tokens[4])
+    late = ours.form_token(visitor)
+    clock += doors.FORM_AGE + 1
+    assert not ours.form_is_ours(visitor, late)
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "admin"])
+def test_each_role_may_what_it_may_and_no_more(with_tokens: Served, role: str) -> None:
+    with_tokens.sign_in(role)
+    may = {"viewer": set(), "operator": {*ACTS} - {"purge", "drop"}, "admin": {*ACTS}}[role]
+    shown = with_tokens.ask("/queue?name=mail").text + with_tokens.ask("/group?queue=mail").text
+    assert ("/act/purge" in shown, "/act/drop" in shown) == (role == "admin", role == "admin")
+    assert ("/act/pause" in shown, "/act/replay" in shown) == (role != "viewer", role != "viewer")
+    for act in sorted(ACTS):
+        before = with_tokens.counts()._replace(oldest=None)
+        form = {"queue": "mail", "sure": "mail", "all": "yes"}
+        token = with_tokens.token("/queue?name=mail") if role != "viewer" else with_tokens.token("/sign-in")
+        status = with_tokens.ask(f"/act/{act}", {**form, "token": token}).status
+        assert (status == 403) == (act not in may), act
+        if act not in may:
+            assert with_tokens.counts()._replace(oldest=None) == before, act
+
+
 def test_a_stranger_sees_nothing_where_people_sign_in(with_tokens: Served) -> None:
     for page in PAGES:
         answer = with_tokens.ask(page)
@@ -113,8 +162,9 @@ def test_a_cookie_that_was_changed_or_is_of_another_process_signs_nobody_in(
 ) -> None:
     with_tokens.sign_in("viewer")
     mine = with_tokens.cookie
-    with_tokens.cookie = mine.replace(".viewer.", ".operator.")
-    assert with_tokens.ask("/").status == 303
+    for role in ("operator", "admin"):
+        with_tokens.cookie = mine.replace(".viewer.", f".{role}.")
+        assert with_tokens.ask("/").status == 303
     other: Served = serve(file)
     other.ask("/")
     with_tokens.cookie = other.cookie
@@ -198,7 +248,7 @@ def test_what_would_be_open_or_cannot_be_served_is_refused_in_words(tmp_path: Pa
     for words, text in (
         (
             ("--listen", "0.0.0.0:8420"),
-            "is open to other hosts, and nobody would have to sign in; expected --operator-token-file",
+            "is open to other hosts, and nobody would have to sign in; expected --admin-token-file, --operator-token-file",
         ),
         (("--listen", "8420"), '--listen is "8420"; expected HOST:PORT, such as 127.0.0.1:8420'),
         (("--operator-token-file", "short"), "--operator-token-file short holds 3 characters; expected 16 at least"),

@@ -112,7 +112,9 @@ def test_a_proxy_that_takes_its_prefix_off_leads_people_to_the_page_that_they_wa
 
 
 def test_what_would_be_open_is_refused_in_words() -> None:
-    with pytest.raises(ConfigError, match="nobody would have to sign in; expected operator_token= or viewer_token="):
+    with pytest.raises(
+        ConfigError, match="nobody would have to sign in; expected admin_token=, operator_token= or viewer_token="
+    ):
         mounted("memory://mounted", hosts=[])
     with pytest.raises(ConfigError, match="viewer_token is 'short'; expected a text of 16 characters at least"):
         mounted("memory://mounted", hosts=[], viewer_token="short")

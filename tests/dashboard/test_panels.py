@@ -96,10 +96,10 @@ def test_a_flow_is_a_picture_with_states_and_is_cancelled_and_opened(serve: Any,
     page = served.ask("/flows?queue=mail&id=n-1").text
     assert page.count('<g class="step ') == 3, "thirty members are one box"
     assert "0 of 30" in page and '<g class="step waiting"><title>last</title>' in page
-    form = {"token": served.token("/flows?queue=mail&id=n-1"), "queue": "mail", "id": "n-1"}
-    assert "opened approval of n-1" in served.ask("/flows/open", {**form, "gate": "approval"}).text
+    form = {"queue": "mail", "id": "n-1", "back": "/flows?queue=mail&id=n-1"}
+    assert "opened approval of n-1" in served.send("/flows/open", {**form, "gate": "approval"}, form["back"]).text
     for act in ("cancel", "cancel"):
-        said = served.ask(f"/flows/{act}", {**form, "back": "/flows?queue=mail&id=n-1"}).text
+        said = served.send(f"/flows/{act}", form).text
     assert "n-1 has ended already" in said and 'href="/flows?queue=mail&amp;id=n-1">Back' in said
     assert 'class="tag cancelled">cancelled' in served.ask("/flows?queue=mail&id=n-1").text
     assert acts(url, "mail") == ["flows cancel n-1", "flows open n-1 approval"]
@@ -121,11 +121,11 @@ def test_budgets_and_keys_are_shown_with_their_holders_and_who_waits(serve: Any,
         assert "1 of 1" in lane and "is full: 1 of 1 run" in lane
         assert lane.index(ids[0]) < lane.index(ids[1]) < lane.index(ids[2]), "who holds it, and then who waits"
         assert '>acme-0</th><td class="code">' + ids[0] in page
-        form = {"token": served.token("/limits"), "queue": "crawl", "pool": "crm", "lane": ""}
-        assert "paused pool:crm" in served.ask("/limits/pause", form).text
+        form = {"queue": "crawl", "pool": "crm", "lane": ""}
+        assert "paused pool:crm" in served.send("/limits/pause", form, "/limits").text
         flow: Flowing = store
         assert flow.flow("crawl", [("crm", "")])[0].gate == FOREVER
-        assert "resumed pool:crm" in served.ask("/limits/resume", form).text
+        assert "resumed pool:crm" in served.send("/limits/resume", form, "/limits").text
         assert flow.flow("crawl", [("crm", "")])[0].gate == 0
     assert acts(url, "crawl")[-2:] == ["limits resume pool:crm", "limits pause pool:crm"]
 
@@ -228,13 +228,13 @@ def test_a_panel_that_fails_is_a_box_with_the_reason_and_hides_no_other_page(
 
 def test_a_form_of_a_panel_that_fails_says_so(strange: Path, serve: Any, file: str) -> None:
     served: Served = serve(file)
-    form = {"token": served.token(), "queue": "mail", "who": "Ada"}
-    assert "hello Ada" in served.ask("/good/greet", form).text
-    odd = served.ask("/good/odd", form)
+    form = {"queue": "mail", "who": "Ada"}
+    assert "hello Ada" in served.send("/good/greet", form).text
+    odd = served.send("/good/odd", form)
     assert odd.status == 502 and "expected Done" in odd.text
-    missing = served.ask("/good/nosuch", form)
+    missing = served.send("/good/nosuch", form)
     assert missing.status == 409 and "this panel has no form" in missing.text
-    assert served.ask("/good/greet", {**form, "queue": ""}).status == 409
+    assert served.send("/good/greet", {**form, "queue": ""}).status == 409
     assert acts(file, "mail") == ["good greet who"]
 
 

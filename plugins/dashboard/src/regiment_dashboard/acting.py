@@ -86,6 +86,8 @@ def _told(text: str, chosen: letters.Chosen) -> Told:
     return said
 
 
+DELETES = frozenset({"purge", "drop"})
+"""Acts for which one has to be an admin."""
 ACTS: Mapping[str, Callable[[Store, str, Form, str], str]] = {
     "pause": pause,
     "resume": resume,

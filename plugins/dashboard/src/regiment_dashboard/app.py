@@ -151,8 +151,10 @@ class Dashboard:
         """Why a form is not obeyed; None if it is."""
         if not self._doors.from_ourselves(request.headers):
             return asked.closed(403, "This was sent by another page, and nothing was changed.")
-        if operator and visitor.role != "operator":
+        if operator and visitor.role not in ("operator", "admin"):
             return asked.closed(403, "Only an operator may do that, and nothing was changed.")
+        if operator and request.path_params.get("act") in acting.DELETES and visitor.role != "admin":
+            return asked.closed(403, "Only an admin may delete, and nothing was changed.")
         form = await asked.form(request)
         if form is None:
             return asked.closed(400, "This form could not be read, and nothing was changed.")
@@ -160,7 +162,8 @@ class Dashboard:
         token = str((request.state.form.get("token") or [""])[0])
         if not self._doors.form_is_ours(visitor, token):
             return asked.closed(
-                403, "This form is old, or of another session, and nothing was changed. Load the page again."
+                403,
+                "This form was sent before, is old, or of another session, and nothing was changed. Load the page again.",
             )
         return None
 
@@ -201,7 +204,8 @@ class Dashboard:
         common = {
             "root": asked.root(request),
             "where": self._where,
-            "role": visitor.role,
+            "role": "operator" if visitor.role == "admin" else visitor.role,
+            "admin": visitor.role == "admin",
             "token": token,
             "path": asked.path(request),
         }

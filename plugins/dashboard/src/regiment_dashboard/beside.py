@@ -55,8 +55,8 @@ class Beside:
             port, shown = listening.getsockname()[1], in_url(host)
             doors = Doors(
                 frozenset({*LOCAL, shown.lower(), os.uname().nodename.lower()}),
-                {"operator": self._token} if self._token else {},
-                "operator",
+                {"admin": self._token} if self._token else {},
+                "admin",
                 port,
             )
             pages = Dashboard(config, "of this tree", str(self._where), doors, quiet=True)

@@ -19,6 +19,11 @@ from regiment_dashboard.doors import LOCAL, Doors, Role
     "--host", "hosts", metavar="NAME", multiple=True, help="A name under which browsers reach it; may be repeated."
 )
 @click.option(
+    "--admin-token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Who knows what is in it may act and delete.",
+)
+@click.option(
     "--operator-token-file", type=click.Path(dir_okay=False, path_type=Path), help="Who knows what is in it may act."
 )
 @click.option(
@@ -30,6 +35,7 @@ from regiment_dashboard.doors import LOCAL, Doors, Role
 def command(
     listen: str,
     hosts: tuple[str, ...],
+    admin_token_file: Path | None,
     operator_token_file: Path | None,
     viewer_token_file: Path | None,
     read_only: bool,
@@ -40,14 +46,18 @@ def command(
     """Serve pages that show what the queues of a store do. On this host alone; elsewhere with a token."""
     host, port = address(listen, "127.0.0.1:8420")
     tokens: dict[Role, str] = {}
-    if viewer_token_file is not None:
-        tokens["viewer"] = secret("--viewer-token-file", viewer_token_file)
-    if operator_token_file is not None:
-        tokens["viewer" if read_only else "operator"] = secret("--operator-token-file", operator_token_file)
+    files: tuple[tuple[Role, Path | None], ...] = (
+        ("viewer", viewer_token_file),
+        ("operator", operator_token_file),
+        ("admin", admin_token_file),
+    )
+    for role, file in files:
+        if file is not None:
+            tokens[role] = secret(f"--{role}-token-file", file)
     if not tokens and not this_host_alone(host):
         raise ConfigError(
-            f"--listen {listen} is open to other hosts, and nobody would have to sign in; expected --operator-token-file or "
-            f"--viewer-token-file, each with a secret of {LEAST_SECRET} characters at least"
+            f"--listen {listen} is open to other hosts, and nobody would have to sign in; expected --admin-token-file, --operator-token-file "
+            f"or --viewer-token-file, each with a secret of {LEAST_SECRET} characters at least"
         )
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise ConfigError(
@@ -64,7 +74,7 @@ def command(
 
         names = frozenset({*LOCAL, host.lower(), f"[{host}]".lower(), *(name.lower() for name in hosts)})
         port = listening.getsockname()[1]
-        doors = Doors(names, tokens, "viewer" if read_only else "operator", port)
+        doors = Doors(names, tokens, "viewer" if read_only else "admin", port, read_only=read_only)
         store = Store(config, why)
         pages = Dashboard(config, why, store.where, doors)
         store.looking.close()

@@ -19,6 +19,7 @@ def mounted(
     connector: str | Use | None = None,
     *,
     hosts: Sequence[str],
+    admin_token: str | None = None,
     operator_token: str | None = None,
     viewer_token: str | None = None,
 ) -> Starlette:
@@ -29,14 +30,19 @@ def mounted(
     Raises `ConfigError` for a token that is missing or short.
     """
     tokens: dict[Role, str] = {}
-    for role, token in (("viewer", viewer_token), ("operator", operator_token)):
+    given: tuple[tuple[Role, str | None], ...] = (
+        ("viewer", viewer_token),
+        ("operator", operator_token),
+        ("admin", admin_token),
+    )
+    for role, token in given:
         if token is None:
             continue
         if not isinstance(token, str) or len(token) < LEAST_SECRET:
             raise ConfigError(f"{role}_token is {seen(token)}; expected a text of {LEAST_SECRET} characters at least")
-        tokens["operator" if role == "operator" else "viewer"] = token
+        tokens[role] = token
     if not tokens:
-        raise ConfigError("nobody would have to sign in; expected operator_token= or viewer_token=")
+        raise ConfigError("nobody would have to sign in; expected admin_token=, operator_token= or viewer_token=")
     if isinstance(hosts, str):
         raise ConfigError(f"hosts is {seen(hosts)}; expected a list of names")
     config, why = WorkerConfig(name="dashboard", connector=connector), "from mounted(…)"

@@ -27,7 +27,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Guest(NamedTuple):
-    """Who asks, as Django knows them: `role` is "operator", "viewer" or None, `session` a word that only this login has."""
+    """Who asks, as Django knows them: `role` is "admin", "operator", "viewer" or None, `session` a word that only this login has."""
 
     name: str
     role: Any
@@ -120,7 +120,9 @@ def _let_in(scope: Scope) -> tuple[tuple[int, str, str], Guest | None]:
     try:
         user = get_user(request)
         if user.is_authenticated and may_look(user):
-            role = "operator" if user.has_perm(PERMISSION) else "viewer"
+            role = "viewer"
+            if user.has_perm(PERMISSION):
+                role = "admin" if user.is_superuser else "operator"
             return (200, "", ""), Guest(user.get_username(), role, str(request.session.session_key))
     finally:
         close_old_connections()
