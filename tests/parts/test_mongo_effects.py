@@ -477,7 +477,7 @@ def settled_once_whatever_happens_before_any_request(server: mongod.Cluster, str
         connector.join("q", name, Terms())
         found = repeated(lambda name=name: connector.exchange("q", name, 1, 1, [], 5, MIB)).deliveries  # type: ignore[misc]
         assert len(found) == 5
-        time.sleep(0.4)  # all of that is in the journal
+        worker.node.tell("elsewhere", worker.node.durable())  # with it, all of that is in the journal
         effects = {d.receipt: traces(name, int(d.payload.split(b"-")[1])) for d in found}
         with worker.before(at):
             with suppress(Fenced):  # the answered settlement was undone, with what it left behind: it runs again

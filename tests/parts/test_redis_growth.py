@@ -113,10 +113,10 @@ def test_a_push_that_is_remembered_for_a_moment_shortens_nobody_elses_memory(sto
     long, short = new_id(), new_id()
     for _ in range(2):
         store.push("q", [b"x"], priority=1, token=long)
-        store.push("q", [b"x"], priority=1, token=short, token_window=0.1)
+        store.push("q", [b"x"], priority=1, token=short, token_window=1.0)
     assert store.counts("q").ready == 2
-    time.sleep(0.3)
-    for token, window in ((long, 60.0), (short, 0.1)):
+    time.sleep(1.2)
+    for token, window in ((long, 60.0), (short, 1.0)):
         store.push("q", [b"x"], priority=1, token=token, token_window=window)
     assert store.counts("q").ready == 3
 

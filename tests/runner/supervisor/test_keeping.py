@@ -62,11 +62,12 @@ def heard(folder: Path) -> list[dict[str, Any]]:
 def test_a_keeper_that_follows_is_told_of_the_ends_that_none_has_begun_to_tell(tmp_path: Path) -> None:
     def first(channel: socket.socket, folder: Path) -> None:
         say(channel, released("w1"), released("w2", 2), released("w3", 2))
-        say(channel, {"telling": "w1", "left": 0}, {"telling": "w2", "left": 1})  # and the hook ends the process
+        say(channel, {"telling": "w1", "left": 0}, {"telling": "w2", "left": 1})
+        select.select([channel], [], [])  # and the hook ends the process, which has not read what it was told
 
     keeping = bodies(tmp_path, first, hears)
     keeping.start()
-    keeping.doze(False)  # the keeper ends without reading that
+    keeping.doze(False)
     select.select([keeping.pidfd], [], [], 20)
     keeping.look(time.monotonic())
     assert sorted(keeping.receive()) == ["w1", "w2", "w3"], "its last words were heard"
