@@ -3,7 +3,7 @@
     python -m benchmark.dashboard_scale [sqlite redis mongo] [--queues 200] [--ready 1000000] [--dead 100000] [--viewers 1 20 200]
 
 A viewer asks for the first page's live part once a second, as a browser does that shows it. Meanwhile one more person opens each page in
-turn. Requests are those that the dashboard's process sends: calls of a connector's verbs, and round trips where there is a server.
+turn; a file that asks nothing is among them, and says what the machine does to all. Requests are those that the dashboard's process sends: calls of a connector's verbs, and round trips where there is a server.
 Prints tables as docs/dashboard.md has them.
 """
 
@@ -305,6 +305,7 @@ def pages_of(served: Served, queues: Sequence[str]) -> list[str]:
     states = [f"/queue?name={queues[0]}&state={state}" for state in ("ready", "delayed", "leased")]
     flow = "/flows?queue=reports&id=nightly-1"
     return [
+        "/static/style.css",
         "/",
         "/?fragment=1",
         *states,

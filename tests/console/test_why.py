@@ -232,7 +232,7 @@ def test_a_dead_task_says_of_what_and_what_can_be_done(desk: Desk):
     answer = desk("why t1")
     assert answer.out.splitlines()[0] == 'send t1 of "mail" is dead'
     assert re.fullmatch(
-        r"dead since T: failure: KeyError: 't1'; 2 of the newest 3 dead letters are like it; regiment dead try (\S+), regiment dead replay \1",
+        r"dead since T: failure: KeyError: 't1'; 2 of the newest 3 dead letters are like it; regiment dead try (\S+) -A MODULE, regiment dead replay \1",
         reasons(desk, "t1")[0],
     )
 

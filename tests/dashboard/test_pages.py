@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -92,6 +93,42 @@ def test_all_of_a_group_is_replayed_and_nothing_that_died_after_the_page_was_mad
     assert (served.counts().ready, served.counts().dead) == (2 + 2, 3)
 
 
+def test_from_letters_and_from_what_was_done_to_them_there_are_ways_back(serve: Any, file: str) -> None:
+    served: Served = serve(file)
+    group = re.search(r'group=(\w+)">failure: ValueError', served.ask("/dead").text)[1]
+    mine, queue, dead = (
+        f'href="/group?queue=mail&amp;group={group}"',
+        'href="/queue?name=mail"',
+        'href="/dead?queue=mail"',
+    )
+    letter = re.search(r'href="(/letter[^"]*)"', served.ask(f"/group?queue=mail&group={group}").text)[1].replace(
+        "&amp;", "&"
+    )
+    page = served.ask(letter).text
+    assert 'href="/dead"' in page and mine in page and queue in page and dead in page
+    form = {"token": served.token(), "queue": "mail", "group": group, "upto": _dead(file)[0].id, "all": "yes"}
+    done = served.ask("/act/replay", form).text
+    assert "replayed" in done and 'href="/dead"' in done and mine in done and queue in done
+    gone = served.ask(f"/group?queue=mail&group={group}").text
+    assert "None is left." in gone and 'href="/dead"' in gone
+
+
+def test_a_queue_that_has_more_groups_than_a_page_says_so(serve: Any, file: str) -> None:
+    store = connector(file, "lease")
+    with contextlib.closing(store):
+        store.join("many", "d", Terms())
+        store.push("many", [b"x"] * 230, priority=5, token="many")
+        taken = store.exchange("many", "d", 1, 1, [], 230, 1 << 20).deliveries
+        kinds = [b'{"kind": "failure", "error_type": "E%d", "name": "send"}' % n for n in range(230)]
+        store.exchange("many", "d", 2, 300, [Dead(t.receipt, "t", k) for t, k in zip(taken, kinds, strict=True)], 0, 1)
+        store.release("many", "d", (), {}, close=True)
+    page = serve(file).ask("/dead").text
+    assert (
+        "The 200 largest of 232 groups; a queue&#39;s name leads to its own." in page
+        or "The 200 largest of 232" in page
+    )
+
+
 def test_ticked_letters_are_deleted_and_no_other(serve: Any, url: str) -> None:
     served: Served = serve(url)
     letters = [letter.id for letter in _dead(url)][:2]
@@ -161,6 +198,52 @@ def test_a_record_of_a_worker_that_makes_no_sense_stops_no_page(serve: Any, file
         assert served.ask(path).status == 200, path
     before = served.ask("/?fragment=1").headers["etag"]
     eventually(lambda: served.ask("/?fragment=1").headers["etag"] != before, 20, "that somebody still looks")
+
+
+def test_the_page_of_workers_says_since_when_with_which_code_and_what_they_do(serve: Any, file: str) -> None:
+    worker = {"pid": 12, "queue": "mail", "tasks": 7, "rate": 0.5, "target": 0, "state": "busy", "memory": 48, "cpu": 3}
+    now = [{"task": "send", "id": "m-1", "since": time.time() - 90}]
+    target = {
+        "label": "shop:mail",
+        "queue": "mail",
+        "code": "abcdef0123",
+        "since": 1.0,
+        "ends": {"crash": 2},
+        "tasks": [],
+        "reads": [],
+    }
+    record = {
+        "host": "web1",
+        "pid": 4,
+        "regiment": "0.2.0",
+        "release": "r7",
+        "since": 1_800_000_000,
+        "targets": [target],
+    }
+    store = connector(file, "keep")
+    store.announce(
+        "w", json.dumps({**record, "workers": [{**worker, "now": now, "since": 1_800_000_000}]}).encode(), 600
+    )
+    store.announce(
+        "odd",
+        json.dumps({**record, "host": "web2", "targets": 3, "workers": [{**worker, "now": 3, "state": []}]}).encode(),
+        600,
+    )
+    store.close()
+    page = serve(file).ask("/workers").text
+    for words in (
+        "release r7",
+        "regiment 0.2.0",
+        "shop:mail: code",
+        "abcdef01",
+        "2 crash",
+        "busy",
+        "send m-1 for 90 s",
+        "48 MiB",
+        "3 s",
+    ):
+        assert words in page, words
+    assert "web2" in page, "a record of another release hides no other"
 
 
 def test_how_many_look_does_not_change_what_the_store_is_asked(serve: Any) -> None:

@@ -232,6 +232,18 @@ def test_top_and_workers_show_what_has_ended_also_in_workers_that_were_killed(ap
     assert ["work", "nap", "0.0/s", "0.0/s", "3", "0"] in [line.split() for line in lines]
 
 
+def test_top_shows_what_waits_in_the_store_and_that_one_does_not_answer(app):
+    assert "READY" not in app("top", "--once").out, "a store without a queue takes no room"
+    app("push", "app:nap", "seconds:=30")
+    app("queues", "pause", "work")
+    lines = [line.split() for line in app("top", "--once").out.splitlines()]
+    assert ["QUEUE", "READY", "OLDEST", "RUNNING", "DELAYED", "DEAD", "WORKERS", "ENDS"] in lines
+    [row] = [line for line in lines if line[:1] == ["work"]]
+    assert row[1:3] == ["(paused)", "1"] and row[-5:] == ["0", "0", "0", "0", "0.0/s"]
+    elsewhere = app("top", "--once", "--connector", "redis://127.0.0.1:1/0").out
+    assert "the store does not answer" in elsewhere and "no supervisor of this user runs here" in elsewhere
+
+
 def test_top_goes_on_in_a_pipe_until_its_reader_has_gone(app):
     top = app.start("top", "--interval", "100ms")
     assert top.stdout is not None

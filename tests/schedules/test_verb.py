@@ -55,6 +55,28 @@ def test_a_schedule_is_added_shown_paused_run_and_removed(folder: Path) -> None:
     assert "no schedules" in regiment(folder, "schedules", "-A", "app").stderr
 
 
+def test_a_schedule_that_nobody_serves_does_not_look_alive(folder: Path) -> None:
+    regiment(folder, "schedules", "add", "a", "digest", "30 2 * * *", "-A", "app:mail")
+    idle = regiment(folder, "schedules", "list", "-A", "app")
+    assert ", but nobody serves the queue" in idle.stdout
+    assert "nobody serves mail, so that nothing is pushed: regiment run TARGET" in idle.stderr
+    tree = subprocess.Popen([sys.executable, "-m", "regiment", "run", "app"], cwd=folder, stderr=subprocess.DEVNULL)
+    try:
+
+        def served() -> bool:
+            return bool(json.loads(regiment(folder, "schedules", "list", "-A", "app", "--json").stdout)[0]["served"])
+
+        eventually(served, 30, "that somebody serves it")
+        assert "nobody" not in regiment(folder, "schedules", "list", "-A", "app").stdout
+    finally:
+        tree.terminate()
+        tree.wait(30)
+    regiment(folder, "schedules", "pause", "a", "-A", "app")
+    assert "nobody serves" not in regiment(folder, "schedules", "list", "-A", "app").stderr, (
+        "a paused one pushes nothing"
+    )
+
+
 def test_the_next_ticks_of_an_expression_ask_no_store_and_say_what_is_beside_a_change(tmp_path: Path) -> None:
     told = regiment(tmp_path, "schedules", "next", "30 2 * * *", "--tz", "Europe/Berlin", "-n", "400")
     assert (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,13 @@ def test_the_record_says_what_the_workers_are_and_know(wards):
 
 def test_a_worker_costs_no_more_than_300_bytes(wards):
     assert len(Presence("me").record(wards)) / len(wards) < 300
+
+
+def test_the_record_says_how_a_worker_is_as_far_as_that_can_be_seen(wards):
+    one, *others = json.loads(Presence("me").record(wards))["workers"]
+    assert one["pid"] == os.getpid() and one["now"] == [] and one["state"]
+    assert one["memory"] > 1 and one["cpu"] >= 0 and one["since"] <= time.time() + 10
+    assert all("memory" not in other or other["memory"] >= 0 for other in others), "a process that is gone has none"
 
 
 def test_two_states_of_the_code_of_one_target_are_told_apart(wards):

@@ -91,15 +91,15 @@ def told(store: Looked, id: str, queues: Sequence[str]) -> Iterator[dict[str, An
         if deleted := _deleted(looking, queues, id):
             yield deleted
             return
-        known = [line for name in queues for line in of_plugins(store, id, name, None)]
-        if known:
-            yield {
-                "queue": "?",
-                "id": id,
-                "name": "task",
-                "state": "not in a queue",
-                "reasons": list(dict.fromkeys(known)),
-            }
+        for name in queues:
+            if told := of_plugins(store, id, name, None):
+                yield {
+                    "queue": shown_name(name),
+                    "id": id,
+                    "name": "task",
+                    "state": "not waiting there",
+                    "reasons": list(dict.fromkeys(told)),
+                }
 
 
 def _deleted(looking: Steered, queues: Sequence[str], id: str) -> dict[str, Any] | None:
@@ -131,4 +131,4 @@ def _dead(looking: Steered, queue: str, letter: Letter, words: Mapping[str, Any]
     error = ": ".join(map(str, filter(None, (words["error_type"], words["error"]))))
     many = f"; {alike:,} of the newest {len(newest):,} dead letters are like it" if alike > 0 else ""
     ago = age(max(0.0, time.time() - letter.at))
-    return f"dead since {ago}: {words['kind']}: {error}{many}; regiment dead try {letter.id}, regiment dead replay {letter.id}"
+    return f"dead since {ago}: {words['kind']}: {error}{many}; regiment dead try {letter.id} -A MODULE, regiment dead replay {letter.id}"

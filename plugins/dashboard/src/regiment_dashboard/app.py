@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -26,6 +25,7 @@ from regiment.errors import RegimentError, StoreError, StoreUnavailable
 from regiment_cli.text import age
 from regiment_console.store import Store
 from regiment_dashboard import acting, asked, drawing, reading
+from regiment_dashboard.asking import Asking
 from regiment_dashboard.doors import Doors, Visitor
 from regiment_dashboard.fragments import Fragment, Fragments
 from regiment_dashboard.panels import Failed, Panels
@@ -50,7 +50,7 @@ class Dashboard:
         self._store: Store | None = None
         self._away = 0.0, ""
         """When the store was found away last (monotonic time), and in what words."""
-        self._asking = ThreadPoolExecutor(1, "asking")
+        self._asking = Asking("asking")
         self._pages = Environment(
             loader=self._panels.loader(FileSystemLoader(HERE / "templates")),
             autoescape=True,
@@ -106,7 +106,7 @@ class Dashboard:
         finally:
             self._watch.stop()
             self._panels.stop()
-            self._asking.shutdown(wait=False, cancel_futures=True)
+            self._asking.stop()
 
     # What every request passes
 
@@ -177,7 +177,7 @@ class Dashboard:
             path=f"{asked.root(request)}/",
         )
 
-    async def _ask(self, work: Callable[..., T], *args: Any) -> T:
+    async def _ask(self, work: Callable[..., T], *args: Any, act: bool = False) -> T:
         """Have the one thread that reads the store do it; a store that was away is opened anew. Who waits for that thread while
         somebody else finds the store away is told so at once, and does not wait for it once more.
         """
@@ -196,7 +196,7 @@ class Dashboard:
                     self._away = time.monotonic(), str(error)
                 raise
 
-        return await asyncio.get_running_loop().run_in_executor(self._asking, work_on_it)
+        return await asyncio.wrap_future(self._asking.submit(work_on_it, act=act))
 
     def _page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         visitor: Visitor = request.state.visitor
@@ -249,7 +249,7 @@ class Dashboard:
     async def workers(self, request: Request) -> Response:
         """The trees of all hosts and their workers."""
         seen = await asyncio.to_thread(self._watch.wanted)
-        return self._page(request, "workers.html", seen=seen)
+        return self._page(request, "workers.html", seen=seen, now=time.time())
 
     async def dead(self, request: Request) -> Response:
         """Dead letters in groups, of a queue or of all."""
@@ -311,7 +311,7 @@ class Dashboard:
             return self._page(request, "message.html", 502, title="That page has failed", text=text)
         await asyncio.to_thread(self._watch.again, values.get("queue", ""))
         back = asked.root(request) + asked.local(values.get("back", f"/{path}"))
-        return self._page(request, "message.html", title="Done", text=said, back=back)
+        return self._page(request, "message.html", title="Done", text=said, ways=[(back, "Back")])
 
     async def nowhere(self, request: Request) -> Response:
         """Whatever else is asked for."""
@@ -327,15 +327,14 @@ class Dashboard:
             return asked.closed(404, "There is no such form.")
         queue = str(form.get("queue", [""])[0])
         values = {field: given if field == "letter" else given[0] for field, given in form.items()}
-        said = await self._ask(acting.act, name, queue, values, asked.via(request))
+        said = await self._ask(acting.act, name, queue, values, asked.via(request), act=True)
         self._watch.behind.forget(queue, said.gone)
         await asyncio.to_thread(self._watch.again, queue)
-        back = (
-            f"{asked.root(request)}/queue?{urlencode({'name': queue})}"
-            if name in ("pause", "resume", "purge")
-            else f"{asked.root(request)}/dead"
-        )
-        return self._page(request, "message.html", title="Done", text=said, back=back)
+        root, of = asked.root(request), asked.query(queue=queue, group=(form.get("group") or [None])[0])
+        ways = [(f"{root}/queue?{asked.query(name=queue)}", queue)]
+        if name in ("replay", "drop"):
+            ways = [(f"{root}/group?{of}", "These letters"), (f"{root}/dead", "Dead letters"), *ways]
+        return self._page(request, "message.html", title="Done", text=said, ways=ways)
 
     async def sign_in(self, request: Request) -> Response:
         """Ask for a token."""

@@ -74,7 +74,7 @@ class Behind:
             self._pace.hurry(min(missing + 2, FEW))
             until = time.monotonic() + (PATIENCE if missing <= FEW else 0.1)
             with self._idle:
-                while self._letters.missing(dead) and (left := until - time.monotonic()) > 0:
+                while not self._pace.over and self._letters.missing(dead) and (left := until - time.monotonic()) > 0:
                     self._idle.wait(min(left, 0.05))
         return self._letters.groups(dead)
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader
@@ -23,6 +22,7 @@ from regiment.registry import registry
 from regiment_cli.hooking import declare
 from regiment_cli.panels import Asked, Done, Page, Panel
 from regiment_console.acting import account
+from regiment_dashboard.asking import Asking
 
 PATIENCE = 10.0
 """Seconds that a panel has for an answer. It goes on after that, and keeps other panels waiting, but no page of ours."""
@@ -102,7 +102,7 @@ class Panels:
         self._offered = offered(extras(self._writing.make()))
         self._pages: dict[str, Page] = {}
         self._folders: dict[str, BaseLoader] = {}
-        self._thread = ThreadPoolExecutor(1, "panels")
+        self._thread = Asking("panels")
 
     @property
     def navigation(self) -> Sequence[Entry]:
@@ -115,7 +115,7 @@ class Panels:
 
     def stop(self) -> None:
         """Ask nothing more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.stop()
 
     async def show(self, path: str, queues: Sequence[str], values: Mapping[str, str]) -> tuple[str, Mapping[str, Any]]:
         """A template and what it shows; `Failed` with the reason if there is none."""
@@ -148,7 +148,7 @@ class Panels:
                     made.done = True
             return done.said
 
-        return await self._ask(path, asked)
+        return await self._ask(path, asked, act=True)
 
     def _page(self, path: str) -> Page:
         if path not in self._pages:
@@ -158,9 +158,9 @@ class Panels:
             self._pages[path] = page
         return self._pages[path]
 
-    async def _ask(self, path: str, work: Callable[[], T]) -> T:
+    async def _ask(self, path: str, work: Callable[[], T], *, act: bool = False) -> T:
         try:
-            answer = asyncio.get_running_loop().run_in_executor(self._thread, work)
+            answer = asyncio.wrap_future(self._thread.submit(work, act=act))
             return await asyncio.wait_for(answer, PATIENCE)
         except (RegimentError, StoreError, Failed):
             raise

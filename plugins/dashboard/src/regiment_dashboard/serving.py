@@ -15,6 +15,8 @@ ASKING = 10.0
 """Seconds from the opening of a connection, or the first byte of a further request, until its headers are there."""
 ANSWERED = 60.0
 """Seconds from then until the request is read and the answer is taken."""
+STOPPING = 0.3
+"""Seconds that are left to what is being answered when it is told to stop: it has stopped within one."""
 MOST = 1000
 """Connections at once, or half the descriptors that this process may have; one more is closed at once."""
 
@@ -62,7 +64,7 @@ class Bounded(H11Protocol):
 
 
 def serve(application: Any, listening: socket.socket, prefix: str) -> None:
-    """Serve until SIGTERM or Ctrl-C; what is being answered then has a second."""
+    """Serve until SIGTERM or Ctrl-C; what is being answered then has `STOPPING`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn has its own while it serves, and sends itself the same again afterwards.
         signal.signal(number, lambda *_: None)
@@ -80,7 +82,7 @@ def serve_here(application: Any, listening: socket.socket, prefix: str = "") -> 
         access_log=False,
         server_header=False,
         date_header=False,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=STOPPING,  # type: ignore[arg-type]  # it waits for any number of seconds
         h11_max_incomplete_event_size=64 * 1024,
     )
     uvicorn.Server(settings).run(sockets=[listening])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from regiment import log
 from regiment.contracts import Connector, Finding, Role
@@ -16,6 +14,7 @@ from regiment.errors import StoreError
 from regiment_cli.serving import counts_of, served_by, trees_of
 from regiment_console import fleet
 from regiment_dashboard.behind import Behind
+from regiment_dashboard.crew import shown
 from regiment_dashboard.standing import Seen, Standing
 
 EVERY = 1.0
@@ -136,32 +135,3 @@ class Watch:
     def _findings(self) -> list[Finding]:
         found = [*self._told, *self.behind.findings()]
         return sorted(found, key=lambda one: (one.level != "fail", not one.rule.startswith("F"), one.rule))
-
-
-def shown(records: Iterable[bytes]) -> list[Mapping[str, Any]]:
-    """The trees of all hosts, as their keepers announce them; a record that cannot be read hides no other."""
-    found: list[Mapping[str, Any]] = []
-    for data in records:
-        try:
-            record = json.loads(data)
-            workers = [
-                {
-                    **one,
-                    "pid": int(one["pid"]),
-                    "queue": str(one["queue"]),
-                    "tasks": int(one["tasks"]),
-                    "rate": float(one["rate"]),
-                }
-                for one in record["workers"]
-            ]
-            found.append(
-                {
-                    "host": str(record["host"]),
-                    "pid": int(record["pid"]),
-                    "release": str(record.get("release", "")),
-                    "workers": workers,
-                }
-            )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            continue
-    return sorted(found, key=lambda tree: (tree["host"], tree["pid"]))

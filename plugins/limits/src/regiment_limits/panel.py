@@ -21,8 +21,8 @@ LOOKED = 1000
 """Lanes of a pool among which they are looked for."""
 MOST_TASKS = 50
 """Tasks of a queue that run, and as many that are ready, of which it is shown what they hold and wait for."""
-LOOKUPS, FEWEST = 1000, 5
-"""Tickets that one page asks for in queues without a limit, of all together; and in each of them at least."""
+MANY = 20
+"""Queues from which on those without a limit are not looked into for unique tasks: that asks for each task that waits there."""
 NAMED = 3
 """Ids that are named beside a number."""
 
@@ -63,20 +63,21 @@ class LimitsPage:
         self.acts: Mapping[str, Act] = {"pause": _pause, "resume": _resume}
 
     def show(self, asked: Asked) -> tuple[str, Mapping[str, Any]]:
-        """The queues that have limits or unique tasks."""
+        """The queues that have limits or unique tasks; with `queue` only that one."""
         with asked.broker.connector() as connector:
             store = cast("Flowing", connector)
-            some = max(FEWEST, min(MOST_TASKS, LOOKUPS // max(len(asked.queues), 1)))
-            found = {queue: _queue(store, queue, some) for queue in asked.queues}
+            queues = [wanted] if (wanted := asked.values.get("queue")) else asked.queues
+            every = len(queues) < MANY
+            found = {queue: _queue(store, queue, every) for queue in queues}
         shown = {queue: one for queue, one in found.items() if one["lines"] or one["unique"]}
-        return "limits.html", {"queues": shown, "most": MOST_TASKS, "few": some}
+        return "limits.html", {"queues": shown, "most": MOST_TASKS, "every": every}
 
 
-def _queue(store: Flowing, queue: str, some: int) -> dict[str, Any]:
-    """Its budgets, and its unique tasks; without a limit these are looked for among the first `some` that run, and that are ready."""
+def _queue(store: Flowing, queue: str, every: bool) -> dict[str, Any]:
+    """Its budgets, and its unique tasks: if it has no limit, only with `every`."""
     standings = list(_standings(store, queue))
     limited = any(one.rule is not None or one.gate > 0 or one.spot != ("", "") for one in standings)
-    members = list(_members(store, queue, MOST_TASKS if limited else some)) if standings else []
+    members = list(_members(store, queue)) if limited or (standings and every) else []
     unique = [one for one in members if one.unique]
     return {"lines": [_line(one, members) for one in standings] if limited else [], "unique": unique}
 
@@ -89,9 +90,9 @@ def _standings(store: Flowing, queue: str) -> Iterator[Standing]:
         yield from sorted(lanes, key=lambda one: (-one.waiting, -one.running, one.spot))[:MOST_LANES]
 
 
-def _members(store: Flowing, queue: str, most: int) -> Iterator[Member]:
+def _members(store: Flowing, queue: str) -> Iterator[Member]:
     for state in ("leased", "ready"):
-        for one in store.peek(queue, state, most):
+        for one in store.peek(queue, state, MOST_TASKS):
             ticket = store.ticket(queue, one.payload)
             try:
                 id = read_head(one.payload).task_id

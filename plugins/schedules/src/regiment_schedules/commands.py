@@ -103,9 +103,10 @@ def list_all(queue_name: str | None, queue: str | None, app: str | None, connect
     """List the schedules of QUEUE, or of all queues, with their next tick."""
     with _plans(app, connector, queue_name or queue) as plans:
         found = [entry for _, entry in _entries(plans)]
+        served = {name for plan in plans for name in plan.served()} if found else set()
         missing = [name for plan in plans for name in plan.declared() if (plan.queue, name) not in _places(found)]
     if as_json:
-        show_json([_record(entry) for entry in found])
+        show_json([{**_record(entry), "served": entry.queue in served} for entry in found])
         return
     if missing:
         say(f"in code, and in the store after the next regiment run that may bring them: {', '.join(missing)}")
@@ -119,7 +120,7 @@ def list_all(queue_name: str | None, queue: str | None, app: str | None, connect
             one.queue,
             one.task,
             one.when,
-            _next_of(one, now),
+            _next_of(one, now, one.queue in served),
             one.source,
             one.release or None,
             one.fired,
@@ -134,18 +135,21 @@ def list_all(queue_name: str | None, queue: str | None, app: str | None, connect
             right=["fired", "skipped"],
         )
     )
+    if idle := sorted({one.queue for one in found if one.next is not None and not one.paused} - served):
+        say(f"nobody serves {', '.join(idle)}, so that nothing is pushed: regiment run TARGET")
 
 
 def _places(found: list[Entry]) -> set[tuple[str, str]]:
     return {(one.queue, one.name) for one in found}
 
 
-def _next_of(one: Entry, now: datetime) -> str:
+def _next_of(one: Entry, now: datetime, served: bool = True) -> str:
     if one.paused:
         return f"paused by {one.paused}"
     if one.next is None:
         return one.trouble or "never"
-    return f"in {age((one.next - now).total_seconds())}"
+    due = f"in {age((one.next - now).total_seconds())}"
+    return due if served else f"{due}, but nobody serves the queue"
 
 
 @command.command("show")

@@ -30,7 +30,17 @@ class SchedulesPage:
         never = float("inf")
         found.sort(key=lambda one: (one.late <= GRACE, one.next.timestamp() if one.next else never, one.name))
         late = sum(one.late > GRACE for one in found)
-        return "schedules.html", {"schedules": found[:MOST], "number": len(found), "late": late, "grace": GRACE}
+        served = Plan(asked.broker, found[0].queue).served() if found else frozenset[str]()
+        idle = sorted({one.queue for one in found if one.next is not None and not one.paused} - served)
+        shown = {
+            "schedules": found[:MOST],
+            "number": len(found),
+            "late": late,
+            "grace": GRACE,
+            "served": served,
+            "idle": idle,
+        }
+        return "schedules.html", shown
 
 
 def _of(asked: Asked) -> tuple[Plan, str, str]:

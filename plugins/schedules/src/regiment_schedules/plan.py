@@ -18,6 +18,7 @@ from regiment.errors import ConfigError, RegimentError, nearest
 from regiment.queue import Queue, TaskFunction
 from regiment.task import new_id
 from regiment_cli.release import newest, of
+from regiment_cli.serving import serving
 from regiment_schedules import records
 from regiment_schedules.declared import declared, encoded, priority
 from regiment_schedules.naming import extended
@@ -84,6 +85,11 @@ class Plan:
             ticks = records.ticks_of(row.spec, self._days(store, [row]))
         begin = time.time() if since is None else since.timestamp()
         return [datetime.fromtimestamp(tick, UTC) for tick in ticks.between(begin, float("inf"), count)]
+
+    def served(self) -> frozenset[str]:
+        """The queues of this store that living workers serve, as their keepers announce; only their trees push what is due."""
+        with self._store() as store:
+            return frozenset(serving(store))
 
     def declared(self) -> Sequence[str]:
         """The names of those in code, as far as that is known here; no store is asked."""

@@ -2,7 +2,8 @@
 
 The record is JSON. Of the tree: host, pid, release (REGIMENT_RELEASE), `regiment` and `python` (versions), `since` (seconds since the
 epoch), `plugins` (names). `targets`: label, queue, code (a print of the sources), tasks and reads (names; None: not told), `since`, and
-`ends` of workers in the last hour, by kind. `workers`: name, pid, queue, `tasks` that it ended, `rate` a second, and which target it is of.
+`ends` of workers in the last hour, by kind. `workers`: name, pid, queue, `tasks` that it ended, `rate` a second, which target it is of, its
+`state`, what it runs `now` (task, id, since), `memory` (MiB, resident), `cpu` (seconds) and `since`, when it started, to ten seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any
 from regiment import __version__
 from regiment_runner.keeper.store import NEWS, Store
 from regiment_runner.keeper.ward import Ward
-from regiment_runner.shared import page
+from regiment_runner.shared import page, procfs
+from regiment_runner.shared.page import Page
+from regiment_runner.shared.works import standing, works
 
 SOON = 0.2
 """Seconds after which workers are told of that have joined: those that start together are told of together."""
@@ -27,6 +30,8 @@ NOT_MORE = 1.0
 """Seconds between two times that a tree tells of itself, for the sake of who has joined."""
 LATELY = 3600.0
 """Seconds for which the end of a worker is told of."""
+MOST_RUNNING = 4
+"""Tasks of a worker that are told of, of those that it runs now."""
 UNTOLD = frozenset({"stop", "burst", "ordered", "max_tasks_per_run", "respawn", "idle", "reload", "cancelled"})
 """Kinds of ends that are no trouble."""
 
@@ -80,7 +85,7 @@ class Presence:
                     pid, tasks, rate = ward.page.words[page.PID], ward.page.words[page.TASKS], round(ward.rate(), 2)
                     at = list(targets).index(key)
                     one = {"worker": ward.name, "pid": pid, "queue": target["queue"], "tasks": tasks, "rate": rate}
-                    here.append({**one, "target": at})
+                    here.append({**one, "target": at, **_present(ward.page, pid)})
         tree = {"host": os.uname().nodename, "pid": os.getppid(), "release": os.environ.get("REGIMENT_RELEASE", "")}
         tree |= {"regiment": __version__, "python": platform.python_version(), "since": self._since}
         found = {**tree, "plugins": sorted(plugins), "targets": list(targets.values()), "workers": here}
@@ -98,6 +103,23 @@ class Presence:
         ends = Counter(kind for at, kind in self._ends.get(label, ()) if at > lately)
         told = {"label": label, "queue": spec["queue"], "code": code, "since": self._first(spec), "ends": dict(ends)}
         return {**told, "tasks": known.get("tasks"), "reads": known.get("reads")}
+
+
+def _present(sheet: Page, pid: int) -> dict[str, Any]:
+    """How a worker is, and what it runs now."""
+    process, running = procfs.stat(pid), works(sheet)
+    now = [
+        {"task": one.name, "id": one.id, "since": round(time.time() - one.seconds)} for one in running[:MOST_RUNNING]
+    ]
+    told: dict[str, Any] = {"state": standing(sheet, process.state if process else "X", bool(running)), "now": now}
+    if process is not None and process.lives:
+        up = time.clock_gettime(time.CLOCK_BOOTTIME) - process.started / procfs.TICKS
+        told |= {
+            "memory": process.resident >> 20,
+            "cpu": round(process.cpu),
+            "since": round((time.time() - up) / 10) * 10,
+        }
+    return told
 
 
 def _serves(ward: Ward, store: Store) -> bool:

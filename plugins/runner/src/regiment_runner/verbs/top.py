@@ -12,12 +12,15 @@ from typing import Any
 
 import click
 
+from regiment.config import CONNECTOR_VARIABLE
 from regiment_cli.failing import failed
 from regiment_cli.printing import draw, put
+from regiment_cli.reaching import chosen
 from regiment_cli.terminal import Duration
 from regiment_cli.text import many, table
 from regiment_runner.shared.polling import readable
 from regiment_runner.verbs import trees
+from regiment_runner.verbs.backlog import Backlog
 from regiment_runner.verbs.trees import Row, Tree
 from regiment_runner.verbs.workers import listing, summary
 
@@ -33,6 +36,10 @@ SORTS: dict[str, Callable[[Row, dict[int, float]], Any]] = {
 MOST_TASKS = 8
 """Names of tasks of which a frame shows how many end."""
 CLEAR = "\033[H\033[J"
+FIRST_ANSWER = 2.0
+"""Seconds that the first frame waits for the store."""
+SCROLLED = 5
+"""Lines by which a key goes down or up."""
 _FIRST_LOOK = 0.2
 """Seconds between the two looks of the first frame, from which CPU is known."""
 
@@ -42,15 +49,20 @@ _FIRST_LOOK = 0.2
 @click.option("--once", is_flag=True, help="One frame.")
 @click.option("--sort", type=click.Choice(list(SORTS)), default="pid", show_default=True)
 @click.option("--filter", "wanted", default="", metavar="TEXT", help="Only workers whose line has TEXT in it.")
-def command(interval: float, once: bool, sort: str, wanted: str) -> None:
-    """What every worker of this user does now, live.
+@click.option("--connector", metavar="URL", help=f"Show the queues of this store.  [default: ${CONNECTOR_VARIABLE}]")
+@click.option("-A", "--app", metavar="MODULE[:NAME]", help="Show the queues of this application.")
+def command(interval: float, once: bool, sort: str, wanted: str, connector: str | None, app: str | None) -> None:
+    """What waits in a store, and what every worker of this user on this host does now, live.
 
-    Keys: q ends, s sorts by the next column, / asks for a filter. In a pipe: one frame after another, without keys.
+    Keys: q ends, s sorts by the next column, / asks for a filter, j and k go down and up. In a pipe: one frame after another,
+    without keys.
     """
     if interval < 0.1:
         raise click.UsageError(f"--interval is {interval:g} s; expected 100ms or more")
-    view = View(sort, wanted)
+    backlog = Backlog(*chosen(None, app, connector), max(interval, 1.0))
+    view = View(sort, wanted, backlog)
     view.look()
+    backlog.start(FIRST_ANSWER)
     time.sleep(min(_FIRST_LOOK, interval))
     if once or not (sys.stdout.isatty() and sys.stdin.isatty()):
         _frames(view, interval, once)
@@ -61,8 +73,10 @@ def command(interval: float, once: bool, sort: str, wanted: str) -> None:
 class View:
     """What is shown: the newest look, CPU since the one before, the order and the filter."""
 
-    def __init__(self, sort: str, wanted: str) -> None:
-        self.sort, self.wanted = sort, wanted
+    def __init__(self, sort: str, wanted: str, backlog: Backlog | None = None) -> None:
+        self.sort, self.wanted, self._backlog = sort, wanted, backlog
+        self.above = 0
+        """Lines of a frame that are not shown, as somebody has gone down."""
         self.trees: list[Tree] = []
         self.cpu: dict[int, float] = {}
         self._before: dict[int, tuple[float, float]] = {}
@@ -123,6 +137,8 @@ class View:
             blocks.insert(1, self._tasks())
         if not self.trees:
             blocks[1:] = ["no supervisor of this user runs here"]
+        if self._backlog is not None and self._backlog.text:
+            blocks.insert(1, self._backlog.text)
         return "\n\n".join(blocks)
 
     def next_sort(self) -> None:
@@ -161,6 +177,9 @@ def _live(view: View, interval: float) -> None:
                 if pressed == "s":
                     view.next_sort()
                     _draw(view)
+                elif pressed in ("j", "k"):
+                    view.above = max(0, view.above + (SCROLLED if pressed == "j" else -SCROLLED))
+                    _draw(view)
                 elif pressed == "/":
                     view.wanted = _ask(key, view)
                     _draw(view)
@@ -169,8 +188,10 @@ def _live(view: View, interval: float) -> None:
 def _draw(view: View, below: str = "") -> None:
     """Draw a frame over the last one, cut to what the terminal has room for."""
     width, height = shutil.get_terminal_size()
-    lines = [_cut(line, width) for line in view.text().splitlines()[: height - 2]]
-    draw("\n".join([*lines, below or "q ends, s sorts, / filters"]), CLEAR)
+    first, *rest = view.text().splitlines()
+    view.above = min(view.above, max(0, len(rest) - height + 3))
+    lines = [_cut(line, width) for line in [first, *rest[view.above :]][: height - 2]]
+    draw("\n".join([*lines, below or "q ends, s sorts, / filters, j and k scroll"]), CLEAR)
 
 
 def _cut(line: str, width: int) -> str:
