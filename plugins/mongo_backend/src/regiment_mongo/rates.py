@@ -18,7 +18,7 @@ from regiment_mongo.spots import Rules, spots_of
 KEPT = 60_000
 """Milliseconds for which a rate is remembered after its time."""
 LATE = 1_000
-"""Milliseconds of lateness that a rate makes up for at most, and never more than half a step (L6)."""
+"""Milliseconds of lateness that a rate makes up for at most, and never more than three quarters of a step (L6)."""
 
 
 def interval(rule: Rule) -> float:

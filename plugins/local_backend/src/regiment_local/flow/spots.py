@@ -21,7 +21,7 @@ WRITE = "UPDATE spots SET waiting = ?, running = ?, gate = ?, tat = ?, closed = 
 TICK = 1e-6
 """Seconds by which a rate may be early: a time of the wall clock is not exacter."""
 LATE = 1.0
-"""Seconds of lateness that a rate makes up for at most, and never more than half a step (L6)."""
+"""Seconds of lateness that a rate makes up for at most, and never more than three quarters of a step (L6)."""
 
 
 class Spot:
@@ -95,9 +95,13 @@ class Spot:
 
     def _tat(self, wall: float, step: float, span: float) -> float:
         # never further ahead than a burst: a clock that was set back closes nothing for long
-        since = wall - min(step * 0.75, LATE) if self.tat else wall
-        tat: float = min(max(self.tat, since), wall + span)
+        tat: float = min(max(self.tat, since(self.tat, step, wall)), wall + span)
         return tat
+
+
+def since(tat: float, step: float, now: float) -> float:
+    """From when on a rate counts at the earliest: what came late is made up for; of one that has leased nothing there is nothing late."""
+    return now - min(step * 0.75, LATE) if tat else now
 
 
 def pace(rule: Rule) -> tuple[float, float]:

@@ -214,7 +214,7 @@ do
       end
       return math.min(tats[spot], micros + rule[3] * rule[2])
     end
-    -- What came late is made up for, up to half a step and a second (L6).
+    -- What came late is made up for, up to three quarters of a step and a second (L6).
     local function paid(spot, rule)
       local tat = tat_of(spot, rule)
       return tat == 0 and micros or math.max(tat, micros - math.min(rule[2] * 0.75, 1000000))
