@@ -164,14 +164,21 @@ def test_a_rate_is_kept_by_all_workers_together(site: Site) -> None:
 
 def test_the_limits_of_the_newest_release_count_and_those_of_the_old_one_come_back(site: Site) -> None:
     run = Run(site)
-    run.tree('pools={"crm": Pool(at_once=1), "sms": Pool(at_once=5)}', environment={"REGIMENT_RELEASE": "1"})
+    old_says = 'pools={"crm": Pool(at_once=1), "sms": Pool(at_once=5)}'
+    old = run.tree(old_says, environment={"REGIMENT_RELEASE": "1"})
 
     def rules() -> dict[str, Rule | None]:
         return {one.spot[0]: one.rule for one in run.store().standings("work") if one.rule is not None}
 
     assert rules() == {"crm": Rule(at_once=1), "sms": Rule(at_once=5)}, "before the first task"
-    new = run.tree('pools={"crm": Pool(at_once=2)}', name="new", environment={"REGIMENT_RELEASE": "2"})
-    assert rules() == {"crm": Rule(at_once=2)}
+    new_says = 'pools={"crm": Pool(at_once=2), "new": Pool(at_once=3)}'
+    new = run.tree(new_says, name="new", environment={"REGIMENT_RELEASE": "2"})
+    both = {"crm": Rule(at_once=1), "sms": Rule(at_once=5), "new": Rule(at_once=3)}
+    assert rules() == both, "while the old release lives, what it bounds stays bounded"
+    assert old.stop() == 0
+    eventually(lambda: rules() == {"crm": Rule(at_once=2), "new": Rule(at_once=3)}, 40, site.logs)
+    old = run.tree(old_says, environment={"REGIMENT_RELEASE": "1"})
+    assert rules() == both
     assert new.stop() == 0
     eventually(lambda: rules() == {"crm": Rule(at_once=1), "sms": Rule(at_once=5)}, 40, site.logs)
 
