@@ -108,8 +108,8 @@ def sleepers(site: Site, number: int, lease: float) -> Iterator[list[Consumer]]:
             one.close()
 
 
-LATE = 0.02
-"""Seconds by which each consumer is late, as on a busy machine; a rate makes up for it."""
+LATE = size(0.02, 0.0)
+"""Seconds by which each consumer is late, so that a few seconds show what becomes of it; a minute shows it as it comes."""
 
 
 @pytest.mark.fault(93)
@@ -153,7 +153,7 @@ def test_many_idle_workers_at_a_rate_ask_little_and_keep_the_rate(site: Site) ->
     span, due = max(leased[:tasks]) - min(leased[:tasks]), (tasks - 1) / rate
     print(f"{tasks} at {rate}/s in {span:.2f} s of {due:.1f}; {asked / tasks:.2f} exchanges a task")
     assert asked <= 4 * tasks + number, f"{asked / tasks:.1f} exchanges a task"
-    assert span >= due - 0.5 / rate - LATE, "faster than its rate"
+    assert span >= due - 0.75 / rate - 0.02, "faster than its rate"
     assert span <= (1.01 if FULL else 1.08) * due, (
         f"{tasks} at {rate}/s took {span:.2f} s"
     )  # lateness added up would be 1.2
@@ -165,7 +165,7 @@ def used(pids: list[int]) -> float:
 
 
 @pytest.mark.fault(94)
-@pytest.mark.parametrize("store", ["sqlite", "redis"], indirect=True)
+@on_each_store
 def test_a_closed_pool_of_many_tasks_costs_no_more_than_an_idle_queue(site: Site) -> None:
     seconds = size(4, 30)
     site.app(SETTINGS, body=f"LOCK = {str(Path(site.folder / 'lock'))!r}\n{BODY}")
