@@ -98,18 +98,22 @@ def test_a_worker_killed_at_any_step_leaves_its_lane_to_the_next_and_never_to_tw
 
 
 @contextmanager
-def sleepers(site: Site, number: int) -> Iterator[list[Consumer]]:
-    """Idle consumers, each with a connection of its own."""
+def sleepers(site: Site, number: int, lease: float) -> Iterator[list[Consumer]]:
+    """Idle consumers, each with a connection of its own, which nobody renews."""
     opened = [site.queue.broker.open("lease") for _ in range(number)]
     try:
-        yield [worker(one, slots=1, queue="work", lease=60.0) for one in opened]
+        yield [worker(one, slots=1, queue="work", lease=lease) for one in opened]
     finally:
         for one in opened:
             one.close()
 
 
+LATE = size(0.02, 0.0)
+"""Seconds by which each consumer is late, so that a few seconds show what becomes of it; a minute shows it as it comes."""
+
+
 @pytest.mark.fault(93)
-@pytest.mark.parametrize("store", ["sqlite", "redis"], indirect=True)
+@on_each_store
 def test_many_idle_workers_at_a_rate_ask_little_and_keep_the_rate(site: Site) -> None:
     number, rate, seconds = 64, 10, size(6, 60)
     store = flowing(site.queue.broker.open("duty"), "this test needs")
@@ -129,8 +133,9 @@ def test_many_idle_workers_at_a_rate_ask_little_and_keep_the_rate(site: Site) ->
                 over.set()
             if not taken.deliveries:
                 consumer.wait(min(30.0 if taken.next_due is None else taken.next_due, 1.0 if over.is_set() else 30.0))
+                time.sleep(LATE)
 
-    with sleepers(site, number) as consumers:
+    with sleepers(site, number, lease=seconds * 4 + 60.0) as consumers:
         threads = [threading.Thread(target=partial(work, one), daemon=True) for one in consumers]
         for one in threads:
             one.start()
@@ -145,11 +150,13 @@ def test_many_idle_workers_at_a_rate_ask_little_and_keep_the_rate(site: Site) ->
         store.push("work", [b"end"] * number, priority=1, token=new_id())  # whoever sleeps wakes
         for one in threads:
             one.join(30)
-    span = max(leased[:tasks]) - min(leased[:tasks])
+    span, due = max(leased[:tasks]) - min(leased[:tasks]), (tasks - 1) / rate
+    print(f"{tasks} at {rate}/s in {span:.2f} s of {due:.1f}; {asked / tasks:.2f} exchanges a task")
     assert asked <= 4 * tasks + number, f"{asked / tasks:.1f} exchanges a task"
-    assert span >= 0.99 * (tasks - 1) / rate, "faster than its rate"
-    if FULL:
-        assert span <= 1.01 * (tasks - 1) / rate, f"{tasks} at {rate}/s took {span:.2f} s"
+    assert span >= due - 0.75 / rate - 0.02, "faster than its rate"
+    assert span <= (1.01 if FULL else 1.08) * due, (
+        f"{tasks} at {rate}/s took {span:.2f} s"
+    )  # lateness added up would be 1.2
 
 
 def used(pids: list[int]) -> float:
@@ -158,7 +165,7 @@ def used(pids: list[int]) -> float:
 
 
 @pytest.mark.fault(94)
-@pytest.mark.parametrize("store", ["sqlite", "redis"], indirect=True)
+@on_each_store
 def test_a_closed_pool_of_many_tasks_costs_no_more_than_an_idle_queue(site: Site) -> None:
     seconds = size(4, 30)
     site.app(SETTINGS, body=f"LOCK = {str(Path(site.folder / 'lock'))!r}\n{BODY}")

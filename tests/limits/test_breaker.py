@@ -147,8 +147,9 @@ def test_the_steward_keeps_one_at_a_time_while_it_is_tripped_and_puts_right_what
     rules, mine = {"crm": place.mine}, Release("1", 1.0, "web1:1")
     settle(place.store, place.queue, rules, mine)
     place.fail(4)
-    assert mend(place.store, place.queue, rules, mine, ["crm"]) == [], "it is as it should be"
-    assert settle(place.store, place.queue, {"crm": Rule(at_once=9)}, Release("2", 2.0, "web1:2"), tripped=["crm"])
+    assert mend(place.store, place.queue, rules, mine, lambda: ["crm"]) == [], "it is as it should be"
+    new = Release("2", 2.0, "web1:2")
+    settle(place.store, place.queue, {"crm": Rule(at_once=9)}, new, sure=None, tripped=lambda: ["crm"])
     assert place.standing().rule == Rule(at_once=1), "a deploy meanwhile"
     later = place.state().until + 1
     tell(place.store, place.queue, "crm", RULE, place.mine, later, later, 1, 0)

@@ -57,6 +57,24 @@ def test_what_is_wrong_with_limits_is_said_where_they_are_written(options: dict[
     assert said in str(told.value)
 
 
+@pytest.mark.parametrize("cls", [Pool, Lane, Limits])
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"gather": (100, 5.0)}, 'no budget "gather": a lane opens at a time and not at a number'),
+        ({"soft": True}, 'no budget "soft": whether nobody else has something'),
+        ({"full": "oldest"}, 'no budget "full": a push that is refused drops nothing'),
+        ({"at_onse": 1}, 'no budget "at_onse". Did you mean "at_once"?'),
+    ],
+)
+def test_what_stores_do_not_keep_is_refused_with_the_reason_where_it_is_written(
+    cls: Any, option: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError) as told:
+        cls(**option)
+    assert said in str(told.value) and "There are: at_once" in str(told.value)
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as told:
         Limits(at_once=0, rate="x", pools={"": Pool()})
@@ -101,6 +119,7 @@ def test_a_rule_is_typed_as_it_is_shown(words: str, rule: Rule) -> None:
         ("at_once", "is no budget; expected name=value"),
         ("at_once=1 at_once=2", "given twice"),
         ("at_onse=1", 'Did you mean "at_once"?'),
+        ("lane.gather=5", "a lane opens at a time and not at a number"),
         ("at_once=none", "at_once is 'none'"),
         ("weight=1", "nothing is limited"),
     ],

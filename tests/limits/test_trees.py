@@ -162,18 +162,26 @@ def test_a_rate_is_kept_by_all_workers_together(site: Site) -> None:
     assert starts[-1] - starts[0] > 1.7, starts
 
 
-def test_the_limits_of_the_newest_release_count_and_those_of_the_old_one_come_back(site: Site) -> None:
+def test_the_limits_of_the_newest_release_count_and_those_of_the_old_one_as_long_as_it_lives(site: Site) -> None:
     run = Run(site)
-    run.tree('pools={"crm": Pool(at_once=1), "sms": Pool(at_once=5)}', environment={"REGIMENT_RELEASE": "1"})
+    old = run.tree('pools={"crm": Pool(at_once=1), "sms": Pool(at_once=5)}', environment={"REGIMENT_RELEASE": "1"})
 
     def rules() -> dict[str, Rule | None]:
         return {one.spot[0]: one.rule for one in run.store().standings("work") if one.rule is not None}
 
     assert rules() == {"crm": Rule(at_once=1), "sms": Rule(at_once=5)}, "before the first task"
-    new = run.tree('pools={"crm": Pool(at_once=2)}', name="new", environment={"REGIMENT_RELEASE": "2"})
-    assert rules() == {"crm": Rule(at_once=2)}
-    assert new.stop() == 0
-    eventually(lambda: rules() == {"crm": Rule(at_once=1), "sms": Rule(at_once=5)}, 40, site.logs)
+    new_says = 'pools={"crm": Pool(at_once=2), "new": Pool(at_once=3)}'
+    new = run.tree(new_says, name="new", environment={"REGIMENT_RELEASE": "2"})
+    both = {"crm": Rule(at_once=1), "sms": Rule(at_once=5), "new": Rule(at_once=3)}
+    assert rules() == both, "while the old release lives, what it bounds stays bounded"
+    for tree in (new, old):  # the workers that come for these say what their code says once more
+        os.kill(tree.workers()[0], signal.SIGKILL)
+        tree.ready(1)
+    run.push("call", [{"tenant": "a", "number": n} for n in range(12)])
+    run.ended(12)
+    assert run.most() == 1 and rules() == both
+    assert old.stop() == 0
+    eventually(lambda: rules() == {"crm": Rule(at_once=2), "new": Rule(at_once=3)}, 40, site.logs)
 
 
 def test_solo_has_its_limits_as_well(site: Site, tmp_path: Path) -> None:

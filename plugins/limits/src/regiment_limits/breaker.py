@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from regiment.contracts import FOREVER, Keep, Rule, Spot, When
 from regiment.task import new_id
-from regiment_limits.ruling import probing, written
+from regiment_limits.ruling import probing, put
 
 TRIES = 8
 """So often an end is told anew, if others tell theirs at the same time."""
@@ -103,7 +103,7 @@ def tell(
         old = read(record)
         state, did = after(old, now, started, good, bad, rule)
         if did == "healed":  # first the rule: what is cut short here heals with the next success
-            store.rule(queue, spot, written(store, queue).get(pool, mine), by="breaker: healed")
+            put(store, queue, pool, mine, lambda rule: rule, by="breaker: healed")
         if state == old:
             if bad and state.until > now:
                 _shut(
@@ -132,7 +132,7 @@ def tripped(store: Any, queue: str, pools: Collection[str]) -> list[str]:
 
 def _shut(store: Any, queue: str, spot: Spot, mine: Rule | None, seconds: float) -> None:
     """One at a time from now on, and none for so long. A gate that is closed for longer, or waits for somebody, stays so."""
-    store.rule(queue, spot, probing(written(store, queue).get(spot[0], mine)), by=ONE_AT_A_TIME)
+    put(store, queue, spot[0], mine, probing, by=ONE_AT_A_TIME)
     (standing,) = store.flow(queue, [spot])
     if standing.gate < seconds and standing.gate != FOREVER:
         store.gate(queue, spot, seconds)

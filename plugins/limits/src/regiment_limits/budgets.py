@@ -22,6 +22,12 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 RATE = 'tasks for a time: "100/m", "10/s", "5/10s", or (100, 60.0)'
 """What a rate may be, in words."""
 HEAVIEST = 1000
+NOT_THERE = {
+    "gather": "a lane opens at a time and not at a number, and nothing leases the rest of one lane; take(n) takes what is there",
+    "soft": "whether nobody else has something is known in the step that leases alone; give the others room with weight=",
+    "full": "a push that is refused drops nothing, so there is no full=; QueueFull says what waits, and `regiment tasks cancel --now` makes room",
+}
+"""Budgets that people look for and stores do not keep, and why; docs/limits.md has the whole reason."""
 _RATE = re.compile(r"(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|m|h|d)")
 
 
@@ -39,7 +45,7 @@ def rate_of(value: Any) -> tuple[int, float] | None:
 def problems_of(where: str, options: Mapping[str, Any], known: tuple[str, ...]) -> list[str]:
     """What is wrong with a budget, a sentence each; `where` begins each of them: "pool 'crm': "."""
     problems = [
-        f'{where}no budget "{name}".{nearest(str(name), known)} There are: {", ".join(known)}'
+        f'{where}no budget "{name}"{_instead(str(name), known)} There are: {", ".join(known)}'
         for name in options
         if name not in known
     ]
@@ -60,6 +66,10 @@ def problems_of(where: str, options: Mapping[str, Any], known: tuple[str, ...]) 
     if options.get("breaker") and "breaker" in known:
         problems += breaker_problems(f"{where}breaker: ", options["breaker"])
     return problems
+
+
+def _instead(name: str, known: tuple[str, ...]) -> str:
+    return f": {NOT_THERE[name]}." if name in NOT_THERE else f".{nearest(name, known)}"
 
 
 def breaker_problems(where: str, breaker: Any) -> list[str]:

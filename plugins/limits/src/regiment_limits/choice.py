@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Never
 
 from regiment.config import Use
 from regiment.errors import ConfigError
@@ -27,8 +27,9 @@ class Lane(dict[str, Any]):
         burst: int | None = None,
         weight: int | None = None,
         waiting: int | None = None,
+        **unknown: Never,
     ) -> None:
-        super().__init__(_given(at_once=at_once, rate=rate, burst=burst, weight=weight, waiting=waiting))
+        super().__init__(_given(at_once=at_once, rate=rate, burst=burst, weight=weight, waiting=waiting, **unknown))
         _refuse(problems_of("Lane: ", self, LANE))
 
 
@@ -68,8 +69,9 @@ class Pool(dict[str, Any]):
         waiting: int | None = None,
         lane: Lane | None = None,
         breaker: Breaker | bool = False,
+        **unknown: Never,
     ) -> None:
-        own = _given(at_once=at_once, rate=rate, burst=burst, weight=weight, waiting=waiting, lane=lane)
+        own = _given(at_once=at_once, rate=rate, burst=burst, weight=weight, waiting=waiting, lane=lane, **unknown)
         if breaker is not False:
             own["breaker"] = breaker
         super().__init__(own)
@@ -94,8 +96,9 @@ class Limits(Use):
         waiting: int | None = None,
         lane: Lane | None = None,
         pools: Mapping[str, Pool] | None = None,
+        **unknown: Never,
     ) -> None:
-        options = _given(at_once=at_once, rate=rate, burst=burst, waiting=waiting, lane=lane)
+        options = _given(at_once=at_once, rate=rate, burst=burst, waiting=waiting, lane=lane, **unknown)
         if pools is not None:
             options["pools"] = dict(pools) if isinstance(pools, Mapping) else pools
         _refuse(all_problems(options))

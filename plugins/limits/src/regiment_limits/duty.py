@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from functools import partial
 from typing import Any
 
 from regiment import log
@@ -13,7 +14,8 @@ from regiment.errors import StoreUnavailable
 from regiment_cli.release import Release
 from regiment_limits.breaker import tripped
 from regiment_limits.budgets import breakers_of, rules_of
-from regiment_limits.ruling import Rules, mend, settle
+from regiment_limits.overlap import Rules
+from regiment_limits.ruling import settle
 
 EVERY = 10.0
 """Seconds between two looks."""
@@ -34,8 +36,8 @@ class Ward:
         self.breakers: list[str] = []
         """Pools that have one."""
         self.store: Any = None
-        self.missed: float | None = None
-        """Since when the tree is missed whose rules these are, on the clock of `look`."""
+        self.missed: dict[str, float] = {}
+        """Trees that have said rules and are missed: since when, on the clock of `look`."""
         self.compared = float("-inf")
         """When its rules were compared with those at the store."""
         self.throttle = log.Throttle()
@@ -80,18 +82,12 @@ class Ruling:
         queue = ward.target.queue
         try:
             ward.store = ward.store or ward.target.connect()
-            sure = ward.missed is not None and now - ward.missed >= AGAIN
-            shut = tripped(ward.store, queue, ward.breakers)
-            settled = settle(ward.store, queue, ward.rules, self._mine, sure, shut)
-            if settled is None:
-                ward.missed = ward.missed or now
-                return AGAIN
-            ward.missed = None
-            if not settled:
-                return EVERY  # another release decides
+            sure = [by for by, since in ward.missed.items() if now - since >= AGAIN]
             # Where there is nothing to keep, a breaker that this code has no more may have left its "one at a time".
-            kept = ward.rules or ward.breakers or now - ward.compared >= RARELY
-            wrong = mend(ward.store, queue, ward.rules, self._mine, shut) if kept else []
+            kept = bool(ward.rules or ward.breakers or now - ward.compared >= RARELY)
+            shut = partial(tripped, ward.store, queue, ward.breakers)
+            settled = settle(ward.store, queue, ward.rules, self._mine, sure=sure, tripped=shut, look=kept)
+            ward.missed = {by: ward.missed.get(by, now) for by in settled.missed}
             ward.compared = now if kept else ward.compared
         except Exception as error:  # of one queue; the others go on
             ward.end()
@@ -100,6 +96,7 @@ class Ruling:
             elif ward.throttle() is not None:
                 log.event(logging.ERROR, "connector.lost", error=str(error), what="limits", queue=queue)
             return SOON
-        if wrong:
-            log.event(logging.WARNING, "limits.mended", queue=queue, pools=wrong)
-        return SOON if wrong else EVERY
+        if settled.mended:
+            log.event(logging.WARNING, "limits.mended", queue=queue, pools=list(settled.mended))
+            return SOON
+        return AGAIN if settled.missed else EVERY

@@ -25,6 +25,8 @@ STARTED = time.time()
 PATIENCE = 5.0
 """Seconds for which a worker tries to write the rules of its code before its first task."""
 _NONE = (None,) * len(OPTIONS)
+_solo = False
+"""True in a process that is worker and supervisor in one."""
 
 
 class Limiting:
@@ -139,6 +141,8 @@ class Limiting:
     def regiment_services(self, spec: Mapping[str, Any], notes: Any) -> Mapping[str, Service]:
         """What keeps the rules of the code at the store; a worker alone writes them at its start, and they count without it."""
         if spec.get("solo"):
+            global _solo
+            _solo = True
             return {}
         return {"limits": Service("regiment_limits.duty:Ruling", tree_of(os.getpid()))}
 
@@ -155,13 +159,17 @@ class Limiting:
         from regiment_limits.breaker import tripped
         from regiment_limits.ruling import settle
 
+        # Alone nobody looks after it later, so who is not there is gone.
+        breakers = list(breakers_of(self.options))
+        mine = Release(**tree_of(os.getpid() if _solo else os.getppid()))
+
         until, config = time.monotonic() + PATIENCE, worker.config
         while True:
             store: Any = make_connector(config)()
             try:
                 store.open("duty")
-                shut = tripped(store, config.name, list(breakers_of(self.options)))
-                settle(store, config.name, rules, Release(**tree_of(os.getppid())), tripped=shut)
+                shut = partial(tripped, store, config.name, breakers)
+                settle(store, config.name, rules, mine, sure=None if _solo else (), tripped=shut, look=True)
                 return
             except StoreUnavailable as error:
                 if time.monotonic() > until:

@@ -17,6 +17,8 @@ from regiment_mongo.spots import Rules, spots_of
 
 KEPT = 60_000
 """Milliseconds for which a rate is remembered after its time."""
+LATE = 1_000
+"""Milliseconds of lateness that a rate makes up for at most, and never more than three quarters of a step (L6)."""
 
 
 def interval(rule: Rule) -> float:
@@ -27,12 +29,13 @@ def interval(rule: Rule) -> float:
 
 def take(rule: Rule, wanted: int) -> list[Document]:
     """GCRA as an update: `k` of `wanted` leases may go now, and `tat` is the time of the last one. It is never further ahead than the
-    burst allows, so a clock that is set back closes nothing for long.
+    burst allows, so a clock that is set back closes nothing for long; and never further behind than what is made up for.
     """
     each = interval(rule)
     now: Any = {"$toDouble": NOW}
     latest = {"$add": [now, rule.burst * each]}
-    base = {"$min": [{"$max": [{"$ifNull": ["$tat", now]}, now]}, latest]}
+    since = {"$subtract": [now, min(each * 0.75, LATE)]}
+    base = {"$min": [{"$max": [{"$ifNull": ["$tat", now]}, since]}, latest]}
     fits = {"$floor": {"$add": [{"$divide": [{"$subtract": [latest, "$tat"]}, each]}, 1e-9]}}
     return [
         {"$set": {"tat": base, "now": NOW}},

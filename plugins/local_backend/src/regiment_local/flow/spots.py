@@ -20,6 +20,8 @@ WRITE = "UPDATE spots SET waiting = ?, running = ?, gate = ?, tat = ?, closed = 
 
 TICK = 1e-6
 """Seconds by which a rate may be early: a time of the wall clock is not exacter."""
+LATE = 1.0
+"""Seconds of lateness that a rate makes up for at most, and never more than three quarters of a step (L6)."""
 
 
 class Spot:
@@ -69,19 +71,19 @@ class Spot:
     def tokens(self, rule: Rule, wall: float) -> int:
         """Leases that its rate lets go now (GCRA)."""
         step, span = pace(rule)
-        return int((wall + span - self._tat(wall, span) + TICK) / step)
+        return int((wall + span - self._tat(wall, step, span) + TICK) / step)
 
     def spend(self, rule: Rule, count: int, wall: float) -> None:
         """Note so many leases; a number below 0 gives them back."""
         step, span = pace(rule)
-        self.tat = self._tat(wall, span) + count * step
+        self.tat = self._tat(wall, step, span) + count * step
 
     def until_rate(self, rule: Rule | None, wall: float) -> float:
         """Seconds until its rate lets the next one go."""
         if rule is None or not rule.rate or self.tokens(rule, wall) > 0:
             return 0.0
         step, span = pace(rule)
-        return max(0.0, self._tat(wall, span) + step - span - wall)
+        return max(0.0, self._tat(wall, step, span) + step - span - wall)
 
     def opening(self, rule: Rule | None, wall: float) -> float | None:
         """When to look at it again, if it is closed now; None: at an event."""
@@ -91,10 +93,15 @@ class Spot:
             return None
         return wall + self.until_rate(rule, wall)
 
-    def _tat(self, wall: float, span: float) -> float:
+    def _tat(self, wall: float, step: float, span: float) -> float:
         # never further ahead than a burst: a clock that was set back closes nothing for long
-        tat: float = min(max(self.tat, wall), wall + span)
+        tat: float = min(max(self.tat, since(self.tat, step, wall)), wall + span)
         return tat
+
+
+def since(tat: float, step: float, now: float) -> float:
+    """From when on a rate counts at the earliest: what came late is made up for; of one that has leased nothing there is nothing late."""
+    return now - min(step * 0.75, LATE) if tat else now
 
 
 def pace(rule: Rule) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from regiment.contracts import FOREVER, Rule, Spot, Standing, Ticket
+from regiment_local.flow.spots import since
 from regiment_local.memory.rings import Level, Ring
 from regiment_local.memory.tasks import DELAYED, GONE, LEASED, LIVING, READY, Consumer, Entry
 from regiment_local.memory.uniques import Keys
@@ -180,8 +181,9 @@ class Flow:
             if rule is not None and rule.rate is not None:
                 number, seconds = rule.rate
                 budget = self._budget(spot)
-                tat = min(budget.tat, now + rule.burst * seconds / number)
-                budget.tat = (max(tat, now) if share > 0 else tat) + share * seconds / number
+                step = seconds / number
+                tat = min(budget.tat, now + rule.burst * step)
+                budget.tat = (max(tat, since(tat, step, now)) if share > 0 else tat) + share * step
 
     # who may go
 

@@ -214,9 +214,14 @@ do
       end
       return math.min(tats[spot], micros + rule[3] * rule[2])
     end
+    -- What came late is made up for, up to three quarters of a step and a second (L6).
+    local function paid(spot, rule)
+      local tat = tat_of(spot, rule)
+      return tat == 0 and micros or math.max(tat, micros - math.min(rule[2] * 0.75, 1000000))
+    end
     function tokens(spot, rule)
       local slack = (rule[3] - 1) * rule[2]
-      local tat = math.max(tat_of(spot, rule), micros)
+      local tat = paid(spot, rule)
       if tat > micros + slack then return 0 end
       return math.floor((micros + slack - tat) / rule[2] + 1e-9) + 1
     end
@@ -276,7 +281,7 @@ do
       f.run(spot, n)
       if not counted(rule) then return false end
       if rule[2] > 0 then
-        pay(spot, rule, math.max(tat_of(spot, rule), micros) + n * rule[2])
+        pay(spot, rule, paid(spot, rule) + n * rule[2])
         if tokens(spot, rule) == 0 then
           f.close('r' .. spot, f.opening(spot, rule))
           return true
@@ -392,12 +397,17 @@ do
       if #due > 0 then call('ZREM', gates_key, unpack(due)) end
       local first = tonumber(call('ZRANGE', gates_key, 0, 0, 'WITHSCORES')[2])
       f.opens = first and first < never and first or never
+      local waited, past = {}, {}
       for _, member in ipairs(due) do
         local spot = sub(member, 2)
+        waited[spot] = spot == '' or off(spot)
         if spot == '' then f.added = f.added + 1000 else f.unblock(spot) end
       end
-      local paid = call('ZRANGEBYSCORE', stem .. ':rates', '-inf', string.format('%.0f', micros), 'LIMIT', 0, 16)
-      if #paid > 0 then call('ZREM', stem .. ':rates', unpack(paid)) end
+      -- How late one is that waited for its rate is not forgotten before it leases.
+      for _, spot in ipairs(call('ZRANGEBYSCORE', stem .. ':rates', '-inf', string.format('%.0f', micros), 'LIMIT', 0, 16)) do
+        if not waited[spot] then past[#past + 1] = spot end
+      end
+      if #past > 0 then call('ZREM', stem .. ':rates', unpack(past)) end
     end
     -- The queue itself had no room, and has now.
     function f.freed(n)

@@ -94,6 +94,17 @@ class GatingContract(FlowBench):
                 took = times[last] - begin + 0.05  # from before the first request to before the last one
                 assert last - first + 1 <= burst + took / every + 1
 
+    def test_a_lease_that_comes_late_puts_off_none_that_follow(self, counted: Open) -> None:
+        """The next one is due a step after it was due, not after it was leased; so a rate is kept by workers that are late."""
+        connector, step = counted("lease"), 1.0
+        rule(connector, CRM, Rule(rate=(1, step)))
+        fill(connector, 9, "a", "b")
+        consumer = worker(connector)
+        assert len(consumer.payloads()) == 1
+        time.sleep(step + 0.4)
+        assert len(consumer.payloads()) == 1
+        assert stands(connector, CRM).until_rate < step - 0.3
+
     def test_a_pause_saves_no_more_than_the_burst(self, counted: Open) -> None:
         """However long nothing went."""
         connector = counted("lease")
