@@ -212,7 +212,7 @@ class Served:
 
     def counts(self) -> tuple[int, int, float]:
         """Verbs and round trips, and seconds of CPU."""
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        words = Path(f"/proc/{self.process.pid}/stat").read_bytes().rpartition(b")")[2].split()
         cpu = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
         verbs, trips = struct.unpack("=QQ", self.file.read_bytes())
         return verbs, trips, cpu
