@@ -12,12 +12,11 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from regiment.contracts.effects import Followed, Record
-from regiment.errors import StoreError, StoreUnavailable
+from regiment.errors import StoreUnavailable
 from regiment_redis.effective import record
 from regiment_redis.link import Link
 from regiment_redis.records import name
 from regiment_redis.waiting import Watch, sleep
-from regiment_redis.wire import Refusal
 
 MARKS = 1000
 """Marks that are taken at once."""
@@ -38,7 +37,7 @@ class Ear:
     def __init__(self, roots: Sequence[Link], stem: Callable[[str], str]) -> None:
         self.name = uuid4().hex
         self._roots, self._stem = list(roots), stem
-        self._watches = [Watch(root) for root in roots]
+        self._watches = [Watch(root, MARKS) for root in roots]
         self._inboxes: dict[str, _Inbox] = {}
         self._away = [0.0] * len(self._roots)
         """Until when a node that could not be reached is left alone."""
@@ -66,8 +65,8 @@ class Ear:
         try:
             popped = self._wait(time.monotonic() + seconds, more)
             found: dict[Followed, Record | None] = {}
-            for number, key, first in popped:
-                if not self._read(found, key, [first, *self._rest(number, key)]):
+            for key, marks in popped:
+                if not self._read(found, key, marks):
                     return None
             return None if self._doubted() else found
         except StoreUnavailable:
@@ -107,8 +106,8 @@ class Ear:
     def _open(self) -> list[int]:
         return [fd for watch in self._watches for fd in watch.descriptors()]
 
-    def _wait(self, until: float, more: list[int]) -> list[tuple[int, str, bytes]]:
-        """Sleep; what was popped, by node, inbox and mark."""
+    def _wait(self, until: float, more: list[int]) -> list[tuple[str, list[bytes]]]:
+        """Sleep; what was popped: inboxes and their marks."""
         if any(self._away):
             until = min(until, time.monotonic() + AWAY)
         while not self.doubt and (left := until - time.monotonic()) > 0:
@@ -119,21 +118,7 @@ class Ear:
                 break
         for watch in self._watches:
             watch.end()
-        return [(number, *value) for number, watch in enumerate(self._watches) for value in watch.values()]
-
-    def _rest(self, number: int, key: str) -> list[bytes]:
-        root = self._roots[number]
-        for _ in range(5):
-            link = root.link(key)
-            try:
-                return link.command("LPOP", key, MARKS) or []
-            except StoreUnavailable:
-                raise
-            except StoreError as error:
-                if "MOVED" not in str(error):
-                    raise
-                link.moved(Refusal(str(error)[str(error).index("MOVED") :]))
-        return []
+        return [value for watch in self._watches for value in watch.values()]
 
     def _read(self, found: dict[Followed, Record | None], key: str, marks: Sequence[bytes]) -> bool:
         """Put down what the marks say; False if they say that some are lost."""

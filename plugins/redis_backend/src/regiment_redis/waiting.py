@@ -4,6 +4,9 @@ All sleepers of a queue pop from one list, so a mark reaches somebody who is rea
 its own and never outlives its wait: it would take marks from those who still sleep. What ends a wait early (the wake-up
 descriptor, a task that is due) ends the pop by CLIENT UNBLOCK, and its reply is read before the connection is used again.
 A wait that is over by its length ends by itself: a thousand idle workers then send two requests each time, not three.
+
+Where more than one mark is wanted, a plain pop of the rest is sent behind the blocking one. The server keeps it until that has
+ended, so both answers come at once.
 """
 
 from __future__ import annotations
@@ -26,16 +29,17 @@ LATE = 0.15
 
 
 class _Pop:
-    """A connection for blocking pops."""
+    """A connection for blocking pops, each of one value, or of that and `rest` more of each key."""
 
-    def __init__(self, link: Link) -> None:
-        self.link = link
+    def __init__(self, link: Link, rest: int) -> None:
+        self.link, self._rest = link, rest
         self.wire: Wire | None = None
         self.id = 0
         self.late = 0.0
         self.waits = False
-        self.value: tuple[str, bytes] | None = None
-        """The key and the value that were popped last."""
+        self.values: dict[str, list[bytes]] = {}
+        """What was popped last, by key."""
+        self._sent: tuple[str, ...] = ()
 
     def begin(self, keys: tuple[str, ...], seconds: float) -> None:
         """Send a pop that ends by itself 2 ms after `seconds` or BLOCK, so that it is never sent again for a last millisecond."""
@@ -43,7 +47,9 @@ class _Pop:
             self.wire = self.link.connect()
             self.id = self.wire.ask(pack(("CLIENT", "ID")))
         block = min(seconds, BLOCK) + 0.002
-        self.wire.send(pack(("BLPOP", *keys, f"{block:.3f}")))
+        self._sent, self.values = keys if self._rest else (), {}
+        words = pack(("BLPOP", *keys, f"{block:.3f}"))
+        self.wire.send(words + b"".join(pack(("LPOP", key, self._rest)) for key in self._sent))
         self.late = time.monotonic() + block + 1.0
         self.waits = True
 
@@ -60,10 +66,17 @@ class _Pop:
                 self.link.moved(reply)
                 return None
             raise refused(reply, self.wire.where if self.wire else str(self.link.address))
-        if reply is None:
-            return None
-        self.value = str(reply[0], "utf-8"), reply[1]
-        return self.value[0]
+        if reply is not None:
+            self.values.setdefault(str(reply[0], "utf-8"), []).append(reply[1])
+        for key in self._sent:
+            while (rest := self.wire.ready()) is False:
+                pass  # it is on its way
+            if isinstance(rest, Refusal):
+                self.close()
+                raise refused(rest, str(self.link.address))
+            if rest:
+                self.values.setdefault(key, []).extend(rest)
+        return next(iter(self.values), None)
 
     def end(self) -> str | None:
         """End the pop that is under way; the key that it took all the same, or None."""
@@ -92,8 +105,8 @@ class _Pop:
 class Watch:
     """The blocking pops of one Redis: one for all queues, in a cluster one for each."""
 
-    def __init__(self, root: Link) -> None:
-        self._root = root
+    def __init__(self, root: Link, rest: int = 0) -> None:
+        self._root, self._rest = root, rest
         self._pops: dict[tuple[Link, str], _Pop] = {}
         self._keys: dict[_Pop, tuple[str, ...]] = {}
 
@@ -128,7 +141,7 @@ class Watch:
         for group in groups:
             link = self._root.link(group[0])
             place = (link, group[0] if clustered else "")
-            pop = self._pops.setdefault(place, _Pop(link))
+            pop = self._pops.setdefault(place, _Pop(link, self._rest))
             used[place] = pop
             self._keys[pop] = group
             pop.begin(group, seconds)
@@ -168,11 +181,11 @@ class Watch:
         """End all pops; the keys that some of them took all the same."""
         return [key for pop in self._pops.values() if pop.waits and (key := pop.end()) is not None]
 
-    def values(self) -> list[tuple[str, bytes]]:
+    def values(self) -> list[tuple[str, list[bytes]]]:
         """Keys and values that were popped since this was asked last."""
-        found = [pop.value for pop in self._pops.values() if pop.value is not None]
+        found = [value for pop in self._pops.values() for value in pop.values.items()]
         for pop in self._pops.values():
-            pop.value = None
+            pop.values = {}
         return found
 
     def once(self, key: str, seconds: float) -> None:
