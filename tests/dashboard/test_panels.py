@@ -70,6 +70,17 @@ def test_schedules_are_shown_paused_resumed_and_run(serve: Any, url: str) -> Non
     assert acts(url, "mail") == ["schedules run yearly", "schedules resume yearly", "schedules pause yearly"]
 
 
+def test_of_many_queues_without_a_limit_unique_tasks_are_shown_one_queue_at_a_time(serve: Any, file: str) -> None:
+    for number in range(25):
+        queue = Queue(f"q{number}", connector=file, plugins=[Limits()])
+        queue.task(unique="{n}")(double).push(n=number)
+    served: Served = serve(file)
+    page = served.ask("/limits").text
+    assert "Unique tasks of queues without a limit are shown of one queue" in page and "<h3>Unique tasks" not in page
+    one = served.ask("/limits?queue=q7").text
+    assert "<h3>Unique tasks" in one and 'href="/queue?name=q7"' in one and "q8" not in one
+
+
 def test_a_schedule_that_nobody_serves_does_not_look_alive(serve: Any, file: str) -> None:
     scheduled(file)
     served = serve(file)
