@@ -16,6 +16,10 @@ two = Queue("two", connector="sqlite:///q.db", plugins=[Claims("file://{folder}/
 none = Queue("none", connector="sqlite:///q.db")
 @one.task
 def keep(data: bytes) -> None: ...
+@two.task
+def keep_too(data: bytes) -> None: ...
+@none.task
+def forget() -> None: ...
 """
 
 

@@ -64,11 +64,20 @@ def _workers(url: str) -> None:
     store: Any = connector(url, "keep")
     with contextlib.closing(store):
         for host in ("web1", "web2"):
+            queues, now = ("mail", "reports"), time.time()
             rows = [
-                {"pid": 4100 + n, "queue": ("mail", "reports")[n % 2], "tasks": 1000 * n, "rate": 12.5}
+                {"pid": 4100 + n, "queue": queues[n % 2], "tasks": 1000 * n, "rate": 12.5, "target": n % 2, "now": []}
+                | {"state": "idle", "memory": 48 + n, "cpu": 12 * n, "since": now - 7200 + n}
                 for n in range(4)
             ]
-            record = {"host": host, "pid": 4000, "release": "2026-11-30", "workers": rows}
+            rows[1] |= {"state": "busy", "now": [{"task": "import", "id": "m-17", "since": now - 75}]}
+            targets = [
+                {"label": f"shop:{queue}", "queue": queue, "code": f"{n}9c2e7f4", "since": now - 7200, "tasks": None}
+                | {"reads": None, "ends": {"memory": 2} if n else {}}
+                for n, queue in enumerate(queues)
+            ]
+            record = {"host": host, "pid": 4000, "release": "2026-11-30", "workers": rows, "targets": targets}
+            record |= {"regiment": "0.2.0", "python": "3.12.4", "since": now - 7200}
             store.announce(f"{host}-4000", json.dumps(record).encode(), 3600)
 
 

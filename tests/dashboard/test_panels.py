@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -67,6 +68,29 @@ def test_schedules_are_shown_paused_resumed_and_run(serve: Any, url: str) -> Non
     assert "is paused already" in said[1] and "is not paused" in said[3] and "pushed yearly!" in said[4]
     assert served.counts().ready == 4, "3 that were there, and the one that was run now"
     assert acts(url, "mail") == ["schedules run yearly", "schedules resume yearly", "schedules pause yearly"]
+
+
+def test_of_many_queues_without_a_limit_unique_tasks_are_shown_one_queue_at_a_time(serve: Any, file: str) -> None:
+    for number in range(25):
+        queue = Queue(f"q{number}", connector=file, plugins=[Limits()])
+        queue.task(unique="{n}")(double).push(n=number)
+    served: Served = serve(file)
+    page = served.ask("/limits").text
+    assert "Unique tasks of queues without a limit are shown of one queue" in page and "<h3>Unique tasks" not in page
+    one = served.ask("/limits?queue=q7").text
+    assert "<h3>Unique tasks" in one and 'href="/queue?name=q7"' in one and "q8" not in one
+
+
+def test_a_schedule_that_nobody_serves_does_not_look_alive(serve: Any, file: str) -> None:
+    scheduled(file)
+    served = serve(file)
+    page = served.ask("/schedules").text
+    assert "Nobody serves mail, so that nothing of it is pushed" in page and 'class="tag">nobody serves it<' in page
+    store = connector(file, "keep")
+    with contextlib.closing(store):
+        worker = {"pid": 2, "queue": "mail", "tasks": 0, "rate": 0.0}
+        store.announce("web1-1", json.dumps({"host": "web1", "pid": 1, "workers": [worker]}).encode(), 600)
+    assert "obody serves" not in served.ask("/schedules").text
 
 
 def test_a_schedule_that_nobody_fires_is_late(serve: Any, file: str) -> None:

@@ -46,6 +46,7 @@ def test_flows_are_listed_shown_opened_watched_retried_cancelled_tended_and_purg
         "step import of the flow n-1, which is running: waits for approval (running); regiment flows show n-1"
         in why.stdout
     )
+    assert why.stdout.startswith('task n-1.import of "shop" is not waiting there'), "the queue that is home of the flow"
     assert regiment(local, "show", "n-1", "-q", "shop", "--mermaid").stdout.startswith("flowchart LR")
     assert regiment(local, "show", "n-1", "-q", "shop", "--svg").stdout.startswith("<svg")
     assert "0 done again" in regiment(local, "tend", "n-1", "-q", "shop").stderr

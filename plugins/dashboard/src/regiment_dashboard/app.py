@@ -331,9 +331,9 @@ class Dashboard:
         self._watch.behind.forget(queue, said.gone)
         await asyncio.to_thread(self._watch.again, queue)
         root, of = asked.root(request), asked.query(queue=queue, group=(form.get("group") or [None])[0])
-        ways = [(f"{root}/queue?{asked.query(name=queue)}", queue)]
+        ways = [(f"{root}/queue?{asked.query(name=queue)}", f"Back to {queue}")]
         if name in ("replay", "drop"):
-            ways = [(f"{root}/group?{of}", "These letters"), (f"{root}/dead", "Dead letters"), *ways]
+            ways = [(f"{root}/group?{of}", "Back to these letters"), (f"{root}/dead", "All dead letters"), *ways]
         return self._page(request, "message.html", title="Done", text=said, ways=ways)
 
     async def sign_in(self, request: Request) -> Response:

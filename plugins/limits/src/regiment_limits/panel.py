@@ -75,19 +75,21 @@ class LimitsPage:
 
 def _queue(store: Flowing, queue: str, every: bool) -> dict[str, Any]:
     """Its budgets, and its unique tasks: if it has no limit, only with `every`."""
-    standings = list(_standings(store, queue))
-    limited = any(one.rule is not None or one.gate > 0 or one.spot != ("", "") for one in standings)
-    members = list(_members(store, queue)) if limited or (standings and every) else []
+    spots = list(pools(store, queue))
+    limited = any(one.rule is not None or one.gate > 0 or one.spot != ("", "") for one in spots)
+    if not (limited or every):
+        return {"lines": [], "unique": []}
+    standings = [each for one in spots for each in (one, *_lanes(store, queue, one))]
+    limited = limited or any(one.spot != ("", "") for one in standings)
+    members = list(_members(store, queue)) if standings else []
     unique = [one for one in members if one.unique]
     return {"lines": [_line(one, members) for one in standings] if limited else [], "unique": unique}
 
 
-def _standings(store: Flowing, queue: str) -> Iterator[Standing]:
-    """The queue, and each pool with its fullest lanes behind it."""
-    for pool in pools(store, queue):
-        yield pool
-        lanes = store.standings(queue, LOOKED, pool=pool.spot[0])
-        yield from sorted(lanes, key=lambda one: (-one.waiting, -one.running, one.spot))[:MOST_LANES]
+def _lanes(store: Flowing, queue: str, pool: Standing) -> list[Standing]:
+    """The fullest lanes of a pool."""
+    lanes = store.standings(queue, LOOKED, pool=pool.spot[0])
+    return sorted(lanes, key=lambda one: (-one.waiting, -one.running, one.spot))[:MOST_LANES]
 
 
 def _members(store: Flowing, queue: str) -> Iterator[Member]:

@@ -23,8 +23,8 @@ from regiment_schedules import records
 from regiment_schedules.declared import declared, encoded, priority
 from regiment_schedules.naming import extended
 from regiment_schedules.records import INDEX, Index, Row, body_key, calendar_key, renamed, row_key, row_of
-from regiment_schedules.spec import in_words, name_problems, schedule
-from regiment_schedules.ticks import Ticks, written
+from regiment_schedules.spec import in_words, moment, name_problems, schedule
+from regiment_schedules.ticks import Ticks
 
 TRIES = 50
 """Times that a change begins anew because somebody else changed the same."""
@@ -259,7 +259,7 @@ class Plan:
         except ConfigError as error:
             trouble = str(error)
         paused = data["paused"]
-        since = f"{paused['by']} since {written(round(paused['at']))}" if paused else ""
+        since = f"{paused['by']} since {moment(paused['at'])}" if paused else ""
         return Entry(
             row.name,
             self.queue,
