@@ -14,7 +14,7 @@ import pytest
 from regiment import Queue
 from regiment.contracts import Terms
 from regiment_cli.release import Release
-from regiment_limits import Lane, Limits, Pool
+from regiment_limits import Lane, Limits, Pool, reasons
 from regiment_limits.budgets import rules_of
 from regiment_limits.commands import spot_of
 from regiment_limits.ruling import settle
@@ -169,6 +169,16 @@ def test_why_names_the_budget_that_a_task_waits_for(place: Place) -> None:
     assert "it is number 1 of them" in why(ids["d"])
     place("limits", "set", "crawl", "pool:crm", "at_once=1")
     assert "pool:crm is full: 2 of 1 run (a limit set by " in why(ids["c"])
+
+
+def test_the_place_among_the_first_is_told_however_slow_the_store_is(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasons, "PATIENCE", -1.0)
+    place.task.push_many([{"tenant": "d"}] * 12)
+    ready = place.store.look("crawl", "ready", 12).tasks
+    found = [reasons._place(place.store, "crawl", one.place, place.store.ticket("crawl", one.payload)) for one in ready]
+    assert found == [*range(1, 11), None, None]
 
 
 def test_a_spot_is_typed_as_it_is_shown() -> None:

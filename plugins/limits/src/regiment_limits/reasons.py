@@ -14,8 +14,9 @@ from regiment_limits.breaker import ONE_AT_A_TIME
 from regiment_limits.budgets import rate_in_words
 from regiment_limits.later import written
 
-LOOKED_AT, PATIENCE = 200, 0.25
-"""Tasks that are looked at to find the place of one in its lane, and seconds."""
+LOOKED_AT, IN_ANY_CASE, PATIENCE = 200, 10, 0.25
+"""Tasks that are looked at to find the place of one in its lane; how many of them however slow the store is, and the seconds for the
+others."""
 
 
 def reasons(id: str, queue: str, connector: Connector) -> list[str]:
@@ -70,13 +71,14 @@ def _place(store: Any, queue: str, place: str, mine: Ticket) -> int | None:
 
     Stores do not say it: the tasks that are ready are gone through in their order, and each is asked for its ticket.
     """
-    until, number = time.monotonic() + PATIENCE, 1
-    for seen in store.look(queue, "ready", LOOKED_AT).tasks:
+    ready, number = store.look(queue, "ready", LOOKED_AT).tasks, 1
+    until = time.monotonic() + PATIENCE
+    for asked, seen in enumerate(ready, 1):
         if seen.place == place:
             return number
         ticket = store.ticket(queue, seen.payload) or Ticket()
         number += ticket[:2] == mine[:2]
-        if time.monotonic() > until:
+        if asked >= IN_ANY_CASE and time.monotonic() > until:
             break
     return None
 
