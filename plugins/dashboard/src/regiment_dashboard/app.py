@@ -211,7 +211,9 @@ class Dashboard:
 
     async def overview(self, request: Request) -> Response:
         """What needs attention, and the queues. With `fragment`, only what changes, and nothing if nothing has."""
-        fragment = await asyncio.to_thread(self._live, asked.root(request))
+        root, seen = asked.root(request), self._watch.glance()
+        known = None if seen is None else self._fragments.now(root, seen.version)
+        fragment = known or await asyncio.to_thread(self._live, root)
         if "fragment" in request.query_params:
             return fragment.answer(request.headers)
         return self._page(request, "overview.html", live=drawing.rendered(fragment.text))
@@ -244,7 +246,7 @@ class Dashboard:
 
     async def workers(self, request: Request) -> Response:
         """The trees of all hosts and their workers."""
-        seen = await asyncio.to_thread(self._watch.wanted)
+        seen = self._watch.glance() or await asyncio.to_thread(self._watch.wanted)
         return self._page(request, "workers.html", seen=seen, now=time.time())
 
     async def dead(self, request: Request) -> Response:
@@ -265,7 +267,7 @@ class Dashboard:
 
     async def _answering(self) -> Seen:
         """The last look, at a store that answers."""
-        seen = await asyncio.to_thread(self._watch.wanted)
+        seen = self._watch.glance() or await asyncio.to_thread(self._watch.wanted)
         if seen.problem:
             raise StoreUnavailable(seen.problem)
         return seen
@@ -282,7 +284,7 @@ class Dashboard:
 
     async def panel(self, path: str, request: Request) -> Response:
         """The page of a plugin; if it fails, a box with the reason."""
-        seen = await asyncio.to_thread(self._watch.wanted)
+        seen = self._watch.glance() or await asyncio.to_thread(self._watch.wanted)
         try:
             template, shown = await self._panels.show(path, list(seen.queues), dict(request.query_params))
             return self._page(request, template, **{**shown, "here": f"{asked.root(request)}/{path}"})
