@@ -246,7 +246,7 @@ class Dashboard:
 
     async def workers(self, request: Request) -> Response:
         """The trees of all hosts and their workers."""
-        seen = self._watch.glance() or await asyncio.to_thread(self._watch.wanted)
+        seen = await self._seen()
         return self._page(request, "workers.html", seen=seen, now=time.time())
 
     async def dead(self, request: Request) -> Response:
@@ -265,9 +265,14 @@ class Dashboard:
             request, "group.html", queue=queue, group=wanted, letters=letters, upto=upto, most=reading.MOST
         )
 
+    async def _seen(self) -> Seen:
+        """The last look; waits only if there is none."""
+        known = self._watch.glance()
+        return known if known is not None else await asyncio.to_thread(self._watch.wanted)
+
     async def _answering(self) -> Seen:
         """The last look, at a store that answers."""
-        seen = self._watch.glance() or await asyncio.to_thread(self._watch.wanted)
+        seen = await self._seen()
         if seen.problem:
             raise StoreUnavailable(seen.problem)
         return seen
@@ -284,7 +289,7 @@ class Dashboard:
 
     async def panel(self, path: str, request: Request) -> Response:
         """The page of a plugin; if it fails, a box with the reason."""
-        seen = self._watch.glance() or await asyncio.to_thread(self._watch.wanted)
+        seen = await self._seen()
         try:
             template, shown = await self._panels.show(path, list(seen.queues), dict(request.query_params))
             return self._page(request, template, **{**shown, "here": f"{asked.root(request)}/{path}"})
