@@ -213,7 +213,7 @@ class Dashboard:
         """What needs attention, and the queues. With `fragment`, only what changes, and nothing if nothing has."""
         root, seen = asked.root(request), self._watch.glance()
         known = None if seen is None else self._fragments.now(root, seen.version)
-        fragment = known or await asyncio.to_thread(self._live, root)
+        fragment = known if known is not None else await asyncio.to_thread(self._live, root)
         if "fragment" in request.query_params:
             return fragment.answer(request.headers)
         return self._page(request, "overview.html", live=drawing.rendered(fragment.text))
