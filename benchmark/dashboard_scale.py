@@ -26,6 +26,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmark.measure import metering
 from benchmark.measure.places import place
 from benchmark.peers.system import Store
 from dashboard.full import fill_all  # type: ignore[import-not-found]  # of the tests, which have no package
@@ -214,10 +215,8 @@ class Served:
 
     def counts(self) -> tuple[int, int, float]:
         """Verbs and round trips, and seconds of CPU."""
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        cpu = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
         verbs, trips = struct.unpack("=QQ", self.file.read_bytes())
-        return verbs, trips, cpu
+        return verbs, trips, metering.cpu(self.process.pid)
 
     def get(self, path: str) -> tuple[float, bytes]:
         """Milliseconds of a page, on a connection of its own, and the page."""
