@@ -26,8 +26,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmark.measure.places import Store, place
-from dashboard.full import fill_all
+from benchmark.measure import metering
+from benchmark.measure.places import place
+from benchmark.peers.system import Store
+from dashboard.full import fill_all  # type: ignore[import-not-found]  # of the tests, which have no package
 from harness import servers
 from harness.store import connector
 from regiment.build import make_broker
@@ -181,7 +183,8 @@ def count(cls: Any, names: Sequence[str], seen: mmap.mmap, at: int) -> None:
         return call
 
     for name in names:
-        if callable(getattr(cls, name)) and (at == 0 or name in vars(cls)):
+        static = any(isinstance(vars(of).get(name), (staticmethod, classmethod)) for of in cls.__mro__)
+        if callable(getattr(cls, name)) and not static and (at == 0 or name in vars(cls)):
             setattr(cls, name, counted(getattr(cls, name)))
 
 
@@ -212,10 +215,8 @@ class Served:
 
     def counts(self) -> tuple[int, int, float]:
         """Verbs and round trips, and seconds of CPU."""
-        words = Path(f"/proc/{self.process.pid}/stat").read_bytes().rpartition(b")")[2].split()
-        cpu = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
         verbs, trips = struct.unpack("=QQ", self.file.read_bytes())
-        return verbs, trips, cpu
+        return verbs, trips, metering.cpu(self.process.pid)
 
     def get(self, path: str) -> tuple[float, bytes]:
         """Milliseconds of a page, on a connection of its own, and the page."""

@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
-from benchmark.measure.places import Store, place
+from benchmark.measure.places import place
+from benchmark.peers.system import Store
 from harness import servers
 from harness.store import connector
 from regiment.build import make_broker

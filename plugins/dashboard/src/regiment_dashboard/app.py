@@ -215,7 +215,9 @@ class Dashboard:
 
     async def overview(self, request: Request) -> Response:
         """What needs attention, and the queues. With `fragment`, only what changes, and nothing if nothing has."""
-        fragment = await asyncio.to_thread(self._live, asked.root(request))
+        root, seen = asked.root(request), self._watch.glance()
+        known = None if seen is None else self._fragments.now(root, seen.version)
+        fragment = known if known is not None else await asyncio.to_thread(self._live, root)
         if "fragment" in request.query_params:
             return fragment.answer(request.headers)
         return self._page(request, "overview.html", live=drawing.rendered(fragment.text))
@@ -248,7 +250,7 @@ class Dashboard:
 
     async def workers(self, request: Request) -> Response:
         """The trees of all hosts and their workers."""
-        seen = await asyncio.to_thread(self._watch.wanted)
+        seen = await self._seen()
         return self._page(request, "workers.html", seen=seen, now=time.time())
 
     async def dead(self, request: Request) -> Response:
@@ -267,9 +269,14 @@ class Dashboard:
             request, "group.html", queue=queue, group=wanted, letters=letters, upto=upto, most=reading.MOST
         )
 
+    async def _seen(self) -> Seen:
+        """The last look; waits only if there is none."""
+        known = self._watch.glance()
+        return known if known is not None else await asyncio.to_thread(self._watch.wanted)
+
     async def _answering(self) -> Seen:
         """The last look, at a store that answers."""
-        seen = await asyncio.to_thread(self._watch.wanted)
+        seen = await self._seen()
         if seen.problem:
             raise StoreUnavailable(seen.problem)
         return seen
@@ -286,7 +293,7 @@ class Dashboard:
 
     async def panel(self, path: str, request: Request) -> Response:
         """The page of a plugin; if it fails, a box with the reason."""
-        seen = await asyncio.to_thread(self._watch.wanted)
+        seen = await self._seen()
         try:
             template, shown = await self._panels.show(path, list(seen.queues), dict(request.query_params))
             return self._page(request, template, **{**shown, "here": f"{asked.root(request)}/{path}"})

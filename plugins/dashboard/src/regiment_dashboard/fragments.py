@@ -39,6 +39,11 @@ class Fragments:
         self._lock = threading.Lock()
         self._last: dict[str, Fragment] = {}
 
+    def now(self, root: str, version: int) -> Fragment | None:
+        """The fragment of this version, or of the one before while this one is being made; None if there is neither."""
+        found = self._last.get(root)
+        return found if found is not None and (found.version == version or self._lock.locked()) else None
+
     def get(self, root: str, version: int, make: Callable[[], str]) -> Fragment:
         """The fragment of this version."""
         with self._lock:

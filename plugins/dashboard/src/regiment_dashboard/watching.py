@@ -70,6 +70,14 @@ class Watch:
             self.behind.caught_up()
         return self.seen._replace(findings=self._findings(), trends=self.behind.trends)
 
+    def glance(self) -> Seen | None:
+        """What was seen, without findings and trends, if the store is looked at anyway: as `wanted`, and never waits. None if it is not."""
+        now = time.monotonic()
+        if not self._threads or now - self._wanted >= INTEREST:
+            return None
+        self._wanted = now
+        return self.seen if self.seen.version else None
+
     def again(self, queue: str) -> None:
         """Somebody has changed something of a queue: look anew now, and wait for it at most 5 s."""
         with self._changed:
