@@ -153,7 +153,7 @@ def test_many_idle_workers_at_a_rate_ask_little_and_keep_the_rate(site: Site) ->
     span, due = max(leased[:tasks]) - min(leased[:tasks]), (tasks - 1) / rate
     print(f"{tasks} at {rate}/s in {span:.2f} s of {due:.1f}; {asked / tasks:.2f} exchanges a task")
     assert asked <= 4 * tasks + number, f"{asked / tasks:.1f} exchanges a task"
-    assert span >= due - 0.75 / rate - 0.02, "faster than its rate"
+    assert span >= 0.99 * due - 0.75 / rate - 0.1, "faster than its rate"  # the first answer may come late
     assert span <= (1.01 if FULL else 1.08) * due, (
         f"{tasks} at {rate}/s took {span:.2f} s"
     )  # lateness added up would be 1.2
