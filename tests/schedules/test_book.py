@@ -485,7 +485,8 @@ def test_on_redis_nothing_is_sent_while_nothing_is_due() -> None:
         works(3.0)
         before = processed(server)
         works(5.0)
-        assert processed(server) - before <= 2  # the question itself, and perhaps one wait that begins anew
+        # The question itself; and perhaps one wait that ends and begins anew, each with a pop that is sent behind the blocking one.
+        assert processed(server) - before <= 3
         queue.broker.close()
 
 
