@@ -110,3 +110,19 @@ def test_a_record_of_an_older_release_is_read_and_one_that_is_damaged_hides_no_o
     damaged = {**old, "pid": 5, "targets": [{"label": "x"}]}
     [tree] = trees_of(json.dumps(one).encode() for one in (damaged, old))
     assert (tree.pid, tree.targets, tree.ended, tree.regiment) == (1, [], {"q": 3}, "")
+
+
+def test_memory_and_cpu_alone_are_not_worth_a_word_until_their_turn(wards: list[Ward], monkeypatch: Any) -> None:
+    store, presence = Kept(), Presence("h:1")
+    for ward in wards:
+        ward.store = store
+    told = {"state": "idle", "now": [], "memory": 31, "cpu": 1, "since": 1_790_000_000}
+    monkeypatch.setattr("regiment_runner.keeper.presence._present", lambda sheet, pid: dict(told))
+    presence.tell(store, wards, 30.0)
+    assert len(store.asked) == 1 and b'"memory":31,"cpu":1' in store.announced
+    told |= {"memory": 40, "cpu": 2}
+    presence.tell(store, wards, 30.0)
+    assert len(store.asked) == 1, "nothing has changed that anybody waits for"
+    told["now"] = [{"task": "send", "id": "1", "since": 1_790_000_001}]
+    presence.tell(store, wards, 30.0)
+    assert len(store.asked) == 2 and b'"memory":40,"cpu":2' in store.announced

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
@@ -32,6 +33,8 @@ LATELY = 3600.0
 """Seconds for which the end of a worker is told of."""
 MOST_RUNNING = 4
 """Tasks of a worker that are told of, of those that it runs now."""
+RESTLESS = re.compile(rb',"memory":\d+,"cpu":\d+')
+"""What changes in a worker that does nothing, too: it is told with what else has changed, or in its turn."""
 UNTOLD = frozenset({"stop", "burst", "ordered", "max_tasks_per_run", "respawn", "idle", "reload", "cancelled"})
 """Kinds of ends that are no trouble."""
 
@@ -64,7 +67,8 @@ class Presence:
         mine = [ward for ward in wards if _serves(ward, store)]
         record, now = self.record(mine), time.monotonic()
         store.announce_at, store.announced_workers = float("inf"), len(mine)
-        if record != store.announced or now - store.announced_at >= lease / 2:
+        changed = RESTLESS.sub(b"", record) != RESTLESS.sub(b"", store.announced)
+        if changed or now - store.announced_at >= lease / 2:
             store.announced, store.announced_at = record, now
             store.ask(("presence",), lambda c: c.announce(self._name, store.announced, lease), turn=NEWS, quiet=True)
 
