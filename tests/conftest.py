@@ -18,6 +18,7 @@ from harness.each_store import Stores
 from harness.lanes import lane
 from harness.scale import FULL
 from harness.site import Site
+from regiment.context import attempt_now
 
 PYTHONS_OWN = {signal.SIGPIPE, signal.SIGXFSZ}
 """Python ignores these itself, and its children do not."""
@@ -122,6 +123,12 @@ def redis_release(request: pytest.FixtureRequest) -> Iterator[str | None]:
         return
     with servers.using(release):
         yield release
+
+
+@pytest.fixture(autouse=True)
+def outside() -> None:
+    """No test begins inside of a task that another one ran in this process: a worker leaves its last attempt where it was."""
+    attempt_now.set(None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session", autouse=True)
