@@ -164,14 +164,19 @@ def _cancel(
         found = [*left, *(one for one in found if one.seen.state == "leased")]
     if found:
         ids = [id_of(one.seen.payload) for one in found]
-        writing.post(queue, cancel=ids)
+        notify(looking, writing, queue, ids)
         made.number += len(ids)
         made.names += ids
-        if over := _gone(looking, queue, ids):
-            writing.post(queue, clear=over)
     runs = [one for one in found if one.seen.state == "leased" or one in left]  # a worker was faster
     told.add("cancelled", [one for one in found if one not in runs], "; each ends without a run when its turn comes")
     told.add("told to stop", runs, "; what has just ended stays so")
+
+
+def notify(looking: Steered, writing: Steered, queue: str, ids: Sequence[str]) -> None:
+    """Put these tasks on the notice board as cancelled, and take off again those of which nothing is there any more."""
+    writing.post(queue, cancel=ids)
+    if over := _gone(looking, queue, ids):
+        writing.post(queue, clear=over)
 
 
 def _gone(looking: Steered, queue: str, ids: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from regiment.errors import RegimentError
 from regiment_cli.panels import Act, Asked, Done
 from regiment_console import audit, fleet, letters, why
 from regiment_console.doctor import LEVELS, said
+from regiment_console.handling import notify
 from regiment_console.looking import SHOWN, Wanted, listed, nowhere
 from regiment_console.masks import hidden
 from regiment_console.seen import decoded, in_full, record, repr_of
@@ -123,7 +124,8 @@ def _here(asked: Asked) -> tuple[str, Found]:
 def _cancel(asked: Asked) -> Done:
     id, found = _here(asked)
     with asked.broker.connector() as connector:
-        steered(connector, "this form").post(found.queue, cancel=[id])
+        store = steered(connector, "this form")
+        notify(store, store, found.queue, [id])
     runs = found.seen.state == "leased"
     return Done(f"{id} is told to stop." if runs else f"{id} ends without a run when its turn comes.", of=id)
 

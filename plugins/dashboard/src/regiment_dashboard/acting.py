@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from regiment.errors import RegimentError
 from regiment_cli.text import many
@@ -14,34 +14,36 @@ from regiment_console.store import Store
 Form = Mapping[str, Any]
 
 
-class Told(str):
-    """What was done, in words."""
+class Told(NamedTuple):
+    """What was done."""
 
+    said: str
+    """In words."""
     gone: Sequence[str] = ()
     """The ids of dead letters that are none any more."""
 
 
-def pause(store: Store, queue: str, form: Form, via: str) -> str:
+def pause(store: Store, queue: str, form: Form, via: str) -> Told:
     """Lease nothing more from it; where nothing is leased already, nothing is done, and no account is kept of it."""
     if store.looking.board(queue).paused:
-        return f'"{queue}" is paused already'
+        return Told(f'"{queue}" is paused already')
     with store.open("push") as writing, account(writing, queue, "pause", via=via) as made:
         writing.post(queue, paused=True)
         made.done = True
-    return f'"{queue}" is paused'
+    return Told(f'"{queue}" is paused')
 
 
-def resume(store: Store, queue: str, form: Form, via: str) -> str:
+def resume(store: Store, queue: str, form: Form, via: str) -> Told:
     """Lease from it again; where that is so already, nothing is done, and no account is kept of it."""
     if not store.looking.board(queue).paused:
-        return f'"{queue}" is not paused'
+        return Told(f'"{queue}" is not paused')
     with store.open("push") as writing, account(writing, queue, "resume", via=via) as made:
         writing.post(queue, paused=False)
         made.done = True
-    return f'"{queue}" goes on'
+    return Told(f'"{queue}" goes on')
 
 
-def purge(store: Store, queue: str, form: Form, via: str) -> str:
+def purge(store: Store, queue: str, form: Form, via: str) -> Told:
     """Delete what is ready or delayed; the form repeats the name of the queue."""
     if form.get("sure") != queue:
         raise RegimentError(
@@ -49,7 +51,7 @@ def purge(store: Store, queue: str, form: Form, via: str) -> str:
         )
     with store.open("push") as writing, account(writing, queue, "purge", via=via) as made:
         made.number = writing.purge(queue)
-    return f'{many(made.number, "task")} of "{queue}" deleted'
+    return Told(f'{many(made.number, "task")} of "{queue}" deleted')
 
 
 def _chosen(store: Store, queue: str, form: Form) -> letters.Chosen:
@@ -63,7 +65,7 @@ def _chosen(store: Store, queue: str, form: Form) -> letters.Chosen:
     return groups.choose(store.looking, queue, (), wanted)
 
 
-def replay(store: Store, queue: str, form: Form, via: str) -> str:
+def replay(store: Store, queue: str, form: Form, via: str) -> Told:
     """Make dead letters ready again, as if newly pushed."""
     chosen = _chosen(store, queue, form)
     with store.open("push") as writing, account(writing, queue, "replay", via=via, group=form.get("group")) as made:
@@ -71,7 +73,7 @@ def replay(store: Store, queue: str, form: Form, via: str) -> str:
     return _told(f'{many(made.number, "dead letter")} of "{queue}" replayed', chosen)
 
 
-def drop(store: Store, queue: str, form: Form, via: str) -> str:
+def drop(store: Store, queue: str, form: Form, via: str) -> Told:
     """Delete dead letters for good."""
     chosen = _chosen(store, queue, form)
     with store.open("push") as writing, account(writing, queue, "drop", via=via, group=form.get("group")) as made:
@@ -81,14 +83,12 @@ def drop(store: Store, queue: str, form: Form, via: str) -> str:
 
 
 def _told(text: str, chosen: letters.Chosen) -> Told:
-    said = Told(text)
-    said.gone = [id for _, ids in chosen for id in ids]
-    return said
+    return Told(text, [id for _, ids in chosen for id in ids])
 
 
 DELETES = frozenset({"purge", "drop"})
 """Acts for which one has to be an admin."""
-ACTS: Mapping[str, Callable[[Store, str, Form, str], str]] = {
+ACTS: Mapping[str, Callable[[Store, str, Form, str], Told]] = {
     "pause": pause,
     "resume": resume,
     "purge": purge,
@@ -99,5 +99,4 @@ ACTS: Mapping[str, Callable[[Store, str, Form, str], str]] = {
 
 def act(store: Store, name: str, queue: str, form: Form, via: str) -> Told:
     """Do it, and say what was done; `RegimentError` with the reason where it was not. `via`: by way of what it was asked."""
-    said = ACTS[name](store, store.known(queue), form, via)
-    return said if isinstance(said, Told) else Told(said)
+    return ACTS[name](store, store.known(queue), form, via)

@@ -334,14 +334,14 @@ class Dashboard:
             return asked.closed(404, "There is no such form.")
         queue = str(form.get("queue", [""])[0])
         values = {field: given if field == "letter" else given[0] for field, given in form.items()}
-        said = await self._ask(acting.act, name, queue, values, asked.via(request), act=True)
-        self._watch.behind.forget(queue, said.gone)
+        done = await self._ask(acting.act, name, queue, values, asked.via(request), act=True)
+        self._watch.behind.forget(queue, done.gone)
         await asyncio.to_thread(self._watch.again, queue)
         root, of = asked.root(request), asked.query(queue=queue, group=(form.get("group") or [None])[0])
         ways = [(f"{root}/queue?{asked.query(name=queue)}", f"Back to {queue}")]
         if name in ("replay", "drop"):
             ways = [(f"{root}/group?{of}", "Back to these letters"), (f"{root}/dead", "All dead letters"), *ways]
-        return self._page(request, "message.html", title="Done", text=said, ways=ways)
+        return self._page(request, "message.html", title="Done", text=done.said, ways=ways)
 
     async def sign_in(self, request: Request) -> Response:
         """Ask for a token."""
